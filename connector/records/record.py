@@ -1,0 +1,364 @@
+"""`ChangeRecord`: one change of one item, as the pipeline sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from connector.errors import InvalidValueError, MalformedRecordError
+from connector.records.values import Image, decode_image, encode_image, same_values
+
+if TYPE_CHECKING:
+    from connector.records.coder import ChangeRow
+    from connector.wire import RawRecord
+
+EVENT_NAMES: Final = ("INSERT", "MODIFY", "REMOVE")
+VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_UNDECODED: Any = object()  # in the place of an image that nobody has asked for yet
+_Json = bytes | msgspec.Raw
+
+
+class _Open:
+    """The slots of a `ChangeRecord` while it is being filled: plain stores are 3 times as fast as guarded
+    ones."""
+
+    __slots__ = (
+        "_keys",
+        "_keys_raw",
+        "_new_image",
+        "_new_image_raw",
+        "_old_image",
+        "_old_image_raw",
+        "_user_identity_raw",
+        "creation_micros",
+        "event_id",
+        "event_name",
+        "sequence_number",
+        "shard_id",
+        "size_bytes",
+        "stream_view_type",
+    )
+    _keys: Image
+    _keys_raw: _Json
+    _new_image: Image | None
+    _new_image_raw: _Json | None
+    _old_image: Image | None
+    _old_image_raw: _Json | None
+    _user_identity_raw: _Json | None
+    creation_micros: int
+    event_id: str
+    event_name: str
+    sequence_number: str
+    shard_id: str
+    size_bytes: int | None
+    stream_view_type: str
+
+
+class ChangeRecord(_Open):
+    """One change of one item. Immutable; its keys and images are decoded when first asked for.
+
+    - ``event_id``: the same for every delivery of the same change (fact 18); ``event_name``: INSERT,
+      MODIFY, REMOVE.
+    - ``keys``: the primary key. ``new_image``, ``old_image``: the item after and before, or None where the
+      view type or the kind of change leaves it out (fact 17). Python values as in
+      `connector.records.values`; don't change them in place.
+    - ``sequence_number``: an integer of 21 to 40 digits as text, comparable within one shard's lineage
+      (fact 4).
+    - ``approximate_creation_time``: UTC, floored to the second by the service (fact 19), and the element's
+      event time; ``creation_micros`` is the same in microseconds since the epoch.
+    - ``size_bytes``: as the service counts; None where an endpoint does not say.
+    - ``user_identity``: who made the change when it was not a user, as received; see `is_ttl_delete`.
+
+    Two records are equal if all of this is; images are compared by value, so neither the order of a JSON
+    object or set nor the state of decoding matters. Reading an image that is not DynamoDB JSON raises
+    `MalformedRecordError`.
+
+    A record that was read shares the bytes of its page (1 MB at most) and keeps them in memory; encoded by
+    its coder, pickled or copied, it holds its own bytes alone.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        *,
+        event_id: str,
+        event_name: str,
+        keys: Mapping[str, object],
+        new_image: Mapping[str, object] | None = None,
+        old_image: Mapping[str, object] | None = None,
+        sequence_number: str,
+        shard_id: str,
+        approximate_creation_time: datetime,
+        size_bytes: int | None = None,
+        stream_view_type: str = "NEW_AND_OLD_IMAGES",
+        user_identity: Mapping[str, object] | None = None,
+    ) -> None:
+        """A record from Python values, for tests of pipelines. Raises `InvalidValueError` on a value that no
+        stream holds."""
+        if event_name not in EVENT_NAMES:
+            raise InvalidValueError(f"event_name={event_name!r}: use one of {', '.join(EVENT_NAMES)}")
+        if stream_view_type not in VIEW_TYPES:
+            raise InvalidValueError(
+                f"stream_view_type={stream_view_type!r}: use one of {', '.join(VIEW_TYPES)}"
+            )
+        for name, text in (("event_id", event_id), ("shard_id", shard_id)):
+            if not isinstance(text, str) or not text:
+                raise InvalidValueError(f"{name}={text!r}: give a text that is not empty")
+        if not (isinstance(sequence_number, str) and sequence_number.isascii() and sequence_number.isdigit()):
+            raise InvalidValueError(
+                f"sequence_number={sequence_number!r}: give an integer as text, such as '100'"
+            )
+        if not isinstance(approximate_creation_time, datetime) or approximate_creation_time.tzinfo is None:
+            raise InvalidValueError(
+                f"approximate_creation_time={approximate_creation_time!r}: give a datetime with a time zone, "
+                f"such as datetime(2026, 1, 31, tzinfo=UTC)"
+            )
+        if size_bytes is not None and (type(size_bytes) is not int or size_bytes < 0):
+            raise InvalidValueError(f"size_bytes={size_bytes!r}: give an int that is not negative, or None")
+        if not keys:
+            raise InvalidValueError(
+                f"keys={keys!r}: give the item's primary key, such as {{'order_id': '7'}}"
+            )
+        made = make_record(
+            event_id,
+            event_name,
+            sequence_number,
+            shard_id,
+            (approximate_creation_time - EPOCH) // MICROSECOND,
+            size_bytes,
+            stream_view_type,
+            _encoded("keys", keys),
+            None if new_image is None else _encoded("new_image", new_image),
+            None if old_image is None else _encoded("old_image", old_image),
+            None if user_identity is None else msgspec.json.encode(user_identity),
+        )
+        for slot in _Open.__slots__:
+            object.__setattr__(self, slot, getattr(made, slot))
+
+    @classmethod
+    def from_raw(cls, raw: RawRecord, shard_id: str) -> ChangeRecord:
+        """The record of one entry of a page; nothing is decoded, copied or checked again."""
+        change = raw.dynamodb
+        return make_record(
+            raw.eventID,
+            raw.eventName,
+            change.SequenceNumber,
+            shard_id,
+            round(change.ApproximateCreationDateTime * 1_000_000),
+            change.SizeBytes,
+            change.StreamViewType,
+            change.Keys,
+            change.NewImage,
+            change.OldImage,
+            raw.userIdentity,
+        )
+
+    @property
+    def keys(self) -> Image:
+        if self._keys is _UNDECODED:
+            self._decode("_keys")
+        return self._keys
+
+    @property
+    def new_image(self) -> Image | None:
+        if self._new_image is _UNDECODED:
+            self._decode("_new_image")
+        return self._new_image
+
+    @property
+    def old_image(self) -> Image | None:
+        if self._old_image is _UNDECODED:
+            self._decode("_old_image")
+        return self._old_image
+
+    def _decode(self, slot: str) -> None:
+        raw = getattr(self, f"{slot}_raw")
+        try:
+            image = None if raw is None else decode_image(raw)
+        except MalformedRecordError as error:
+            error.message = f"{slot[1:]} is {error.message}"
+            error.shard, error.position = self.shard_id, self.sequence_number
+            raise
+        object.__setattr__(self, slot, image)
+
+    @property
+    def user_identity(self) -> dict[str, Any] | None:
+        raw = self._user_identity_raw
+        return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])
+
+    @property
+    def keys_json(self) -> bytes:
+        """The keys as received, in DynamoDB JSON; so are the three below, None where absent."""
+        return bytes(self._keys_raw)
+
+    @property
+    def new_image_json(self) -> bytes | None:
+        raw = self._new_image_raw
+        return None if raw is None else bytes(raw)
+
+    @property
+    def old_image_json(self) -> bytes | None:
+        raw = self._old_image_raw
+        return None if raw is None else bytes(raw)
+
+    @property
+    def user_identity_json(self) -> bytes | None:
+        raw = self._user_identity_raw
+        return None if raw is None else bytes(raw)
+
+    @property
+    def approximate_creation_time(self) -> datetime:
+        return EPOCH + timedelta(microseconds=self.creation_micros)
+
+    @property
+    def is_ttl_delete(self) -> bool:
+        """True if the item was deleted by its time to live and not by a user.
+
+        The service marks such a REMOVE with the identity Service, dynamodb.amazonaws.com. GetRecords spells
+        the members ``Type`` and ``PrincipalId``, what Lambda passes on ``type`` and ``principalId``.
+        """
+        if self.event_name != "REMOVE" or (identity := self.user_identity) is None:
+            return False
+        members = {name.lower(): value for name, value in identity.items()}
+        return members.get("type") == "Service" and members.get("principalid") == "dynamodb.amazonaws.com"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments that make this record: ``ChangeRecord(**record.to_dict()) == record``."""
+        return {
+            "event_id": self.event_id,
+            "event_name": self.event_name,
+            "keys": self.keys,
+            "new_image": self.new_image,
+            "old_image": self.old_image,
+            "sequence_number": self.sequence_number,
+            "shard_id": self.shard_id,
+            "approximate_creation_time": self.approximate_creation_time,
+            "size_bytes": self.size_bytes,
+            "stream_view_type": self.stream_view_type,
+            "user_identity": self.user_identity,
+        }
+
+    def to_row(self) -> ChangeRow:
+        """A row with a fixed Beam schema, for SqlTransform and others; images as DynamoDB JSON."""
+        from connector.records.coder import ChangeRow
+
+        return ChangeRow.of(self)
+
+    def to_json(self) -> str:
+        """One JSON line, without its line end: the envelope, and images as DynamoDB JSON. Nothing is lost."""
+        from connector.records.lines import encode_line
+
+        return encode_line(self)
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> ChangeRecord:
+        """The record of a line of `to_json`. Raises `MalformedRecordError` on any other text."""
+        from connector.records.lines import decode_line
+
+        return decode_line(line)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ChangeRecord):
+            return NotImplemented
+        return self is other or (
+            self._envelope() == other._envelope()
+            and _same_image(self, other, "keys")
+            and _same_image(self, other, "new_image")
+            and _same_image(self, other, "old_image")
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.event_id, self.shard_id, self.sequence_number))
+
+    def _envelope(self) -> tuple[object, ...]:
+        return (
+            self.event_id,
+            self.event_name,
+            self.sequence_number,
+            self.shard_id,
+            self.creation_micros,
+            self.size_bytes,
+            self.stream_view_type,
+            self.user_identity,
+        )
+
+    def __repr__(self) -> str:
+        try:
+            keys = ", ".join(f"{name}={value!r}" for name, value in self.keys.items())
+        except MalformedRecordError:
+            keys = "malformed keys"
+        keys = keys if len(keys) <= 80 else f"{keys[:79]}…"
+        images = " and ".join(
+            name
+            for name, raw in (("old", self._old_image_raw), ("new", self._new_image_raw))
+            if raw is not None
+        )
+        time = self.approximate_creation_time.isoformat().replace("+00:00", "Z")
+        images = f"{images or 'no'} image"
+        return f"<ChangeRecord {self.event_name} {keys} at {time}, {images}, {self.sequence_number}>"
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a ChangeRecord is immutable: {name} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a ChangeRecord is immutable: {name} cannot be deleted")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from connector.records.stored import decode_record, encode_record
+
+        return decode_record, (encode_record(self),)
+
+
+def make_record(
+    event_id: str,
+    event_name: str,
+    sequence_number: str,
+    shard_id: str,
+    creation_micros: int,
+    size_bytes: int | None,
+    stream_view_type: str,
+    keys: _Json,
+    new_image: _Json | None,
+    old_image: _Json | None,
+    user_identity: _Json | None,
+) -> ChangeRecord:
+    """A record from what is stored of it, unchecked: the way of everything that was a record before."""
+    record = _Open()
+    record.event_id = event_id
+    record.event_name = event_name
+    record.sequence_number = sequence_number
+    record.shard_id = shard_id
+    record.creation_micros = creation_micros
+    record.size_bytes = size_bytes
+    record.stream_view_type = stream_view_type
+    record._keys_raw = keys
+    record._new_image_raw = new_image
+    record._old_image_raw = old_image
+    record._user_identity_raw = user_identity
+    record._keys = record._new_image = record._old_image = _UNDECODED
+    record.__class__ = ChangeRecord
+    return record  # type: ignore[return-value]
+
+
+def _encoded(name: str, image: Mapping[str, object]) -> bytes:
+    try:
+        return encode_image(image)
+    except (InvalidValueError, AttributeError) as error:
+        raise InvalidValueError(f"{name}={image!r}: {error}") from None
+
+
+def _same_image(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:
+    mine, theirs = getattr(one, f"{name}_json"), getattr(other, f"{name}_json")
+    if mine == theirs or mine is None or theirs is None:
+        return bool(mine == theirs)
+    try:
+        return same_values(getattr(one, name), getattr(other, name))
+    except MalformedRecordError:
+        return False
