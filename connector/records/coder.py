@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 from apache_beam import coders
 from apache_beam.utils.timestamp import Timestamp
 
+from connector.records.change_log import text_of
 from connector.records.record import ChangeRecord
 from connector.records.stored import decode_record, encode_record
 
@@ -59,10 +60,10 @@ class ChangeRow(NamedTuple):
             Timestamp(micros=record.creation_micros),
             record.size_bytes,
             record.stream_view_type,
-            _text(record.user_identity_json),
+            text_of(record.user_identity_json),
             record.keys_json.decode(),
-            _text(record.new_image_json),
-            _text(record.old_image_json),
+            text_of(record.new_image_json),
+            text_of(record.old_image_json),
         )
 
 
@@ -70,7 +71,3 @@ def register_coders() -> None:
     """Makes Beam pick these coders by type. Idempotent."""
     coders.registry.register_coder(ChangeRecord, ChangeRecordCoder)
     coders.registry.register_coder(ChangeRow, coders.RowCoder)
-
-
-def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.decode()
