@@ -1,0 +1,157 @@
+"""One shard's life and its records, without HTTP and without a clock of its own."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import attrgetter
+from random import Random
+
+PAGE_BYTES = 1_048_576
+HASH_SPACE = 1 << 128
+_low = attrgetter("low")
+
+
+class SequenceNumbers:
+    """The sequence numbers of one root shard and all its descendants.
+
+    They grow along a lineage and are unique in the stream. Each root begins at a length of its own, just
+    below a power of ten: numbers say nothing across lineages, and soon one is longer than its predecessor, so
+    that comparing them as text is wrong (fact 4).
+    """
+
+    def __init__(self, root: int, random: Random) -> None:
+        self._root = root
+        self._random = random
+        self._value: int = 10 ** random.randrange(17, 26) - random.randrange(200, 4_000)
+
+    def take(self) -> int:
+        self._value += 1 + int(self._random.random() * 99)
+        return self._value * 10_000 + self._root
+
+
+@dataclass(slots=True, eq=False)
+class Shard:
+    """A range of the hash space, the records written while it was open, and what is left of them.
+
+    Positions are indexes into everything ever written to the shard, so trimming moves none of them.
+    """
+
+    shard_id: str
+    parent_shard_id: str | None
+    low: int
+    high: int
+    numbers: SequenceNumbers
+    born: float
+    starting: int
+    ended: float | None = None
+    ending: int | None = None
+    hidden: bool = False
+    dropped: bool = False
+    ghost: bool = False
+    trimmed: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+    sequence: list[int] = field(default_factory=list)
+    written: list[float] = field(default_factory=list)
+    newest: list[int] = field(default_factory=list)
+    reach: list[int] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended is None
+
+    @property
+    def end(self) -> int:
+        """The position after the last record."""
+        return len(self.bodies)
+
+    def append(self, number: int, now: float, created: int, body: bytes) -> None:
+        """Adds a record written at ``now`` with the creation time ``created``, both in epoch seconds."""
+        self.bodies.append(body)
+        self.sequence.append(number)
+        self.written.append(max(now, self.written[-1]) if self.written else now)
+        self.newest.append(max(created, self.newest[-1]) if self.newest else created)
+        self.reach.append((self.reach[-1] if self.reach else 0) + len(body) + 1)
+
+    def close(self, now: float) -> None:
+        """No record comes after this; the last one's number is the ending one."""
+        self.ended = now
+        self.ending = self.sequence[-1] if self.sequence else self.numbers.take()
+
+    def trim(self, horizon: float) -> None:
+        """Trims what was written before ``horizon``."""
+        self.trimmed = max(self.trimmed, bisect_left(self.written, horizon))
+
+    def is_gone(self, horizon: float) -> bool:
+        """Whether the service forgot the shard: closed, and nothing of it is younger than the horizon
+        (fact 11).
+        """
+        if self.dropped:
+            return True
+        if self.ended is None:
+            return False
+        return self.trimmed == self.end if self.bodies else self.ended < horizon
+
+    def at_number(self, number: int) -> int:
+        """The position of the first record whose number is at least ``number``."""
+        return bisect_left(self.sequence, number)
+
+    def after_number(self, number: int) -> int:
+        """The position of the first record whose number is greater than ``number``."""
+        return bisect_right(self.sequence, number)
+
+    def at_time(self, timestamp: float) -> int:
+        """The position of the first untrimmed record whose creation time is at or after ``timestamp``."""
+        # The first element that reaches a bound is the first whose running maximum does.
+        return max(self.trimmed, bisect_left(self.newest, timestamp))
+
+    def is_trimmed(self, number: int) -> bool:
+        """Whether ``number`` is older than the trim point."""
+        return self.trimmed > 0 and number <= self.sequence[self.trimmed - 1]
+
+    def page(self, position: int, limit: int) -> list[bytes]:
+        """The encoded records from ``position``: at most ``limit``, at most 1 MB, but one at least where
+        there is one.
+        """
+        if position >= self.end:
+            return []
+        before = self.reach[position - 1] if position else 0
+        full = bisect_right(self.reach, before + PAGE_BYTES, position)
+        return self.bodies[position : max(position + 1, min(full, position + limit))]
+
+
+@dataclass(slots=True, eq=False)
+class Shards:
+    """All shards of one stream, past ones included, and which open one a hash belongs to."""
+
+    random: Random
+    by_id: dict[str, Shard] = field(default_factory=dict)
+    open: list[Shard] = field(default_factory=list)
+
+    def add_roots(self, count: int, now: float) -> None:
+        """Divides the hash space among ``count`` shards without a parent."""
+        edges = [HASH_SPACE * index // count for index in range(count + 1)]
+        for index in range(count):
+            self._add(None, edges[index], edges[index + 1], SequenceNumbers(index, self.random), now)
+
+    def owner(self, key_hash: int) -> Shard:
+        """The one open shard that takes writes of this hash."""
+        return self.open[bisect_right(self.open, key_hash, key=_low) - 1]
+
+    def replace(self, parent: Shard, now: float, *, children: int) -> list[Shard]:
+        """Closes an open shard; its range goes to so many children, which take the later writes."""
+        self.open.remove(parent)
+        parent.close(now)
+        width = parent.high - parent.low
+        edges = [parent.low + width * index // children for index in range(children + 1)] if children else []
+        return [self._add(parent.shard_id, low, high, parent.numbers, now) for low, high in pairwise(edges)]
+
+    def _add(self, parent: str | None, low: int, high: int, numbers: SequenceNumbers, now: float) -> Shard:
+        while (shard_id := f"shardId-{int(now * 1000):020d}-{self.random.getrandbits(32):08x}") in self.by_id:
+            continue
+        shard = Shard(shard_id, parent, low, high, numbers, now, numbers.take())
+        self.by_id[shard_id] = shard
+        self.open.append(shard)
+        self.open.sort(key=_low)
+        return shard
