@@ -15,6 +15,7 @@ _PREFIXES = {
     "AccessDeniedException": _CORAL,
     "ExpiredTokenException": _CORAL,
     "MissingAuthenticationTokenException": _CORAL,
+    "IncompleteSignatureException": _CORAL,
     "InvalidSignatureException": _CORAL,
     "SerializationException": _CORAL,
     "UnknownOperationException": _CORAL,
@@ -42,7 +43,13 @@ class Request:
     target: str
     operation: str
     body: bytes
-    signed: bool
+    authorization: str
+    date: str
+
+    @property
+    def access_key(self) -> str:
+        """The access key that signed the request."""
+        return self.authorization.partition("Credential=")[2].partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)

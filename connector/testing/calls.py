@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from connector.testing.answers import Answer, Refusal, Request, parameters
 from connector.testing.faults import Rules, rate
 from connector.testing.operations import Members, Operations
 
+_MAX_SKEW = 300.0
 _THROTTLES = {
     "LimitExceededException": "Too many operations for a given subscriber.",
     "ProvisionedThroughputExceededException": "The table's provisioned throughput was exceeded.",
@@ -42,6 +44,7 @@ class Call:
     request: Request
     members: Members | Refusal
     place: str
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,20 @@ class Calls:
     """Takes requests from the HTTP server and gives it answers."""
 
     def __init__(
-        self, operations: Operations, rules: Rules, lock: threading.RLock, max_readers: int | None
+        self,
+        operations: Operations,
+        rules: Rules,
+        lock: threading.RLock,
+        *,
+        max_readers: int | None,
+        checks_date: bool,
     ) -> None:
         self._operations = operations
         self._known = operations.by_target()
         self._rules = rules
         self._lock = lock
         self._max_readers = max_readers
+        self._checks_date = checks_date
         self._reading: Counter[str] = Counter()
         self.clock = rules.clock
         self.reset()
@@ -96,10 +106,12 @@ class Calls:
             members, place = refusal, ""
         with self._lock:
             self._calls[request.operation] += 1
+            crowded = False
             if request.operation == "GetRecords" and place:
                 self._reading[place] += 1
                 self._readers[place] = max(self._readers[place], self._reading[place])
-        return Call(request, members, place)
+                crowded = self._max_readers is not None and self._reading[place] > self._max_readers
+        return Call(request, members, place, crowded)
 
     def end(self, call: Call) -> None:
         """The answer is on its way, or the connection is gone."""
@@ -133,8 +145,10 @@ class Calls:
         operation = self._known.get(call.request.target)
         if operation is None:
             raise Refusal("UnknownOperationException", "")
-        if not call.request.signed:
+        if not call.request.authorization:
             raise Refusal("MissingAuthenticationTokenException", "Request is missing Authentication Token")
+        if self._checks_date:
+            _check_date(call.request.date, self.clock())
         self._refuse(call)
         if isinstance(call.members, Refusal):
             raise call.members
@@ -142,7 +156,7 @@ class Calls:
 
     def _refuse(self, call: Call) -> None:
         name, place = call.request.operation, call.place
-        if self._strikes("expired_credentials", call):
+        if call.request.access_key in self._rules.expired_keys or self._strikes("expired_credentials", call):
             raise Refusal("ExpiredTokenException", "The security token included in the request is expired")
         if self._strikes("access_denied", call):
             raise Refusal(
@@ -151,7 +165,7 @@ class Calls:
                 f"dynamodb:{name} on resource: {place or '*'} because no identity-based policy allows the "
                 f"dynamodb:{name} action",
             )
-        if self._max_readers and name == "GetRecords" and self._reading[place] > self._max_readers:
+        if call.crowded:
             raise Refusal("LimitExceededException", _THROTTLES["LimitExceededException"])
         if self._strikes("throttle", call):
             code = self._rules.dice("throttle_code", name, place).choice(list(_THROTTLES))
@@ -166,3 +180,17 @@ class Calls:
         if struck:
             self._faults[fault] += 1
         return struck
+
+
+def _check_date(date: str, now: float) -> None:
+    """Refuses a signature that is more than five minutes away from the service's clock."""
+    try:
+        signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        raise Refusal(
+            "IncompleteSignatureException", f"Date must be in ISO-8601 basic format: {date!r}"
+        ) from None
+    if abs(signed - now) > _MAX_SKEW:
+        age = "expired" if signed < now else "not yet current"
+        theirs = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+        raise Refusal("InvalidSignatureException", f"Signature {age}: {date} is too far from {theirs}")

@@ -42,6 +42,9 @@ class Faults:
     """GetRecords answers without records though there are some (fact 5)."""
     empty_run: int = 1
     """Once it does, it goes on doing so for up to this many calls on that shard."""
+    late_end: float = 0.0
+    """The last page of a closed shard goes on with an iterator, whose page is empty and the end, instead of
+    ending with the records (fact 1)."""
     expire: float = 0.0
     """GetRecords answers ExpiredIteratorException to a young iterator (fact 9)."""
     list_delay: float = 0.0
@@ -79,6 +82,7 @@ class Rules:
     clock: Callable[[], float]
     seed: int
     faults: Faults = field(default_factory=Faults)
+    expired_keys: set[str] = field(default_factory=set)
     _dice: dict[tuple[str, str, str], Random] = field(default_factory=dict)
     _empty: dict[str, int] = field(default_factory=dict)
 

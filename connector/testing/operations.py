@@ -166,7 +166,8 @@ class Operations:
         if records and self.rules.serves_empty(place.shard_id):
             records = []
         position = place.position + len(records)
-        if shard.is_open or position < shard.end:
+        late_end = records and self.rules.strikes("late_end", "GetRecords", place.shard_id)
+        if shard.is_open or position < shard.end or late_end:
             following = self.iterators.write(Place(place.stream_arn, place.shard_id, position, issued))
             tail = b'],"NextShardIterator":"%b"}' % following.encode()
         else:
@@ -183,7 +184,6 @@ class Operations:
         table = self.tables.get(name)
         if table is None:
             raise not_found(f"Table: {name} not found")
-        enabled = table.stream.disabled is None
         description: dict[str, object] = {
             "TableName": table.name,
             "TableArn": table.arn,
@@ -196,14 +196,12 @@ class Operations:
             ],
             "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
         }
-        if enabled:
-            description["StreamSpecification"] = {
-                "StreamEnabled": True,
-                "StreamViewType": table.stream.view_type,
-            }
-        if not table.stream.is_gone(self.rules.clock()):
+        latest = table.streams[-1] if table.streams else None
+        if latest is not None and latest.disabled is None:
+            description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": latest.view_type}
+        if latest is not None and not latest.is_gone(self.rules.clock()):
             # The service goes on naming a disabled stream as the latest.
-            description |= {"LatestStreamArn": table.stream.arn, "LatestStreamLabel": table.stream.label}
+            description |= {"LatestStreamArn": latest.arn, "LatestStreamLabel": latest.label}
         return msgspec.json.encode({"Table": description})
 
     def list_tables(self, members: Members) -> bytes:

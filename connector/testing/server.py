@@ -5,7 +5,6 @@ connection.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
 import zlib
@@ -45,9 +44,8 @@ class Server:
     def stop(self) -> None:
         """Closes the port and every connection; the thread has ended when it returns."""
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop ended by itself meanwhile
-                self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -60,14 +58,12 @@ class Server:
             listening = await self._loop.create_server(
                 lambda: Connection(self._calls, connections), HOST, self.port, backlog=512
             )
+            self.port = listening.sockets[0].getsockname()[1]
         except OSError as failure:
             self._failure = failure
             return
         finally:
-            if self._failure is not None:
-                self._ready.set()
-        self.port = listening.sockets[0].getsockname()[1]
-        self._ready.set()
+            self._ready.set()
         async with listening:
             await self._stop.wait()
             for connection in list(connections):
@@ -133,8 +129,10 @@ class Connection(asyncio.Protocol):
             self._write(Answer(200, b"healthy: " + headers.get(b"host", b"localhost")), "text/plain")
             return
         target = headers.get(b"x-amz-target", b"").decode("latin-1")
-        signed = b"authorization" in headers
-        self._call = self._calls.begin(Request(target, target.rpartition(".")[2], body, signed))
+        authorization = headers.get(b"authorization", b"").decode("latin-1")
+        date = headers.get(b"x-amz-date", b"").decode("latin-1")
+        request = Request(target, target.rpartition(".")[2], body, authorization, date)
+        self._call = self._calls.begin(request)
         delay = self._calls.delay(self._call)
         if delay > 0:
             self._timer = self._loop.call_later(delay, self._answer)

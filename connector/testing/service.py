@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,10 +14,11 @@ from connector.testing.calls import Calls, Counts
 from connector.testing.faults import Faults, Rules
 from connector.testing.iterators import MAX_LENGTH, Iterators
 from connector.testing.keys import KeyType
+from connector.testing.lifecycle import Setting
 from connector.testing.operations import Endpoint, Operations, ShardFilter
 from connector.testing.server import HOST, Server
 from connector.testing.stream import Life, ViewType
-from connector.testing.table import Setting, Table
+from connector.testing.table import Table
 
 
 class ClientOptions(TypedDict):
@@ -47,9 +49,10 @@ class LocalStreams:
     ``clock``: epoch seconds; a ``Clock`` for tests, real time by default. ``retention`` and
     ``iterator_life``: seconds until a record is trimmed and an iterator expires. ``iterator_length``:
     characters of an iterator. ``max_readers``: GetRecords calls under way at once on one shard, above which
-    the service throttles; None for no limit. ``at_timestamp=False`` and ``shard_filter="ignored"`` or
-    ``"rejected"`` make an older endpoint, and ``ends_listed_for_open`` one that lists an open shard with an
-    EndingSequenceNumber, as dynoxide does.
+    the service throttles; None for no limit. ``checks_date``: refuse a signature more than five minutes away
+    from ``clock``. ``at_timestamp=False`` and ``shard_filter="ignored"`` or ``"rejected"`` make an older
+    endpoint, and ``ends_listed_for_open`` one that lists an open shard with an EndingSequenceNumber, as
+    dynoxide does.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class LocalStreams:
         iterator_life: float = 15 * 60.0,
         iterator_length: int = 300,
         max_readers: int | None = None,
+        checks_date: bool = False,
         at_timestamp: bool = True,
         shard_filter: ShardFilter = "supported",
         ends_listed_for_open: bool = False,
@@ -84,7 +88,9 @@ class LocalStreams:
         iterators = Iterators(f"seed {seed}".encode(), iterator_length)
         endpoint = Endpoint(at_timestamp, shard_filter, ends_listed_for_open)
         operations = Operations(self._tables, self._rules, life, iterators, endpoint)
-        self._calls = Calls(operations, self._rules, self._lock, max_readers)
+        self._calls = Calls(
+            operations, self._rules, self._lock, max_readers=max_readers, checks_date=checks_date
+        )
         self._server = Server(self._calls, port)
 
     def __enter__(self) -> Self:
@@ -125,30 +131,34 @@ class LocalStreams:
         name: str,
         *,
         keys: Mapping[str, KeyType],
-        view_type: ViewType = "NEW_AND_OLD_IMAGES",
+        view_type: ViewType | None = "NEW_AND_OLD_IMAGES",
         shards: int = 1,
     ) -> Table:
-        """A new table with an enabled stream of so many shards; ``keys`` are the partition key and maybe
-        the sort key.
+        """A new table whose stream has so many shards; ``view_type=None`` enables no stream.
+
+        ``keys`` is the partition key, and the sort key where there is one, with their types.
         """
-        if name in self._tables:
-            raise ValueError(f"table {name!r} is there already")
-        if shards < 1:
-            raise ValueError(f"shards={shards!r}: a stream has one shard at least")
-        with self._lock:
-            table = self._tables[name] = Table(
-                name,
-                self._setting,
-                keys=keys,
-                view_type=view_type,
-                shards=shards,
-                random=Random(f"{self._seed}/table/{name}"),
+        if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
+            raise ValueError(
+                f"{name!r} is no table name: 3 to 255 letters, digits, dots, dashes, underscores"
             )
+        with self._lock:
+            if name in self._tables:
+                raise ValueError(f"table {name!r} is there already")
+            table = Table(name, self._setting, keys=keys, random=Random(f"{self._seed}/table/{name}"))
+            if view_type is not None:
+                table.enable_stream(view_type, shards=shards)
+            self._tables[name] = table
         return table
 
     def table(self, name: str) -> Table:
         """The table of that name."""
         return self._tables[name]
+
+    def expire_credentials(self, access_key: str) -> None:
+        """Calls signed with this access key are answered with ExpiredTokenException from now on."""
+        with self._lock:
+            self._rules.expired_keys.add(access_key)
 
     @property
     def faults(self) -> Faults:
