@@ -137,7 +137,7 @@ class ChangeRecord(_Open):
             _encoded("keys", keys),
             None if new_image is None else _encoded("new_image", new_image),
             None if old_image is None else _encoded("old_image", old_image),
-            None if user_identity is None else msgspec.json.encode(user_identity),
+            None if user_identity is None else _encoded_identity(user_identity),
         )
         for slot in _Open.__slots__:
             object.__setattr__(self, slot, getattr(made, slot))
@@ -352,6 +352,15 @@ def _encoded(name: str, image: Mapping[str, object]) -> bytes:
         return encode_image(image)
     except (InvalidValueError, AttributeError) as error:
         raise InvalidValueError(f"{name}={image!r}: {error}") from None
+
+
+def _encoded_identity(identity: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(dict(identity))
+    except (TypeError, ValueError):
+        raise InvalidValueError(
+            f"user_identity={identity!r}: give a dict of texts, such as {{'Type': 'Service'}}"
+        ) from None
 
 
 def _same_image(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:

@@ -244,8 +244,10 @@ def _number_text(value: int | Decimal) -> str:
     number = Decimal(value)
     if not number.is_finite():
         raise InvalidValueError(f"{value!r} is not a number that DynamoDB holds: use NULL or a text instead")
+    if not number:
+        return "0"  # a Decimal zero may carry any exponent
     digits = "".join(map(str, number.as_tuple().digits)).strip("0")
-    if number and (len(digits) > 38 or not -130 <= number.adjusted() <= 125):
+    if len(digits) > 38 or not -130 <= number.adjusted() <= 125:
         raise InvalidValueError(
             f"{value!r} is not a number that DynamoDB holds (38 significant digits, 1E-130 to 9.99E+125): "
             f"round it or store it as text"

@@ -1,0 +1,86 @@
+"""What Beam sees of a record: its coder, its type and its row."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime
+
+import apache_beam as beam
+import pytest
+from apache_beam.coders import RowCoder, registry
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.typehints.schemas import named_fields_from_element_type
+from apache_beam.utils.timestamp import Timestamp
+
+from connector.errors import MalformedRecordError
+from connector.records import ChangeRecord, ChangeRecordCoder, ChangeRow, register_coders
+
+RECORD = ChangeRecord(
+    event_id="e1",
+    event_name="REMOVE",
+    keys={"order_id": "o1"},
+    old_image={"order_id": "o1", "paid": True},
+    sequence_number="421584500000000017450439091",
+    shard_id="shardId-00000001763000000000-a1b2c3d4",
+    approximate_creation_time=datetime(2026, 1, 31, tzinfo=UTC),
+    user_identity={"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
+)
+
+
+def test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record():
+    coder = ChangeRecordCoder()
+    encoded = coder.encode(RECORD)
+    decoded = coder.decode(encoded)
+    assert decoded == RECORD
+    assert decoded.old_image_json == RECORD.old_image_json
+    assert coder.encode(decoded) == encoded
+
+
+def test_the_coder_is_deterministic_picklable_and_equal_by_type():
+    coder = ChangeRecordCoder()
+    assert coder.is_deterministic()
+    assert coder.as_deterministic_coder("a step") is coder
+    assert coder.to_type_hint() is ChangeRecord
+    assert pickle.loads(pickle.dumps(coder)) == coder  # noqa: S301
+    assert hash(coder) == hash(ChangeRecordCoder())
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        (b"", "empty"),
+        (b"\x02\x9b", "version 2, and this release reads version 1"),
+        (b"\x01", "cannot be read"),
+        (b"\x01\x91\x01", "cannot be read"),
+    ],
+)
+def test_bytes_that_are_no_record_are_refused_with_the_reason(stored: bytes, reason: str):
+    with pytest.raises(MalformedRecordError, match=reason) as caught:
+        ChangeRecordCoder().decode(stored)
+    assert caught.value.payload == stored
+
+
+def test_beam_picks_the_coder_by_type_and_records_are_keys_in_a_pipeline():
+    register_coders()
+    assert isinstance(registry.get_coder(ChangeRecord), ChangeRecordCoder)
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        counted = (
+            pipeline
+            | beam.Create([RECORD, ChangeRecord.from_json(RECORD.to_json())])
+            | beam.Map(lambda record: (record, 1)).with_output_types(tuple[ChangeRecord, int])
+            | beam.CombinePerKey(sum)
+        )
+        assert_that(counted, equal_to([(RECORD, 2)]))
+
+
+def test_a_row_has_a_schema_that_beam_encodes():
+    register_coders()
+    row = RECORD.to_row()
+    assert row.keys == '{"order_id":{"S":"o1"}}'
+    assert row.new_image is None
+    assert row.approximate_creation_time == Timestamp(RECORD.creation_micros / 1_000_000)
+    assert isinstance(registry.get_coder(ChangeRow), RowCoder)
+    coder = registry.get_coder(ChangeRow)
+    assert tuple(coder.decode(coder.encode(row))) == tuple(row)
+    assert [name for name, _ in named_fields_from_element_type(ChangeRow)] == list(ChangeRow._fields)
