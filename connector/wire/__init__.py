@@ -2,6 +2,7 @@
 
 from connector.wire.client import Client
 from connector.wire.counts import CallCounts, Counts
+from connector.wire.decode import decode_records
 from connector.wire.pages import (
     ListedShard,
     MalformedEntry,
@@ -10,7 +11,6 @@ from connector.wire.pages import (
     RecordsPage,
     StreamPage,
     Table,
-    decode_records,
 )
 from connector.wire.retry import Backoff
 

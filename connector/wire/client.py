@@ -7,47 +7,24 @@ import random as random_module
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 import botocore.session
-import msgspec
-from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import ClientError
 
 from connector.errors import (
-    ClosedError,
-    DelayError,
     InvalidOptionError,
     IteratorTypeError,
     ServiceError,
     ShardFilterError,
-    ThrottledError,
     UnavailableError,
 )
-from connector.wire import pages
-from connector.wire.codes import RENEWABLE, UNKNOWN_PARAMETER, Fault, read_fault, to_error
-from connector.wire.counts import CallCounts
-from connector.wire.endpoint import Endpoint, resolve
-from connector.wire.retry import Backoff, ServiceClock
-from connector.wire.signing import Signer
-from connector.wire.transport import Answer, Transport
+from connector.wire.calls import Caller, Place
+from connector.wire.codes import Fault
+from connector.wire.decode import decode_iterator, decode_records, decode_stream, decode_table
+from connector.wire.pages import RecordsPage, StreamPage, Table
+from connector.wire.retry import Backoff
 
-_T = TypeVar("_T")
-_encode = msgspec.json.Encoder().encode
-_TARGETS = {"dynamodbstreams": "DynamoDBStreams_20120810", "dynamodb": "DynamoDB_20120810"}
 # Unproven AT_TIMESTAMP iterators to remember: more than any stream's open shards at a start.
 _UNPROVEN_LIMIT = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a call reads, for its errors."""
-
-    stream: str | None = None
-    shard: str | None = None
-    position: str | None = None
-    resource: str | None = None
 
 
 class Client:
@@ -89,33 +66,32 @@ class Client:
         for name, seconds in (("connect_timeout", connect_timeout), ("read_timeout", read_timeout)):
             if not seconds > 0:
                 raise InvalidOptionError(f"{name}={seconds!r}: use more than 0 seconds")
-        self._session = session or botocore.session.Session()
-        endpoint = resolve(self._session, "dynamodbstreams", region_name, endpoint_url)
-        self.region_name = endpoint.region_name
-        self.calls = CallCounts()
-        self._endpoint_url = endpoint_url
-        self._max_connections = max_connections
-        self._max_attempts = max_attempts
-        self._timeouts = (connect_timeout, read_timeout)
-        self._backoff = backoff or Backoff()
-        self._random = random
-        self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait
-        self._clock = ServiceClock(clock)
-        self._signer = Signer(self._session, endpoint.region_name, self._clock.signing)
-        self._user_agent = endpoint.user_agent
+        self._caller = Caller(
+            session or botocore.session.Session(),
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            max_connections=max_connections,
+            max_attempts=max_attempts,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            backoff=backoff or Backoff(),
+            clock=clock,
+            sleep=sleep,
+            random=random,
+        )
+        self.region_name = self._caller.region_name
+        self.calls = self._caller.counts
         self._lock = threading.Lock()
-        self._transports = {"dynamodbstreams": self._open(endpoint)}
         self._timestamps_proven = False
-        self._unproven: dict[str, _Place] = {}
+        self._unproven: dict[str, Place] = {}
 
-    def describe_table(self, table: str) -> pages.Table:
+    def describe_table(self, table: str) -> Table:
         """The table's latest stream, if it has one. NotFoundError for an unknown table."""
-        return self._call(
+        return self._caller.call(
             "DescribeTable",
             {"TableName": table},
-            pages.decode_table,
-            _Place(resource=f"table {table}"),
+            decode_table,
+            Place(resource=f"table {table}"),
             service="dynamodb",
         )
 
@@ -126,7 +102,7 @@ class Client:
         limit: int | None = None,
         exclusive_start_shard_id: str | None = None,
         children_of: str | None = None,
-    ) -> pages.StreamPage:
+    ) -> StreamPage:
         """One page of the stream's shards (100 at most), or of ``children_of``'s children only.
 
         Ten calls a second is the service's limit. The listing is not the truth (fact 6). Raises
@@ -138,9 +114,9 @@ class Client:
             parameters["Limit"] = limit
         if exclusive_start_shard_id is not None:
             parameters["ExclusiveStartShardId"] = exclusive_start_shard_id
-        place = _Place(stream=stream_arn, resource=stream_arn)
+        place = Place(stream=stream_arn, resource=stream_arn)
         if children_of is None:
-            return self._call("DescribeStream", parameters, pages.decode_stream, place)
+            return self._caller.call("DescribeStream", parameters, decode_stream, place)
         parameters["ShardFilter"] = {"Type": "CHILD_SHARDS", "ShardId": children_of}
 
         def refused_filter(_: Fault) -> ServiceError:
@@ -148,8 +124,8 @@ class Client:
                 "the endpoint does not know ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
             )
 
-        page = self._call(
-            "DescribeStream", parameters, pages.decode_stream, place, unknown_parameter=refused_filter
+        page = self._caller.call(
+            "DescribeStream", parameters, decode_stream, place, unknown_parameter=refused_filter
         )
         if any(shard.parent_shard_id != children_of for shard in page.shards):
             raise ShardFilterError(
@@ -183,9 +159,9 @@ class Client:
         }
         if sequence_number is not None:
             parameters["SequenceNumber"] = sequence_number
-        place = _Place(stream_arn, shard_id, sequence_number, stream_arn)
+        place = Place(stream_arn, shard_id, sequence_number, stream_arn)
         if iterator_type != "AT_TIMESTAMP" or timestamp is None:
-            return self._call("GetShardIterator", parameters, pages.decode_iterator, place)
+            return self._caller.call("GetShardIterator", parameters, decode_iterator, place)
         parameters["Timestamp"] = _milliseconds(timestamp)
 
         def refused_type(fault: Fault) -> ServiceError | None:
@@ -196,8 +172,8 @@ class Client:
             return None if future else _unknown_type(place)
 
         try:
-            iterator = self._call(
-                "GetShardIterator", parameters, pages.decode_iterator, place, unknown_parameter=refused_type
+            iterator = self._caller.call(
+                "GetShardIterator", parameters, decode_iterator, place, unknown_parameter=refused_type
             )
         except UnavailableError as error:
             # DynamoDB Local answers HTTP 500.
@@ -215,19 +191,19 @@ class Client:
 
     def get_records(
         self, iterator: str, *, limit: int = 1000, stream_arn: str = "", shard_id: str = ""
-    ) -> pages.RecordsPage:
-        """One page: up to ``limit`` (1,000 at most) records or 1 MB in the shard's order; billed, also when empty.
+    ) -> RecordsPage:
+        """One page: at most ``limit`` (1,000) records or 1 MB, in the shard's order; billed, empty or not.
 
         A repeat of the call with the same iterator brings the same records again. Raises
         ExpiredIteratorError (fact 9), TrimmedDataError (fact 10), NotFoundError (fact 11), and
         IteratorTypeError for an AT_TIMESTAMP iterator that the endpoint gave without knowing the type.
         ``stream_arn`` and ``shard_id`` name the place in errors.
         """
-        place = _Place(stream_arn or None, shard_id or None, None, stream_arn or None)
+        place = Place(stream_arn or None, shard_id or None, None, stream_arn or None)
         parameters = {"ShardIterator": iterator, "Limit": limit}
         unproven = self._unproven.get(iterator)
         try:
-            page = self._call("GetRecords", parameters, pages.decode_records, place)
+            page = self._caller.call("GetRecords", parameters, decode_records, place)
         except UnavailableError as error:
             # moto gives the iterator and answers HTTP 500 to whoever reads it.
             if unproven is not None and error.code is not None and self._reads_horizon(unproven, get=True):
@@ -244,20 +220,16 @@ class Client:
 
         Known from any answer's ``Date`` header; the local clock before the first answer.
         """
-        return self._clock.now()
+        return self._caller.clock.now()
 
     def close(self) -> None:
         """Cut the pooled connections and end waits; later calls raise ClosedError. Idempotent.
 
         A request in flight ends with its answer or time-out, and is not repeated.
         """
-        self._closed.set()
-        with self._lock:
-            transports = list(self._transports.values())
-        for transport in transports:
-            transport.close()
+        self._caller.close()
 
-    def _reads_horizon(self, place: _Place, *, get: bool) -> bool:
+    def _reads_horizon(self, place: Place, *, get: bool) -> bool:
         """Does the same call work with a TRIM_HORIZON iterator? Then the fault is AT_TIMESTAMP's."""
         parameters: dict[str, object] = {
             "StreamArn": place.stream,
@@ -265,12 +237,12 @@ class Client:
             "ShardIteratorType": "TRIM_HORIZON",
         }
         try:
-            iterator = self._call("GetShardIterator", parameters, pages.decode_iterator, place, attempts=1)
+            iterator = self._caller.call("GetShardIterator", parameters, decode_iterator, place, attempts=1)
             if get:
-                self._call(
+                self._caller.call(
                     "GetRecords",
                     {"ShardIterator": iterator, "Limit": 1},
-                    pages.decode_records,
+                    decode_records,
                     place,
                     attempts=1,
                 )
@@ -278,107 +250,13 @@ class Client:
             return False
         return True
 
-    def _call(
-        self,
-        operation: str,
-        parameters: dict[str, object],
-        decode: Callable[[bytes], _T],
-        place: _Place,
-        *,
-        service: str = "dynamodbstreams",
-        attempts: int | None = None,
-        unknown_parameter: Callable[[Fault], ServiceError | None] | None = None,
-    ) -> _T:
-        body = _encode(parameters)
-        failures = 0
-        renewed = corrected = False
-        while True:
-            if self._closed.is_set():
-                raise ClosedError(
-                    f"{operation}: the client is closed", stream=place.stream, shard=place.shard
-                )
-            try:
-                credentials = self._signer.credentials()
-                answer = self._send(service, operation, body, credentials)
-                if answer.status == 200:
-                    return decode(answer.body)
-                fault = read_fault(answer.status, answer.error_type, answer.request_id, answer.body)
-                if fault.skewed and not corrected and self._clock.correct_signing():
-                    corrected = True
-                elif fault.code in RENEWABLE and not renewed and self._signer.renew(credentials):
-                    renewed = True
-                else:
-                    raise _error(fault, operation, place, unknown_parameter)
-            except DelayError as error:
-                error.stream, error.shard, error.position = place.stream, place.shard, place.position
-                if isinstance(error, ThrottledError):
-                    self.calls.throttled(operation)
-                failures += 1
-                if failures >= (attempts or self._max_attempts) or self._closed.is_set():
-                    raise
-                self._sleep(self._backoff.delay(failures - 1, self._random))
-            self.calls.retried(operation)
-
-    def _send(self, service: str, operation: str, body: bytes, credentials: ReadOnlyCredentials) -> Answer:
-        transport = self._transport(service)
-        headers = {
-            "X-Amz-Target": f"{_TARGETS[service]}.{operation}",
-            "Content-Type": "application/x-amz-json-1.0",
-            "User-Agent": self._user_agent,
-        }
-        self._signer.sign(transport.url, headers, body, credentials)
-        self.calls.called(operation)
-        answer = transport.post(headers, body)
-        self._clock.observe(answer.date)
-        return answer
-
-    def _transport(self, service: str) -> Transport:
-        transport = self._transports.get(service)
-        if transport is None:
-            with self._lock:
-                transport = self._transports.get(service)
-                if transport is None:
-                    endpoint = resolve(self._session, service, self.region_name, self._endpoint_url)
-                    transport = self._transports[service] = self._open(endpoint)
-        return transport
-
-    def _open(self, endpoint: Endpoint) -> Transport:
-        connect_timeout, read_timeout = self._timeouts
-        return Transport(
-            endpoint,
-            max_connections=self._max_connections,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-        )
-
 
 def _milliseconds(timestamp: float) -> int | float:
     milliseconds = math.floor(timestamp * 1000)
     return milliseconds // 1000 if milliseconds % 1000 == 0 else milliseconds / 1000
 
 
-def _unknown_type(place: _Place) -> IteratorTypeError:
+def _unknown_type(place: Place) -> IteratorTypeError:
     return IteratorTypeError(
         "the endpoint does not know AT_TIMESTAMP", stream=place.stream, shard=place.shard
-    )
-
-
-def _error(
-    fault: Fault,
-    operation: str,
-    place: _Place,
-    unknown_parameter: Callable[[Fault], ServiceError | None] | None,
-) -> ServiceError | ClientError:
-    if unknown_parameter is not None and fault.code in UNKNOWN_PARAMETER:
-        error = unknown_parameter(fault)
-        if error is not None:
-            error.code = fault.code
-            return error
-    return to_error(
-        fault,
-        operation,
-        stream=place.stream,
-        shard=place.shard,
-        position=place.position,
-        resource=place.resource,
     )

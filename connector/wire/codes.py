@@ -1,4 +1,4 @@
-"""The service's error codes and what each means here. A code that is not in the table passes through untouched."""
+"""The service's error codes and what each means here; a code that is not in the table passes through."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Fault:
 
     @property
     def skewed(self) -> bool:
-        """The request's time is too far from the service's ("Signature expired: …", "… not yet current: …")."""
+        """Signed too far from the service's time ("Signature expired: …", "Signature not yet current: …")."""
         return self.code in _SKEWED or (
             self.code in _SIGNATURE
             and self.message.startswith(("Signature expired", "Signature not yet current"))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from botocore.auth import SIGV4_TIMESTAMP, SigV4Auth
+from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as SourceConnectionError
@@ -22,7 +23,7 @@ SIGNING_NAME = "dynamodb"
 class _Request:
     """What botocore's signer reads and writes of a request; its own AWSRequest costs 40 µs more to make."""
 
-    __slots__ = ("body", "context", "headers", "method", "params", "url")
+    __slots__ = ("body", "chosen", "context", "headers", "method", "params", "url")
 
     def __init__(self, url: str, headers: dict[str, str], body: bytes, timestamp: str) -> None:
         self.method = "POST"
@@ -31,11 +32,18 @@ class _Request:
         self.body = body
         self.params: dict[str, str] = {}
         self.context: dict[str, object] = {"timestamp": timestamp}
+        self.chosen: HTTPHeaders | None = None
 
 
 class _SigV4Auth(SigV4Auth):
-    """Signs with the time in ``request.context``, where botocore's ``add_auth`` reads the wall clock, and logs
+    """Signs with the time in ``request.context``, where botocore's own reads the wall clock, and logs
     nothing, where botocore logs the canonical request with the session's credentials in it."""
+
+    def headers_to_sign(self, request: _Request) -> HTTPHeaders:
+        # botocore asks twice for what costs most in signing.
+        if request.chosen is None:
+            request.chosen = super().headers_to_sign(request)
+        return request.chosen
 
     def add_auth(self, request: _Request) -> None:
         self._modify_request_before_signing(request)
@@ -44,15 +52,14 @@ class _SigV4Auth(SigV4Auth):
 
 
 class Signer:
-    """Signs requests of one region with the session's credentials. Thread-safe.
+    """Signs requests with the session's credentials. Thread-safe.
 
     Credentials that expire are refreshed by botocore before they do. ``renew`` is for those that the service
     refuses all the same.
     """
 
-    def __init__(self, session: Session, region_name: str, now: Callable[[], float]) -> None:
+    def __init__(self, session: Session, now: Callable[[], float]) -> None:
         self._session = session
-        self._region_name = region_name
         self._now = now
         self._lock = threading.Lock()
         credentials = _resolve(session.get_credentials)
@@ -68,10 +75,17 @@ class Signer:
         frozen: ReadOnlyCredentials = _resolve(self._credentials.get_frozen_credentials)
         return frozen
 
-    def sign(self, url: str, headers: dict[str, str], body: bytes, credentials: ReadOnlyCredentials) -> None:
+    def sign(
+        self,
+        region_name: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes,
+        credentials: ReadOnlyCredentials,
+    ) -> None:
         """Add date and signature to ``headers``, which are signed as they are."""
         timestamp = time.strftime(SIGV4_TIMESTAMP, time.gmtime(self._now()))
-        signer = _SigV4Auth(credentials, SIGNING_NAME, self._region_name)
+        signer = _SigV4Auth(credentials, SIGNING_NAME, region_name)
         signer.add_auth(_Request(url, headers, body, timestamp))
 
     def renew(self, refused: ReadOnlyCredentials) -> bool:
@@ -93,10 +107,11 @@ class Signer:
             self._credentials._protected_refresh(is_mandatory=True)
 
 
+# RuntimeError: botocore's "Credentials were refreshed, but the refreshed credentials are still expired."
 def _resolve(source: Callable[[], _T]) -> _T:
     try:
         return source()
     except (SourceConnectionError, HTTPClientError) as error:
         raise UnavailableError(f"the source of the credentials did not answer: {error}") from error
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, RuntimeError) as error:
         raise CredentialsError(f"the credentials could not be read or refreshed: {error}") from error

@@ -1,0 +1,274 @@
+"""Who signs, with what clock, and what happens when the service does not accept it."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import botocore.session
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials, RefreshableCredentials
+from conftest import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN
+from scripted_endpoint import Received, ScriptedEndpoint, Turn, refusal
+
+from connector.errors import CredentialsError, InvalidOptionError, UnavailableError
+from connector.wire import Client
+
+MakeClient = Callable[..., Client]
+NOW = 1_700_000_000.0
+PAGE = Turn({"Records": [], "NextShardIterator": "next"}, date=NOW)
+STAMP = "20231114T221320Z"
+
+
+def botocores_signature(received: Received, endpoint: ScriptedEndpoint) -> str:
+    """The Authorization header that botocore puts on the same request at the same time."""
+    names = received.headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    headers = {name: value for name, value in received.headers.items() if name.lower() in names}
+    request = AWSRequest("POST", endpoint.url + "/", headers, received.body)
+    request.context["timestamp"] = received.headers["X-Amz-Date"]
+    credentials = Credentials(ACCESS_KEY, SECRET_KEY, SESSION_TOKEN)
+    signer = SigV4Auth(credentials, "dynamodb", "eu-west-1")
+    signature = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+    signer._inject_signature_to_request(request, signature)
+    return str(request.headers["Authorization"])
+
+
+def test_a_request_is_signed_as_botocore_signs_it(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [PAGE]
+    make_client(clock=lambda: NOW).get_records("iterator")
+    received = endpoint.received[0]
+    assert received.headers["X-Amz-Date"] == STAMP
+    assert received.headers["X-Amz-Security-Token"] == SESSION_TOKEN
+    assert "/20231114/eu-west-1/dynamodb/aws4_request" in received.headers["Authorization"]
+    signed = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
+    assert f"SignedHeaders={signed}, " in received.headers["Authorization"]
+    assert received.headers["Authorization"] == botocores_signature(received, endpoint)
+
+
+def refreshing(keys: list[str], lifetime: float = 3600) -> botocore.session.Session:
+    """A session whose credentials take the next of ``keys`` at each refresh."""
+    remaining = iter(keys)
+
+    def fresh() -> dict[str, str]:
+        expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lifetime)
+        key = next(remaining)
+        return {
+            "access_key": key,
+            "secret_key": SECRET_KEY,
+            "token": f"token of {key}",
+            "expiry_time": expiry.isoformat(),
+        }
+
+    session = botocore.session.Session()
+    session._credentials = RefreshableCredentials.create_from_metadata(fresh(), fresh, "test")
+    return session
+
+
+def access_keys(endpoint: ScriptedEndpoint) -> list[str]:
+    return [
+        received.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+        for received in endpoint.received
+    ]
+
+
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException"])
+def test_expired_credentials_are_refreshed_and_the_call_is_repeated_at_once(
+    code: str, endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
+) -> None:
+    endpoint.script = [refusal(code, "The security token included in the request is expired"), PAGE]
+    client = make_client(session=refreshing(["first", "second"]))
+    assert client.get_records("iterator").next_iterator == "next"
+    assert access_keys(endpoint) == ["first", "second"]
+    assert endpoint.received[1].headers["X-Amz-Security-Token"] == "token of second"
+    assert (waits, client.calls.totals().retries) == ([], {"GetRecords": 1})
+
+
+def test_credentials_that_are_refused_after_a_refresh_are_refused(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [refusal("ExpiredTokenException", SESSION_TOKEN)]
+    client = make_client(session=refreshing(["first", "second", "third"]))
+    with pytest.raises(CredentialsError, match="have expired and no newer ones were found") as raised:
+        client.get_records("iterator")
+    assert raised.value.code == "ExpiredTokenException"
+    assert access_keys(endpoint) == ["first", "second"]
+
+
+def test_credentials_about_to_expire_are_refreshed_before_they_are_used(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [PAGE]
+    client = make_client(session=refreshing(["first", "second", "third", "fourth"], lifetime=60))
+    client.get_records("iterator")
+    assert "first" not in access_keys(endpoint)
+
+
+def test_keys_that_were_changed_in_their_file_are_read_again(
+    endpoint: ScriptedEndpoint, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+
+    def write(key: str) -> None:
+        lines = ["[default]", f"aws_access_key_id={key}", "aws_secret_access_key=s", "aws_session_token=t"]
+        (tmp_path / "credentials").write_text("\n".join(lines))
+
+    write("first")
+    endpoint.script = [PAGE, refusal("ExpiredTokenException"), PAGE]
+    client = make_client()
+    client.get_records("iterator")
+    write("second")
+    client.get_records("iterator")
+    assert access_keys(endpoint) == ["first", "first", "second"]
+
+
+def test_a_source_of_credentials_that_fails_is_named(make_client: MakeClient) -> None:
+    session = refreshing(["first"], lifetime=60)  # the second refresh has nothing to give
+    session._credentials._refresh_using = dict
+    client = make_client(session=session)
+    with pytest.raises(CredentialsError, match="could not be read or refreshed"):
+        client.get_records("iterator")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidSignatureException", "Signature expired: 20231114T214320Z is now earlier than …"),
+        ("InvalidSignatureException", "Signature not yet current: 20231114T224320Z is still later than …"),
+        ("RequestTimeTooSkewed", ""),
+        ("RequestExpired", "Request has expired."),
+    ],
+)
+@pytest.mark.parametrize("skew", [-1800.0, 1800.0])
+def test_a_skewed_clock_is_corrected_by_the_services_and_the_call_is_repeated_at_once(
+    code: str,
+    message: str,
+    skew: float,
+    endpoint: ScriptedEndpoint,
+    make_client: MakeClient,
+    waits: list[float],
+) -> None:
+    endpoint.script = [refusal(code, message, date=NOW), PAGE]
+    client = make_client(clock=lambda: NOW + skew)
+    assert client.get_records("iterator").next_iterator == "next"
+    assert endpoint.received[0].headers["X-Amz-Date"] != STAMP
+    assert endpoint.received[1].headers["X-Amz-Date"] == STAMP
+    assert endpoint.received[1].headers["Authorization"] == botocores_signature(
+        endpoint.received[1], endpoint
+    )
+    client.get_records("iterator")
+    assert endpoint.received[2].headers["X-Amz-Date"] == STAMP
+    assert waits == []
+
+
+def test_a_clock_that_cannot_be_corrected_is_named(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [refusal("RequestTimeTooSkewed", date=NOW)]
+    with pytest.raises(CredentialsError, match="the clock of this machine"):
+        make_client().get_records("iterator")
+    assert len(endpoint.received) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [
+        ("InvalidSignatureException", "the secret access key does not belong to the access key"),
+        ("UnrecognizedClientException", "the access key is unknown or incomplete"),
+        ("MissingAuthenticationToken", "the access key is unknown or incomplete"),
+    ],
+)
+def test_refused_credentials_name_the_fix_and_nothing_secret(
+    code: str,
+    fix: str,
+    endpoint: ScriptedEndpoint,
+    make_client: MakeClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    told = f"The Canonical String should have been 'POST x-amz-security-token:{SESSION_TOKEN} {SECRET_KEY}'"
+    endpoint.script = [refusal(code, told)]
+    client = make_client()
+    with pytest.raises(CredentialsError, match=fix) as raised:
+        client.get_records("iterator")
+    seen = f"{raised.value} {raised.value!r} {client!r} {caplog.text}"
+    assert SESSION_TOKEN not in seen
+    assert SECRET_KEY not in seen
+
+
+def test_no_item_and_no_credential_is_ever_logged(
+    endpoint: ScriptedEndpoint, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    record = {"eventID": "1", "eventName": "INSERT", "dynamodb": {"Keys": {"id": {"S": "private"}}}}
+    endpoint.script = [refusal("ThrottlingException"), Turn({"Records": [record]})]
+    page = make_client().get_records("iterator")
+    seen = f"{caplog.text} {page!r} {page.malformed!r}"
+    assert "private" not in seen
+    assert SESSION_TOKEN not in seen
+    assert not [
+        line for line in caplog.records if line.levelno >= logging.INFO and "credential" not in line.name
+    ]
+
+
+def test_without_credentials_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(CredentialsError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        Client()
+
+
+def test_half_a_pair_of_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(CredentialsError, match="AWS_SECRET_ACCESS_KEY"):
+        Client()
+
+
+def test_an_unknown_profile_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises((CredentialsError, InvalidOptionError), match="nobody"):
+        Client()
+
+
+def test_without_a_region_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(InvalidOptionError, match="pass region_name="):
+        Client()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("endpoint_url", "not an address"),
+        ("region_name", "eu west"),
+        ("max_connections", 0),
+        ("max_attempts", 0),
+        ("read_timeout", 0),
+        ("connect_timeout", -1.0),
+    ],
+)
+def test_a_bad_option_is_refused_with_its_value(option: str, value: object) -> None:
+    with pytest.raises(InvalidOptionError, match=f"{option}={value!r}"):
+        Client(**{option: value})  # type: ignore[arg-type]
+
+
+def test_a_source_of_credentials_that_does_not_answer_is_a_delay(
+    endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
+) -> None:
+    from botocore.exceptions import ConnectTimeoutError
+
+    def silent() -> dict[str, str]:
+        raise ConnectTimeoutError(endpoint_url="http://sts")
+
+    session = refreshing(["first"], lifetime=60)
+    session._credentials._refresh_using = silent
+    client = make_client(session=session)
+    with pytest.raises(UnavailableError, match="source of the credentials"):
+        client.get_records("iterator")
+    assert len(waits) == 3

@@ -1,0 +1,208 @@
+"""What the service's refusals become."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+from scripted_endpoint import ScriptedEndpoint, Turn, refusal
+
+from connector.errors import (
+    AccessDeniedError,
+    ExpiredIteratorError,
+    IteratorTypeError,
+    NotFoundError,
+    ServiceError,
+    ShardFilterError,
+    TrimmedDataError,
+    UnavailableError,
+)
+from connector.wire import Client
+
+ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
+MakeClient = Callable[..., Client]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("ExpiredIteratorException", ExpiredIteratorError),  # fact 9
+        ("TrimmedDataAccessException", TrimmedDataError),  # fact 10
+        ("ResourceNotFoundException", NotFoundError),  # fact 11
+    ],
+)
+def test_a_known_code_is_an_error_that_names_stream_shard_and_position(
+    code: str, kind: type[ServiceError], endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [refusal(code, "in its own words")]
+    with pytest.raises(kind, match="in its own words") as raised:
+        make_client().get_shard_iterator(ARN, "shard", "AT_SEQUENCE_NUMBER", sequence_number="123")
+    error = raised.value
+    assert (error.code, error.stream, error.shard, error.position) == (code, ARN, "shard", "123")
+    assert str(copy.deepcopy(error)) == str(error)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        refusal("TrimmedDataAccessException"),
+        Turn({"__type": "TrimmedDataAccessException"}, 400),
+        Turn({"code": "TrimmedDataAccessException:http://internal.amazon.com/coral/"}, 400),
+        Turn({}, 400, headers={"x-amzn-errortype": "TrimmedDataAccessException:"}),
+    ],
+    ids=["name space", "bare", "code", "header"],
+)
+def test_a_code_is_found_wherever_it_is_put(
+    turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [turn]
+    with pytest.raises(TrimmedDataError):
+        make_client().get_records("iterator")
+
+
+def test_denied_access_names_the_missing_permission_and_the_resource(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [refusal("AccessDeniedException", "no identity-based policy allows it")]
+    client = make_client()
+    with pytest.raises(AccessDeniedError, match=rf"allow dynamodb:GetRecords on {ARN} .*no identity-based"):
+        client.get_records("iterator", stream_arn=ARN)
+    with pytest.raises(AccessDeniedError, match="allow dynamodb:DescribeTable on table orders"):
+        client.describe_table("orders")
+    with pytest.raises(AccessDeniedError, match="allow dynamodb:GetShardIterator on arn:"):
+        client.get_shard_iterator(ARN, "shard", "LATEST")
+
+
+def test_an_unknown_code_passes_through_as_botocores_own_error(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [refusal("KMSDisabledException", "the key is disabled")]
+    with pytest.raises(ClientError, match="GetRecords operation: the key is disabled") as raised:
+        make_client().get_records("iterator")
+    assert raised.value.operation_name == "GetRecords"
+    assert raised.value.response["Error"] == {
+        "Code": "KMSDisabledException",
+        "Message": "the key is disabled",
+    }
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert raised.value.response["ResponseMetadata"]["RequestId"] == "REQUEST"
+
+
+def test_a_proxys_page_passes_through_with_its_status_for_a_code(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [Turn(b"<html>forbidden</html>", 403)]
+    with pytest.raises(ClientError, match=r"\(403\)"):
+        make_client().get_records("iterator")
+
+
+def test_an_answer_that_is_json_but_no_listing_is_no_delay(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [Turn({"Streams": []})]
+    with pytest.raises(ServiceError, match="DescribeStream is not what the service documents"):
+        make_client().describe_stream(ARN)
+    assert len(endpoint.received) == 1
+
+
+OLDER = (
+    "1 validation error detected: Value 'AT_TIMESTAMP' at 'shardIteratorType' failed to satisfy constraint: "
+    "Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_SEQUENCE_NUMBER, TRIM_HORIZON]"
+)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        refusal("ValidationException", OLDER),
+        refusal("ValidationException", "Invalid ShardIteratorType"),
+        refusal("SerializationException"),
+        refusal("InvalidParameterValue", "unknown iterator type"),
+    ],
+)
+def test_an_endpoint_that_does_not_know_at_timestamp_says_so_by_one_error(
+    turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [turn]
+    with pytest.raises(IteratorTypeError) as raised:
+        make_client().get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
+    assert (raised.value.stream, raised.value.shard) == (ARN, "shard")
+    assert len(endpoint.received) == 1
+
+
+def test_a_time_in_the_future_is_not_taken_for_an_unknown_iterator_type(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    now = 1_700_000_000.0
+    endpoint.script = [refusal("ValidationException", "Timestamp is out of range", date=now)]
+    client = make_client(clock=lambda: now)
+    with pytest.raises(ClientError, match="out of range"):
+        client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now + 60)
+    endpoint.script = [refusal("ValidationException", "The timestamp is in the future", date=now)]
+    with pytest.raises(ClientError, match="in the future"):
+        client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now - 60)
+
+
+def test_a_fault_of_at_timestamp_alone_is_an_unknown_iterator_type(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [*[refusal("InternalFailure", status=500)] * 4, Turn({"ShardIterator": "horizon"})]
+    with pytest.raises(IteratorTypeError):
+        make_client().get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
+    assert endpoint.received[-1].parameters["ShardIteratorType"] == "TRIM_HORIZON"
+
+
+def test_a_fault_of_every_iterator_type_is_an_outage(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [refusal("InternalServerError", status=500)]
+    with pytest.raises(UnavailableError):
+        make_client().get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
+
+
+def test_once_an_at_timestamp_iterator_has_been_read_a_fault_is_an_outage(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    fault = refusal("InternalServerError", status=500)
+    endpoint.script = [
+        Turn({"ShardIterator": "first"}),
+        Turn({"Records": [], "NextShardIterator": "second"}),
+        Turn({"ShardIterator": "third"}),
+        *[fault] * 4,
+    ]
+    client = make_client()
+    client.get_records(client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1))
+    third = client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1)
+    with pytest.raises(UnavailableError):
+        client.get_records(third)
+    assert len(endpoint.received) == 7
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        refusal("ValidationException", "unknown parameter"),
+        refusal("SerializationException"),
+        Turn({"StreamDescription": {"StreamArn": ARN, "Shards": [{"ShardId": "p"}, {"ShardId": "c"}]}}),
+    ],
+    ids=["refused", "not understood", "ignored"],
+)
+def test_an_endpoint_without_the_shard_filter_says_so_by_one_error(
+    turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    endpoint.script = [turn]
+    with pytest.raises(ShardFilterError) as raised:
+        make_client().describe_stream(ARN, children_of="p")
+    assert (raised.value.stream, raised.value.shard) == (ARN, "p")
+
+
+def test_the_children_of_a_shard_are_one_filtered_listing(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    shards = [{"ShardId": "c", "ParentShardId": "p"}, {"ShardId": "d", "ParentShardId": "p"}]
+    endpoint.script = [Turn({"StreamDescription": {"StreamArn": ARN, "Shards": shards}})]
+    page = make_client().describe_stream(ARN, children_of="p")
+    assert [shard.shard_id for shard in page.shards] == ["c", "d"]
+    assert endpoint.received[0].parameters["ShardFilter"] == {"Type": "CHILD_SHARDS", "ShardId": "p"}
