@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import urllib3
 from botocore.exceptions import SSLError
 from botocore.httpsession import URLLib3Session
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from connector.errors import ClosedError, UnavailableError
 from connector.wire.endpoint import Endpoint
@@ -90,13 +91,9 @@ class Transport:
         self._session.close()
 
 
-def _is_untrusted(error: BaseException | None) -> bool:
-    """A certificate that is not trusted stays so: no delay, and worth saying at once."""
-    seen = 0
-    while error is not None and seen < 8:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        reason = getattr(error, "reason", None)
-        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
-        seen += 1
-    return False
+def _is_untrusted(error: urllib3.exceptions.HTTPError) -> bool:
+    """A certificate that is not trusted, or another host's, stays so: no delay, and worth saying at once."""
+    cause = error.original_error if isinstance(error, urllib3.exceptions.ProxyError) else error
+    return isinstance(cause, urllib3.exceptions.SSLError) and isinstance(
+        cause.args[0], ssl.SSLCertVerificationError | CertificateError
+    )
