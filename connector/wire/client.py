@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import botocore.session
+from botocore.exceptions import ClientError
 
 from connector.errors import (
     InvalidOptionError,
@@ -38,8 +39,8 @@ class Client:
     connection, a time-out and a cut-off body (fact 15): ``max_attempts`` requests at most, then the
     DelayError of the last one is raised and the caller comes again later. Expired credentials are refreshed
     and a skewed clock is corrected once a call. What else may be raised: AccessDeniedError,
-    CredentialsError, NotFoundError, and botocore's ``ClientError`` untouched for a code that the reader
-    does not know.
+    CredentialsError, NotFoundError, ClosedError, and untouched from botocore ``ClientError`` for a code that
+    the reader does not know and ``SSLError`` for a certificate that is not trusted.
 
     ``clock`` is epoch seconds; ``random`` is in [0, 1); without ``sleep`` the waits end when the client is
     closed.
@@ -246,7 +247,7 @@ class Client:
                     place,
                     attempts=1,
                 )
-        except ServiceError:
+        except (ServiceError, ClientError):
             return False
         return True
 

@@ -1,25 +1,20 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_endpoint import ScriptedEndpoint
+from scripted_endpoint import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, ScriptedEndpoint
 
 from connector.wire import Client
-
-ACCESS_KEY = "AKIDEXAMPLE"
-SECRET_KEY = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-SESSION_TOKEN = "SessionTokenExample"
 
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of the machine's own AWS configuration, proxies or certificates reaches a test."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("AWS_") or name.lower().endswith("_proxy") or name == "REQUESTS_CA_BUNDLE":
             monkeypatch.delenv(name)

@@ -13,6 +13,7 @@ from botocore.client import BaseClient
 from scripted_endpoint import ScriptedEndpoint, Turn
 
 from connector.wire import Client
+from connector.wire.codes import ERRORS
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 SHARD = "shardId-00000001541626099285-f35f62ef"
@@ -217,8 +218,6 @@ def test_a_page_reads_as_boto3_reads_it(
 
 
 def test_every_error_of_the_model_that_a_reader_can_meet_is_in_the_table() -> None:
-    from connector.wire.codes import ERRORS
-
     model = botocore.session.Session().get_service_model("dynamodbstreams")
     for operation in ("DescribeStream", "GetShardIterator", "GetRecords"):
         for shape in model.operation_model(operation).error_shapes:

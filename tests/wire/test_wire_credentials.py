@@ -12,8 +12,16 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, RefreshableCredentials
-from conftest import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN
-from scripted_endpoint import Received, ScriptedEndpoint, Turn, refusal
+from botocore.exceptions import ConnectTimeoutError
+from scripted_endpoint import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    SESSION_TOKEN,
+    Received,
+    ScriptedEndpoint,
+    Turn,
+    refusal,
+)
 
 from connector.errors import CredentialsError, InvalidOptionError, UnavailableError
 from connector.wire import Client
@@ -261,8 +269,6 @@ def test_a_bad_option_is_refused_with_its_value(option: str, value: object) -> N
 def test_a_source_of_credentials_that_does_not_answer_is_a_delay(
     endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
 ) -> None:
-    from botocore.exceptions import ConnectTimeoutError
-
     def silent() -> dict[str, str]:
         raise ConnectTimeoutError(endpoint_url="http://sts")
 

@@ -148,6 +148,7 @@ def test_a_time_in_the_future_is_not_taken_for_an_unknown_iterator_type(
 def test_a_fault_of_at_timestamp_alone_is_an_unknown_iterator_type(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
+    # DynamoDB Local answers AT_TIMESTAMP so.
     endpoint.script = [*[refusal("InternalFailure", status=500)] * 4, Turn({"ShardIterator": "horizon"})]
     with pytest.raises(IteratorTypeError):
         make_client().get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
