@@ -1,0 +1,122 @@
+"""What a listing means for a frontier: who begins, who waits, who needs no reading, and whose parent is in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field, replace
+
+from connector.shards.frontier import EARLIEST, Finished, Frontier, Reading
+from connector.shards.lineage import Lineage
+from connector.shards.position import End, StartPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """``frontier`` with all that may begin now; ``opened`` in the order in which they began; ``doubtful`` maps a shard
+    to the parent that no listing has shown: it begins once that parent is known to be gone (fact 8)."""
+
+    frontier: Frontier
+    opened: tuple[str, ...] = ()
+    doubtful: dict[str, str] = field(default_factory=dict)
+
+
+def discover(
+    frontier: Frontier,
+    lineage: Lineage,
+    *,
+    second: int,
+    gone: Container[str] = (),
+    leaves: Iterable[str] = (),
+) -> Discovery:
+    """Moves ``frontier`` on by what ``lineage`` shows. Pure, idempotent, and deaf to the order of the listing.
+
+    A shard begins when its parent's end was reached, or when it has no parent, or when its parent is in ``gone``: the
+    shards that the service itself says do not exist. Being unlisted proves nothing, since listings have holes (fact 6).
+    ``leaves`` are ended shards that will have no children: they leave without any.
+    """
+    if frontier.closed:
+        return Discovery(frontier)
+    growth = _Growth(frontier, second)
+    for ended in frontier.ended_shards:
+        growth.hand_over(ended, lineage)
+    for leaf in leaves:
+        growth.leave(leaf)
+    passed = _passed(frontier, lineage)
+    doubtful: dict[str, str] = {}
+    for shard in _parents_first(lineage, passed):
+        if shard in growth.shards:
+            continue  # a child that has just taken its parent's place
+        parent = lineage.parent(shard)
+        done = growth.finished.get(parent) if parent is not None else None
+        if done is not None and done.children is None:
+            growth.finished[shard] = Finished(second, None)  # the parent's verdict holds for what descends from it
+        elif done is not None:
+            growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
+        elif parent is not None and parent in passed:
+            if parent not in growth.shards:  # an ancestor, read so long ago that it is no longer remembered
+                growth.open(shard, frontier.start, EARLIEST)
+        elif parent is not None and parent in lineage:
+            pass  # its parent is new too, and comes first
+        elif not frontier.adopts:
+            pass  # shards without a known relative are another frontier's
+        elif parent is None or parent in gone:
+            growth.open(shard, frontier.start, EARLIEST)
+        else:
+            doubtful[shard] = parent
+    for shard in growth.opened:  # an earlier run may have saved that a shard was read to its end
+        if growth.shards[shard].ended:
+            growth.hand_over(shard, lineage)
+    return Discovery(growth.frontier(frontier), tuple(growth.opened), doubtful)
+
+
+class _Growth:
+    """The tables of a frontier while one discovery changes them: a copy for a listing, not one for every shard."""
+
+    def __init__(self, frontier: Frontier, second: int) -> None:
+        self.shards = dict(frontier.shards)
+        self.finished = dict(frontier.finished)
+        self.saved = dict(frontier.saved)
+        self.opened: list[str] = []
+        self._second = second
+
+    def open(self, shard: str, position: StartPosition | None, watermark: int) -> None:
+        assert position is not None  # noqa: S101 - narrows the type: a followed parent has a start for its children
+        self.shards[shard] = Reading(self.saved.pop(shard, position), watermark)
+        self.opened.append(shard)
+
+    def hand_over(self, parent: str, lineage: Lineage) -> None:
+        """The ended parent leaves and its known children take its place, in one step (fact 20); else it waits."""
+        reading = self.shards[parent]
+        children = [c for c in lineage.children(parent) if c not in self.shards and c not in self.finished]
+        if children and isinstance(reading.position, End):
+            self.leave(parent)
+            for child in children:
+                self.open(child, reading.position.children, reading.watermark)
+
+    def leave(self, parent: str) -> None:
+        reading = self.shards.get(parent)
+        if reading is not None and isinstance(reading.position, End):
+            del self.shards[parent]
+            self.finished[parent] = Finished(self._second, reading.position.children)
+
+    def frontier(self, before: Frontier) -> Frontier:
+        if self.shards == before.shards and self.finished == before.finished:
+            return before
+        return replace(before, shards=self.shards, finished=self.finished, saved=self.saved)
+
+
+def _passed(frontier: Frontier, lineage: Lineage) -> set[str]:
+    """The frontier's shards, the finished ones, and all their ancestors: by the law of order these were read."""
+    passed: set[str] = set()
+    for shard in [*frontier.shards, *frontier.finished]:
+        passed.add(shard)
+        for ancestor in lineage.ancestors(shard):
+            if ancestor in passed:
+                break
+            passed.add(ancestor)
+    return passed
+
+
+def _parents_first(lineage: Lineage, passed: Container[str]) -> list[str]:
+    fresh = [shard for shard in lineage if shard not in passed]
+    return sorted(fresh, key=lambda shard: sum(1 for _ in lineage.ancestors(shard)))

@@ -1,0 +1,110 @@
+"""A saved position: how far a whole stream was delivered, as text that any run, runner or notebook reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from connector.errors import InvalidOptionError
+from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position, StartPosition, is_at_or_past
+
+VERSION: Final = 1
+
+
+class Delivered(Protocol):
+    """What a position needs of a change record."""
+
+    @property
+    def shard_id(self) -> str: ...
+    @property
+    def sequence_number(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPosition:
+    """For every shard that delivered something, its last sequence number; ``start`` for all that did not.
+
+    Built from delivered records, in any order and with repeats: ``position.after(record)``, ``position.merge(other)``.
+    A read that starts from it delivers every change that is not covered, and, but for what a merge of reads that ran
+    side by side may overlap, none that is.
+    """
+
+    stream_arn: str | None = None
+    start: StartPosition = TRIM_HORIZON
+    shards: Mapping[str, Position] = field(default_factory=dict)
+
+    def after(self, record: Delivered) -> StreamPosition:
+        """This position, once ``record`` is delivered too."""
+        return self.merge(StreamPosition(shards={record.shard_id: After(record.sequence_number)}))
+
+    def merge(self, other: StreamPosition) -> StreamPosition:
+        """The further of the two in every shard. Commutative where both are of one read; repeats change nothing."""
+        shards = dict(self.shards)
+        for shard, position in other.shards.items():
+            known = shards.get(shard)
+            if known is None or is_at_or_past(position, known):
+                shards[shard] = position
+        return replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn)
+
+    def to_json(self) -> str:
+        """One line of JSON text, keys sorted: ``{"shards": {…}, "start": …, "stream_arn": …, "version": 1}``."""
+        return json.dumps(
+            {
+                "version": VERSION,
+                "stream_arn": self.stream_arn,
+                "start": _text(self.start),
+                "shards": {shard: _text(position) for shard, position in self.shards.items()},
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> StreamPosition:
+        """The inverse of :meth:`to_json`. Raises :class:`InvalidOptionError` for any other text."""
+        try:
+            saved: Any = json.loads(text)
+            if saved["version"] != VERSION:
+                raise InvalidOptionError(
+                    f"saved position has version {saved['version']!r}, this release reads {VERSION}: "
+                    "use the release that wrote it, or a newer one"
+                )
+            return cls(
+                saved["stream_arn"],
+                _start(saved["start"]),
+                {str(shard): _position(place) for shard, place in saved["shards"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, InvalidOptionError):
+                raise
+            shown = text if len(text) <= 80 else text[:77] + "…"
+            raise InvalidOptionError(
+                f"{shown!r} is not a saved position: pass what StreamPosition.to_json() wrote"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"StreamPosition({self.stream_arn}, start={_text(self.start)}, {len(self.shards)} shards)"
+
+
+def _text(position: Position) -> str:
+    match position:
+        case AtTime(second):
+            return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        case After(sequence_number):
+            return sequence_number
+        case _:
+            return str(position)
+
+
+def _start(text: str) -> StartPosition:
+    if text == str(TRIM_HORIZON):
+        return TRIM_HORIZON
+    return AtTime(int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()))
+
+
+def _position(text: str) -> Position:
+    if text.isdecimal():
+        return After(text)
+    return End(TRIM_HORIZON) if text == "SHARD_END" else _start(text)
