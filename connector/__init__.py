@@ -1,0 +1,27 @@
+"""Amazon DynamoDB Streams for Apache Beam: an unbounded, splittable source of change records, and sinks for them."""
+
+from connector import errors
+from connector.errors import ConnectorError
+from connector.records import ChangeRecord
+from connector.records import register_coders as _register_record_coders
+from connector.shards.loss import Loss
+from connector.shards.stream_position import StreamPosition
+from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
+from connector.source.coders import register_coders as _register_source_coders
+from connector.source.outputs import DeadLetter
+from connector.source.transform import ReadFromDynamoDBStreams
+
+_register_record_coders()
+_register_source_coders()
+
+__all__ = [
+    "ChangeRecord",
+    "ConnectorError",
+    "DeadLetter",
+    "Loss",
+    "ReadFromDynamoDBStreams",
+    "StreamPosition",
+    "WriteChangesToAvro",
+    "WriteChangesToParquet",
+    "errors",
+]

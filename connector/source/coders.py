@@ -1,0 +1,74 @@
+"""Beam's coders for whatever a runner stores of a read: thin covers of pure functions with versioned bytes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from apache_beam import coders
+
+from connector.errors import ConnectorError
+from connector.shards.frontier import Frontier
+from connector.shards.stored import decode_frontier, encode_frontier
+from connector.source.element import StreamRead, decode_stream_read, encode_stream_read
+
+WATERMARK_VERSION: Final = 1
+
+
+class _OwnCoder(coders.Coder):
+    """A coder without state: equal by type, deterministic, and pickled as no more than its name."""
+
+    hint: ClassVar[type]
+
+    def is_deterministic(self) -> bool:
+        return True
+
+    def to_type_hint(self) -> type:
+        return self.hint
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+class FrontierCoder(_OwnCoder):
+    hint = Frontier
+
+    def encode(self, value: Frontier) -> bytes:
+        return encode_frontier(value)
+
+    def decode(self, encoded: bytes) -> Frontier:
+        return decode_frontier(encoded)
+
+
+class StreamReadCoder(_OwnCoder):
+    hint = StreamRead
+
+    def encode(self, value: StreamRead) -> bytes:
+        return encode_stream_read(value)
+
+    def decode(self, encoded: bytes) -> StreamRead:
+        return decode_stream_read(encoded)
+
+
+class WatermarkCoder(_OwnCoder):
+    """Microseconds since the epoch: a version byte, then eight bytes, big end first, signed."""
+
+    hint = int
+
+    def encode(self, value: int) -> bytes:
+        return bytes([WATERMARK_VERSION]) + value.to_bytes(8, "big", signed=True)
+
+    def decode(self, encoded: bytes) -> int:
+        if len(encoded) != 9 or encoded[0] != WATERMARK_VERSION:
+            raise ConnectorError(
+                f"stored watermark {encoded.hex()} is not of version {WATERMARK_VERSION}: "
+                "resume with the release that wrote it, or newer"
+            )
+        return int.from_bytes(encoded[1:], "big", signed=True)
+
+
+def register_coders() -> None:
+    """Makes Beam pick these coders by type. Idempotent."""
+    coders.registry.register_coder(StreamRead, StreamReadCoder)

@@ -1,0 +1,136 @@
+"""What a page moves: which of its records are delivered, and where the frontier stands after them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from connector.shards.frontier import EARLIEST, Frontier, Reading
+from connector.shards.loss import Loss
+from connector.shards.position import TRIM_HORIZON, After, AtTime, Position
+from connector.shards.quiet import QuietRule
+from connector.source.requests import PageRead
+from connector.wire import MalformedEntry, RawRecord
+
+MICROS = 1_000_000
+RETENTION_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a read is asked for. ``stop``: the last second to deliver, inclusive; ``slack``: how far creation times may
+    be out of order inside a shard (fact 19), in seconds; ``quiet``: when empty pages are believed."""
+
+    stop: int | None = None
+    slack: float = 5.0
+    quiet: QuietRule = QuietRule()
+
+    def past_stop(self, moment: float) -> bool:
+        """Whether, at ``moment``, whatever belongs before the stop was written and visible: the stop's own second is
+        over, and the slack too."""
+        return self.stop is not None and moment > self.stop + 1 + self.slack
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The page's share: ``records`` in order, ``newest`` the largest creation time seen (seconds) or None."""
+
+    frontier: Frontier
+    records: list[RawRecord]
+    malformed: list[MalformedEntry] = field(default_factory=list)
+    newest: float | None = None
+    ended: bool = False
+    finished: bool = False
+
+
+def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
+    """Moves the shard of ``read`` to the end of its page, or to the stop inside it.
+
+    Records past the stop are passed over; the shard is finished once one is later than the stop by more than the
+    slack, since an earlier one may still follow it until then.
+    """
+    shard = read.request.shard
+    records, malformed = read.records, read.page.malformed
+    newest = max((record.dynamodb.ApproximateCreationDateTime for record in records), default=None)
+    position = _last(read)
+    if rules.stop is not None and newest is not None and newest >= rules.stop + 1:
+        records = [record for record in records if record.dynamodb.ApproximateCreationDateTime < rules.stop + 1]
+    cut = frontier.remaining is not None and len(records) >= frontier.remaining
+    if cut:
+        records = records[: frontier.remaining]
+        position = After(records[-1].dynamodb.SequenceNumber) if records else None
+    watermark = EARLIEST if newest is None else int((newest - rules.slack) * MICROS)
+    moved = frontier.advance(
+        shard,
+        frontier.shards[shard].position if position is None else position,
+        watermark=watermark,
+        hint=read.hint,
+        records=len(records),
+    )
+    if moved.remaining == 0:
+        return Delivery(moved.close(), records, malformed, newest)
+    if rules.stop is not None and newest is not None and newest > rules.stop + rules.slack:
+        return Delivery(moved.finish(shard, second=int(read.asked)), records, malformed, newest, finished=True)
+    if read.hint is None:  # the last page may bring records and no next iterator (fact 1)
+        return Delivery(moved.end(shard), records, malformed, newest, ended=True)
+    return Delivery(moved, records, malformed, newest)
+
+
+def _last(read: PageRead) -> Position | None:
+    """The position after the page; None if it names none. A page still before its start moment moves nothing."""
+    numbers = [entry.sequence_number for entry in read.page.malformed if entry.sequence_number is not None]
+    if read.records:
+        numbers.append(read.records[-1].dynamodb.SequenceNumber)
+    elif isinstance(read.request.position, AtTime):
+        return None
+    return After(max(numbers, key=int)) if numbers else None
+
+
+def trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> Loss:
+    """The shard goes on at the horizon: what lay between is gone (fact 10)."""
+    return Loss(
+        stream_arn,
+        shard,
+        str(reading.position),
+        str(TRIM_HORIZON),
+        _since(reading),
+        certain,
+        "records older than 24 hours were trimmed before they were read; read more often, or from more workers",
+    )
+
+
+def vanished(stream_arn: str, shard: str, reading: Reading, *, now: float) -> Loss | None:
+    """The service no longer knows the shard (fact 11); None if it cannot have held anything that was asked for.
+
+    A shard is gone once all its records are older than 24 hours, so a start moment younger than that lost nothing.
+    """
+    if isinstance(reading.position, AtTime) and reading.position.second > now - RETENTION_SECONDS:
+        return None
+    return Loss(
+        stream_arn,
+        shard,
+        str(reading.position),
+        "its children",
+        _since(reading),
+        False,
+        "the shard is gone: its records were trimmed, or the stream was deleted, before it was read to its end",
+    )
+
+
+def generation_missed(stream_arn: str, shard: str, reading: Reading) -> Loss:
+    """The shard was read to its end, but its children came and went unseen (fact 13)."""
+    return Loss(
+        stream_arn,
+        shard,
+        str(reading.position),
+        "the oldest shards that are left",
+        _since(reading),
+        False,
+        "its children were trimmed before any listing showed them; the read was away for more than 24 hours",
+    )
+
+
+def _since(reading: Reading) -> datetime | None:
+    if reading.watermark == EARLIEST:
+        return None
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=reading.watermark)

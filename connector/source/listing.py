@@ -1,0 +1,228 @@
+"""When to list, and what listings have proven so far. Pure of I/O: it says which request is due and takes the answer.
+
+Listings lie by omission (fact 6), so everything rests on repetition: an absence is believed after
+:data:`SETTLED_LISTINGS` listings over at least :data:`SETTLED_SECONDS`. DescribeStream allows 10 calls a second for
+all readers together; ours keeps :data:`SPACING` between calls and, in the long run, to one call a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from connector.shards.lineage import Lineage, Shard
+from connector.source.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
+from connector.wire import StreamPage
+
+SETTLED_LISTINGS: Final = 3
+SETTLED_SECONDS: Final = 5.0
+SPACING: Final = 0.125
+BURST: Final = 200.0  # calls that may be made at once, above one a second
+RELIST_SECONDS: Final = 60.0
+DOUBT_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Proof:
+    """Listings since a moment: how many, and when the next one is worth making."""
+
+    since: float
+    due: float
+    listings: int = 0
+
+    def listed(self, now: float, *, whole: bool = True) -> None:
+        """A listing is over. One that broke off proves nothing, but another at once would break off too."""
+        self.listings += whole
+        self.due = now + min(15.0, 0.5 * 2**self.listings)
+
+    def holds(self, now: float) -> bool:
+        return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
+
+
+@dataclass(slots=True)
+class _Ended:
+    """A parent that was read to its end: its children are looked for until their number is settled."""
+
+    proof: _Proof
+    watermark: int
+    probe: float
+
+
+@dataclass(slots=True)
+class Listings:
+    """Schedules DescribeStream and probes; ``lineage`` is what they have shown, ``gone`` what the service denies."""
+
+    lineage: Lineage = field(default_factory=Lineage)
+    gone: set[str] = field(default_factory=set)
+    status: str = "UNKNOWN"
+    dirty: bool = True
+    knows_shard_filter: bool = True
+    _start: _Proof | None = None
+    _ended: dict[str, _Ended] = field(default_factory=dict)
+    _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
+    _seen: set[str] = field(default_factory=set)
+    _listed: frozenset[str] = frozenset()
+    _cursors: list[str | None] = field(default_factory=list)  # where this listing's pages began
+    _pass_began: float = 0.0
+    _passing: bool = False
+    _pages: int = 1
+    _next_pass: float = 0.0
+    _next_call: float = 0.0
+    _credit: float = BURST
+    _credited: float = 0.0
+    _in_flight: int = 0
+
+    # What is known
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The shards of the latest whole listing."""
+        return self._listed
+
+    def settled(self, now: float) -> bool:
+        """Whether the listings since :meth:`settle` are enough to believe that nothing else is there."""
+        return self._start is not None and self._start.holds(now)
+
+    def held_watermarks(self) -> list[int]:
+        """Of parents whose children may not all be known yet: a late sibling's records must not come late."""
+        return [ended.watermark for ended in self._ended.values()]
+
+    def leaves(self, now: float) -> list[str]:
+        """Ended shards that are settled to have no children: their stream is disabled, or they are gone themselves."""
+        return [
+            shard
+            for shard, ended in self._ended.items()
+            if ended.proof.holds(now)
+            and not self.lineage.children(shard)
+            and (self.status == "DISABLED" or shard in self.gone)
+        ]
+
+    @property
+    def doubts(self) -> int:
+        """How many unlisted parents keep shards waiting."""
+        return len(self._doubts)
+
+    # What is wanted
+
+    def settle(self, now: float) -> None:
+        """From now on, look whether there is anything that was not listed before."""
+        self._start = _Proof(now, now)
+        self._next_pass = min(self._next_pass, now)
+
+    def await_children(self, parent: str, watermark: int, now: float) -> None:
+        if parent not in self._ended:
+            self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
+            self.dirty = True  # the listings so far may show them already
+
+    def doubt(self, parents: set[str], now: float) -> None:
+        """The parents that keep a shard waiting, and nothing else."""
+        self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in parents}
+
+    def due(self, now: float) -> float:
+        """When the next request should be made; never before ``now`` + the spacing since the last one."""
+        if self._in_flight:
+            return float("inf")
+        wanted = self._next_pass if not self._passing else now
+        if self._start is not None and not self._start.holds(now):
+            wanted = min(wanted, self._start.due)
+        for ended in self._ended.values():
+            wanted = min(wanted, ended.proof.due, ended.probe)
+        for _, probe in self._doubts.values():
+            wanted = min(wanted, probe)
+        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
+        self._credited = now
+        return max(wanted, self._next_call if self._credit >= 1 else now + (1 - self._credit))
+
+    def request(self, now: float) -> List | Probe:
+        """The request that is due. Call only when :meth:`due` is not after ``now``."""
+        self._in_flight += 1
+        self._next_call = now + SPACING
+        for parent, (since, probe) in self._doubts.items():
+            if probe <= now:
+                self._doubts[parent] = (since, now + 2.0)
+                return Probe(parent)
+        for shard, ended in self._ended.items():
+            if ended.probe <= now:
+                ended.probe = now + RELIST_SECONDS
+                return Probe(shard)
+        self._credit -= 1
+        parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
+        whole_is_cheaper = len(parents) > self._pages or not self.knows_shard_filter
+        start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
+        if self._passing or not parents or whole_is_cheaper or start_is_due:
+            if not self._passing:
+                self._passing, self._pass_began, self._cursors, self._seen = True, now, [None], set()
+            return List(after=self._cursors[-1])
+        return List(children_of=parents[0])
+
+    # What came
+
+    def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> None:
+        self._in_flight -= 1
+        match answer:
+            case PageListed(request, page):
+                self._take_page(request, page, now)
+            case NoShardFilter():
+                self.knows_shard_filter = False
+            case Found(request):
+                since, _ = self._doubts.get(request.shard, (now, now))
+                if now - since >= DOUBT_SECONDS and request.shard not in self.lineage:
+                    # It exists but no listing shows it: read it as a root, its own parent cannot be known.
+                    self.dirty |= self.lineage.add([Shard(request.shard)])
+            case Gone(request=Probe(shard)):
+                self.gone.add(shard)
+                self.dirty = True
+            case Gone():  # the stream itself: what is left to read will be denied shard by shard
+                self.status, self.dirty = "DISABLED", True
+                self._seen = set()
+                self._finish_pass(now, whole=True)
+        self._forget_settled(now)
+
+    def delayed(self, now: float, seconds: float) -> None:
+        """A request failed for now."""
+        self._in_flight -= 1
+        self._next_call = max(self._next_call, now + seconds)
+
+    def _take_page(self, request: List, page: StreamPage, now: float) -> None:
+        self.status = page.status
+        shards = [
+            Shard(s.shard_id, s.parent_shard_id, s.starting_sequence_number, s.ending_sequence_number)
+            for s in page.shards
+        ]
+        self.dirty |= self.lineage.add(shards)
+        if request.children_of is not None:
+            if any(shard.parent != request.children_of for shard in shards):
+                self.knows_shard_filter = False  # the endpoint ignored the filter: this was a page of everything
+            elif (ended := self._ended.get(request.children_of)) is not None:
+                ended.proof.listed(now)
+            return
+        self._seen.update(shard.shard_id for shard in shards)
+        following = page.last_evaluated_shard_id
+        if following is None or following in self._cursors:  # None is the only end; a repeat would go in circles
+            self._finish_pass(now, whole=following is None)
+        else:
+            self._cursors.append(following)
+
+    def _finish_pass(self, now: float, *, whole: bool) -> None:
+        self._passing = False
+        self._pages = max(1, len(self._cursors))
+        self._next_pass = now + max(RELIST_SECONDS, 2.0 * self._pages)
+        if whole:
+            self._listed = frozenset(self._seen)
+        if self._start is not None:
+            self._start.listed(now, whole=whole)
+        for ended in self._ended.values():
+            if ended.proof.since <= self._pass_began:
+                ended.proof.listed(now, whole=whole)
+
+    def _forget_settled(self, now: float) -> None:
+        for shard in [s for s, ended in self._ended.items() if ended.proof.holds(now)]:
+            if self.lineage.children(shard):
+                del self._ended[shard]
+                self.dirty = True
+            elif self.status == "DISABLED" or shard in self.gone:
+                self.dirty = True
+
+    def left(self, shard: str) -> None:
+        """The ended shard left the frontier without children."""
+        self._ended.pop(shard, None)

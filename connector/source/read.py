@@ -1,0 +1,192 @@
+"""The splittable DoFn: poll, claim, emit, advance the watermark, defer."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from connector import metrics
+from connector.errors import DataLossError, MalformedRecordError
+from connector.records import ChangeRecord
+from connector.shards.frontier import EARLIEST, Frontier
+from connector.shards.loss import Loss
+from connector.source.delivery import MICROS, RETENTION_SECONDS
+from connector.source.element import StreamRead
+from connector.source.fetcher import ThreadedFetcher
+from connector.source.options import ReadOptions
+from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
+from connector.source.reader import Reader, Step
+from connector.source.readers import READERS
+from connector.source.requests import Caller
+from connector.source.restriction import FrontierProvider
+from connector.source.service import client
+from connector.source.watermark import StreamWatermarkProvider
+from connector.wire import Client, MalformedEntry
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class _ReadStream(beam.DoFn):
+    """The body of both reads. ``tagged``: losses and dead letters have outputs of their own."""
+
+    def __init__(self, options: ReadOptions, *, tagged: bool) -> None:
+        self._options = options
+        self._tagged = tagged
+
+    def setup(self) -> None:
+        self._service = client(self._options.connection, self._options.pace.requests)
+        self._measures = _Measures(self._service)
+
+    def _slice(self, element: StreamRead, tracker: Any, watermark: Any) -> Iterator[Any]:
+        """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
+        reader = READERS.take(element.run, lambda: self._reader(element))
+        try:
+            deadline = time.monotonic() + self._options.slice_seconds
+            while (step := reader.next(tracker.current_restriction(), deadline)) is not None:
+                if not self._check(step) or not tracker.try_claim(step.frontier):
+                    return
+                yield from self._emit(element, step, watermark.current_watermark())
+                watermark.advance(step.watermark)
+                self._measures.step(step)
+            if not tracker.current_restriction().closed:
+                tracker.defer_remainder(Duration(0))
+        finally:
+            self._measures.reader(reader, tracker.current_restriction())
+            READERS.give_back(element.run, reader, time.monotonic())
+
+    def _reader(self, element: StreamRead) -> Reader:
+        caller = Caller(self._service, element.stream_arn, limit=self._options.pace.page)
+        return Reader(
+            element.stream_arn,
+            ThreadedFetcher(caller.perform, threads=self._options.pace.requests),
+            self._service.service_time,
+            random.random,
+            replace(self._options.rules, stop=element.stop),
+            self._options.pace,
+        )
+
+    def _check(self, step: Step) -> bool:
+        """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline. Always True."""
+        if step.losses and self._options.on_data_loss == "fail":
+            raise DataLossError(
+                f'{step.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
+                stream=step.losses[0].stream_arn,
+            )
+        if step.malformed and not self._tagged and self._options.on_malformed == "fail":
+            entry = step.malformed[0]
+            error = MalformedRecordError(
+                f"malformed record: {entry.reason}. To go on, use .with_outputs() for dead letters, "
+                'or on_malformed="skip"',
+                shard=step.shard,
+                position=entry.sequence_number,
+            )
+            error.payload = entry.payload
+            raise error
+        return True
+
+    def _emit(self, element: StreamRead, step: Step, now: Timestamp) -> Iterator[Any]:
+        self._log(step)
+        shard, seconds, stamp = step.shard, -1.0, now
+        for raw in step.records:
+            if (created := raw.dynamodb.ApproximateCreationDateTime) != seconds:
+                seconds, stamp = created, Timestamp(micros=round(created * MICROS))
+            yield TimestampedValue(ChangeRecord.from_raw(raw, shard), stamp)
+        if self._tagged:
+            for loss in step.losses:
+                yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
+            for entry in step.malformed:
+                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(_dead_letter(element, shard, entry), now))
+
+    def _log(self, step: Step) -> None:
+        for shard in step.opened:
+            _LOGGER.info("shard %s begins at %s", shard, step.frontier.shards[shard].position)
+        if step.ended:
+            _LOGGER.info("shard %s is read to its end", step.ended)
+        for loss in step.losses:
+            _LOGGER.warning("%s", loss)
+        for entry in step.malformed:
+            _LOGGER.warning("malformed record in shard %s at %s: %s", step.shard, entry.sequence_number, entry.reason)
+
+
+class ReadUnboundedStream(_ReadStream):
+    """Reads until the stream is disabled and read."""
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: StreamRead,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=False)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        yield from self._slice(element, tracker, watermark)
+
+
+class ReadBoundedStream(_ReadStream):
+    """Reads until the stop is met, or the stream is disabled and read."""
+
+    def process(
+        self,
+        element: StreamRead,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=True)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        yield from self._slice(element, tracker, watermark)
+
+
+def _dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:
+    return DeadLetter(element.stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)
+
+
+class _Measures:
+    """Beam's metrics of one DoFn instance; nothing here is done for a single record."""
+
+    def __init__(self, service: Client) -> None:
+        self._service = service
+        self._lag = Metrics.distribution(metrics.NAMESPACE, metrics.LAG_MILLIS)
+        self._open = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_OPEN)
+        self._waiting = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_WAITING)
+        self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
+
+    def _count(self, name: str, by: int) -> None:
+        if by:
+            Metrics.counter(metrics.NAMESPACE, name).inc(by)
+
+    def step(self, step: Step) -> None:
+        self._count(metrics.RECORDS, len(step.records))
+        self._count(metrics.PAGES, bool(step.records))
+        self._count(metrics.DEAD_LETTERS, len(step.malformed))
+        self._count(metrics.LOSSES, len(step.losses))
+        self._count(metrics.SHARDS_OPENED, len(step.opened))
+        self._count(metrics.SHARDS_FINISHED, bool(step.ended))
+        self._count(metrics.BYTES, step.page_bytes)
+        if step.lag is not None:
+            self._lag.update(int(step.lag * 1000))
+
+    def reader(self, reader: Reader, frontier: Frontier) -> None:
+        """What the reader and the client counted since the last slice, and how things stand."""
+        while reader.tally:
+            self._count(*reader.tally.popitem())
+        counts = self._service.calls.take()
+        for operation, calls in counts.calls.items():
+            self._count(f"{metrics.CALLS}_{operation}", calls)
+        for operation, throttles in counts.throttles.items():
+            self._count(f"{metrics.THROTTLES}_{operation}", throttles)
+        ended = len(frontier.ended_shards)
+        self._open.set(len(frontier.shards) - ended)
+        self._waiting.set(ended)
+        if frontier.watermark != EARLIEST:
+            behind = self._service.service_time() - frontier.watermark / MICROS
+            self._headroom.set(int(RETENTION_SECONDS - behind))
+
+
+__all__ = ["Loss", "ReadBoundedStream", "ReadUnboundedStream"]

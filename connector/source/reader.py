@@ -1,0 +1,344 @@
+"""The poll loop: which request is worth making now, and what an answer moves. No Beam, no threads, no sleeping.
+
+A reader keeps what is not worth storing (iterators, quiet runs, pages asked for ahead) between the slices of one
+worker. The frontier it is given is the truth: whatever the reader remembers that does not fit it is dropped, so a
+reader may be thrown away, or met by an older frontier, at any time, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
+
+from connector import metrics
+from connector.errors import ThrottledError
+from connector.shards.discovery import discover
+from connector.shards.frontier import EARLIEST, Frontier, Hint
+from connector.shards.loss import Loss
+from connector.shards.position import End, Position
+from connector.shards.quiet import NOT_QUIET, QuietRun
+from connector.source.delivery import (
+    MICROS,
+    RETENTION_SECONDS,
+    Rules,
+    deliver,
+    generation_missed,
+    trimmed,
+    vanished,
+)
+from connector.source.fetcher import Fetcher
+from connector.source.listing import Listings
+from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read, Request
+from connector.wire import MalformedEntry, RawRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a shard is asked, in seconds, and how much is asked at once.
+
+    A page that was full, or older than ``behind``, is followed by the next at once; a shard whose pages are not full is
+    asked every ``poll``; one that is proven quiet less and less often, down to every ``idle``. At most ``requests``
+    pages are in flight or unread, one a shard: that bounds the memory. ``page`` is the records a page may bring.
+    """
+
+    poll: float = 0.2
+    idle: float = 2.0
+    behind: float = 10.0
+    requests: int = 16
+    page: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The next thing to claim: ``frontier`` is where the read stands once the rest is delivered.
+
+    ``records`` are of ``shard``, in order. ``watermark``: microseconds that no later record precedes, but for what the
+    service itself delivers out of order by more than the slack.
+    """
+
+    frontier: Frontier
+    watermark: int
+    shard: str = ""
+    records: Sequence[RawRecord] = ()
+    malformed: Sequence[MalformedEntry] = ()
+    losses: Sequence[Loss] = ()
+    opened: Sequence[str] = ()
+    ended: str = ""
+    lag: float | None = None
+    page_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Shard:
+    """What is remembered of one shard: where its next page begins and when it is worth asking for."""
+
+    position: Position
+    hint: Hint | None
+    due: float = inf
+    failures: int = 0
+    wait: float = 0.0
+    quiet: QuietRun = NOT_QUIET
+    trim_reported: Position | None = None
+
+
+@dataclass(slots=True)
+class Reader:
+    """``next(frontier, deadline)`` until it gives None; used by one thread at a time.
+
+    ``service_time`` is the service's clock (epoch seconds), ``random`` gives 0 to 1.
+    """
+
+    stream_arn: str
+    fetcher: Fetcher
+    service_time: Callable[[], float]
+    random: Callable[[], float]
+    rules: Rules = Rules()
+    pace: Pace = Pace()
+    tally: Counter[str] = field(default_factory=Counter)
+    _listings: Listings = field(default_factory=Listings)
+    _shards: dict[str, _Shard] = field(default_factory=dict)
+    _known: Frontier | None = None
+    _agenda: list[tuple[float, str]] = field(
+        default_factory=list
+    )  # a heap of (due, shard); outdated entries are passed over
+    _in_flight: set[str] = field(default_factory=set)
+    _quiet_watermarks: dict[str, int] = field(default_factory=dict)
+    _quiet_hints: dict[str, Hint] = field(default_factory=dict)
+    _unanswered: int = 0
+    _emptied: bool = False
+    _loss_reported: set[str] = field(default_factory=set)
+
+    def next(self, frontier: Frontier, deadline: float) -> Step | None:
+        """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
+
+        Ask again with the step's own frontier once it is claimed. Raises what no waiting mends.
+        """
+        while not frontier.closed:
+            now = self.fetcher.now()
+            if frontier is not self._known:
+                self._meet(frontier, now)
+            step = self._discover(frontier, now) or self._close(frontier, now)
+            if step is not None:
+                return step
+            upcoming = self._ask(now)
+            if now >= deadline:
+                return self._refresh(frontier)
+            answer = self.fetcher.take(max(0.0, min(upcoming, deadline) - now))
+            if answer is not None and (step := self._digest(frontier, answer)) is not None:
+                return step
+        return None
+
+    def close(self) -> None:
+        self.fetcher.close()
+
+    def _meet(self, frontier: Frontier, now: float) -> None:
+        """Takes the frontier as the truth: keeps what fits it, and drops the rest."""
+        if self._known is None:
+            self._listings.settle(now)
+        for shard, reading in frontier.shards.items():
+            known = self._shards.get(shard)
+            if isinstance(reading.position, End):
+                self._listings.await_children(shard, reading.watermark, now)
+            elif known is None or known.position != reading.position:  # new, or not the frontier last handed out
+                self._shards[shard] = state = _Shard(reading.position, reading.hint)
+                self._schedule(shard, state, now)
+        for shard in [s for s in self._shards if s not in frontier.shards or frontier.shards[s].ended]:
+            del self._shards[shard]
+        self._known = frontier
+
+    # What the listings show
+
+    def _discover(self, frontier: Frontier, now: float) -> Step | None:
+        if not self._listings.dirty:
+            return None
+        self._listings.dirty = False
+        second = int(self.service_time())
+        leaves = [leaf for leaf in self._listings.leaves(now) if leaf in frontier.shards]
+        found = discover(frontier, self._listings.lineage, second=second, gone=self._listings.gone, leaves=leaves)
+        self._listings.doubt(set(found.doubtful.values()), now)
+        losses = []
+        for leaf in leaves:
+            self._listings.left(leaf)
+            if leaf in self._listings.gone and leaf not in self._loss_reported:
+                losses.append(generation_missed(self.stream_arn, leaf, frontier.shards[leaf]))
+        if found.frontier is frontier:
+            return None
+        self._emptied = False
+        moved = found.frontier.forget_finished(before=second - RETENTION_SECONDS - 3600, listed=self._listings.listed)
+        return self._step(moved, now, opened=found.opened, losses=losses)
+
+    def _close(self, frontier: Frontier, now: float) -> Step | None:
+        """Closes an empty frontier once the listings have settled again that nothing more is to be read."""
+        if frontier.shards or not (self._listings.status == "DISABLED" or self.rules.past_stop(self.service_time())):
+            return None
+        if not self._emptied:
+            self._emptied = True
+            self._listings.settle(now)
+        if not self._listings.settled(now) or self._listings.doubts:
+            return None
+        return self._step(frontier.close(), now)
+
+    # What is asked
+
+    def _ask(self, now: float) -> float:
+        """Makes the requests that are due, the longest due first; gives the moment of the next one."""
+        upcoming = self._listings.due(now)
+        if upcoming <= now:
+            self._submit(self._listings.request(now))
+            upcoming = inf
+        while self._agenda:
+            due, shard = self._agenda[0]
+            state = self._shards.get(shard)
+            if state is None or state.due != due or shard in self._in_flight:
+                heappop(self._agenda)
+            elif self._unanswered >= self.pace.requests:
+                return inf  # the next answer frees a place
+            elif due > now:
+                return min(upcoming, due)
+            else:
+                heappop(self._agenda)
+                self._in_flight.add(shard)
+                self._submit(Read(shard, state.position, state.hint))
+        return upcoming
+
+    def _schedule(self, shard: str, state: _Shard, due: float) -> None:
+        state.due = due
+        heappush(self._agenda, (due, shard))
+
+    def _submit(self, request: Request) -> None:
+        self._unanswered += 1
+        self.fetcher.submit(request)
+
+    # What an answer moves
+
+    def _digest(self, frontier: Frontier, answer: Answer) -> Step | None:
+        self._unanswered -= 1
+        now = self.fetcher.now()
+        match answer:
+            case Failed(_, error):
+                raise error
+            case Delayed(request, error):
+                self.tally[metrics.THROTTLES if isinstance(error, ThrottledError) else metrics.FAULTS] += 1
+                if not isinstance(request, Read):
+                    self._listings.delayed(now, self._back_off(3))
+                elif (state := self._landed(request.shard)) is not None:
+                    state.failures += 1
+                    self._schedule(request.shard, state, now + self._back_off(state.failures))
+            case PageRead(request) | Gone(Read() as request):
+                state = self._landed(request.shard)
+                if state is None:
+                    return None
+                state.failures = 0
+                if request.position != frontier.shards[request.shard].position:
+                    self._schedule(request.shard, state, now)  # asked for ahead of a frontier that never came to be
+                elif isinstance(answer, PageRead):
+                    return self._page(frontier, answer, state, now)
+                else:
+                    return self._gone(frontier, request.shard, now)
+            case _:
+                self._listings.take(answer, now)
+        return None
+
+    def _landed(self, shard: str) -> _Shard | None:
+        self._in_flight.discard(shard)
+        return self._shards.get(shard)
+
+    def _page(self, frontier: Frontier, read: PageRead, state: _Shard, now: float) -> Step | None:
+        shard = read.request.shard
+        self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
+        losses = []
+        if read.trimmed is not None and state.trim_reported != read.request.position:
+            state.trim_reported = read.request.position
+            losses.append(trimmed(self.stream_arn, shard, frontier.shards[shard], certain=read.trimmed))
+        if not read.records and not read.page.malformed and read.hint is not None and not losses:
+            return self._empty_page(frontier, read, state, read.hint, now)
+        delivery = deliver(frontier, read, self.rules)
+        self._quiet_hints.pop(shard, None)
+        reading = delivery.frontier.shards.get(shard)
+        if reading is not None and not reading.ended:
+            full = len(read.page.records) + len(read.page.malformed) >= self.pace.page
+            lagging = delivery.newest is not None and read.asked - delivery.newest > self.pace.behind
+            state.position, state.hint, state.quiet, state.wait = (
+                reading.position,
+                reading.hint,
+                NOT_QUIET,
+                0.0,
+            )
+            self._schedule(shard, state, now if full or lagging else now + self.pace.poll)
+        step = self._step(
+            delivery.frontier,
+            now,
+            shard=shard,
+            records=delivery.records,
+            malformed=delivery.malformed,
+            losses=losses,
+            ended=shard if delivery.ended or delivery.finished else "",
+            lag=None if delivery.newest is None else max(0.0, read.asked - delivery.newest),
+            page_bytes=len(read.page.body),
+        )
+        self._ask(now)  # the next page comes over the network while this one is decoded and emitted
+        return step
+
+    def _empty_page(self, frontier: Frontier, read: PageRead, state: _Shard, hint: Hint, now: float) -> Step | None:
+        """Moves no position, so it is not worth a claim: it is remembered until the slice ends."""
+        shard = read.request.shard
+        self.tally[metrics.EMPTY_PAGES] += 1
+        stopping = self.rules.past_stop(read.asked)
+        if stopping and not self.rules.past_stop(state.quiet.first):
+            state.quiet = NOT_QUIET  # pages asked for before the stop say nothing about what came after them
+        state.quiet = state.quiet.empty_page(read.asked)
+        state.hint = self._quiet_hints[shard] = hint
+        if not state.quiet.proves(self.rules.quiet):
+            self._schedule(shard, state, now + self.pace.poll)
+            return None
+        if stopping:
+            return self._step(frontier.finish(shard, second=int(read.asked)), now, ended=shard)
+        self._quiet_watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
+        state.wait = min(self.pace.idle, max(self.pace.poll, state.wait * 1.5))
+        self._schedule(shard, state, now + state.wait * (0.9 + self.random() / 5))
+        return None
+
+    def _gone(self, frontier: Frontier, shard: str, now: float) -> Step:
+        self._listings.gone.add(shard)
+        self._loss_reported.add(shard)
+        loss = vanished(self.stream_arn, shard, frontier.shards[shard], now=self.service_time())
+        self.tally[metrics.SHARDS_LOST] += loss is not None
+        return self._step(frontier.end(shard), now, losses=[loss] if loss else [], ended=shard)
+
+    def _refresh(self, frontier: Frontier) -> Step | None:
+        """At the end of a slice: the iterators and watermarks that empty pages brought, worth storing once."""
+        if not self._quiet_hints and not self._quiet_watermarks:
+            return None
+        moved = frontier.refreshed(self._quiet_hints, self._quiet_watermarks)
+        return self._step(moved, self.fetcher.now())
+
+    def _step(
+        self,
+        frontier: Frontier,
+        now: float,
+        *,
+        shard: str = "",
+        records: Sequence[RawRecord] = (),
+        malformed: Sequence[MalformedEntry] = (),
+        losses: Sequence[Loss] = (),
+        opened: Sequence[str] = (),
+        ended: str = "",
+        lag: float | None = None,
+        page_bytes: int = 0,
+    ) -> Step:
+        if self._quiet_hints or self._quiet_watermarks:
+            frontier = frontier.refreshed(self._quiet_hints, self._quiet_watermarks)
+            self._quiet_hints, self._quiet_watermarks = {}, {}
+        if opened or ended:
+            self._meet(frontier, now)
+        self._known = frontier  # the positions of the rest are already those remembered
+        watermark = EARLIEST  # held until the listings settled: a shard may be there that none has shown yet
+        if frontier.shards and self._listings.settled(now) and not self._listings.doubts:
+            watermark = min([frontier.watermark, *self._listings.held_watermarks()])
+        return Step(frontier, watermark, shard, records, malformed, losses, opened, ended, lag, page_bytes)
+
+    def _back_off(self, failures: int) -> float:
+        return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * (0.5 + self.random() / 2)

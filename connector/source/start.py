@@ -1,0 +1,68 @@
+"""The moment at which the pipeline starts: the table is resolved to its stream, "NOW" and "LATEST" to seconds."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+
+import apache_beam as beam
+from apache_beam.runners.direct.executor import _ExecutorService
+
+from connector.errors import NotFoundError, RunnerError, StreamNotEnabledError
+from connector.shards.bounds import resolve_bounds
+from connector.shards.stream_position import StreamPosition
+from connector.source.element import StreamRead
+from connector.source.options import ReadOptions
+from connector.source.service import client
+from connector.wire import Client
+
+
+class StartRead(beam.DoFn):
+    """One element in, one :class:`StreamRead` out. Runs once for a pipeline: a restored one starts past it."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        self._options = options
+
+    def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
+        if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):
+            raise RunnerError(
+                "Beam chose BundleBasedDirectRunner for this pipeline, which never runs a splittable source: a real-time"
+                " timer (GroupIntoBatches with a buffering duration, Deduplicate), Sessions windows, TestStream, unsafe "
+                "triggers or a cross-language transform asks for it. Leave that out, or use PrismRunner or FlinkRunner"
+            )
+        service = client(self._options.connection, self._options.pace.requests)
+        stream_arn = self._options.stream_arn or find_stream(service, self._options.table or "")
+        service.describe_stream(stream_arn, limit=1)  # a stream that is not there is told of now, not by a worker
+        bounds = resolve_bounds(self._options.start, self._options.stop, service.service_time())
+        check_position(self._options.start, stream_arn)
+        yield StreamRead(uuid.uuid4().hex, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records)
+
+
+def find_stream(service: Client, table: str) -> str:
+    """The ARN of the table's latest stream; a disabled one stays readable for 24 hours (fact 14).
+
+    Raises :class:`NotFoundError` for an unknown table, :class:`StreamNotEnabledError` for one that never had a stream.
+    """
+    try:
+        described = service.describe_table(table)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"table {table!r} does not exist in {service.region_name}: check the name, region_name= and the account"
+        ) from error
+    if described.latest_stream_arn is None:
+        raise StreamNotEnabledError(
+            f"table {table!r} has no stream: enable one, e.g. aws dynamodb update-table --table-name {table} "
+            "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+        )
+    return described.latest_stream_arn
+
+
+def check_position(start: object, stream_arn: str) -> None:
+    """A re-enabled stream is another stream (fact 14): a position saved on the old one says nothing about it."""
+    if isinstance(start, StreamPosition) and start.stream_arn not in (None, stream_arn):
+        raise NotFoundError(
+            f"the saved position is of stream {start.stream_arn}, which is not the table's stream any more: read the old "
+            "one to its end with stream_arn=…, then start the new one at TRIM_HORIZON",
+            stream=stream_arn,
+        )

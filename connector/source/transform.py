@@ -1,0 +1,175 @@
+"""``ReadFromDynamoDBStreams``: the source as pipeline authors see it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import apache_beam as beam
+from apache_beam.portability import python_urns
+from apache_beam.pvalue import PBegin, PCollection
+from apache_beam.runners.pipeline_context import PipelineContext
+from apache_beam.transforms.display import DisplayDataItem
+
+from connector.records import ChangeRecord
+from connector.shards.loss import Loss
+from connector.source.options import parse_options
+from connector.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
+from connector.source.read import ReadBoundedStream, ReadUnboundedStream
+from connector.source.runner_check import grouped_after, refuse, runs_on_fn_api_runner
+from connector.source.start import StartRead
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class ReadOutputs(NamedTuple):
+    """``changes, dead_letters, losses``: of :class:`ChangeRecord`, :class:`DeadLetter` and :class:`Loss`."""
+
+    changes: PCollection
+    dead_letters: PCollection
+    losses: PCollection
+
+
+class ReadFromDynamoDBStreams(beam.PTransform):
+    """Reads the changes of a table from its stream, as a PCollection of :class:`ChangeRecord`.
+
+    Each record is an element at its creation time (event time, floored to the second by the service). Changes of one
+    key come in the order in which they were written, as long as no shuffle comes between; there is no order across
+    keys. Every change that the service still holds is delivered at least once: what a failure made the runner do again
+    comes again, with the same ``event_id``.
+
+    Args:
+      table: the table's name: its latest stream is read. Or
+      stream_arn: the stream itself, e.g. of a stream that was disabled less than 24 hours ago.
+      start: ``"TRIM_HORIZON"`` (the oldest change the service still has, 24 hours back at most), ``"LATEST"`` (from
+        the moment the pipeline starts; up to one second from before may come too), a timezone-aware datetime (changes
+        created at or after it), or a :class:`StreamPosition` saved by an earlier run.
+      stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
+        created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes. With a stop the
+        PCollection is bounded.
+      region_name, endpoint_url: as in boto3; by default botocore finds region, endpoint and credentials on the worker.
+      on_data_loss: ``"fail"`` raises :class:`DataLossError` when changes were, or may have been, trimmed unread;
+        ``"continue"`` reads on and reports each :class:`Loss` (see :meth:`with_outputs`).
+      on_malformed: ``"fail"`` or ``"skip"`` (counted and logged), where there is no output for dead letters.
+      watermark_slack: how far creation times may be out of order inside a shard. The watermark trails by it.
+      poll_interval: how often a shard is asked whose pages are not full. A full page is followed at once.
+      idle_poll_interval: the same for a shard that is proven quiet, each call being billed: 2 seconds are 1,800
+        GetRecords calls an hour and shard, and let a change wait so long.
+      quiet_pages, quiet_time: the quiet proof. Real shards give runs of empty pages before data, so a shard counts as
+        caught up after so many empty pages in a row over so long; a stop, and an idle shard's watermark, wait for it.
+      max_concurrent_reads: GetRecords calls in flight at once; also bounds the pages (of 1 MB at most) in memory.
+      slice_time: how long the source keeps a bundle before it checkpoints itself.
+
+    Raises:
+      InvalidOptionError: at construction, for a wrong option.
+      RunnerError: when the pipeline is run, if the runner cannot stream what the pipeline asks.
+    """
+
+    def __init__(
+        self,
+        table: str | None = None,
+        stream_arn: str | None = None,
+        *,
+        start: object = "TRIM_HORIZON",
+        stop: object = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        on_data_loss: str = "fail",
+        on_malformed: str = "fail",
+        watermark_slack: timedelta = timedelta(seconds=5),
+        poll_interval: timedelta = timedelta(milliseconds=200),
+        idle_poll_interval: timedelta = timedelta(seconds=2),
+        quiet_pages: int = 30,
+        quiet_time: timedelta = timedelta(seconds=10),
+        max_concurrent_reads: int = 16,
+        slice_time: timedelta = timedelta(seconds=1),
+    ) -> None:
+        super().__init__()
+        self._options = parse_options(
+            table=table,
+            stream_arn=stream_arn,
+            start=start,
+            stop=stop,
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            on_data_loss=on_data_loss,
+            on_malformed=on_malformed,
+            watermark_slack=watermark_slack,
+            poll_interval=poll_interval,
+            idle_poll_interval=idle_poll_interval,
+            quiet_pages=quiet_pages,
+            quiet_time=quiet_time,
+            max_concurrent_reads=max_concurrent_reads,
+            slice_time=slice_time,
+        )
+        self._tagged = False
+        self._source = table or stream_arn
+        self._check = _RunnerCheck()
+
+    def with_outputs(self) -> ReadFromDynamoDBStreams:
+        """The same read with three outputs: ``changes, dead_letters, losses = pipeline | read.with_outputs()``.
+
+        Malformed records go to the dead letters, with their bytes; the rest of their page is delivered. Losses come
+        with ``on_data_loss="continue"`` only.
+        """
+        self._tagged = True
+        return self
+
+    def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
+        if not isinstance(pbegin, PBegin):
+            raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
+        started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(StartRead(self._options))
+        bounded = self._options.stop is not None
+        read = (ReadBoundedStream if bounded else ReadUnboundedStream)(self._options, tagged=self._tagged)
+        if not self._tagged:
+            changes = started | "Read" >> beam.ParDo(read).with_output_types(ChangeRecord)
+            outputs: PCollection | ReadOutputs = changes
+            self._check = _RunnerCheck(pbegin.pipeline, [changes], bounded)
+        else:
+            tagged = started | "Read" >> beam.ParDo(read).with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
+            outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
+            for output, kind in zip(outputs, (ChangeRecord, DeadLetter, Loss), strict=True):
+                output.element_type = kind
+            self._check = _RunnerCheck(pbegin.pipeline, list(outputs), bounded)
+        return outputs
+
+    def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:
+        """Beam's translation of this composite, and the moment to refuse a runner that cannot stream."""
+        return self._check.translate(context, self.label)
+
+    def display_data(self) -> dict[str, Any]:
+        options = self._options
+        return {
+            "source": DisplayDataItem(self._source, label="Table or stream"),
+            "start": DisplayDataItem(str(options.start), label="Start"),
+            "stop": DisplayDataItem(str(options.stop), label="Stop"),
+        }
+
+
+_URN: Final = "beam:transform:dynamodb_streams_read:v1"
+
+
+class _RunnerCheck:
+    """See :mod:`connector.source.runner_check`."""
+
+    def __init__(
+        self,
+        pipeline: beam.Pipeline | None = None,
+        outputs: list[PCollection] | None = None,
+        bounded: bool = True,
+    ) -> None:
+        self._pipeline = pipeline
+        self._outputs = outputs or []
+        self._bounded = bounded
+
+    def translate(self, context: PipelineContext, label: str) -> tuple[str, str]:
+        grouping = None
+        if self._pipeline is not None and not self._bounded:
+            grouping = grouped_after(self._pipeline, self._outputs)
+            if runs_on_fn_api_runner(context):
+                if grouping is not None:
+                    raise refuse(label, grouping)
+                _LOGGER.warning("%s is unbounded and runs on FnApiRunner: steps fused to it run, sinks do not", label)
+        return python_urns.GENERIC_COMPOSITE_TRANSFORM, json.dumps({"label": label, "grouping": grouping})
