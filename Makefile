@@ -1,0 +1,51 @@
+# Every target explains itself: `make help`. Two are enough for a start: `make demo` and `make test`.
+# What is needed is installed into .venv and .build, from package registries, in the versions of requirements.lock.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BEAM_VERSION := 2.77.0
+PRISM := .build/prism/prism
+export AWS_EC2_METADATA_DISABLED := true
+
+.PHONY: help demo test check format prism contract clean
+
+help:  ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(READY)  ## The main job, on a local service: changes of an orders table to Parquet and Avro, read back and checked
+	@$(BIN)/python -m pipelines.demo
+
+test: $(READY) check prism  ## All tests but the long ones; names what could not run for want of Go or Java
+	$(BIN)/python -m pytest -q
+
+check: $(READY)  ## Style and types: ruff, mypy --strict
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check -q .
+	$(BIN)/mypy
+
+format: $(READY)  ## Formats the code
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+
+prism: $(PRISM)  ## Beam's local streaming runner, built with Go into .build/prism (for want of Go: says so, and goes on)
+
+$(PRISM):
+	@if command -v go >/dev/null; then \
+	  echo "building prism $(BEAM_VERSION) (about 2 minutes, once)" && mkdir -p $(dir $(PRISM)) && \
+	  GOBIN=$(abspath $(dir $(PRISM))) GOFLAGS=-buildvcs=false go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION); \
+	else echo "NOT BUILT: prism needs Go; the tests that need it will be named as not run"; fi
+
+contract: $(READY)  ## The contract tests alone, also against CONNECTOR_TEST_ENDPOINT if it is set
+	$(BIN)/python -m pytest -q tests/contract
+
+clean:  ## Removes what was built and installed here
+	rm -rf $(VENV) .build build dist *.egg-info demo-output
+
+$(READY): requirements.lock pyproject.toml setup.py
+	@echo "setting up $(VENV) (about 2 minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,42 @@
+"""What every test may ask for: a running local service, and the runners that this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.testing import LocalStreams
+
+# Before any test imports boto3's sessions: the tests never reach for real credentials or a real region.
+os.environ.update(
+    AWS_ACCESS_KEY_ID="test",
+    AWS_SECRET_ACCESS_KEY="test",
+    AWS_DEFAULT_REGION="us-east-1",
+    AWS_CONFIG_FILE=os.devnull,
+    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    AWS_EC2_METADATA_DISABLED="true",
+)
+for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"):
+    os.environ.pop(name, None)
+
+BUILT_PRISM = Path(__file__).parent.parent / ".build" / "prism" / "prism"
+
+
+@pytest.fixture
+def service() -> Iterator[LocalStreams]:
+    """A local service on the machine's clock."""
+    with LocalStreams() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def prism() -> str:
+    """The path of the prism binary: CONNECTOR_PRISM, or what `make prism` built. Named as not run without either."""
+    found = os.environ.get("CONNECTOR_PRISM") or (str(BUILT_PRISM) if BUILT_PRISM.exists() else shutil.which("prism"))
+    if not found:
+        pytest.skip("NOT RUN: no prism binary; `make prism` builds it where Go is installed")
+    return found
