@@ -28,12 +28,14 @@ class _Proof:
 
     since: float
     due: float
+    asked: int = 0
     listings: int = 0
 
     def listed(self, now: float, *, whole: bool = True) -> None:
         """A listing is over. One that broke off proves nothing, but another at once would break off too."""
         self.listings += whole
-        self.due = now + min(15.0, 0.5 * 2**self.listings)
+        self.asked += 1
+        self.due = now + (1.0 if self.asked < 6 else min(15.0, 2.0 ** (self.asked - 5)))
 
     def holds(self, now: float) -> bool:
         return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS

@@ -48,9 +48,15 @@ class FrontierTracker(RestrictionTracker):
             raise ValueError(f"{len(self._frontier.shards)} shards are still being read: defer the remainder")
 
     def current_progress(self) -> RestrictionProgress:
-        """In shards: the service tells neither bytes nor records ahead. At least one is left until all is read."""
-        left = 0 if self._frontier.closed else max(1, len(self._frontier.shards))
-        return RestrictionProgress(completed=len(self._frontier.finished) or int(not left), remaining=left)
+        """The share of the known shards that are read; never 1 before all is.
+
+        A fraction and no amounts: beside amounts Beam (2.77) puts its own estimate of the bytes sent, which is NaN until
+        it has sampled one, and a split that Prism asks for just then fails the job.
+        """
+        if self._frontier.closed:
+            return RestrictionProgress(fraction=1.0)
+        done, left = len(self._frontier.finished), max(1, len(self._frontier.shards))
+        return RestrictionProgress(fraction=done / (done + left))
 
     def is_bounded(self) -> bool:
         return self._bounded
