@@ -9,7 +9,7 @@ BEAM_VERSION := 2.77.0
 PRISM := .build/prism/prism
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism contract clean
+.PHONY: help demo test check format prism soak contract clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,9 @@ $(PRISM):
 	  echo "building prism $(BEAM_VERSION) (about 2 minutes, once)" && mkdir -p $(dir $(PRISM)) && \
 	  GOBIN=$(abspath $(dir $(PRISM))) GOFLAGS=-buildvcs=false go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION); \
 	else echo "NOT BUILT: prism needs Go; the tests that need it will be named as not run"; fi
+
+soak: $(READY) prism  ## The tests of more than two minutes
+	$(BIN)/python -m pytest -q -m soak --timeout 1800
 
 contract: $(READY)  ## The contract tests alone, also against CONNECTOR_TEST_ENDPOINT if it is set
 	$(BIN)/python -m pytest -q tests/contract

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ os.environ.update(
 )
 for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"):
     os.environ.pop(name, None)
+
+# Beam says at exit, after pytest closed the stream, that it stops the prism it started.
+logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
 BUILT_PRISM = Path(__file__).parent.parent / ".build" / "prism" / "prism"
 

@@ -1,0 +1,71 @@
+"""A table that is written to while its shards split and roll, and a place where a pipeline notes what came out."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import apache_beam as beam
+
+from connector import ChangeRecord
+from connector.testing import Table
+
+
+class Writer(threading.Thread):
+    """Writes ``changes`` updates of 500 keys, splitting or rolling a shard about every ``restless`` seconds; then
+    disables the stream, so that an unbounded read ends (fact 14)."""
+
+    def __init__(self, table: Table, changes: int, *, seed: int, restless: float = 1.5, batch: int = 100) -> None:
+        super().__init__(daemon=True)
+        self._table, self._changes, self._restless, self._batch = table, changes, restless, batch
+        self._random = Random(seed)
+
+    def run(self) -> None:
+        moved = time.monotonic()
+        for first in range(0, self._changes, self._batch):
+            self._table.put_many(
+                {"id": f"o-{self._random.randrange(500)}", "n": number} for number in range(first, first + self._batch)
+            )
+            if time.monotonic() - moved > self._restless:
+                moved = time.monotonic()
+                shards = self._table.open_shard_ids
+                if len(shards) < 12 and self._random.random() < 0.6:
+                    self._table.split(self._random.choice(shards))
+                else:
+                    self._table.roll(self._random.choice(shards))
+            time.sleep(0.05)
+        self._table.disable_stream()
+
+
+class Note(beam.DoFn):
+    """Appends each record's place and content to a file, in the order in which they come, and passes it on."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def process(self, element: ChangeRecord) -> Iterator[ChangeRecord]:
+        image = element.new_image or {}
+        line = [element.shard_id, element.sequence_number, str(element.keys["id"]), int(image.get("n", -1))]
+        with Path(self._path).open("a") as notes:  # noqa: PTH123 - text of one line, whole or absent
+            notes.write(json.dumps(line) + "\n")
+        yield element
+
+
+def noted(path: Path) -> list[tuple[str, str, str, int]]:
+    return [tuple(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def assert_each_once_and_in_order(table: Table, path: Path) -> None:
+    """Every change of the table was noted exactly once, and each key's in the order of its writes."""
+    notes = noted(path)
+    assert len(notes) == len(table.changes)
+    assert {note[:2] for note in notes} == {(change.shard_id, change.sequence_number) for change in table.changes}
+    latest: dict[str, int] = defaultdict(lambda: -1)
+    for _, _, key, number in notes:
+        assert number > latest[key], f"{key}: {number} came after {latest[key]}"
+        latest[key] = number
