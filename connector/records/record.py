@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from connector.errors import InvalidValueError, MalformedRecordError
-from connector.records.values import Image, decode_image, encode_image, same_values
+from connector.errors import MalformedRecordError
+from connector.records.construct import check_envelope, encoded_identity, encoded_image
+from connector.records.values import Image, decode_image, same_values
 
 if TYPE_CHECKING:
     from connector.records.coder import ChangeRow
     from connector.wire import RawRecord
-
-EVENT_NAMES: Final = ("INSERT", "MODIFY", "REMOVE")
-VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -102,30 +100,16 @@ class ChangeRecord(_Open):
     ) -> None:
         """A record from Python values, for tests of pipelines. Raises `InvalidValueError` on a value that no
         stream holds."""
-        if event_name not in EVENT_NAMES:
-            raise InvalidValueError(f"event_name={event_name!r}: use one of {', '.join(EVENT_NAMES)}")
-        if stream_view_type not in VIEW_TYPES:
-            raise InvalidValueError(
-                f"stream_view_type={stream_view_type!r}: use one of {', '.join(VIEW_TYPES)}"
-            )
-        for name, text in (("event_id", event_id), ("shard_id", shard_id)):
-            if not isinstance(text, str) or not text:
-                raise InvalidValueError(f"{name}={text!r}: give a text that is not empty")
-        if not (isinstance(sequence_number, str) and sequence_number.isascii() and sequence_number.isdigit()):
-            raise InvalidValueError(
-                f"sequence_number={sequence_number!r}: give an integer as text, such as '100'"
-            )
-        if not isinstance(approximate_creation_time, datetime) or approximate_creation_time.tzinfo is None:
-            raise InvalidValueError(
-                f"approximate_creation_time={approximate_creation_time!r}: give a datetime with a time zone, "
-                f"such as datetime(2026, 1, 31, tzinfo=UTC)"
-            )
-        if size_bytes is not None and (type(size_bytes) is not int or size_bytes < 0):
-            raise InvalidValueError(f"size_bytes={size_bytes!r}: give an int that is not negative, or None")
-        if not keys:
-            raise InvalidValueError(
-                f"keys={keys!r}: give the item's primary key, such as {{'order_id': '7'}}"
-            )
+        check_envelope(
+            event_id,
+            event_name,
+            keys,
+            sequence_number,
+            shard_id,
+            approximate_creation_time,
+            size_bytes,
+            stream_view_type,
+        )
         made = make_record(
             event_id,
             event_name,
@@ -134,10 +118,10 @@ class ChangeRecord(_Open):
             (approximate_creation_time - EPOCH) // MICROSECOND,
             size_bytes,
             stream_view_type,
-            _encoded("keys", keys),
-            None if new_image is None else _encoded("new_image", new_image),
-            None if old_image is None else _encoded("old_image", old_image),
-            None if user_identity is None else _encoded_identity(user_identity),
+            encoded_image("keys", keys),
+            None if new_image is None else encoded_image("new_image", new_image),
+            None if old_image is None else encoded_image("old_image", old_image),
+            None if user_identity is None else encoded_identity(user_identity),
         )
         for slot in _Open.__slots__:
             object.__setattr__(self, slot, getattr(made, slot))
@@ -296,9 +280,7 @@ class ChangeRecord(_Open):
             keys = "malformed keys"
         keys = keys if len(keys) <= 80 else f"{keys[:79]}…"
         images = " and ".join(
-            name
-            for name, raw in (("old", self._old_image_raw), ("new", self._new_image_raw))
-            if raw is not None
+            name for name, raw in (("old", self._old_image_raw), ("new", self._new_image_raw)) if raw is not None
         )
         time = self.approximate_creation_time.isoformat().replace("+00:00", "Z")
         images = f"{images or 'no'} image"
@@ -345,22 +327,6 @@ def make_record(
     record._keys = record._new_image = record._old_image = _UNDECODED
     record.__class__ = ChangeRecord
     return record  # type: ignore[return-value]
-
-
-def _encoded(name: str, image: Mapping[str, object]) -> bytes:
-    try:
-        return encode_image(image)
-    except (InvalidValueError, AttributeError) as error:
-        raise InvalidValueError(f"{name}={image!r}: {error}") from None
-
-
-def _encoded_identity(identity: Mapping[str, object]) -> bytes:
-    try:
-        return msgspec.json.encode(dict(identity))
-    except (TypeError, ValueError):
-        raise InvalidValueError(
-            f"user_identity={identity!r}: give a dict of texts, such as {{'Type': 'Service'}}"
-        ) from None
 
 
 def _same_image(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:

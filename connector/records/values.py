@@ -27,8 +27,7 @@ import msgspec
 from connector.errors import InvalidValueError, MalformedRecordError
 
 Value: TypeAlias = (
-    "str | Decimal | bytes | bool | dict[str, Value] | list[Value] "
-    "| set[str] | set[Decimal] | set[bytes] | None"
+    "str | Decimal | bytes | bool | dict[str, Value] | list[Value] | set[str] | set[Decimal] | set[bytes] | None"
 )
 Image: TypeAlias = dict[str, Value]
 
