@@ -8,6 +8,7 @@ from connector.shards.loss import Loss
 from connector.shards.stream_position import StreamPosition
 from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
 from connector.source.coders import register_coders as _register_source_coders
+from connector.source.delivered import DeliveredPosition
 from connector.source.outputs import DeadLetter
 from connector.source.transform import ReadFromDynamoDBStreams
 
@@ -18,6 +19,7 @@ __all__ = [
     "ChangeRecord",
     "ConnectorError",
     "DeadLetter",
+    "DeliveredPosition",
     "Loss",
     "ReadFromDynamoDBStreams",
     "StreamPosition",

@@ -26,4 +26,5 @@ class Loss:
     def __str__(self) -> str:
         what = "changes were lost" if self.certain else "changes may have been lost"
         since = f", created since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
-        return f"{what} between {self.last_position} and {self.next_position} of shard {self.shard_id}{since}: {self.reason}"
+        between = f"between {self.last_position} and {self.next_position} of shard {self.shard_id}"
+        return f"{what} {between}{since}: {self.reason}"

@@ -23,7 +23,8 @@ _SHARD_ID: Final = re.compile(r"shardId-(\d{20})-([0-9a-f]{8})")
 _NUMBER: Final = re.compile(r"0|[1-9]\d*")
 
 # A name (shard id or sequence number) is its text, or a zero byte and its number where it has the service's form.
-# A place is -1 for TRIM_HORIZON, a second for a moment, a name for a sequence number; [its children's start] for an end.
+# A place is -1 for TRIM_HORIZON, a second for a moment, a name for a sequence number; an end is its children's start
+# in a list.
 _Name = bytes
 _Place = int | bytes | list[int]
 _NUMERIC: Final = b"\0"

@@ -36,9 +36,14 @@ class StreamPosition:
     start: StartPosition = TRIM_HORIZON
     shards: Mapping[str, Position] = field(default_factory=dict)
 
+    @classmethod
+    def delivered(cls, sequence_numbers: Mapping[str, str]) -> StreamPosition:
+        """The position that covers each shard up to its sequence number."""
+        return cls(shards={shard: After(number) for shard, number in sequence_numbers.items()})
+
     def after(self, record: Delivered) -> StreamPosition:
         """This position, once ``record`` is delivered too."""
-        return self.merge(StreamPosition(shards={record.shard_id: After(record.sequence_number)}))
+        return self.merge(StreamPosition.delivered({record.shard_id: record.sequence_number}))
 
     def merge(self, other: StreamPosition) -> StreamPosition:
         """The further of the two in every shard. Commutative where both are of one read; repeats change nothing."""

@@ -9,6 +9,7 @@ from apache_beam import coders
 from connector.errors import ConnectorError
 from connector.shards.frontier import Frontier
 from connector.shards.stored import decode_frontier, encode_frontier
+from connector.shards.stream_position import StreamPosition
 from connector.source.element import StreamRead, decode_stream_read, encode_stream_read
 
 WATERMARK_VERSION: Final = 1
@@ -69,6 +70,19 @@ class WatermarkCoder(_OwnCoder):
         return int.from_bytes(encoded[1:], "big", signed=True)
 
 
+class StreamPositionCoder(_OwnCoder):
+    """A saved position's own JSON text."""
+
+    hint = StreamPosition
+
+    def encode(self, value: StreamPosition) -> bytes:
+        return value.to_json().encode()
+
+    def decode(self, encoded: bytes) -> StreamPosition:
+        return StreamPosition.from_json(encoded.decode())
+
+
 def register_coders() -> None:
     """Makes Beam pick these coders by type. Idempotent."""
     coders.registry.register_coder(StreamRead, StreamReadCoder)
+    coders.registry.register_coder(StreamPosition, StreamPositionCoder)

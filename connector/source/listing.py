@@ -7,6 +7,7 @@ all readers together; ours keeps :data:`SPACING` between calls and, in the long 
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -224,6 +225,13 @@ class Listings:
                 self.dirty = True
             elif self.status == "DISABLED" or shard in self.gone:
                 self.dirty = True
+
+    def keep(self, shards: Container[str]) -> None:
+        """Forgets what is neither listed any more nor one of ``shards``: memory follows the stream, not the run."""
+        old = [shard for shard in self.lineage if shard not in self._listed and shard not in shards]
+        self.lineage.forget(old)
+        parents = {self.lineage.parent(shard) for shard in self.lineage}
+        self.gone = {shard for shard in self.gone if shard in parents or shard in self._ended}
 
     def left(self, shard: str) -> None:
         """The ended shard left the frontier without children."""

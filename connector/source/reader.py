@@ -239,7 +239,10 @@ class Reader:
                 else:
                     return self._gone(frontier, request.shard, now)
             case _:
+                listed = self._listings.listed
                 self._listings.take(answer, now)
+                if self._listings.listed is not listed:
+                    self._listings.keep(frontier.shards.keys() | frontier.finished.keys())
         return None
 
     def _landed(self, shard: str) -> _Shard | None:

@@ -50,8 +50,8 @@ class FrontierTracker(RestrictionTracker):
     def current_progress(self) -> RestrictionProgress:
         """The share of the known shards that are read; never 1 before all is.
 
-        A fraction and no amounts: beside amounts Beam (2.77) puts its own estimate of the bytes sent, which is NaN until
-        it has sampled one, and a split that Prism asks for just then fails the job.
+        A fraction and no amounts: beside amounts Beam (2.77) puts its own estimate of the bytes sent, NaN until it has
+        sampled one, and a split that Prism asks for just then fails the job.
         """
         if self._frontier.closed:
             return RestrictionProgress(fraction=1.0)

@@ -27,9 +27,10 @@ class StartRead(beam.DoFn):
     def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
         if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):
             raise RunnerError(
-                "Beam chose BundleBasedDirectRunner for this pipeline, which never runs a splittable source: a real-time"
-                " timer (GroupIntoBatches with a buffering duration, Deduplicate), Sessions windows, TestStream, unsafe "
-                "triggers or a cross-language transform asks for it. Leave that out, or use PrismRunner or FlinkRunner"
+                "Beam chose BundleBasedDirectRunner for this pipeline, which never runs a splittable source: something in it "
+                "asks for that runner (a real-time timer, as in GroupIntoBatches with a buffering duration or "
+                "Deduplicate; Sessions windows; TestStream; unsafe triggers; a cross-language transform). Leave that out, "
+                "or use PrismRunner or FlinkRunner"
             )
         service = client(self._options.connection, self._options.pace.requests)
         stream_arn = self._options.stream_arn or find_stream(service, self._options.table or "")
@@ -62,7 +63,7 @@ def check_position(start: object, stream_arn: str) -> None:
     """A re-enabled stream is another stream (fact 14): a position saved on the old one says nothing about it."""
     if isinstance(start, StreamPosition) and start.stream_arn not in (None, stream_arn):
         raise NotFoundError(
-            f"the saved position is of stream {start.stream_arn}, which is not the table's stream any more: read the old "
+            f"the saved position is of stream {start.stream_arn}, no longer the table's stream: read the old "
             "one to its end with stream_arn=…, then start the new one at TRIM_HORIZON",
             stream=stream_arn,
         )

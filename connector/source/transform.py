@@ -47,8 +47,8 @@ class ReadFromDynamoDBStreams(beam.PTransform):
         the moment the pipeline starts; up to one second from before may come too), a timezone-aware datetime (changes
         created at or after it), or a :class:`StreamPosition` saved by an earlier run.
       stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
-        created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes. With a stop the
-        PCollection is bounded.
+        created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes. With a
+        stop the PCollection is bounded.
       region_name, endpoint_url: as in boto3; by default botocore finds region, endpoint and credentials on the worker.
       on_data_loss: ``"fail"`` raises :class:`DataLossError` when changes were, or may have been, trimmed unread;
         ``"continue"`` reads on and reports each :class:`Loss` (see :meth:`with_outputs`).

@@ -1,0 +1,58 @@
+"""How far a read was delivered, as an output of the pipeline itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+
+from connector.records import ChangeRecord
+from connector.shards.stream_position import StreamPosition
+
+
+class DeliveredPosition(beam.PTransform):
+    """Folds change records into the :class:`StreamPosition` that covers them: one for each window that has any.
+
+    PCollection[ChangeRecord] → PCollection[StreamPosition]. Put it behind whatever delivers, on the records that were
+    delivered, and it covers no more than those (fact 21). ``base`` is the position that the read started from; the
+    result goes on from it.
+    """
+
+    def __init__(self, base: StreamPosition | None = None) -> None:
+        super().__init__()
+        self._base = base or StreamPosition()
+
+    def expand(self, records: beam.PCollection) -> beam.PCollection:
+        return records | "Fold" >> beam.CombineGlobally(_Fold(self._base)).without_defaults()
+
+
+@beam.typehints.with_input_types(ChangeRecord)
+@beam.typehints.with_output_types(StreamPosition)
+class _Fold(beam.CombineFn):
+    """The accumulator is ``{shard_id: sequence number}``: only the largest of each shard counts (fact 4)."""
+
+    def __init__(self, base: StreamPosition) -> None:
+        self._base = base
+
+    def create_accumulator(self) -> dict[str, str]:
+        return {}
+
+    def add_input(self, accumulator: dict[str, str], record: ChangeRecord) -> dict[str, str]:
+        _raise_to(accumulator, record.shard_id, record.sequence_number)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[dict[str, str]]) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for accumulator in accumulators:
+            for shard, number in accumulator.items():
+                _raise_to(merged, shard, number)
+        return merged
+
+    def extract_output(self, accumulator: dict[str, str]) -> StreamPosition:
+        return self._base.merge(StreamPosition.delivered(accumulator))
+
+
+def _raise_to(accumulator: dict[str, str], shard: str, number: str) -> None:
+    known = accumulator.get(shard)
+    if known is None or int(number) > int(known):
+        accumulator[shard] = number
