@@ -35,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         service.stop()
     written = sum(len(table.changes) for table in tables)
-    print(
-        f"stopped: {written:,} changes written, {service.counts.calls.total():,} calls answered", flush=True
-    )
+    print(f"stopped: {written:,} changes written, {service.counts.calls.total():,} calls answered", flush=True)
     return 0
 
 
@@ -53,13 +51,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="string keys; repeatable (default: orders:id)",
     )
     parser.add_argument("--shards", type=int, default=4, help="shards of each table's stream (default: 4)")
-    parser.add_argument(
-        "--write-rate", type=float, default=0.0, help="changes a second in each table (default: 0)"
-    )
+    parser.add_argument("--write-rate", type=float, default=0.0, help="changes a second in each table (default: 0)")
     parser.add_argument("--roll-every", type=float, default=0.0, help="seconds between rolls of all shards")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of shard ids, sequence numbers and written items"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of shard ids, sequence numbers and written items")
     return parser.parse_args(argv)
 
 

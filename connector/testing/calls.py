@@ -187,9 +187,7 @@ def _check_date(date: str, now: float) -> None:
     try:
         signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
-        raise Refusal(
-            "IncompleteSignatureException", f"Date must be in ISO-8601 basic format: {date!r}"
-        ) from None
+        raise Refusal("IncompleteSignatureException", f"Date must be in ISO-8601 basic format: {date!r}") from None
     if abs(signed - now) > _MAX_SKEW:
         age = "expired" if signed < now else "not yet current"
         theirs = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")

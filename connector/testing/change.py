@@ -110,9 +110,7 @@ def record_body(
         size += old.size
     identity = ',"userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}' if by_ttl else ""
     return b"%b%b%b%b" % (
-        (
-            f'{{"awsRegion":"{region}","dynamodb":{{"ApproximateCreationDateTime":{epoch(created)},"Keys":'
-        ).encode(),
+        (f'{{"awsRegion":"{region}","dynamodb":{{"ApproximateCreationDateTime":{epoch(created)},"Keys":').encode(),
         keys.json,
         images,
         (

@@ -35,9 +35,7 @@ class Iterators:
     length: int = 300
 
     def write(self, place: Place) -> str:
-        content = base64.b64encode(
-            _FIELDS.pack(place.position, place.issued) + place.shard_id.encode()
-        ).decode()
+        content = base64.b64encode(_FIELDS.pack(place.position, place.issued) + place.shard_id.encode()).decode()
         head = f"{place.stream_arn}|1|{len(content):03d}{content}"
         missing = max(_SEAL, self.length - len(head))
         seal = hashlib.shake_128(self.secret + head.encode()).digest((missing * 3 + 3) // 4)

@@ -29,9 +29,7 @@ class Keys:
         try:
             found = {name: values[name] for name in self.types}
         except KeyError as missing:
-            raise ValueError(
-                f"{self._table} needs the key attribute {missing}: its keys are {self.types}"
-            ) from None
+            raise ValueError(f"{self._table} needs the key attribute {missing}: its keys are {self.types}") from None
         for name, kind in self.types.items():
             if not found[name].get(kind):
                 raise ValueError(f"key {name} of {self._table} is a non-empty {kind}, not {found[name]}")

@@ -69,12 +69,12 @@ class Streamed:
         if shards < 1:
             raise ValueError(f"shards={shards!r}: a stream has one shard at least")
         with self._setting.lock:
-            created = self._setting.rules.clock()
+            now = created = self._setting.rules.clock()
             if self.streams:
                 if self.stream.disabled is None:
                     raise ValueError(f"the stream of {self.name} is enabled: disable it first")
                 # A label has milliseconds, and no two streams of a table have the same.
-                created = max(created, self.stream.created + 0.001)
+                created = max(now, self.stream.created + 0.001)
             made = Stream(
                 table_arn=self.arn,
                 table_name=self.name,
@@ -83,7 +83,7 @@ class Streamed:
                 shards=shards,
                 random=self._random,
                 life=self._setting.life,
-                settling=settling,
+                settled=now + settling,
             )
             self.streams.append(made)
             return made.arn
@@ -93,11 +93,7 @@ class Streamed:
         """The shards of the latest stream that still exist, hidden ones too, parents before children."""
         with self._setting.lock:
             now = self._setting.rules.clock()
-            return [
-                shard_id
-                for shard_id in self.stream.shards.by_id
-                if self.stream.find(shard_id, now) is not None
-            ]
+            return [shard_id for shard_id in self.stream.shards.by_id if self.stream.find(shard_id, now) is not None]
 
     @property
     def open_shard_ids(self) -> list[str]:
@@ -177,9 +173,7 @@ class Streamed:
 
     def _replace(self, shard_id: str, children: int) -> list[str]:
         with self._setting.lock:
-            made = self.stream.shards.replace(
-                self._open(shard_id), self._setting.rules.clock(), children=children
-            )
+            made = self.stream.shards.replace(self._open(shard_id), self._setting.rules.clock(), children=children)
             return [shard.shard_id for shard in made]
 
     def _shard(self, shard_id: str) -> Shard:

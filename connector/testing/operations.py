@@ -77,8 +77,7 @@ class Operations:
         found = [
             stream
             for stream in found
-            if (table_name is None or stream.table_name == table_name)
-            and (after is None or stream.arn > after)
+            if (table_name is None or stream.table_name == table_name) and (after is None or stream.arn > after)
         ]
         answer: dict[str, object] = {
             "Streams": [
@@ -155,9 +154,7 @@ class Operations:
         if issued - place.issued > self.life.iterator * 1000 or self.rules.strikes(
             "expire", "GetRecords", place.shard_id
         ):
-            raise Refusal(
-                "ExpiredIteratorException", "The provided iterator exceeds the maximum age allowed."
-            )
+            raise Refusal("ExpiredIteratorException", "The provided iterator exceeds the maximum age allowed.")
         stream = self._stream({"StreamArn": place.stream_arn})
         shard = self._shard(stream, place.shard_id, now)
         if place.position < shard.trimmed:
@@ -191,9 +188,7 @@ class Operations:
             "CreationDateTime": table.created,
             "ItemCount": table.item_count,
             "KeySchema": table.key_schema,
-            "AttributeDefinitions": [
-                {"AttributeName": key, "AttributeType": kind} for key, kind in table.keys.items()
-            ],
+            "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind} for key, kind in table.keys.items()],
             "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
         }
         latest = table.streams[-1] if table.streams else None

@@ -74,9 +74,7 @@ class LocalStreams:
         ends_listed_for_open: bool = False,
     ) -> None:
         if not 1 <= iterator_length <= MAX_LENGTH:
-            raise ValueError(
-                f"iterator_length={iterator_length!r}: an iterator has 1 to {MAX_LENGTH} characters"
-            )
+            raise ValueError(f"iterator_length={iterator_length!r}: an iterator has 1 to {MAX_LENGTH} characters")
         self.clock = clock
         self.region_name = region_name
         self._lock = threading.RLock()
@@ -88,9 +86,7 @@ class LocalStreams:
         iterators = Iterators(f"seed {seed}".encode(), iterator_length)
         endpoint = Endpoint(at_timestamp, shard_filter, ends_listed_for_open)
         operations = Operations(self._tables, self._rules, life, iterators, endpoint)
-        self._calls = Calls(
-            operations, self._rules, self._lock, max_readers=max_readers, checks_date=checks_date
-        )
+        self._calls = Calls(operations, self._rules, self._lock, max_readers=max_readers, checks_date=checks_date)
         self._server = Server(self._calls, port)
 
     def __enter__(self) -> Self:
@@ -139,9 +135,7 @@ class LocalStreams:
         ``keys`` is the partition key, and the sort key where there is one, with their types.
         """
         if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
-            raise ValueError(
-                f"{name!r} is no table name: 3 to 255 letters, digits, dots, dashes, underscores"
-            )
+            raise ValueError(f"{name!r} is no table name: 3 to 255 letters, digits, dots, dashes, underscores")
         with self._lock:
             if name in self._tables:
                 raise ValueError(f"table {name!r} is there already")

@@ -48,7 +48,7 @@ class Stream:
         shards: int,
         random: Random,
         life: Life,
-        settling: float = 0.0,
+        settled: float,
     ) -> None:
         self.label = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         self.arn = f"{table_arn}/stream/{self.label}"
@@ -57,7 +57,7 @@ class Stream:
         self.created = created
         self.disabled: float | None = None
         self.life = life
-        self._settled = created + settling
+        self._settled = settled
         self.shards = Shards(random)
         self.shards.add_roots(shards, created)
 

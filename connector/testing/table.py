@@ -68,9 +68,7 @@ class Table(Streamed):
             shard = self._open(shard_id)
             number = shard.numbers.take()
             now = self._setting.rules.clock()
-            return self._record(
-                shard, number, now, math.floor(now), body.replace(b"%SEQUENCE%", b"%d" % number)
-            )
+            return self._record(shard, number, now, math.floor(now), body.replace(b"%SEQUENCE%", b"%d" % number))
 
     def item(self, keys: Mapping[str, object]) -> dict[str, object] | None:
         """The item with these keys, as it is now."""

@@ -84,9 +84,7 @@ def attribute(value: object, _depth: int = 0) -> AttributeValue:
     if isinstance(value, list | tuple):
         return {"L": [attribute(inner, _depth + 1) for inner in value]}
     if isinstance(value, float):
-        raise TypeError(
-            f"{value!r} is a float, which DynamoDB cannot hold exactly: use Decimal({str(value)!r})"
-        )
+        raise TypeError(f"{value!r} is a float, which DynamoDB cannot hold exactly: use Decimal({str(value)!r})")
     raise TypeError(f"{value!r} is a {type(value).__name__}, which is no DynamoDB type")
 
 
@@ -195,11 +193,7 @@ def _set(value: Iterable[object]) -> AttributeValue:
     binaries = [element for element in elements if isinstance(element, bytes)]
     if len(binaries) == len(elements):
         return {"BS": sorted(map(_base64, binaries))}
-    numbers = [
-        element
-        for element in elements
-        if isinstance(element, int | Decimal) and not isinstance(element, bool)
-    ]
+    numbers = [element for element in elements if isinstance(element, int | Decimal) and not isinstance(element, bool)]
     if len(numbers) == len(elements):
         return {"NS": [number_text(number) for number in sorted(numbers)]}
     raise TypeError(f"{value!r}: the elements of a DynamoDB set are all str, all bytes or all numbers")
