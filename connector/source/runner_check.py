@@ -1,17 +1,24 @@
-"""Whether the runner that Beam picks can run an unbounded read as asked: refused before reading, judged by facts.
+"""Whether the runner that Beam picks can run a read as asked: refused before reading, judged by facts.
 
 DirectRunner runs Prism if it can be had, and silently falls back to FnApiRunner, where nothing passes a GroupByKey
-until the source ends, which an unbounded one does not (``facts/beam-runners.md``). The runner that really translates
-the pipeline shows itself by the environment it brings along; Beam asks every composite transform for its translation
-just then, and that is where this check sits.
+until the source ends, which an unbounded one does not, and where several workers drop what a splittable source has yet
+to read (both run, Beam 2.77). The runner that really translates the pipeline shows itself by the environment it brings
+along; Beam asks every composite transform for its translation just then, and that is where this check sits.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
 
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
 from apache_beam.portability import python_urns
+from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.pvalue import PValue
 from apache_beam.runners.pipeline_context import PipelineContext
 from apache_beam.transforms.core import GroupByKey, ParDo
@@ -19,15 +26,106 @@ from apache_beam.transforms.userstate import is_stateful_dofn
 
 from connector.errors import RunnerError
 
+_LOGGER: Final = logging.getLogger(__name__)
+
+URN: Final = "beam:transform:dynamodb_streams_read:v1"
+
 #: The environments of FnApiRunner: in memory, in threads, in processes of its own.
-_CANNOT_STREAM: Final = frozenset(
+_FN_API_RUNNER: Final = frozenset(
     {python_urns.EMBEDDED_PYTHON, python_urns.EMBEDDED_PYTHON_GRPC, python_urns.SUBPROCESS_SDK}
 )
+_PRISM: Final = (
+    "--runner=PrismRunner (without access to its download: build it with "
+    "`go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` and add --prism_location=PATH)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFacts:
+    """What decides whether a read can run. ``grouping``: the label of a step after an unbounded read that waits for the
+    end of its input, or None. ``workers``: the option direct_num_workers; 0 is one for each processor."""
+
+    label: str
+    bounded: bool
+    grouping: str | None
+    workers: int
+
+    @classmethod
+    def of(cls, label: str, pipeline: Pipeline, outputs: list[PValue], *, bounded: bool) -> Self:
+        workers = pipeline.options.view_as(DirectOptions).direct_num_workers
+        return cls(label, bounded, None if bounded else grouped_after(pipeline, outputs), int(workers))
+
+    def refusal(self) -> RunnerError | None:
+        """Why FnApiRunner cannot run this read; None if it can."""
+        if (self.workers or os.cpu_count() or 1) > 1:
+            return RunnerError(
+                f"{self.label} on FnApiRunner, which Beam picked, with direct_num_workers={self.workers}: several "
+                "workers there drop what a splittable source has yet to read, and report success. Leave "
+                f"direct_num_workers out (one worker reads all shards at once), or use {_PRISM}"
+            )
+        if self.grouping is not None:
+            return RunnerError(
+                f"{self.label} is unbounded, and {self.grouping!r} after it groups: FnApiRunner, which Beam picked, "
+                f"lets nothing pass a grouping before the source ends. Use {_PRISM} or --runner=FlinkRunner, or end "
+                'the read with stop="NOW"'
+            )
+        return None
+
+
+class CheckedRead(beam.PTransform):
+    """A composite that refuses, while it is translated, a runner that cannot run it.
+
+    Beam wraps an error of the translation itself in a RuntimeError that says nothing; display data it asks for next,
+    and an error there reaches the user as it is.
+    """
+
+    _refusal: RunnerError | None = None
+
+    def facts(self) -> ReadFacts:
+        raise NotImplementedError
+
+    def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:
+        facts = self.facts()
+        self._refusal = None
+        if runs_on_fn_api_runner(context):
+            self._refusal = facts.refusal()
+            if self._refusal is None and not facts.bounded:
+                _LOGGER.warning(
+                    "%s is unbounded and runs on FnApiRunner: steps fused to it run, sinks do not", facts.label
+                )
+        return URN, json.dumps(asdict(facts))
+
+    def display_data(self) -> dict[str, Any]:
+        if self._refusal is not None:
+            raise self._refusal
+        return {}
+
+
+class TranslatedRead(CheckedRead):
+    """The read in a pipeline that was made from its translation: with --streaming, DirectRunner runs such a one."""
+
+    def __init__(self, facts: ReadFacts) -> None:
+        super().__init__(facts.label)
+        self._facts = facts
+
+    def facts(self) -> ReadFacts:
+        return self._facts
+
+
+def _from_translation(
+    translated: beam_runner_api_pb2.PTransform,  # noqa: ARG001 - Beam's signature
+    payload: bytes,
+    context: PipelineContext,  # noqa: ARG001
+) -> TranslatedRead:
+    return TranslatedRead(ReadFacts(**json.loads(payload)))
+
+
+beam.PTransform.register_urn(URN, None, _from_translation)
 
 
 def runs_on_fn_api_runner(context: PipelineContext) -> bool:
     environment = context.environments.get_proto_from_id(context.default_environment_id())
-    return environment.urn in _CANNOT_STREAM
+    return environment.urn in _FN_API_RUNNER
 
 
 def grouped_after(pipeline: Pipeline, outputs: list[PValue]) -> str | None:
@@ -51,20 +149,12 @@ class _Downstream(PipelineVisitor):
         self._visit(transform_node)
 
     def _visit(self, node: AppliedPTransform) -> None:
-        if self._reached.isdisjoint(node.inputs):
+        aside = not self._reached.isdisjoint(side.pvalue for side in node.side_inputs)
+        if self._reached.isdisjoint(node.inputs) and not aside:
             return
         if not node.parts:
             self._reached.update(node.outputs.values())
         transform: Any = node.transform
         stateful = isinstance(transform, ParDo) and is_stateful_dofn(transform.dofn)
-        if self.grouping is None and (isinstance(transform, GroupByKey) or stateful):
+        if self.grouping is None and (isinstance(transform, GroupByKey) or stateful or aside):
             self.grouping = node.full_label
-
-
-def refuse(label: str, grouping: str) -> RunnerError:
-    return RunnerError(
-        f"{label} is unbounded, and {grouping!r} after it groups: FnApiRunner, which Beam picked, lets nothing pass a "
-        "GroupByKey before the source ends. Use --runner=PrismRunner (without access to its download: build it with "
-        "`go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` and add --prism_location=PATH) or "
-        '--runner=FlinkRunner, or end the read with stop="NOW"'
-    )

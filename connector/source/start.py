@@ -27,10 +27,10 @@ class StartRead(beam.DoFn):
     def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
         if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):
             raise RunnerError(
-                "Beam chose BundleBasedDirectRunner for this pipeline, which never runs a splittable source: something in it "
-                "asks for that runner (a real-time timer, as in GroupIntoBatches with a buffering duration or "
-                "Deduplicate; Sessions windows; TestStream; unsafe triggers; a cross-language transform). Leave that out, "
-                "or use PrismRunner or FlinkRunner"
+                "Beam chose BundleBasedDirectRunner for this pipeline, which never runs a splittable source. What asks "
+                "for it: a real-time timer (GroupIntoBatches with a buffering duration, Deduplicate), Sessions "
+                "windows, TestStream, unsafe triggers or a cross-language transform. Leave that out, or use "
+                "PrismRunner or FlinkRunner"
             )
         service = client(self._options.connection, self._options.pace.requests)
         stream_arn = self._options.stream_arn or find_stream(service, self._options.table or "")

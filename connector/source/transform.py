@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-from apache_beam.portability import python_urns
 from apache_beam.pvalue import PBegin, PCollection
-from apache_beam.runners.pipeline_context import PipelineContext
 from apache_beam.transforms.display import DisplayDataItem
 
 from connector.records import ChangeRecord
@@ -18,10 +14,8 @@ from connector.shards.loss import Loss
 from connector.source.options import parse_options
 from connector.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
 from connector.source.read import ReadBoundedStream, ReadUnboundedStream
-from connector.source.runner_check import grouped_after, refuse, runs_on_fn_api_runner
+from connector.source.runner_check import CheckedRead, ReadFacts
 from connector.source.start import StartRead
-
-_LOGGER: Final = logging.getLogger(__name__)
 
 
 class ReadOutputs(NamedTuple):
@@ -32,7 +26,7 @@ class ReadOutputs(NamedTuple):
     losses: PCollection
 
 
-class ReadFromDynamoDBStreams(beam.PTransform):
+class ReadFromDynamoDBStreams(CheckedRead):
     """Reads the changes of a table from its stream, as a PCollection of :class:`ChangeRecord`.
 
     Each record is an element at its creation time (event time, floored to the second by the service). Changes of one
@@ -106,7 +100,10 @@ class ReadFromDynamoDBStreams(beam.PTransform):
         )
         self._tagged = False
         self._source = table or stream_arn
-        self._check = _RunnerCheck()
+        self._bounded = self._options.stop is not None
+        self._pipeline: beam.Pipeline | None = None
+        self._outputs: list[PCollection] = []
+        self._name = ""
 
     def with_outputs(self) -> ReadFromDynamoDBStreams:
         """The same read with three outputs: ``changes, dead_letters, losses = pipeline | read.with_outputs()``.
@@ -121,55 +118,32 @@ class ReadFromDynamoDBStreams(beam.PTransform):
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(StartRead(self._options))
-        bounded = self._options.stop is not None
-        read = (ReadBoundedStream if bounded else ReadUnboundedStream)(self._options, tagged=self._tagged)
+        read = (ReadBoundedStream if self._bounded else ReadUnboundedStream)(self._options, tagged=self._tagged)
+        outputs: PCollection | ReadOutputs
         if not self._tagged:
-            changes = started | "Read" >> beam.ParDo(read).with_output_types(ChangeRecord)
-            outputs: PCollection | ReadOutputs = changes
-            self._check = _RunnerCheck(pbegin.pipeline, [changes], bounded)
+            outputs = started | "Read" >> beam.ParDo(read).with_output_types(ChangeRecord)
+            reached = [outputs]
         else:
             tagged = started | "Read" >> beam.ParDo(read).with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
             outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
             for output, kind in zip(outputs, (ChangeRecord, DeadLetter, Loss), strict=True):
                 output.element_type = kind
-            self._check = _RunnerCheck(pbegin.pipeline, list(outputs), bounded)
+            reached = list(outputs)
+        if self._pipeline is not pbegin.pipeline:
+            self._pipeline, self._outputs = pbegin.pipeline, []
+        self._outputs += reached  # of each place where this one object is applied
+        self._name = self.label  # a label of the user's own holds only while the transform is applied
         return outputs
 
-    def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:
-        """Beam's translation of this composite, and the moment to refuse a runner that cannot stream."""
-        return self._check.translate(context, self.label)
+    def facts(self) -> ReadFacts:
+        """What :mod:`connector.source.runner_check` judges by, taken when the pipeline is whole."""
+        return ReadFacts.of(self._name, self._pipeline, self._outputs, bounded=self._bounded)
 
     def display_data(self) -> dict[str, Any]:
         options = self._options
         return {
+            **super().display_data(),
             "source": DisplayDataItem(self._source, label="Table or stream"),
             "start": DisplayDataItem(str(options.start), label="Start"),
             "stop": DisplayDataItem(str(options.stop), label="Stop"),
         }
-
-
-_URN: Final = "beam:transform:dynamodb_streams_read:v1"
-
-
-class _RunnerCheck:
-    """See :mod:`connector.source.runner_check`."""
-
-    def __init__(
-        self,
-        pipeline: beam.Pipeline | None = None,
-        outputs: list[PCollection] | None = None,
-        bounded: bool = True,
-    ) -> None:
-        self._pipeline = pipeline
-        self._outputs = outputs or []
-        self._bounded = bounded
-
-    def translate(self, context: PipelineContext, label: str) -> tuple[str, str]:
-        grouping = None
-        if self._pipeline is not None and not self._bounded:
-            grouping = grouped_after(self._pipeline, self._outputs)
-            if runs_on_fn_api_runner(context):
-                if grouping is not None:
-                    raise refuse(label, grouping)
-                _LOGGER.warning("%s is unbounded and runs on FnApiRunner: steps fused to it run, sinks do not", label)
-        return python_urns.GENERIC_COMPOSITE_TRANSFORM, json.dumps({"label": label, "grouping": grouping})

@@ -51,7 +51,7 @@ class Note(beam.DoFn):
     def process(self, element: ChangeRecord) -> Iterator[ChangeRecord]:
         image = element.new_image or {}
         line = [element.shard_id, element.sequence_number, str(element.keys["id"]), int(image.get("n", -1))]
-        with Path(self._path).open("a") as notes:  # noqa: PTH123 - text of one line, whole or absent
+        with Path(self._path).open("a") as notes:
             notes.write(json.dumps(line) + "\n")
         yield element
 
