@@ -96,9 +96,7 @@ class Caller:
         renewed = corrected = repeated = False
         while True:
             if self._closed.is_set():
-                raise ClosedError(
-                    f"{operation}: the client is closed", stream=place.stream, shard=place.shard
-                )
+                raise ClosedError(f"{operation}: the client is closed", stream=place.stream, shard=place.shard)
             if repeated:
                 self.counts.retried(operation)
             repeated = True
@@ -131,9 +129,7 @@ class Caller:
         for transport in transports:
             transport.close()
 
-    def _send(
-        self, service: Service, operation: str, body: bytes, credentials: ReadOnlyCredentials
-    ) -> Answer:
+    def _send(self, service: Service, operation: str, body: bytes, credentials: ReadOnlyCredentials) -> Answer:
         transport = self._transport(service)
         headers = {
             "X-Amz-Target": f"{_TARGETS[service]}.{operation}",

@@ -125,9 +125,7 @@ class Client:
                 "the endpoint does not know ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
             )
 
-        page = self._caller.call(
-            "DescribeStream", parameters, decode_stream, place, unknown_parameter=refused_filter
-        )
+        page = self._caller.call("DescribeStream", parameters, decode_stream, place, unknown_parameter=refused_filter)
         if any(shard.parent_shard_id != children_of for shard in page.shards):
             raise ShardFilterError(
                 "the endpoint ignores ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
@@ -178,11 +176,7 @@ class Client:
             )
         except UnavailableError as error:
             # DynamoDB Local answers HTTP 500.
-            if (
-                error.code is not None
-                and not self._timestamps_proven
-                and self._reads_horizon(place, get=False)
-            ):
+            if error.code is not None and not self._timestamps_proven and self._reads_horizon(place, get=False):
                 raise _unknown_type(place) from error
             raise
         with self._lock:
@@ -190,9 +184,7 @@ class Client:
                 self._unproven[iterator] = place
         return iterator
 
-    def get_records(
-        self, iterator: str, *, limit: int = 1000, stream_arn: str = "", shard_id: str = ""
-    ) -> RecordsPage:
+    def get_records(self, iterator: str, *, limit: int = 1000, stream_arn: str = "", shard_id: str = "") -> RecordsPage:
         """One page: at most ``limit`` (1,000) records or 1 MB, in the shard's order; billed, empty or not.
 
         A repeat of the call with the same iterator brings the same records again. Raises
@@ -258,6 +250,4 @@ def _milliseconds(timestamp: float) -> int | float:
 
 
 def _unknown_type(place: Place) -> IteratorTypeError:
-    return IteratorTypeError(
-        "the endpoint does not know AT_TIMESTAMP", stream=place.stream, shard=place.shard
-    )
+    return IteratorTypeError("the endpoint does not know AT_TIMESTAMP", stream=place.stream, shard=place.shard)

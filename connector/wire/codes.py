@@ -45,9 +45,7 @@ ERRORS: dict[str, type[ServiceError]] = {
 }
 
 # Codes after which other credentials may do better: expired, or rotated since they were read.
-RENEWABLE = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"}
-)
+RENEWABLE = frozenset({"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"})
 # What an endpoint says that does not know a parameter or one of its values.
 UNKNOWN_PARAMETER = frozenset(
     {"ValidationException", "ValidationError", "SerializationException", "InvalidParameterValue"}
@@ -80,8 +78,7 @@ class Fault:
     def skewed(self) -> bool:
         """Signed too far from the service's time ("Signature expired: …", "Signature not yet current: …")."""
         return self.code in _SKEWED or (
-            self.code in _SIGNATURE
-            and self.message.startswith(("Signature expired", "Signature not yet current"))
+            self.code in _SIGNATURE and self.message.startswith(("Signature expired", "Signature not yet current"))
         )
 
     @property

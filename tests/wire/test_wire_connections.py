@@ -69,9 +69,7 @@ def test_a_proxy_of_the_environment_is_used(
     assert received.headers["Proxy-Authorization"].startswith("Basic ")
 
 
-def test_an_endpoint_behind_a_path_is_called_there(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_an_endpoint_behind_a_path_is_called_there(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [PAGE]
     make_client(endpoint_url=endpoint.url + "/local/streams").get_records("iterator")
     assert endpoint.received[0].path == "/local/streams"
@@ -107,9 +105,7 @@ def certificate(directory: Path, address: str) -> tuple[Path, Path]:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
         .sign(key, hashes.SHA256())
     )
     certificate_file, key_file = directory / "certificate.pem", directory / "key.pem"

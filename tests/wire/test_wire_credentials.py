@@ -45,9 +45,7 @@ def botocores_signature(received: Received, endpoint: ScriptedEndpoint) -> str:
     return str(request.headers["Authorization"])
 
 
-def test_a_request_is_signed_as_botocore_signs_it(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_a_request_is_signed_as_botocore_signs_it(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [PAGE]
     make_client(clock=lambda: NOW).get_records("iterator")
     received = endpoint.received[0]
@@ -167,17 +165,13 @@ def test_a_skewed_clock_is_corrected_by_the_services_and_the_call_is_repeated_at
     assert client.get_records("iterator").next_iterator == "next"
     assert endpoint.received[0].headers["X-Amz-Date"] != STAMP
     assert endpoint.received[1].headers["X-Amz-Date"] == STAMP
-    assert endpoint.received[1].headers["Authorization"] == botocores_signature(
-        endpoint.received[1], endpoint
-    )
+    assert endpoint.received[1].headers["Authorization"] == botocores_signature(endpoint.received[1], endpoint)
     client.get_records("iterator")
     assert endpoint.received[2].headers["X-Amz-Date"] == STAMP
     assert waits == []
 
 
-def test_a_clock_that_cannot_be_corrected_is_named(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_a_clock_that_cannot_be_corrected_is_named(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [refusal("RequestTimeTooSkewed", date=NOW)]
     with pytest.raises(CredentialsError, match="the clock of this machine"):
         make_client().get_records("iterator")
@@ -220,9 +214,7 @@ def test_no_item_and_no_credential_is_ever_logged(
     seen = f"{caplog.text} {page!r} {page.malformed!r}"
     assert "private" not in seen
     assert SESSION_TOKEN not in seen
-    assert not [
-        line for line in caplog.records if line.levelno >= logging.INFO and "credential" not in line.name
-    ]
+    assert not [line for line in caplog.records if line.levelno >= logging.INFO and "credential" not in line.name]
 
 
 def test_without_credentials_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,9 +54,7 @@ def test_a_known_code_is_an_error_that_names_stream_shard_and_position(
     ],
     ids=["name space", "bare", "code", "header"],
 )
-def test_a_code_is_found_wherever_it_is_put(
-    turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_a_code_is_found_wherever_it_is_put(turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [turn]
     with pytest.raises(TrimmedDataError):
         make_client().get_records("iterator")
@@ -98,9 +96,7 @@ def test_a_proxys_page_passes_through_with_its_status_for_a_code(
         make_client().get_records("iterator")
 
 
-def test_an_answer_that_is_json_but_no_listing_is_no_delay(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_an_answer_that_is_json_but_no_listing_is_no_delay(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [Turn({"Streams": []})]
     with pytest.raises(ServiceError, match="DescribeStream is not what the service documents"):
         make_client().describe_stream(ARN)
@@ -155,9 +151,7 @@ def test_a_fault_of_at_timestamp_alone_is_an_unknown_iterator_type(
     assert endpoint.received[-1].parameters["ShardIteratorType"] == "TRIM_HORIZON"
 
 
-def test_a_fault_of_every_iterator_type_is_an_outage(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_a_fault_of_every_iterator_type_is_an_outage(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [refusal("InternalServerError", status=500)]
     with pytest.raises(UnavailableError):
         make_client().get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
@@ -199,9 +193,7 @@ def test_an_endpoint_without_the_shard_filter_says_so_by_one_error(
     assert (raised.value.stream, raised.value.shard) == (ARN, "p")
 
 
-def test_the_children_of_a_shard_are_one_filtered_listing(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_the_children_of_a_shard_are_one_filtered_listing(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     shards = [{"ShardId": "c", "ParentShardId": "p"}, {"ShardId": "d", "ParentShardId": "p"}]
     endpoint.script = [Turn({"StreamDescription": {"StreamArn": ARN, "Shards": shards}})]
     page = make_client().describe_stream(ARN, children_of="p")

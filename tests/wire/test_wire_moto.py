@@ -41,9 +41,7 @@ def stream(moto: str) -> Iterator[str]:
     tables.delete_table(TableName=TABLE)
 
 
-def test_a_table_is_read_from_its_name_to_its_records(
-    moto: str, stream: str, make_client: MakeClient
-) -> None:
+def test_a_table_is_read_from_its_name_to_its_records(moto: str, stream: str, make_client: MakeClient) -> None:
     client = make_client(endpoint_url=moto)
     table = client.describe_table(TABLE)
     assert (table.latest_stream_arn, table.stream_enabled) == (stream, True)
@@ -62,9 +60,7 @@ def test_a_table_is_read_from_its_name_to_its_records(
     assert keys == [b'{"id": {"S": "%d"}}' % number for number in range(5)]
 
 
-def test_reading_on_after_a_record_brings_the_next_one(
-    moto: str, stream: str, make_client: MakeClient
-) -> None:
+def test_reading_on_after_a_record_brings_the_next_one(moto: str, stream: str, make_client: MakeClient) -> None:
     client = make_client(endpoint_url=moto)
     shard = client.describe_stream(stream).shards[0].shard_id
     records = client.get_records(client.get_shard_iterator(stream, shard, "TRIM_HORIZON")).records

@@ -91,9 +91,7 @@ MALFORMED: list[tuple[object, str, str | None]] = [
 
 
 @pytest.mark.parametrize(("entry", "reason", "sequence_number"), MALFORMED)
-def test_a_malformed_record_costs_itself_alone(
-    entry: object, reason: str, sequence_number: str | None
-) -> None:
+def test_a_malformed_record_costs_itself_alone(entry: object, reason: str, sequence_number: str | None) -> None:
     decoded = page(record(1), entry, record(2, NewImage=None), NextShardIterator="next")
     assert [r.eventID for r in decoded.records] == ["id-1", "id-2"]
     assert decoded.records[1].dynamodb.NewImage is None

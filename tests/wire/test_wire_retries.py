@@ -98,9 +98,7 @@ def test_waits_double_up_to_the_cap_and_are_spread_over_their_whole_length() -> 
     assert backoff.delay(3, lambda: 0.0) == 0.0
 
 
-@pytest.mark.parametrize(
-    "code", ["AccessDeniedException", "ResourceNotFoundException", "ExpiredIteratorException"]
-)
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ExpiredIteratorException"])
 def test_what_a_repeat_cannot_mend_is_said_once(
     code: str, endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
 ) -> None:
@@ -140,9 +138,7 @@ def test_a_closed_client_refuses_calls_and_may_be_closed_again(make_client: Make
         client.get_records("iterator")
 
 
-def test_counts_are_taken_once_whichever_thread_takes_them(
-    endpoint: ScriptedEndpoint, make_client: MakeClient
-) -> None:
+def test_counts_are_taken_once_whichever_thread_takes_them(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
     endpoint.script = [PAGE, PAGE, refusal("ThrottlingException"), PAGE]
     client = make_client()
     client.get_records("iterator")
