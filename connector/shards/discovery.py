@@ -53,7 +53,8 @@ def discover(
         elif done is not None:
             growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
         elif parent is not None and parent in passed:
-            if parent not in growth.shards:  # an ancestor, read so long ago that it is no longer remembered
+            # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
+            if parent not in growth.shards and frontier.adopts:
                 growth.open(shard, frontier.start, EARLIEST)
         elif parent is not None and parent in lineage:
             pass  # its parent is new too, and comes first
@@ -87,11 +88,12 @@ class _Growth:
     def hand_over(self, parent: str, lineage: Lineage) -> None:
         """The ended parent leaves and its known children take its place, in one step (fact 20); else it waits."""
         reading = self.shards[parent]
-        children = [c for c in lineage.children(parent) if c not in self.shards and c not in self.finished]
+        children = lineage.children(parent)
         if children and isinstance(reading.position, End):
             self.leave(parent)
             for child in children:
-                self.open(child, reading.position.children, reading.watermark)
+                if child not in self.shards and child not in self.finished:
+                    self.open(child, reading.position.children, reading.watermark)
 
     def leave(self, parent: str) -> None:
         reading = self.shards.get(parent)

@@ -7,7 +7,7 @@ Every shard has one parent at most and there are no merges, so the lineage is a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,15 @@ class Lineage:
         return cls(Shard(shard_id, parents.get(shard_id)) for shard_id in ids)
 
     def add(self, shards: Iterable[Shard]) -> bool:
-        """Takes in listed shards, in any order and any number of times; True if one was never seen before."""
+        """Takes in listed shards, in any order and any number of times; True if a shard or a link is new."""
         grew = False
-        for shard in shards:
-            known = self._shards.get(shard.shard_id)
-            if known is None:
-                grew = True
-                if shard.parent is not None:
-                    self._children.setdefault(shard.parent, []).append(shard.shard_id)
+        for listed in shards:
+            known = self._shards.get(listed.shard_id)
+            linked = known is not None and known.parent is not None
+            shard = replace(listed, parent=known.parent) if known is not None and linked else listed
+            if shard.parent is not None and not linked:
+                self._children.setdefault(shard.parent, []).append(shard.shard_id)
+            grew |= known is None or shard.parent != known.parent
             self._shards[shard.shard_id] = shard
         return grew
 

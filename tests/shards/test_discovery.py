@@ -1,0 +1,215 @@
+"""What a listing means for a frontier: facts 2, 6, 8, 12, 13 and 20, on drawings such as ``{"a": ["b", "c"]}``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connector.shards.discovery import discover
+from connector.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
+from connector.shards.lineage import Lineage, Shard
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+
+NOW = 1_767_225_600
+MOMENT = AtTime(NOW - 60)
+FAMILY = Lineage.draw({"a": ["b", "c"]})
+
+
+def reading(*shards: str) -> Frontier:
+    """A frontier that reads these shards from the horizon."""
+    return Frontier(shards={shard: Reading(TRIM_HORIZON) for shard in shards})
+
+
+def test_shards_without_a_parent_begin_at_the_start_position() -> None:
+    found = discover(begin(MOMENT), Lineage.draw({"a": [], "b": []}), second=NOW)
+    assert found.frontier.shards == {"a": Reading(MOMENT), "b": Reading(MOMENT)}
+    assert sorted(found.opened) == ["a", "b"]
+
+
+def test_a_child_waits_for_its_parents_end() -> None:
+    """Fact 8."""
+    found = discover(begin(TRIM_HORIZON), FAMILY, second=NOW)
+    assert set(found.frontier.shards) == {"a"}
+    again = discover(found.frontier, FAMILY, second=NOW)
+    assert again.frontier is found.frontier, "nothing new changes nothing"
+
+
+def test_at_a_parents_end_its_children_take_its_place_in_one_step() -> None:
+    """Fact 20: no value in between has lost the parent without having won the children."""
+    frontier = reading("a").advance("a", After("7"), watermark=42).end("a")
+    found = discover(frontier, FAMILY, second=NOW)
+    assert found.frontier.shards == {"b": Reading(TRIM_HORIZON, 42), "c": Reading(TRIM_HORIZON, 42)}
+    assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON)}
+    assert found.opened == ("b", "c")
+
+
+def test_an_ended_parent_stays_until_a_child_is_listed() -> None:
+    """Fact 6: a closed leaf is listed before its child."""
+    frontier = reading("a").end("a")
+    assert discover(frontier, Lineage.draw({"a": []}), second=NOW).frontier is frontier
+
+
+def test_children_begin_at_the_horizon_when_their_parent_met_records() -> None:
+    """Fact 2: even where the parent itself began at a moment."""
+    frontier = begin(MOMENT)
+    frontier = discover(frontier, Lineage.draw({"a": []}), second=NOW).frontier.advance("a", After("5")).end("a")
+    assert discover(frontier, FAMILY, second=NOW).frontier.shards["b"].position == TRIM_HORIZON
+
+
+def test_children_begin_at_the_start_moment_when_their_parent_met_no_record_that_young() -> None:
+    frontier = discover(begin(MOMENT), Lineage.draw({"a": []}), second=NOW).frontier.end("a")
+    found = discover(frontier, FAMILY, second=NOW)
+    assert found.frontier.shards["b"].position == MOMENT
+    assert found.frontier.finished["a"].children == MOMENT
+
+
+def test_a_late_sibling_begins_where_its_siblings_began() -> None:
+    """Fact 6: one child is listed before the other."""
+    ended = replace(reading(), shards={"a": Reading(End(MOMENT))})
+    early = discover(ended, Lineage.draw({"a": ["b"]}), second=NOW)
+    assert set(early.frontier.shards) == {"b"}
+    late = discover(early.frontier, FAMILY, second=NOW + 9)
+    assert late.opened == ("c",)
+    assert late.frontier.shards["c"].position == MOMENT
+
+
+def test_a_late_sibling_of_a_parent_that_is_no_longer_remembered_begins_at_the_start_position() -> None:
+    found = discover(reading("b"), FAMILY, second=NOW)
+    assert found.frontier.shards["c"].position == TRIM_HORIZON
+    assert "a" not in found.frontier.shards, "its sibling is read, so it was read before"
+
+
+def test_a_finished_shard_that_stays_listed_is_not_read_again() -> None:
+    """Fact 12."""
+    frontier = discover(reading("a").end("a"), FAMILY, second=NOW).frontier
+    again = discover(frontier, FAMILY, second=NOW + 3600)
+    assert again.frontier is frontier
+    assert again.opened == ()
+
+
+def test_ancestors_of_a_shard_that_is_read_are_not_read_again() -> None:
+    """Fact 12, after a restart that remembers the newest generation only."""
+    lineage = Lineage.draw({"a": ["b"], "b": ["c"]})
+    assert discover(reading("c"), lineage, second=NOW).frontier == reading("c")
+
+
+def test_an_orphan_waits_while_its_parent_is_merely_unlisted() -> None:
+    """Facts 6 and 8: listings have holes, so being unlisted proves nothing."""
+    found = discover(begin(TRIM_HORIZON), Lineage([Shard("child", "unlisted")]), second=NOW)
+    assert found.frontier.shards == {}
+    assert found.doubtful == {"child": "unlisted"}
+
+
+def test_an_orphan_begins_once_the_service_says_that_its_parent_is_gone() -> None:
+    """Fact 8: a child whose parent is gone must not wait for ever."""
+    orphan = Lineage([Shard("child", "trimmed"), Shard("grandchild", "child")])
+    found = discover(begin(MOMENT), orphan, second=NOW, gone={"trimmed"})
+    assert found.frontier.shards == {"child": Reading(MOMENT)}
+    assert found.doubtful == {}
+
+
+def test_a_listed_parent_is_waited_for_even_if_it_is_said_to_be_gone() -> None:
+    found = discover(begin(TRIM_HORIZON), FAMILY, second=NOW, gone={"a"})
+    assert set(found.frontier.shards) == {"a"}
+
+
+def test_several_generations_back_the_oldest_that_are_left_begin() -> None:
+    """Fact 13: the position's shard is gone, and its children are too."""
+    frontier = replace(reading(), shards={"a": Reading(SHARD_END, 5)})
+    found = discover(frontier, Lineage([Shard("d", "b"), Shard("e", "d")]), second=NOW, gone={"a", "b"}, leaves=["a"])
+    assert set(found.frontier.shards) == {"d"}
+    assert found.frontier.finished["a"] == Finished(NOW, TRIM_HORIZON)
+
+
+def test_a_leaf_leaves_without_children() -> None:
+    """Fact 14."""
+    found = discover(reading("a").end("a"), Lineage.draw({"a": []}), second=NOW, leaves=["a"])
+    assert found.frontier.shards == {}
+    assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON)}
+
+
+def test_an_open_shard_is_no_leaf() -> None:
+    frontier = reading("a")
+    assert discover(frontier, Lineage.draw({"a": []}), second=NOW, leaves=["a", "unknown"]).frontier is frontier
+
+
+def test_the_verdict_not_to_follow_a_shard_holds_for_all_that_descends_from_it() -> None:
+    frontier = reading("a").finish("a", second=NOW)
+    found = discover(frontier, Lineage.draw({"a": ["b", "c"], "b": ["d"], "d": ["e"]}), second=NOW + 5)
+    assert found.frontier.shards == {}
+    assert set(found.frontier.finished) == {"a", "b", "c", "d", "e"}
+    assert {done.children for done in found.frontier.finished.values()} == {None}
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [[Shard("a", "a")], [Shard("a", "b"), Shard("b", "a")], [Shard("a", "c"), Shard("b", "a"), Shard("c", "b")]],
+)
+def test_a_listing_that_loops_opens_nothing_and_does_not_hang(loop: list[Shard]) -> None:
+    """Fact 6: one bad listing neither stops the reader nor takes the other shards away."""
+    found = discover(begin(TRIM_HORIZON), Lineage([*loop, Shard("sound")]), second=NOW)
+    assert set(found.frontier.shards) == {"sound"}
+
+
+def test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only() -> None:
+    given = replace(reading("mine").end("mine"), adopts=False)
+    lineage = Lineage([Shard("mine"), Shard("child", "mine"), Shard("root"), Shard("orphan", "gone")])
+    found = discover(given, lineage, second=NOW, gone={"gone"})
+    assert set(found.frontier.shards) == {"child"}
+    assert found.doubtful == {}
+
+
+def test_late_siblings_of_a_forgotten_parent_are_the_adopting_parts() -> None:
+    kept, given = reading("b", "c").split(["b"], second=NOW)
+    lineage = Lineage.draw({"a": ["b", "c", "late"]})
+    assert "late" in discover(kept, lineage, second=NOW).frontier.shards
+    assert "late" not in discover(given, lineage, second=NOW).frontier.shards
+
+
+def test_a_shard_begins_at_its_saved_position() -> None:
+    frontier = begin(MOMENT, saved={"a": After("9"), "later": After("11")})
+    found = discover(frontier, Lineage.draw({"a": []}), second=NOW)
+    assert found.frontier.shards == {"a": Reading(After("9"))}
+    assert found.frontier.saved == {"later": After("11")}, "kept for the shard that is not reached yet"
+
+
+def test_shards_saved_as_read_to_their_end_are_passed_through_in_one_step() -> None:
+    frontier = begin(MOMENT, saved={"a": SHARD_END, "b": SHARD_END, "d": After("9")})
+    found = discover(frontier, Lineage.draw({"a": ["b"], "b": ["d", "e"]}), second=NOW)
+    assert found.frontier.shards == {"d": Reading(After("9")), "e": Reading(TRIM_HORIZON)}
+    assert found.frontier.saved == {}
+
+
+def test_an_ended_parent_leaves_when_all_its_children_are_read_already() -> None:
+    """A child that no listing showed was read as a root; then a listing shows whose child it is (fact 6)."""
+    lineage = Lineage([Shard("a"), Shard("b")])
+    frontier = discover(reading("a", "b").end("a"), lineage, second=NOW).frontier
+    lineage.add([Shard("b", "a")])
+    found = discover(frontier, lineage, second=NOW)
+    assert set(found.frontier.shards) == {"b"}
+    assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON)}
+
+
+def test_a_closed_frontier_opens_nothing() -> None:
+    assert discover(begin(TRIM_HORIZON).close(), FAMILY, second=NOW).frontier == begin(TRIM_HORIZON).close()
+
+
+def test_finished_shards_are_forgotten_once_old_and_unlisted() -> None:
+    frontier = Frontier(finished={"old": Finished(1, TRIM_HORIZON)})
+    assert frontier.forget_finished(before=5, listed=["old"]) is frontier
+    assert frontier.forget_finished(before=1, listed=[]) is frontier
+    assert frontier.forget_finished(before=2, listed=[]).finished == {}
+
+
+def test_a_frontier_never_goes_back() -> None:
+    frontier = reading("a").advance("a", After("100"), watermark=9)
+    with pytest.raises(ValueError, match="cannot go back"):
+        frontier.advance("a", After("99"))
+    assert frontier.advance("a", After("1000"), watermark=3).shards["a"].watermark == 9
+
+
+def test_the_watermark_is_the_minimum_and_waits_for_children_that_are_still_to_come() -> None:
+    frontier = Frontier(shards={"a": Reading(SHARD_END, 5), "b": Reading(TRIM_HORIZON, 8)})
+    assert frontier.watermark == 5
+    assert Frontier().watermark == EARLIEST
