@@ -19,8 +19,8 @@ from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon,
 VERSION: Final = 1
 LONGEST_STORED_HINT: Final = 512  # characters
 
-_SHARD_ID: Final = re.compile(r"shardId-(\d{20})-([0-9a-f]{8})")
-_NUMBER: Final = re.compile(r"0|[1-9]\d*")
+_SHARD_ID: Final = re.compile(r"shardId-([0-9]{20})-([0-9a-f]{8})")
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
 
 # A name (shard id or sequence number) is its text, or a zero byte and its number where it has the service's form.
 # A place is -1 for TRIM_HORIZON, a second for a moment, a name for a sequence number; an end is its children's start

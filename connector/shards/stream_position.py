@@ -76,8 +76,11 @@ class StreamPosition:
                     f"saved position has version {saved['version']!r}, this release reads {VERSION}: "
                     "use the release that wrote it, or a newer one"
                 )
+            stream_arn = saved["stream_arn"]
+            if not isinstance(stream_arn, str | None):
+                raise TypeError(stream_arn)  # noqa: TRY301 - told of below, with the whole text
             return cls(
-                saved["stream_arn"],
+                stream_arn,
                 _start(saved["start"]),
                 {str(shard): _position(place) for shard, place in saved["shards"].items()},
             )
@@ -110,6 +113,6 @@ def _start(text: str) -> StartPosition:
 
 
 def _position(text: str) -> Position:
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
         return After(text)
     return End(TRIM_HORIZON) if text == "SHARD_END" else _start(text)
