@@ -1,0 +1,119 @@
+"""A saved position: built from delivered records in any order, merged, written and read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from itertools import permutations
+
+import pytest
+
+from connector.errors import InvalidOptionError
+from connector.records import ChangeRecord
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from connector.shards.stream_position import StreamPosition
+
+ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
+POSITION = StreamPosition(ARN, AtTime(1_769_860_800), {"a": After("100"), "b": SHARD_END, "c": TRIM_HORIZON})
+
+
+def record(shard: str, number: str) -> ChangeRecord:
+    return ChangeRecord(
+        event_id=number,
+        event_name="INSERT",
+        keys={"id": "o-1"},
+        sequence_number=number,
+        shard_id=shard,
+        approximate_creation_time=datetime(2026, 1, 31, 12, tzinfo=UTC),
+    )
+
+
+def test_records_may_be_folded_in_any_order_and_more_than_once() -> None:
+    """Fact 4: the larger number wins, not the longer or the later one."""
+    delivered = [record("a", "99"), record("a", "100"), record("b", "7"), record("a", "99")]
+    for order in permutations(delivered):
+        position = StreamPosition()
+        for each in order:
+            position = position.after(each)
+        assert position.shards == {"a": After("100"), "b": After("7")}
+
+
+def test_a_merge_keeps_the_further_of_the_two_in_every_shard() -> None:
+    one = StreamPosition.delivered({"a": "100", "b": "7"})
+    other = StreamPosition.delivered({"a": "99", "c": "3"})
+    both = StreamPosition.delivered({"a": "100", "b": "7", "c": "3"})
+    assert one.merge(other) == other.merge(one) == both
+    assert both.merge(one) == both.merge(both) == both
+
+
+def test_merges_may_be_grouped_in_any_way() -> None:
+    one, two, three = (StreamPosition.delivered({"a": number}) for number in ("9", "10", "8"))
+    assert one.merge(two).merge(three) == one.merge(two.merge(three))
+
+
+def test_an_end_is_further_than_any_record_and_a_record_than_any_start() -> None:
+    start = StreamPosition(shards={"a": AtTime(9), "b": TRIM_HORIZON})
+    read = StreamPosition(shards={"a": After("1"), "b": SHARD_END})
+    assert start.merge(read).shards == read.merge(start).shards == read.shards
+
+
+def test_a_merge_keeps_the_stream_and_the_start() -> None:
+    merged = POSITION.merge(StreamPosition.delivered({"a": "101"}))
+    assert (merged.stream_arn, merged.start) == (ARN, POSITION.start)
+    assert StreamPosition().merge(POSITION).stream_arn == ARN
+
+
+@pytest.mark.parametrize("position", [POSITION, StreamPosition(), StreamPosition.delivered({"a": "0" * 20 + "7"})])
+def test_json_text_gives_the_same_position_back(position: StreamPosition) -> None:
+    assert StreamPosition.from_json(position.to_json()) == position
+
+
+def test_json_text_is_one_line_that_a_person_can_read() -> None:
+    assert json.loads(POSITION.to_json()) == {
+        "version": 1,
+        "stream_arn": ARN,
+        "start": "2026-01-31T12:00:00Z",
+        "shards": {"a": "100", "b": "SHARD_END", "c": "TRIM_HORIZON"},
+    }
+    assert "\n" not in POSITION.to_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '"TRIM_HORIZON"',
+        "{}",
+        '{"version": 1}',
+        '{"version": 1, "stream_arn": null, "start": "LATEST", "shards": {}}',
+        '{"version": 1, "stream_arn": null, "start": 5, "shards": {}}',
+        '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": []}',
+        '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": {"a": 7}}',
+        '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": {"a": "x7"}}',
+        '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": {"a": "\\u0661"}}',
+        '{"version": 1, "stream_arn": 7, "start": "TRIM_HORIZON", "shards": {}}',
+    ],
+)
+def test_any_other_text_is_refused_and_told_what_to_pass(text: str) -> None:
+    with pytest.raises(InvalidOptionError, match=r"is not a saved position: pass what StreamPosition\.to_json\(\)"):
+        StreamPosition.from_json(text)
+
+
+def test_a_long_bad_text_is_not_quoted_whole() -> None:
+    with pytest.raises(InvalidOptionError) as refused:
+        StreamPosition.from_json("{" * 5000)
+    assert len(str(refused.value)) < 200
+
+
+def test_another_version_is_refused_and_told_which_release_reads_it() -> None:
+    with pytest.raises(InvalidOptionError, match="version 2, this release reads 1"):
+        StreamPosition.from_json('{"version": 2}')
+
+
+def test_an_end_is_read_back_as_an_end() -> None:
+    """Its children begin at the horizon: at most a repeat of what is older than the start, never a loss."""
+    position = StreamPosition(shards={"a": End(AtTime(1_769_860_800))})
+    assert StreamPosition.from_json(position.to_json()).shards == {"a": SHARD_END}
