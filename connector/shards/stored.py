@@ -88,9 +88,12 @@ def decode_frontier(data: bytes) -> Frontier:
             "resume with the release that wrote it, or newer"
         )
     try:
-        stored = _decoder.decode(memoryview(data)[1:])
-    except msgspec.DecodeError as error:
+        return _unpack(_decoder.decode(memoryview(data)[1:]))
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise ConnectorError(f"stored frontier is damaged: {error}") from error
+
+
+def _unpack(stored: _Frontier) -> Frontier:
     return Frontier(
         start=_start(stored.start),
         shards={
