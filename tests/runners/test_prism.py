@@ -1,0 +1,97 @@
+"""On Prism, the runner that streams on one machine: files while the run goes on, and shards that appear meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow.dataset as ds
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
+
+from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
+from connector.testing import LocalStreams, Table
+
+pytestmark = pytest.mark.prism
+
+
+def pipeline_on(prism: str) -> beam.Pipeline:
+    return beam.Pipeline(
+        options=PipelineOptions(
+            ["--runner=PrismRunner", f"--prism_location={prism}", "--prism_log_level=error", "--streaming"]
+        )
+    )
+
+
+def read_orders(service: LocalStreams, **options: object) -> ReadFromDynamoDBStreams:
+    return ReadFromDynamoDBStreams(
+        table="orders",
+        endpoint_url=service.endpoint_url,
+        watermark_slack=timedelta(milliseconds=500),
+        quiet_pages=3,
+        quiet_time=timedelta(milliseconds=500),
+        **options,
+    )
+
+
+def written(directory: Path) -> Counter[tuple[str, str]]:
+    """Shard and event id of every row in the files that are there now."""
+    files = sorted(str(path) for path in directory.glob("*.parquet"))
+    if not files:
+        return Counter()
+    rows = ds.dataset(files, format="parquet").to_table(columns=["shard_id", "event_id"])
+    return Counter(zip(*(rows[name].to_pylist() for name in ("shard_id", "event_id")), strict=True))
+
+
+def changes_of(table: Table) -> Counter[tuple[str, str]]:
+    return Counter((change.shard_id, change.event_id) for change in table.changes)
+
+
+def until(holds: Callable[[], bool], result: object, *, seconds: float = 30.0) -> None:
+    """Waits for something to show in the files of a pipeline that must run on all the while."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert result.state == PipelineState.RUNNING, f"the pipeline is {result.state}"
+        assert time.monotonic() < deadline, f"not seen within {seconds} seconds"
+        time.sleep(0.05)
+    assert result.state == PipelineState.RUNNING
+
+
+def test_files_are_written_while_the_run_goes_on_and_a_shard_that_appears_meanwhile_is_found(
+    service: LocalStreams, prism: str, tmp_path: Path
+) -> None:
+    orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+    orders.put_many({"id": f"o-{n}", "n": n} for n in range(200))
+    pipeline = pipeline_on(prism)
+    _ = pipeline | read_orders(service) | WriteChangesToParquet(tmp_path, window=1)
+    result = pipeline.run()
+
+    until(lambda: written(tmp_path) == changes_of(orders), result)
+    child = orders.roll(orders.open_shard_ids[0])
+    halves = orders.split(orders.open_shard_ids[1])
+    assert orders.lineage.keys() >= {child, *halves}
+    orders.put_many({"id": f"o-{n}", "n": n + 1000} for n in range(200))
+    until(lambda: {child, *halves} <= {shard for shard, _ in written(tmp_path)}, result)
+
+    orders.put_many({"id": f"o-{n}", "n": n + 2000} for n in range(50))
+    orders.disable_stream()  # an unbounded read ends with its stream (fact 14)
+    result.wait_until_finish()
+    assert result.state == PipelineState.DONE
+    assert written(tmp_path) == changes_of(orders)
+
+
+def test_a_bounded_run_writes_every_change_once(service: LocalStreams, prism: str, tmp_path: Path) -> None:
+    orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+    orders.put_many({"id": f"o-{n}", "n": n} for n in range(500))
+    orders.split(orders.open_shard_ids[0])
+    orders.roll(orders.open_shard_ids[-1])
+    orders.put_many({"id": f"o-{n}", "n": n + 1000} for n in range(500))
+    with pipeline_on(prism) as pipeline:
+        _ = pipeline | read_orders(service, stop="NOW") | WriteChangesToParquet(tmp_path)
+    assert written(tmp_path) == changes_of(orders)
+    assert len(orders.shard_ids) == 5
