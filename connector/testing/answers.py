@@ -54,9 +54,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: ``cut`` ends the connection in mid-body, ``false_crc`` sends a checksum that does
-    not match.
-    """
+    """What goes back; ``cut`` closes the connection in mid-body, ``false_crc`` sends a wrong checksum."""
 
     status: int
     body: bytes

@@ -46,9 +46,7 @@ _decoder = msgspec.json.Decoder(Record)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one write put into the stream: ``body`` is the record's JSON, byte for byte as GetRecords
-    serves it.
-    """
+    """What one write put into the stream; ``body`` is the record's JSON, as GetRecords serves it."""
 
     stream_arn: str
     shard_id: str

@@ -48,13 +48,9 @@ class Faults:
     expire: float = 0.0
     """GetRecords answers ExpiredIteratorException to a young iterator (fact 9)."""
     list_delay: float = 0.0
-    """Seconds of the service's clock before a listing shows a new child, while its parent is shown closed
-    (fact 6).
-    """
+    """Seconds of the service's clock until a listing shows a child of a closed shard (fact 6)."""
     list_stale: float = 0.0
-    """Seconds of the service's clock for which a listing shows a closed shard as open, beside its children
-    (fact 6).
-    """
+    """Seconds of the service's clock for which a listing shows a closed shard as open (fact 6)."""
     list_holes: float = 0.0
     """The rate at which any one shard is left out of any one listing (fact 6)."""
     repeat_listing: float = 0.0

@@ -53,9 +53,7 @@ class Streamed:
         return self.stream.status(self._setting.rules.clock())
 
     def disable_stream(self, *, settling: float = 0.0) -> None:
-        """Closes all shards without children; DISABLING for ``settling`` seconds. It stays readable for 24
-        hours.
-        """
+        """Closes all shards without children; the stream is DISABLING for ``settling`` seconds."""
         with self._setting.lock:
             if self.stream.disabled is None:
                 self.stream.disable(self._setting.rules.clock(), settling)
@@ -135,9 +133,7 @@ class Streamed:
         return self._replace(shard_id, 2)
 
     def roll(self, shard_id: str) -> str:
-        """Closes an open shard and gives its range to one child, as the service does every four hours or
-        so.
-        """
+        """Closes an open shard and gives its range to one child, as happens every four hours."""
         return self._replace(shard_id, 1)[0]
 
     def roll_all(self) -> list[str]:
@@ -165,9 +161,7 @@ class Streamed:
                 shard.dropped |= not shard.is_open and shard.trimmed == shard.end
 
     def drop(self, shard_id: str, *, listed: bool = False) -> None:
-        """The service forgets a shard; ``listed=True`` leaves it in the listings, where it answers not
-        found.
-        """
+        """The service forgets a shard (fact 11); ``listed=True`` leaves it in listings all the same."""
         shard = self._shard(shard_id)
         shard.dropped, shard.ghost = True, listed
 

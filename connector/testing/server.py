@@ -1,6 +1,4 @@
-"""HTTP/1.1 on loopback, one event loop in one thread: keep-alive, one answer at a time for each
-connection.
-"""
+"""HTTP/1.1 on loopback: one event loop in one thread, one answer at a time on each connection."""
 
 from __future__ import annotations
 

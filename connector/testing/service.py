@@ -31,8 +31,7 @@ class ClientOptions(TypedDict):
 
 
 class LocalStreams:
-    """A local DynamoDB Streams service: a real HTTP server on loopback that boto3 and any other client can
-    talk to.
+    """A local DynamoDB Streams service: a real HTTP server on loopback, for boto3 and any other client.
 
     It has the whole shard life cycle (open, rolled, split, ended, trimmed, gone) and a clock and faults that
     a test controls. It answers the four operations of DynamoDB Streams, and DescribeTable and ListTables of

@@ -84,9 +84,7 @@ class Shard:
         self.trimmed = max(self.trimmed, bisect_left(self.written, horizon))
 
     def is_gone(self, horizon: float) -> bool:
-        """Whether the service forgot the shard: closed, and nothing of it is younger than the horizon
-        (fact 11).
-        """
+        """Whether the service forgot the shard: closed, with nothing younger than the horizon (fact 11)."""
         if self.dropped:
             return True
         if self.ended is None:
@@ -111,9 +109,7 @@ class Shard:
         return self.trimmed > 0 and number <= self.sequence[self.trimmed - 1]
 
     def page(self, position: int, limit: int) -> list[bytes]:
-        """The encoded records from ``position``: at most ``limit``, at most 1 MB, but one at least where
-        there is one.
-        """
+        """The encoded records from ``position``: ``limit`` and 1 MB at most, but one at least if there is one."""
         if position >= self.end:
             return []
         before = self.reach[position - 1] if position else 0

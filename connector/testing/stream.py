@@ -77,11 +77,6 @@ class Stream:
         for shard in list(self.shards.open):
             self.shards.replace(shard, now, children=0)
 
-    def trim(self, now: float) -> None:
-        horizon = now - self.life.retention
-        for shard in self.shards.by_id.values():
-            shard.trim(horizon)
-
     def find(self, shard_id: str, now: float) -> Shard | None:
         """The shard, trimmed up to now; None for one that never was or that the service forgot (fact 11)."""
         shard = self.shards.by_id.get(shard_id)
@@ -102,8 +97,7 @@ class Stream:
         ends_listed_for_open: bool = False,
         stale: float = 0.0,
     ) -> list[ListedShard]:
-        """Every shard that a listing shows after the id ``after``, by id: siblings, parents and children in
-        any order.
+        """Every shard that a listing shows after the id ``after``, ordered by id and so not by age.
 
         A shard younger than ``delay`` is not shown yet, and one that closed less than ``stale`` ago still
         looks open (fact 6).

@@ -54,9 +54,7 @@ class Table(Streamed):
             return self.put({**item, **(changes or {}), **keys})
 
     def delete(self, keys: Mapping[str, object], *, by: Literal["user", "ttl"] = "user") -> Change | None:
-        """Deletes the item with these keys; ``by="ttl"`` marks the record as the service marks its own
-        deletes.
-        """
+        """Deletes the item with these keys; ``by="ttl"`` marks the record as TTL's own deletes are."""
         return self._write(attributes(keys), removes=True, by_ttl=by == "ttl")
 
     def append(self, shard_id: str, body: bytes) -> Change:

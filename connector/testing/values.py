@@ -144,9 +144,7 @@ def to_json(values: Attributes) -> bytes:
 
 
 def size_of(values: Attributes) -> int:
-    """Bytes by DynamoDB's rule: names and values in UTF-8, numbers by their digits, three more per list or
-    map.
-    """
+    """Bytes by DynamoDB's rule: text in UTF-8, numbers by their digits, three more per list or map."""
     return sum(len(name.encode()) + _size(value) for name, value in values.items())
 
 

@@ -278,7 +278,8 @@ def test_streams_and_tables_are_listed_in_pages(service, reader) -> None:
 def test_a_table_that_cannot_be_is_refused_with_the_option_that_is_wrong(service, options, names) -> None:
     with pytest.raises(ValueError, match=names):
         service.create_table("orders", **options)
-    assert service.create_table("orders", keys={"id": "S"}).name == "orders"
+    made = service.create_table("orders", keys={"id": "S"})
+    assert service.table("orders") is made
     with pytest.raises(ValueError, match="there already"):
         service.create_table("orders", keys={"id": "S"})
     with pytest.raises(ValueError, match="no table name"):
