@@ -257,7 +257,13 @@ class Reader:
             state.trim_reported = read.request.position
             losses.append(trimmed(self.stream_arn, shard, frontier.shards[shard], certain=read.trimmed))
         if not read.records and not read.page.malformed and read.hint is not None and not losses:
-            return self._empty_page(frontier, read, state, read.hint, now)
+            if not read.page.records:
+                return self._empty_page(frontier, read, state, read.hint, now)
+            # All of it is older than the start: not empty (fact 5), and where there is no AT_TIMESTAMP more may follow.
+            state.hint = self._quiet_hints[shard] = read.hint
+            state.quiet, state.wait = NOT_QUIET, 0.0
+            self._schedule(shard, state, now)
+            return None
         delivery = deliver(frontier, read, self.rules)
         self._quiet_hints.pop(shard, None)
         reading = delivery.frontier.shards.get(shard)

@@ -18,6 +18,7 @@ from connector.errors import (
     ServiceError,
     ShardFilterError,
     TrimmedDataError,
+    UnavailableError,
 )
 from connector.shards.frontier import Hint
 from connector.shards.position import After, AtTime, Horizon, Position
@@ -25,6 +26,9 @@ from connector.wire import RawRecord, RecordsPage, StreamPage
 
 #: The service takes back an iterator after 15 minutes; one that is older than this is not worth the call.
 HINT_SECONDS: Final = 14 * 60
+
+#: One for each reason there is to ask again within a page, with some to spare; more is a fault of the endpoint.
+MOST_ITERATORS: Final = 5
 
 
 class Service(Protocol):
@@ -177,6 +181,10 @@ class Caller:
         trusted = not iterator
         while True:
             if not iterator:
+                if renewals == MOST_ITERATORS:
+                    raise UnavailableError(
+                        "every new shard iterator was refused", stream=self._stream, shard=shard, position=str(position)
+                    )
                 renewals += 1
                 try:
                     iterator = self._iterator(shard, position if trimmed is None else Horizon())

@@ -1,0 +1,182 @@
+"""The reader against the local service, without threads, Beam or waiting: time moves when nothing else is to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from connector.shards.frontier import EARLIEST, Frontier, begin
+from connector.shards.loss import Loss
+from connector.shards.position import TRIM_HORIZON
+from connector.shards.quiet import QuietRule
+from connector.shards.stored import decode_frontier, encode_frontier
+from connector.source.delivery import Rules
+from connector.source.reader import Pace, Reader, Step
+from connector.source.requests import Answer, Caller, Read, Request
+from connector.testing import Clock, LocalStreams, Table
+from connector.wire import Client
+
+
+@dataclass
+class InlineFetcher:
+    """Performs a request when it is submitted. Answers come in an order of their own, as over a network.
+
+    ``take`` moves the clock on where no answer waits. ``most`` is how many reads of one shard were ever unanswered.
+    """
+
+    perform: Callable[[Request], Answer]
+    clock: Clock
+    random: Random
+    requests: list[Request] = field(default_factory=list)
+    most: int = 0
+    _answers: list[Answer] = field(default_factory=list)
+    _unanswered: Counter[str] = field(default_factory=Counter)
+
+    def submit(self, request: Request) -> None:
+        self.requests.append(request)
+        if isinstance(request, Read):
+            self._unanswered[request.shard] += 1
+            self.most = max(self.most, self._unanswered[request.shard])
+        self._answers.append(self.perform(request))
+
+    def take(self, timeout: float) -> Answer | None:
+        if not self._answers:
+            self.clock.advance(timeout)
+            return None
+        answer = self._answers.pop(self.random.randrange(len(self._answers)))
+        if isinstance(answer.request, Read):
+            self._unanswered[answer.request.shard] -= 1
+        return answer
+
+    def now(self) -> float:
+        return self.clock()
+
+    def close(self) -> None:
+        self._answers.clear()
+
+
+@dataclass
+class StreamReading:
+    """One read, driven as the DoFn drives it. ``restarts``: after every claim the frontier goes through its stored
+    bytes to a new reader, as if the worker had died."""
+
+    service: LocalStreams
+    clock: Clock
+    client: Client
+    table: Table
+    frontier: Frontier
+    rules: Rules
+    restarts: bool = False
+    delivered: list[tuple[str, str]] = field(default_factory=list)  # (shard, event id)
+    losses: list[Loss] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    tally: Counter[str] = field(default_factory=Counter)
+    watermark: int = EARLIEST
+    fetchers: list[InlineFetcher] = field(default_factory=list)
+    stream_arn: str = ""
+    _reader: Reader | None = None
+
+    def __post_init__(self) -> None:
+        self.stream_arn = self.stream_arn or self.table.stream_arn
+
+    @property
+    def ids(self) -> list[str]:
+        return [event_id for _, event_id in self.delivered]
+
+    @property
+    def requests(self) -> list[Request]:
+        return [request for fetcher in self.fetchers for request in fetcher.requests]
+
+    def restart(self) -> None:
+        """The worker dies: all that is left is the stored frontier."""
+        self.frontier = decode_frontier(encode_frontier(self.frontier))
+        self._reader = None
+
+    def go(self, seconds: float = 3600.0, *, slice_seconds: float = 1.0) -> StreamReading:
+        """Reads for so long, or until all is read."""
+        end = self.clock() + seconds
+        for _ in range(100_000):
+            if self.frontier.closed or self.clock() >= end:
+                return self
+            deadline = end if self.restarts else min(end, self.clock() + slice_seconds)
+            step = self._reader_now().next(self.frontier, deadline)
+            if step is not None:
+                self._claim(step)
+        raise AssertionError(f"busy without an end: {self.frontier}")
+
+    def _claim(self, step: Step) -> None:
+        for record in step.records:
+            created = int(record.dynamodb.ApproximateCreationDateTime * 1_000_000)
+            assert created >= self.watermark, f"{record.eventID} is late by {(self.watermark - created) / 1e6} s"
+            self.delivered.append((step.shard, record.eventID))
+        self.losses += step.losses
+        self.steps.append(step)
+        self.watermark = max(self.watermark, step.watermark)
+        self.frontier = step.frontier
+        if self.restarts:
+            self.restart()
+
+    def _reader_now(self) -> Reader:
+        if self._reader is None:
+            caller = Caller(self.client, self.stream_arn)
+            fetcher = InlineFetcher(caller.perform, self.clock, Random(len(self.fetchers)))
+            self.fetchers.append(fetcher)
+            self._reader = Reader(
+                self.stream_arn,
+                fetcher,
+                self.client.service_time,
+                Random(7).random,
+                self.rules,
+                Pace(),
+                tally=self.tally,
+            )
+        return self._reader
+
+
+class Bench:
+    """A service on a clock that only tests move, with a table whose shards are read."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._numbers = count()
+        self.clock = Clock()
+        self.service: LocalStreams
+        self.orders: Table
+
+    def serve(self, *, shards: int = 1, **options: Any) -> Table:
+        self.service = self._stack.enter_context(LocalStreams(clock=self.clock, seed=3, **options))
+        self.orders = self.service.create_table("orders", keys={"id": "S"}, shards=shards)
+        return self.orders
+
+    def put(self, changes: int, shard: str | None = None) -> list[str]:
+        """So many changes, in one shard or in all; gives their event ids."""
+        keys = self.orders.keys_in(shard, changes) if shard else [{"id": f"o-{n % 7}"} for n in range(changes)]
+        return [change.event_id for change in self.orders.put_many({**key, "n": next(self._numbers)} for key in keys)]
+
+    def read(self, frontier: Frontier | None = None, *, restarts: bool = False, **rules: Any) -> StreamReading:
+        """A read under short quiet rules; a fault is seen at once, since the client asks only once."""
+        client = Client(
+            endpoint_url=self.service.endpoint_url, max_attempts=1, clock=self.clock, sleep=self.clock.advance
+        )
+        self._stack.callback(client.close)
+        given = replace(Rules(slack=1.0, quiet=QuietRule(5, 2.0)), **rules)
+        return StreamReading(
+            self.service, self.clock, client, self.orders, frontier or begin(TRIM_HORIZON), given, restarts=restarts
+        )
+
+    @property
+    def written(self) -> list[str]:
+        return [change.event_id for change in self.orders.changes]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(stack)
