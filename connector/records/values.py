@@ -8,19 +8,19 @@ BOOL   bool                NS     set[Decimal]
 NULL   None                BS     set[bytes]
 =====  ==================  =====  ==============
 
-A number is the Decimal of its exact text, whatever the ambient decimal context says: nothing is rounded and
-no legal number raises (fact 16). Anything that is not an attribute value is a `MalformedRecordError` that
-holds the bytes and names the attribute: a value without exactly one type tag, an unknown tag, NaN, bad
-base64.
+A number is the Decimal of its exact text, whatever the ambient decimal context says: nothing is rounded and no legal
+number raises (fact 16). Anything that is not an attribute value is a `MalformedRecordError` that holds the bytes and
+names the attribute: no type tag or two, an unknown tag, NaN, bad base64. Its message quotes no content of an item.
+Two things that the service never sends are read all the same: a number in any spelling that Decimal takes ("1_000"),
+and a value with a member that is no tag beside its tag, which is skipped, as AWS's own clients skip it.
 """
 
 from __future__ import annotations
 
-import re
-from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Mapping
+from binascii import b2a_base64
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
@@ -31,34 +31,34 @@ Value: TypeAlias = (
 )
 Image: TypeAlias = dict[str, Value]
 
-_is_number = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?").fullmatch
-_decode_members = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
-_decode_tagged = msgspec.json.Decoder(dict[str, Any]).decode
+
+class _Tagged(TypedDict, total=False):
+    """An attribute value as it stands in JSON: one of these. The parser checks types and reads numbers and base64."""
+
+    S: str
+    N: Decimal
+    B: bytes
+    BOOL: bool
+    NULL: bool
+    M: dict[str, _Tagged]
+    L: list[_Tagged]
+    SS: set[str]
+    NS: set[Decimal]
+    BS: set[bytes]
 
 
-class _Numbers(dict[str, Decimal]):
-    """The Decimals of recently met texts: old and new images, and the rows of a page, repeat most numbers.
+_parse_value = msgspec.json.Decoder(_Tagged).decode
+_parse_image = msgspec.json.Decoder(dict[str, _Tagged]).decode
 
-    A hit costs a fifth of a conversion. Bounded: some 4 MB when full.
-    """
-
-    def __missing__(self, text: str) -> Decimal:
-        if not _is_number(text):
-            raise ValueError("a text that is not a number")
-        if len(self) >= 16_384:
-            self.clear()
-        number = self[text] = Decimal(text)
-        return number
-
-
-_numbers = _Numbers()
-_number = _numbers.__getitem__
+# What parsing and untagging raise on what is no attribute value: KeyError where no tag is left to pop, TypeError for a
+# signalling NaN in a set, which has no hash.
+_FAULTS = (ValueError, KeyError, TypeError, RecursionError)
 
 
 def decode_value(raw: bytes | msgspec.Raw) -> Value:
     """The Python value of one attribute value such as ``{"N":"12.50"}``."""
     try:
-        return _value(_decode_tagged(raw))
+        return _value(raw)
     except _FAULTS as fault:
         raise _malformed(fault, raw) from None
 
@@ -66,112 +66,68 @@ def decode_value(raw: bytes | msgspec.Raw) -> Value:
 def decode_image(raw: bytes | msgspec.Raw) -> Image:
     """The Python values of an image or of keys: a JSON object of attribute values by name, in its order."""
     try:
-        return _members(_decode_members(raw))
+        members: dict[str, Any] = _parse_image(raw)
+        _untag(members, members.items())
     except _FAULTS as fault:
-        raise _malformed(fault, raw) from None
+        raise _malformed(fault, raw, _first_malformed(raw)) from None
+    return members
 
 
-# What the parser and the unchecked steps of `_value` raise on anything but an attribute value: checking first
-# would cost more than the decoding. `msgspec.DecodeError` is a ValueError.
-_FAULTS = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_TOO_DEEP = "nested far deeper than 32 levels"
+def _value(raw: bytes | msgspec.Raw) -> Value:
+    elements: list[Any] = [_parse_value(raw)]
+    _untag(elements, enumerate(elements))
+    return elements[0]  # type: ignore[no-any-return]
 
 
-def _malformed(fault: Exception, raw: bytes | msgspec.Raw) -> MalformedRecordError:
-    path = "".join(reversed(getattr(fault, "path", [])))
-    reason = _TOO_DEEP if isinstance(fault, RecursionError) else _reason(fault)
-    where = f" at {path.lstrip('.')}" if path else ""
-    error = MalformedRecordError(f"not DynamoDB JSON{where}: {reason}")
+def _untag(container: Any, tagged_by_place: Iterable[tuple[Any, Any]]) -> None:
+    """Puts values in the place of tagged values. One loop for maps and lists: it is most of what decoding costs."""
+    for place, tagged in tagged_by_place:
+        tag, content = tagged.popitem()
+        if tagged:
+            raise ValueError("more than one type tag")
+        if tag == "S":
+            pass  # the most frequent tag: it skips the questions below
+        elif tag == "N":
+            if not content.is_finite():
+                raise ValueError("a number is finite")
+        elif tag == "M":
+            _untag(content, content.items())
+        elif tag == "L":
+            _untag(content, enumerate(content))
+        elif tag == "NULL":
+            if not content:
+                raise ValueError("NULL is true or absent")
+            content = None
+        elif tag == "NS" and not all(map(Decimal.is_finite, content)):
+            raise ValueError("a number is finite")
+        container[place] = content
+
+
+def _malformed(fault: Exception, raw: bytes | msgspec.Raw, where: str = "") -> MalformedRecordError:
+    match fault:
+        case KeyError():
+            reason = "no type tag, or an unknown one"
+        case RecursionError():
+            reason = "nested far deeper than 32 levels"
+        case _:
+            reason = str(fault)
+    error = MalformedRecordError(f"not DynamoDB JSON: {where}{reason}")
     error.payload = bytes(raw)
     return error
 
 
-class _Fault(ValueError):
-    """A fault with the path to it, innermost step first."""
-
-    def __init__(self, reason: str, path: list[str]) -> None:
-        super().__init__(reason)
-        self.path = path
-
-
-def _inside(fault: Exception, step: str) -> Exception:
-    if isinstance(fault, _Fault):
-        fault.path.append(step)
-        return fault
-    return fault if isinstance(fault, RecursionError) else _Fault(_reason(fault), [step])
-
-
-def _reason(fault: Exception) -> str:
-    if isinstance(fault, ValueError):
-        return str(fault)
-    if isinstance(fault, TypeError):
-        return "a value does not fit its type tag"
-    return "an attribute value is an object with one type tag"
-
-
-def _members(members: dict[str, Any]) -> Image:
-    """Replaces each tagged value of a freshly parsed object by its Python value, in place."""
-    name = ""
+def _first_malformed(raw: bytes | msgspec.Raw) -> str:
+    """The name of the first attribute of an image that is at fault, if it is an image and the fault lies inside."""
     try:
-        for name, tagged in members.items():
-            members[name] = _value(tagged)
-    except _FAULTS as fault:
-        raise _inside(fault, f".{name}") from None
-    return members
-
-
-def _value(tagged: dict[str, Any]) -> Value:
-    content: Any
-    tag, content = tagged.popitem()
-    if tagged:
-        raise ValueError(f"more than one type tag: {', '.join(sorted([tag, *tagged]))}")
-    if tag == "S":
-        if content.__class__ is str:
-            return content
-    elif tag == "N":
-        return _numbers[content]
-    elif tag == "M":
-        if content.__class__ is dict:
-            return _members(content)
-    elif tag == "L":
-        if content.__class__ is list:
-            return _elements(content)
-    elif tag == "BOOL":
-        if content.__class__ is bool:
-            return content
-    elif tag == "NULL":
-        if content is True:
-            return None
-    elif tag == "B":
-        return a2b_base64(content, strict_mode=True)
-    elif tag in _SETS:
-        if content.__class__ is list:
-            return _SETS[tag](content)
-    else:
-        raise ValueError(f"unknown type tag {tag!r}")
-    raise ValueError(f"not a value of type {tag}")
-
-
-def _elements(elements: list[Any]) -> list[Value]:
-    try:
-        for index, tagged in enumerate(elements):
-            elements[index] = _value(tagged)
-    except _FAULTS as fault:
-        raise _inside(fault, f"[{index}]") from None
-    return elements
-
-
-def _strings(elements: list[Any]) -> set[str]:
-    if not set(map(type, elements)) <= {str}:
-        raise ValueError("not a value of type SS")
-    return set(elements)
-
-
-_SETS: dict[str, Callable[[list[Any]], Value]] = {
-    "SS": _strings,
-    "NS": lambda elements: set(map(_number, elements)),
-    "BS": lambda elements: {a2b_base64(element, strict_mode=True) for element in elements},
-}
+        attributes = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except _FAULTS:
+        return ""
+    for name, attribute in attributes.items():
+        try:
+            _value(attribute)
+        except _FAULTS:
+            return f"attribute {name!r}: "
+    return ""
 
 
 def encode_value(value: object) -> bytes:

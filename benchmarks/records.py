@@ -1,0 +1,154 @@
+"""What it costs to get at a page of change records: ratios to `orjson.loads` of the same page, medians of
+one run.
+
+`python benchmarks/records.py [rounds]`. The page is made here: 1,000 changes of order items, both images,
+about 1 KB each. The ways alternate round by round, so that a busy machine slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import botocore.parsers
+import botocore.session
+import orjson
+from boto3.dynamodb.types import TypeDeserializer
+
+from connector.records import ChangeRecord, ChangeRecordCoder, to_arrow
+from connector.wire.decode import decode_records
+
+SHARD = "shardId-00000001763000000000-a1b2c3d4"
+
+
+def order_item(source: random.Random, number: int) -> dict[str, Any]:
+    """An order as shops keep it: 12 attributes, eight of the ten types, about 500 bytes of JSON."""
+    cents = source.randrange(100, 99_999)
+    place = [{"N": f"{source.uniform(-90, 90):.6f}"}, {"N": f"{source.uniform(-180, 180):.6f}"}]
+    return {
+        "order_id": {"S": f"order-{number:08d}"},
+        "line": {"N": str(source.randrange(1, 9))},
+        "status": {"S": "placed"},
+        "total": {"N": f"{cents / 100:.2f}"},
+        "quantity": {"N": str(source.randrange(1, 40))},
+        "paid": {"BOOL": source.random() < 0.5},
+        "coupon": {"NULL": True},
+        "tags": {"SS": source.sample(["gift", "fragile", "express", "bulk", "return"], 2)},
+        "weights": {"NS": [str(source.randrange(1, 50)), f"{source.uniform(50, 99):.2f}"]},
+        "signature": {"B": base64.b64encode(source.randbytes(18)).decode()},
+        "address": {
+            "M": {
+                "street": {"S": f"{source.randrange(1, 999)} Linden Avenue"},
+                "city": {"S": source.choice(["Porto", "Lyon", "Gdansk", "Oulu"])},
+                "geo": {"L": place},
+            }
+        },
+        "updated_at": {"N": str(1_760_000_000 + source.randrange(10**6))},
+    }
+
+
+def order_page(records: int = 1000, seed: int = 7) -> bytes:
+    source = random.Random(seed)
+    changes = []
+    for number in range(records):
+        old = order_item(source, number)
+        new = old | {"status": {"S": "shipped"}, "updated_at": {"N": str(1_761_000_000 + number)}}
+        changes.append(
+            {
+                "eventID": f"{source.getrandbits(128):032x}",
+                "eventName": "MODIFY",
+                "eventVersion": "1.1",
+                "eventSource": "aws:dynamodb",
+                "awsRegion": "eu-west-1",
+                "dynamodb": {
+                    "ApproximateCreationDateTime": 1_760_000_000 + number // 100,
+                    "Keys": {"order_id": old["order_id"], "line": old["line"]},
+                    "NewImage": new,
+                    "OldImage": old,
+                    "SequenceNumber": str(4421584500000000017450439000 + number),
+                    "SizeBytes": 700,
+                    "StreamViewType": "NEW_AND_OLD_IMAGES",
+                },
+            }
+        )
+    return json.dumps({"Records": changes, "NextShardIterator": "i" * 300}, separators=(",", ":")).encode()
+
+
+def ways(pages: list[bytes]) -> dict[str, Callable[[bytes], object]]:
+    model = botocore.session.get_session().get_service_model("dynamodbstreams")
+    answer_shape = model.operation_model("GetRecords").output_shape
+    parse = botocore.parsers.create_parser("json").parse
+    deserialize = TypeDeserializer().deserialize
+    coder = ChangeRecordCoder()
+    read = {body: undecoded(body) for body in pages}
+    stored = {body: [coder.encode(record) for record in records] for body, records in read.items()}
+
+    def boto3(body: bytes) -> list[object]:
+        answer = parse({"body": body, "headers": {}, "status_code": 200}, answer_shape)
+        return [
+            {name: deserialize(value) for name, value in record["dynamodb"][part].items()}
+            for record in answer["Records"]
+            for part in ("Keys", "NewImage", "OldImage")
+        ]
+
+    return {
+        "orjson.loads": orjson.loads,
+        "boto3 and TypeDeserializer": boto3,
+        "records, images undecoded": undecoded,
+        "records, every value decoded": decoded_one_by_one,
+        "the same, all of them kept": decoded,
+        "records, JSON text to Arrow": lambda body: to_arrow(undecoded(body)),
+        "coder: encode": lambda body: [coder.encode(record) for record in read[body]],
+        "coder: decode": lambda body: [coder.decode(each) for each in stored[body]],
+    }
+
+
+def undecoded(body: bytes) -> list[ChangeRecord]:
+    return [ChangeRecord.from_raw(raw, SHARD) for raw in decode_records(body).records]
+
+
+def decoded(body: bytes) -> list[object]:
+    return [(record.keys, record.new_image, record.old_image) for record in undecoded(body)]
+
+
+def decoded_one_by_one(body: bytes) -> int:
+    """As a fused pipeline does it: a record's values are gone before the next record is decoded."""
+    values = 0
+    for raw in decode_records(body).records:
+        record = ChangeRecord.from_raw(raw, SHARD)
+        values += len(record.keys) + len(record.new_image or ()) + len(record.old_image or ())
+    return values
+
+
+def measure(ways: dict[str, Callable[[bytes], object]], pages: list[bytes], rounds: int) -> dict[str, float]:
+    """Median CPU seconds for a page by way. Each round takes another page, so that nothing is warm but the code."""
+    timed: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds):
+        body = pages[turn % len(pages)]
+        for name, way in ways.items():
+            gc.collect()
+            started = time.process_time()
+            way(body)
+            timed[name].append(time.process_time() - started)
+    return {name: statistics.median(seconds) for name, seconds in timed.items()}
+
+
+def main(rounds: int = 25) -> None:
+    pages = [order_page(seed=seed) for seed in range(5)]
+    medians = measure(ways(pages), pages, rounds)
+    base = medians["orjson.loads"]
+    print(f"pages of {len(pages[0]):,} bytes and 1,000 records, CPU, median of {rounds} rounds")
+    print(f"{'':32}{'ms':>9}{'× orjson':>10}{'µs/record':>11}")
+    for name, seconds in medians.items():
+        print(f"{name:32}{seconds * 1e3:9.2f}{seconds / base:10.2f}{seconds * 1e3:11.2f}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
