@@ -28,7 +28,11 @@ from connector.source.runner_check import URN
 from connector.testing import LocalStreams, Table
 from tests.e2e.workload import Note, assert_each_once_and_in_order
 
-NO_PRISM = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
+NO_PRISM = [
+    "--runner=DirectRunner",
+    "--prism_location=/prism/is/not/there",
+    "--experiments=disable_prism_server_singleton",  # else it runs on the prism that an earlier test started
+]
 
 Step = Callable[[beam.PCollection], object]
 
