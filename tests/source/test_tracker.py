@@ -1,0 +1,137 @@
+"""The restriction as Beam uses it: through its thread-safe tracker and the view that a DoFn is given."""
+
+from __future__ import annotations
+
+import pytest
+from apache_beam.runners.sdf_utils import RestrictionTrackerView, ThreadsafeRestrictionTracker
+from apache_beam.utils.timestamp import Duration
+
+from connector.shards.frontier import Finished, Frontier, Reading, begin
+from connector.shards.position import TRIM_HORIZON, After, AtTime
+from connector.source.element import StreamRead
+from connector.source.restriction import FrontierProvider, FrontierTracker
+
+READ = StreamRead("run", "arn", AtTime(7), {"a": After("3")}, stop=9, records=5)
+FRONTIER = Frontier(shards={"a": Reading(TRIM_HORIZON), "b": Reading(TRIM_HORIZON)})
+MOVED = FRONTIER.advance("a", After("7"))
+
+
+def tracked(frontier: Frontier = FRONTIER) -> tuple[ThreadsafeRestrictionTracker, RestrictionTrackerView]:
+    tracker = ThreadsafeRestrictionTracker(FrontierTracker(frontier, bounded=False))
+    return tracker, RestrictionTrackerView(tracker)
+
+
+def test_a_claim_moves_the_restriction_to_where_it_stands_once_the_step_is_delivered() -> None:
+    _, view = tracked()
+    assert view.try_claim(MOVED)
+    assert view.current_restriction() == MOVED
+
+
+def test_a_checkpoint_leaves_nothing_to_the_primary_and_all_that_is_unclaimed_to_the_residual() -> None:
+    tracker, view = tracked()
+    view.try_claim(MOVED)
+    primary, residual = tracker.try_split(0)
+    assert primary.closed
+    assert residual == MOVED
+    tracker.check_done()
+
+
+def test_a_claim_after_the_checkpoint_is_refused_and_moves_nothing() -> None:
+    """The residual starts before it, so another bundle will make that step."""
+    tracker, view = tracked()
+    _, residual = tracker.try_split(0)
+    assert not view.try_claim(MOVED)
+    assert residual == FRONTIER
+    tracker.check_done()
+
+
+def test_there_is_one_checkpoint_for_a_bundle() -> None:
+    tracker, _ = tracked()
+    tracker.try_split(0)
+    assert tracker.try_split(0) is None
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 1.0])
+def test_a_runner_that_asks_for_a_share_gets_none(fraction: float) -> None:
+    """Several restrictions from one element make Prism drop late data and Flink lose it after a restore."""
+    tracker, view = tracked()
+    assert tracker.try_split(fraction) is None
+    assert view.try_claim(MOVED), "and the read goes on"
+
+
+def test_a_read_that_is_over_has_nothing_to_split_off() -> None:
+    tracker, view = tracked()
+    assert view.try_claim(FRONTIER.close())
+    assert tracker.try_split(0) is None
+    tracker.check_done()
+
+
+def test_deferring_hands_the_rest_back_to_the_runner() -> None:
+    tracker, view = tracked()
+    view.try_claim(MOVED)
+    view.defer_remainder(Duration(0))
+    tracker.check_done()
+    residual, delay = tracker.deferred_status()
+    assert residual == MOVED
+    assert delay <= Duration(0), "at once"
+
+
+def test_a_bundle_that_ends_with_shards_left_and_nothing_deferred_is_an_error() -> None:
+    tracker, view = tracked()
+    view.try_claim(MOVED)
+    with pytest.raises(ValueError, match="2 shards are still being read: defer the remainder"):
+        tracker.check_done()
+
+
+def test_a_read_that_has_not_listed_its_stream_yet_is_not_done() -> None:
+    tracker, _ = tracked(begin(TRIM_HORIZON))
+    with pytest.raises(ValueError, match="defer the remainder"):
+        tracker.check_done()
+
+
+def test_progress_is_the_share_of_the_known_shards_and_whole_only_at_the_end() -> None:
+    def fraction(frontier: Frontier) -> float:
+        return FrontierTracker(frontier, bounded=True).current_progress().fraction_completed
+
+    assert fraction(begin(TRIM_HORIZON)) == 0.0
+    assert fraction(FRONTIER) == 0.0
+    assert fraction(FRONTIER.finish("a", second=1)) == 0.5
+    assert fraction(FRONTIER.finish("a", second=1).finish("b", second=1)) < 1.0
+    assert fraction(FRONTIER.close()) == 1.0
+
+
+def test_the_tracker_says_whether_the_read_has_an_end() -> None:
+    assert FrontierProvider(bounded=True).create_tracker(FRONTIER).is_bounded()
+    assert not FrontierProvider(bounded=False).create_tracker(FRONTIER).is_bounded()
+
+
+def test_one_element_has_one_restriction_that_begins_where_the_read_does() -> None:
+    provider = FrontierProvider(bounded=True)
+    initial = provider.initial_restriction(READ)
+    assert initial == begin(AtTime(7), saved={"a": After("3")}, remaining=5)
+    assert list(provider.split(READ, initial)) == [initial]
+
+
+def test_the_size_is_the_number_of_shards_to_read() -> None:
+    provider = FrontierProvider(bounded=False)
+    assert provider.restriction_size(READ, begin(TRIM_HORIZON)) == 1
+    assert provider.restriction_size(READ, FRONTIER) == 2
+    assert provider.restriction_size(READ, FRONTIER.close()) == 0
+
+
+def test_a_drain_lets_a_bounded_read_go_on_to_its_stop_and_ends_an_unbounded_one() -> None:
+    assert FrontierProvider(bounded=True).truncate(READ, MOVED) == MOVED
+    assert FrontierProvider(bounded=False).truncate(READ, MOVED) is None
+
+
+def test_restrictions_pass_through_their_coder_unchanged() -> None:
+    coder = FrontierProvider(bounded=True).restriction_coder()
+    frontier = Frontier(shards=MOVED.shards, finished={"z": Finished(5, None)}, remaining=3)
+    assert coder.decode(coder.encode(frontier)) == frontier
+    assert coder.is_deterministic()
+
+
+def test_providers_are_equal_by_what_they_say() -> None:
+    """Beam compares transforms when it translates a pipeline."""
+    assert FrontierProvider(bounded=True) == FrontierProvider(bounded=True)
+    assert len({FrontierProvider(bounded=True), FrontierProvider(bounded=False)}) == 2
