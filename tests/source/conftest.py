@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import floor
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from connector.shards.frontier import EARLIEST, Frontier, begin
 from connector.shards.loss import Loss
-from connector.shards.position import TRIM_HORIZON
+from connector.shards.position import TRIM_HORIZON, AtTime
 from connector.shards.quiet import QuietRule
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.delivery import Rules
@@ -174,6 +175,25 @@ class Bench:
     @property
     def written(self) -> list[str]:
         return [change.event_id for change in self.orders.changes]
+
+
+def assert_each_once_and_in_order(bench: Bench, reading: StreamReading) -> None:
+    """Every change exactly once, and those of one key in the order in which they were written (fact 8)."""
+    assert sorted(reading.ids) == sorted(bench.written)
+    place = {event_id: index for index, event_id in enumerate(reading.ids)}
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for change in bench.orders.changes:
+        by_key[str(change.keys)].append(place[change.event_id])
+    for places in by_key.values():
+        assert places == sorted(places)
+
+
+def assert_one_read_at_a_time(reading: StreamReading) -> None:
+    assert {fetcher.most for fetcher in reading.fetchers} <= {0, 1}
+
+
+def latest(bench: Bench) -> Frontier:
+    return begin(AtTime(floor(bench.clock())))
 
 
 @pytest.fixture

@@ -1,0 +1,183 @@
+"""Which records of a shard are delivered: its last page, its start, its empty pages, its stop (facts 1, 2, 3, 5)."""
+
+from __future__ import annotations
+
+from math import floor
+
+import pytest
+
+from connector import metrics
+from connector.shards.frontier import begin
+from connector.shards.position import TRIM_HORIZON
+from connector.shards.quiet import QuietRule
+from connector.testing import Faults
+from tests.source.conftest import Bench, latest
+
+# Fact 1: the last page
+
+
+@pytest.mark.parametrize("late_end", [0.0, 1.0])
+def test_records_of_a_shards_last_page_are_delivered(bench: Bench, late_end: float) -> None:
+    """Fact 1: the page may bring records and no next iterator, or end with an empty page after them."""
+    orders = bench.serve(faults=Faults(late_end=late_end))
+    bench.put(3)
+    orders.disable_stream()
+    assert bench.read().go().ids == bench.written
+
+
+def test_a_shard_of_more_than_a_page_is_read_without_pauses(bench: Bench) -> None:
+    orders = bench.serve()
+    bench.put(2_500)
+    orders.disable_stream()
+    reading = bench.read()
+    began = bench.clock()
+    reading.go(4.0)
+    assert reading.ids == bench.written
+    assert bench.clock() - began <= 4.0
+    assert [len(step.records) for step in reading.steps if step.records] == [1000, 1000, 500]
+
+
+# Facts 2 and 3: where shards begin
+
+
+def test_children_of_a_shard_read_from_latest_are_read_from_their_beginning(bench: Bench) -> None:
+    """Fact 2: LATEST is only for shards that exist when the read starts."""
+    orders = bench.serve()
+    bench.put(5)
+    bench.clock.advance(60)
+    reading = bench.read(latest(bench)).go(10)
+    seen = bench.put(2)
+    orders.split(orders.open_shard_ids[0])
+    seen += bench.put(4)
+    orders.disable_stream()
+    reading.go()
+    assert sorted(reading.ids) == sorted(seen)
+
+
+def test_children_of_a_shard_without_a_record_as_young_as_the_start_begin_at_the_start(bench: Bench) -> None:
+    """Nor do they bring what is older than the start."""
+    orders = bench.serve()
+    bench.put(3)
+    child = orders.roll(orders.open_shard_ids[0])
+    bench.put(3)
+    bench.clock.advance(60)
+    frontier = latest(bench)
+    seen = bench.put(2, child)
+    orders.disable_stream()
+    assert bench.read(frontier).go().ids == seen
+
+
+def test_a_start_at_latest_survives_an_expired_iterator(bench: Bench) -> None:
+    """Fact 3: what was written before the iterator could be renewed is not lost."""
+    orders = bench.serve()
+    bench.put(5)
+    bench.clock.advance(60)
+    reading = bench.read(latest(bench)).go(10)
+    seen = bench.put(3)
+    bench.clock.advance(20 * 60)
+    seen += bench.put(3)
+    orders.disable_stream()
+    assert reading.go().ids == seen
+
+
+def test_a_start_at_latest_survives_a_restart_before_the_first_record(bench: Bench) -> None:
+    """Fact 3: there is no sequence number yet, but there is a moment."""
+    orders = bench.serve()
+    bench.put(5)
+    bench.clock.advance(60)
+    reading = bench.read(latest(bench)).go(10)
+    seen = bench.put(3)
+    bench.clock.advance(3600)
+    reading.restart()
+    seen += bench.put(2)
+    orders.disable_stream()
+    assert reading.go().ids == seen
+
+
+def test_a_start_at_a_moment_needs_no_at_timestamp(bench: Bench) -> None:
+    """Fact 3: an older endpoint is read from the horizon, and older records are passed over."""
+    orders = bench.serve(at_timestamp=False)
+    bench.put(2_500)
+    bench.clock.advance(60)
+    frontier = latest(bench)
+    seen = bench.put(3)
+    orders.disable_stream()
+    assert bench.read(frontier).go().ids == seen
+
+
+def test_pages_older_than_the_start_do_not_make_a_shard_quiet(bench: Bench) -> None:
+    """Fact 5: they are not empty, and they are no reason to wait either."""
+    bench.serve(at_timestamp=False)
+    bench.put(6_000)
+    bench.clock.advance(60)
+    frontier = latest(bench)
+    seen = bench.put(3)
+    stop = floor(bench.clock())
+    bench.clock.advance(60)
+    reading = bench.read(frontier, stop=stop, quiet=QuietRule(3, 0.1)).go()
+    assert reading.ids == seen
+    assert reading.frontier.closed
+
+
+# Fact 5: empty pages
+
+
+def test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now(bench: Bench) -> None:
+    """Fact 5."""
+    bench.serve()
+    bench.put(3)
+    stop = floor(bench.clock())
+    bench.clock.advance(60)
+    bench.service.faults = Faults(empty_page=1.0)
+    reading = bench.read(stop=stop, quiet=QuietRule())
+    reading.go(4.5)
+    assert reading.tally[metrics.EMPTY_PAGES] >= 20
+    assert not reading.ids
+    bench.service.faults = Faults()
+    reading.go()
+    assert reading.ids == bench.written
+    assert reading.frontier.closed
+
+
+def test_a_quiet_shard_ends_a_read_that_stops_now(bench: Bench) -> None:
+    bench.serve(shards=3)
+    bench.put(10)
+    reading = bench.read(stop=floor(bench.clock())).go(60)
+    assert sorted(reading.ids) == sorted(bench.written)
+    assert reading.frontier.closed
+
+
+def test_a_stop_leaves_out_what_is_younger(bench: Bench) -> None:
+    """Inclusive: the stop's own second is delivered whole."""
+    bench.serve(shards=2)
+    seen = bench.put(6)
+    stop = floor(bench.clock())
+    bench.clock.advance(30)
+    bench.put(6)
+    reading = bench.read(stop=stop).go(60)
+    assert sorted(reading.ids) == sorted(seen)
+    assert reading.frontier.closed
+
+
+def test_a_stop_after_so_many_changes_delivers_just_as_many(bench: Bench) -> None:
+    bench.serve(shards=3)
+    bench.put(100)
+    reading = bench.read(begin(TRIM_HORIZON, remaining=42)).go(60)
+    assert len(set(reading.ids)) == len(reading.ids) == 42
+    assert reading.frontier.closed
+
+
+def test_an_idle_shard_holds_the_watermark_no_longer_than_its_quiet_proof(bench: Bench) -> None:
+    bench.serve(shards=2)
+    bench.put(3, bench.orders.open_shard_ids[0])
+    reading = bench.read().go(60)
+    assert bench.clock() - reading.watermark / 1_000_000 < 6
+
+
+def test_an_idle_shard_is_asked_less_and_less_often(bench: Bench) -> None:
+    """Each GetRecords call is billed, empty or not."""
+    bench.serve()
+    reading = bench.read().go(60)
+    before = bench.service.counts.calls["GetRecords"]
+    reading.go(60)
+    assert 25 <= bench.service.counts.calls["GetRecords"] - before <= 40

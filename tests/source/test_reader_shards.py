@@ -1,0 +1,182 @@
+"""Which shards are read, when, and how often (facts 6, 7, 8, 12, 14)."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.source.requests import Read
+from connector.testing import Faults
+from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
+
+# Facts 6, 7 and 8: which shards there are
+
+
+def test_shards_that_split_and_roll_are_found_while_running(bench: Bench) -> None:
+    """Fact 7: without a restart, in whatever generation."""
+    orders = bench.serve(shards=2)
+    reading = bench.read()
+    for _ in range(3):
+        bench.put(20)
+        reading.go(7)
+        orders.split(orders.open_shard_ids[0])
+        orders.roll(orders.open_shard_ids[-1])
+        bench.put(20)
+        reading.go(7)
+    orders.disable_stream()
+    reading.go()
+    assert_each_once_and_in_order(bench, reading)
+    assert_one_read_at_a_time(reading)
+    assert len(reading.fetchers) == 1
+
+
+def test_a_stream_of_several_generations_is_read_from_its_roots(bench: Bench) -> None:
+    """Fact 8: parents before children, whatever the answers' order."""
+    orders = bench.serve(shards=2)
+    for _ in range(4):
+        bench.put(15)
+        orders.roll_all()
+        orders.split(orders.open_shard_ids[0])
+        bench.clock.advance(5)
+    orders.disable_stream()
+    reading = bench.read().go()
+    assert_each_once_and_in_order(bench, reading)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(list_delay=20.0), Faults(list_stale=20.0), Faults(list_holes=0.4)],
+    ids=["children listed late", "closed shards listed as open", "holes"],
+)
+def test_listings_that_lie_neither_lose_a_shard_nor_its_order(bench: Bench, faults: Faults) -> None:
+    """Fact 6."""
+    orders = bench.serve(shards=3, faults=faults)
+    reading = bench.read()
+    for _ in range(3):
+        bench.put(20)
+        reading.go(3)
+        orders.split(orders.open_shard_ids[1])
+        bench.put(20)
+    reading.go(30)
+    orders.disable_stream()
+    reading.go()
+    assert reading.frontier.closed
+    assert_each_once_and_in_order(bench, reading)
+
+
+def test_a_listing_that_repeats_its_cursor_still_shows_its_first_pages(bench: Bench) -> None:
+    """Fact 6: partial progress counts, and once the listing is sound the rest is found."""
+    orders = bench.serve(shards=120, faults=Faults(repeat_listing=1.0))
+    bench.put(300)
+    reading = bench.read().go(30)
+    assert reading.ids
+    bench.service.faults = Faults()
+    reading.go(90)
+    orders.disable_stream()
+    reading.go()
+    assert_each_once_and_in_order(bench, reading)
+
+
+def test_a_shard_that_no_listing_shows_is_found_through_its_child(bench: Bench) -> None:
+    """Facts 6 and 8: the child waits while its parent exists unlisted, and then reads it."""
+    orders = bench.serve()
+    bench.put(3)
+    parent = orders.open_shard_ids[0]
+    orders.hide(parent)
+    orders.roll(parent)
+    bench.put(3)
+    orders.disable_stream()
+    reading = bench.read().go()
+    assert_each_once_and_in_order(bench, reading)
+    assert not reading.losses
+
+
+def test_an_ended_parent_is_not_waited_for_once_its_hidden_child_was_found_another_way(bench: Bench) -> None:
+    """Fact 6: the middle generation is not listed for minutes; it is read, and the end is reached."""
+    orders = bench.serve()
+    bench.put(3)
+    reading = bench.read().go(10)
+    middle = orders.roll(orders.open_shard_ids[0])
+    orders.hide(middle)
+    bench.put(3)
+    orders.roll(middle)
+    bench.put(3)
+    reading.go(200)
+    orders.reveal(middle)
+    reading.go(200)
+    assert not reading.frontier.ended_shards
+    orders.disable_stream()
+    reading.go()
+    assert_each_once_and_in_order(bench, reading)
+
+
+def test_a_child_whose_parent_is_gone_does_not_wait_for_ever(bench: Bench) -> None:
+    """Fact 8."""
+    orders = bench.serve()
+    parent = orders.open_shard_ids[0]
+    child = orders.roll(parent)
+    seen = bench.put(3, child)
+    orders.drop(parent)
+    assert bench.read().go(10).ids == seen
+
+
+# Facts 12 and 14: what is over
+
+
+def test_a_shard_read_to_its_end_is_not_read_again_though_it_stays_listed(bench: Bench) -> None:
+    """Fact 12: nor after a restart."""
+    orders = bench.serve()
+    bench.put(3)
+    parent = orders.open_shard_ids[0]
+    child = orders.roll(parent)
+    bench.put(3)
+    reading = bench.read().go(20)
+    asked = len(reading.requests)
+    reading.restart()
+    reading.go(300)
+    assert parent in [shard["ShardId"] for shard in orders.listing()]
+    assert {request.shard for request in reading.requests[asked:] if isinstance(request, Read)} == {child}
+    assert reading.ids == bench.written
+
+
+def test_a_disabled_stream_is_read_and_ends_the_read(bench: Bench) -> None:
+    """Fact 14."""
+    orders = bench.serve(shards=3)
+    bench.put(20)
+    reading = bench.read().go(10)
+    bench.put(20)
+    orders.disable_stream(settling=30.0)
+    reading.go(120)
+    assert reading.frontier.closed
+    assert_each_once_and_in_order(bench, reading)
+    assert not reading.losses
+
+
+def test_a_stream_that_is_enabled_is_never_over_however_quiet(bench: Bench) -> None:
+    bench.serve()
+    assert not bench.read().go(3600, slice_seconds=60).frontier.closed
+
+
+def test_a_stream_enabled_anew_is_another_stream(bench: Bench) -> None:
+    """Fact 14: the read of the old one ends with it."""
+    orders = bench.serve()
+    seen = bench.put(3)
+    reading = bench.read()
+    orders.disable_stream()
+    orders.enable_stream()
+    bench.put(3)
+    assert reading.go().ids == seen
+    assert reading.frontier.closed
+
+
+def test_a_stream_that_is_gone_ends_the_read_with_a_possible_loss(bench: Bench) -> None:
+    """Fact 14: a disabled stream is kept for 24 hours."""
+    orders = bench.serve()
+    bench.put(3)
+    reading = bench.read().go(10)
+    bench.put(3)
+    orders.disable_stream()
+    bench.clock.advance(25 * 3600)
+    reading.restart()
+    reading.go()
+    assert reading.frontier.closed
+    assert [loss.certain for loss in reading.losses] == [False]
