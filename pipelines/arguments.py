@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -133,25 +136,41 @@ def connector_error(failure: BaseException) -> ConnectorError | None:
     return kind(_WHERE.sub("", message)) if issubclass(kind, ConnectorError) else None
 
 
-def tell(parser: Parser, failure: Exception) -> int:
-    """One line on stderr and the exit code, for an error of the connector's; any other is raised again."""
-    error = connector_error(failure)
-    if error is None:
-        raise failure
-    if isinstance(error, COMMAND_FAULTS):
-        parser.error(str(error))
-    print(f"{parser.prog}: failed: {error}", file=sys.stderr)
-    return 1
+@contextmanager
+def command(parser: Parser) -> Iterator[None]:
+    """Runs a pipeline as a command does: an error of the connector's is one line on stderr and an exit code.
 
+    SIGINT and SIGTERM end the process as ``sys.exit`` does, with 130 and 143, so that Beam stops what it started
+    (Prism). For the main thread only, as every signal handler.
+    """
+    interrupted: list[int] = []
 
-def exit_on_signals() -> None:
-    """SIGINT and SIGTERM end the process as ``sys.exit`` does, with 130 and 143: Beam stops what it started (Prism)."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _exit)
+    def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+        interrupted.append(number)
+        logging.disable()  # Beam's threads tell at length that what they talk to has gone
+        threading.excepthook = lambda _: None
+        sys.exit(128 + number)
 
-
-def _exit(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    sys.exit(128 + number)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Beam's worker logs the traceback of a failing step before it raises it.
+    worker = logging.getLogger("apache_beam.runners.common")
+    level = worker.level
+    worker.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (ConnectorError, RuntimeError) as failure:
+        if interrupted:  # inside a step, where Beam makes a RuntimeError of what the handler raised
+            sys.exit(128 + interrupted[0])
+        error = connector_error(failure)
+        if error is None:
+            raise
+        if isinstance(error, COMMAND_FAULTS):
+            parser.error(str(error))
+        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+    finally:
+        worker.setLevel(level)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def beam_options(rest: Sequence[str], *, runner: str | None = None) -> PipelineOptions:

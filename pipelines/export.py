@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 
-from connector import ConnectorError, ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
-from pipelines.arguments import Parser, beam_options, exit_on_signals, read_of, tell
+from connector import ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
+from pipelines.arguments import Parser, beam_options, command, read_of
 
 WRITERS = {"parquet": WriteChangesToParquet, "avro": WriteChangesToAvro}
 
@@ -39,13 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = beam_options(rest)
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
-    exit_on_signals()
-    try:
+    with command(parser):
         pipeline = beam.Pipeline(options=options)
         build(pipeline, read_of(arguments), {arguments.format: arguments.output})
         pipeline.run().wait_until_finish()
-    except (ConnectorError, RuntimeError) as failure:
-        return tell(parser, failure)
     print(f"{arguments.format} files are in {arguments.output}")
     return 0
 

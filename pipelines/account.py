@@ -1,0 +1,83 @@
+"""Whether files hold what was written: read back with the formats' own libraries, compared change by change."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow.parquet as pq
+
+from connector.testing import Change
+
+Row = dict[str, Any]
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    yield from pq.read_table(path).to_pylist()
+
+
+def avro_rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        yield from fastavro.reader(file)
+
+
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {"parquet": parquet_rows, "avro": avro_rows}
+
+
+def written_files(directory: Path, name: str) -> list[Path]:
+    return sorted(directory.glob(f"*.{name}"))
+
+
+def kind_of(change: Change) -> str:
+    """The kind of change, a delete by TTL told apart."""
+    record = change.record
+    return "TTL DELETE" if "userIdentity" in record else record["eventName"]
+
+
+def differences(changes: Sequence[Change], rows: Iterator[Row], *, at_most: int = 5) -> list[str]:
+    """What is wrong with ``rows`` as a copy of ``changes``, in words; empty if each change is there once and equal."""
+    expected = {change.event_id: change for change in changes}
+    seen: Counter[str] = Counter()
+    found: list[str] = []
+    for row in rows:
+        event_id = row["event_id"]
+        seen[event_id] += 1
+        change = expected.get(event_id)
+        if change is None:
+            found.append(f"{event_id} is in the files, but was never written")
+        elif seen[event_id] == 1:
+            found += [f"{event_id}: {column} is {row[column]!r}" for column in _unequal(change, row)]
+    found += [f"{event_id} is in the files {count} times" for event_id, count in seen.items() if count > 1]
+    found += [f"{event_id} is missing" for event_id in expected if event_id not in seen]
+    rest = len(found) - at_most
+    return found if rest <= 0 else [*found[:at_most], f"and {rest:,} more"]
+
+
+def _unequal(change: Change, row: Row) -> Iterator[str]:
+    record = change.record
+    stored = record["dynamodb"]
+    values: Row = {
+        "event_name": record["eventName"],
+        "sequence_number": change.sequence_number,
+        "shard_id": change.shard_id,
+        "approximate_creation_time": datetime.fromtimestamp(stored["ApproximateCreationDateTime"], UTC),
+        "size_bytes": stored["SizeBytes"],
+        "stream_view_type": stored["StreamViewType"],
+    }
+    texts: Row = {
+        "user_identity": record.get("userIdentity"),
+        "keys": stored["Keys"],
+        "new_image": stored.get("NewImage"),
+        "old_image": stored.get("OldImage"),
+    }
+    for column, value in values.items():
+        if row[column] != value:
+            yield column
+    for column, value in texts.items():
+        if (None if row[column] is None else json.loads(row[column])) != value:
+            yield column

@@ -1,0 +1,193 @@
+"""The main job on a local service: an orders table's changes to Parquet and Avro, read back and checked.
+
+    python -m pipelines.demo
+
+Nothing leaves this machine. Exit code 0 if every change is in the files exactly once, 1 if not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+
+import apache_beam as beam
+
+from connector import ReadFromDynamoDBStreams
+from connector.testing import Change, LocalStreams, Table
+from pipelines.account import READERS, differences, kind_of, written_files
+from pipelines.arguments import Parser, beam_options, command
+from pipelines.export import build
+from pipelines.orders import write_orders
+
+MARK = ".made-by-the-demo"
+SHARDS, THREADS, TURNS = 4, 4, 8
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = Parser("python -m pipelines.demo", __doc__.partition("\n")[0])
+    parser.add_argument("--changes", type=int, default=8000, help="changes to write (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s")
+    arguments, rest = parser.parse(argv)
+    if arguments.changes < 1:
+        parser.error(f"--changes={arguments.changes}: write 1 or more")
+    if not make_fresh(arguments.output):
+        parser.error(f"--output={arguments.output} holds files that are not this demo's: give another directory")
+    with command(parser), no_credentials(), LocalStreams() as service:
+        return run(service, arguments.changes, arguments.output, rest)
+
+
+def run(service: LocalStreams, count: int, output: Path, rest: Sequence[str]) -> int:
+    progress = Progress()
+    table = service.create_table("orders", keys={"id": "S"}, shards=SHARDS)
+    progress.phase(f"writing {count:,} changes of an orders table, from {THREADS} threads")
+    write_orders(
+        table,
+        count,
+        threads=THREADS,
+        turns=TURNS,
+        progress=lambda made: progress.show(f"  {made:,} of {count:,} changes, {len(table.shard_ids)} shards"),
+    )
+    changes = table.changes
+    progress.phase(f"exporting them from {len(table.shard_ids)} shards to Parquet and Avro, up to NOW")
+    read_seconds, seconds = export(service, changes, output, rest, progress)
+    progress.phase("reading the files back")
+    files: dict[str, int] = {}
+    wrong: dict[str, list[str]] = {}
+    for name, rows_of in READERS.items():
+        paths = written_files(output / name, name)
+        files[name] = len(paths)
+        if found := differences(changes, chain.from_iterable(map(rows_of, paths))):
+            wrong[name] = found
+    progress.end()
+    if wrong:
+        print("FAILED: the files do not hold what was written.")
+        for name, found in wrong.items():
+            print(f"  {name}: " + f"\n  {name}: ".join(found))
+        return 1
+    print(account(table, changes, files, read_seconds, seconds, output))
+    return 0
+
+
+def export(
+    service: LocalStreams, changes: Sequence[Change], output: Path, rest: Sequence[str], progress: Progress
+) -> tuple[float, float]:
+    """Runs the pipeline; gives the seconds until the last change was served, and of the whole run."""
+    total = sum(len(change.body) for change in changes)
+    before = service.counts.page_bytes
+    started = time.monotonic()
+    served: list[float] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            share = min(1.0, (service.counts.page_bytes - before) / total)
+            if share == 1.0 and not served:
+                served.append(time.monotonic() - started)
+            doing = "waiting for proof that nothing is left" if served else "reading"
+            progress.show(f"  {share:4.0%} served, {doing}, {time.monotonic() - started:.0f} s")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        read = ReadFromDynamoDBStreams(
+            table="orders",
+            stop="NOW",
+            endpoint_url=service.endpoint_url,
+            region_name=service.region_name,
+            # The real service gives runs of empty pages before data, and times out of order; this one does not.
+            quiet_pages=5,
+            quiet_time=timedelta(seconds=1),
+            watermark_slack=timedelta(seconds=1),
+        )
+        # A bounded read needs no streaming runner: this one is in every Beam and starts at once.
+        pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
+        build(pipeline, read, {name: str(output / name) for name in READERS})
+        pipeline.run().wait_until_finish()
+    finally:
+        ended.set()
+        watcher.join()
+    seconds = time.monotonic() - started
+    return (served[0] if served else seconds), seconds
+
+
+def account(
+    table: Table,
+    changes: Sequence[Change],
+    files: dict[str, int],
+    read_seconds: float,
+    seconds: float,
+    output: Path,
+) -> str:
+    kinds = Counter(map(kind_of, changes))
+    shards = len({change.shard_id for change in changes})
+    lines = [
+        f"{len(changes):,} changes: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())),
+        f"{len(table.shard_ids)} shards, {shards} of them with changes",
+        *(f"{files[name]} {name} file(s) in {output / name}" for name in files),
+        f"{len(changes) / read_seconds:,.0f} records a second until the last was served; {seconds:.1f} s in all",
+        "Each change is in the files exactly once, with every value equal.",
+        "",
+        "On a table of your own:",
+        "  python -m pipelines.export --table NAME --output out --format parquet --stop NOW",
+    ]
+    return "\n".join(lines)
+
+
+class Progress:
+    """Lines on stderr; on a terminal the last one is refreshed, elsewhere only what begins is told."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+
+    def phase(self, text: str) -> None:
+        self.end()
+        print(text, file=sys.stderr, flush=True)
+
+    def show(self, text: str) -> None:
+        if self._terminal:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        self.show("")
+
+
+def make_fresh(directory: Path) -> bool:
+    """An empty directory, in place of an earlier demo's; False, and nothing touched, where other files are in it."""
+    if directory.exists() and not (directory / MARK).exists() and any(directory.iterdir()):
+        return False
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / MARK).touch()
+    return True
+
+
+@contextmanager
+def no_credentials() -> Iterator[None]:
+    """The local service takes any credentials: the environment's own stay out of this, and none are needed."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="local",
+        AWS_SECRET_ACCESS_KEY="local",  # noqa: S106 - not a secret
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
