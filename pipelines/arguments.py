@@ -74,8 +74,6 @@ class Parser(argparse.ArgumentParser):
     def parse(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
         """The options known here, and the rest for Beam."""
         arguments, rest = self.parse_known_args(argv)
-        if words := [word for word in rest[:1] if not word.startswith("-")]:
-            self.error(f"{words[0]!r} is no option")
         return arguments, rest
 
 

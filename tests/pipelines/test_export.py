@@ -1,0 +1,244 @@
+"""``python -m pipelines.export``: what it writes, and what it refuses before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from connector import ReadFromDynamoDBStreams, StreamPosition, errors
+from connector.testing import LocalStreams, Table
+from pipelines import export
+from pipelines.account import READERS, differences, written_files
+from pipelines.arguments import connector_error, start_of, stop_of
+from pipelines.orders import write_orders
+
+# Beam's own choice, on a machine that cannot download Prism: nothing is downloaded, so no test waits for that.
+DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
+
+
+@pytest.fixture
+def orders(service: LocalStreams) -> Table:
+    table = service.create_table("orders", keys={"id": "S"}, shards=2)
+    table.put_many({"id": f"o-{n}", "n": n} for n in range(20))
+    return table
+
+
+def rows_of(output: Path, name: str) -> Iterable[dict[str, object]]:
+    return chain.from_iterable(map(READERS[name], written_files(output, name)))
+
+
+def test_20000_changes_over_8_shards_with_splits_and_rolls_are_in_the_files_exactly_once(
+    service: LocalStreams, tmp_path: Path
+) -> None:
+    table = service.create_table("orders", keys={"id": "S"}, shards=8)
+    write_orders(table, 20_000, threads=4, turns=12, progress=lambda _: None, wait=0.01)
+    assert len(table.changes) == 20_000
+    assert len(table.shard_ids) == 8 + 6 * 2 + 6
+    with beam.Pipeline(options=PipelineOptions(DIRECT)) as pipeline:
+        read = ReadFromDynamoDBStreams(
+            table="orders",
+            stop="NOW",
+            endpoint_url=service.endpoint_url,
+            watermark_slack=timedelta(seconds=1),
+            quiet_pages=5,
+            quiet_time=timedelta(seconds=1),
+        )
+        export.build(pipeline, read, {name: str(tmp_path / name) for name in READERS})
+    for name in READERS:
+        assert differences(table.changes, iter(rows_of(tmp_path / name, name))) == []
+
+
+def export_main(service: LocalStreams, output: Path, *arguments: str) -> int:
+    given = {argument.split("=")[0] for argument in arguments}
+    command = [
+        f"--endpoint_url={service.endpoint_url}",
+        "--region_name=us-east-1",
+        *(
+            argument
+            for argument in (f"--output={output}", "--format=parquet", "--stop=10")
+            if argument.split("=")[0] not in given
+        ),
+        *(["--table=orders"] if not given & {"--table", "--stream_arn"} else []),
+    ]
+    return export.main([*command, *DIRECT, *arguments])
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_the_command_writes_as_many_changes_as_it_is_asked_for_and_says_where(
+    name: str, service: LocalStreams, orders: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_main(service, tmp_path, f"--format={name}", "--stop=15 records") == 0
+    ids = Counter(row["event_id"] for row in rows_of(tmp_path, name))
+    assert len(ids) == ids.total() == 15
+    assert ids.keys() <= {change.event_id for change in orders.changes}
+    assert capsys.readouterr().out == f"{name} files are in {tmp_path}\n"
+
+
+def test_it_goes_on_from_a_position_saved_in_a_file(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
+    covered: dict[str, str] = {}
+    for change in orders.changes[:12]:
+        covered[change.shard_id] = change.sequence_number
+    saved = tmp_path / "position.json"
+    saved.write_text(StreamPosition.delivered(covered).to_json())
+    assert export_main(service, tmp_path / "out", f"--start=@{saved}", "--stop=8") == 0
+    ids = sorted(row["event_id"] for row in rows_of(tmp_path / "out", "parquet"))
+    assert ids == sorted(change.event_id for change in orders.changes[12:])
+
+
+def refused(capsys: pytest.CaptureFixture[str], service: LocalStreams, output: Path, *arguments: str) -> str:
+    """The one line on stderr."""
+    with pytest.raises(SystemExit) as exit_:
+        export_main(service, output, *arguments)
+    assert exit_.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error:" in line or "Traceback" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("python -m pipelines.export: error: ")
+    return lines[0]
+
+
+ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--table=orders", f"--stream_arn={ARN}"], "give exactly one"),
+        (["--table="], "not a table's name"),
+        (["--stream_arn=arn:aws:dynamodb:orders"], "not a stream's ARN"),
+        (["--format=csv"], "invalid choice: 'csv'"),
+        (["--start=2026-01-01T00:00:00"], "has no timezone"),
+        (["--stop=2026-01-01T00:00:00"], "has no timezone"),
+        (["--start=yesterday"], "'yesterday' is not a start"),
+        (["--stop=never"], "'never' is not a stop"),
+        (["--stop=0"], "reads nothing"),
+        (["--stop=0s"], "is no time"),
+        (["--start=2026-01-02T00:00:00Z", "--stop=2026-01-01T00:00:00Z"], "is before start"),
+        (["--start=@/position/is/not/there"], "cannot be read"),
+        (["--output=/proc/out"], "cannot be written"),
+        (["--output=nowhere://out"], "no filesystem for nowhere://"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value).replace("/", "|"),
+)
+def test_a_bad_option_is_refused_in_one_line_before_anything_is_asked_of_the_service(
+    arguments: list[str],
+    says: str,
+    service: LocalStreams,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert says in refused(capsys, service, tmp_path, *arguments)
+    assert not service.counts.calls
+
+
+def test_neither_a_table_nor_a_stream_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        export.main([f"--output={tmp_path}", "--format=avro"])
+    assert exit_.value.code == 2
+    assert "table=None and stream_arn=None: give exactly one" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_saved_position_is_refused(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "position.json"
+    file.write_text("{}")
+    assert "is not a saved position" in refused(capsys, service, tmp_path, f"--start=@{file}")
+
+
+def test_a_table_that_does_not_exist_is_refused_at_the_start(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "table 'orders' does not exist in us-east-1" in refused(capsys, service, tmp_path)
+
+
+def test_a_table_without_a_stream_is_refused_at_the_start(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.create_table("orders", keys={"id": "S"}, view_type=None)
+    assert "table 'orders' has no stream: enable one" in refused(capsys, service, tmp_path)
+
+
+def test_a_stream_that_does_not_exist_is_refused_at_the_start(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "ResourceNotFoundException" in refused(capsys, service, tmp_path, f"--stream_arn={ARN}")
+
+
+def test_a_start_in_the_future_is_refused_at_the_start(
+    service: LocalStreams, orders: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    says = refused(capsys, service, tmp_path, f"--start={tomorrow.isoformat()}")
+    assert "is in the future" in says
+
+
+def test_an_unbounded_export_is_refused_where_beam_cannot_stream(
+    service: LocalStreams, orders: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        export.main(
+            [
+                "--table=orders",
+                f"--output={tmp_path}",
+                "--format=avro",
+                f"--endpoint_url={service.endpoint_url}",
+                *DIRECT,
+            ]
+        )
+    assert exit_.value.code == 2
+    assert "is unbounded" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_is_told_in_one_line_with_exit_code_1(
+    service: LocalStreams, orders: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders.append(orders.open_shard_ids[0], b'{"eventID":"1","dynamodb":{"SequenceNumber":"%SEQUENCE%"}}')
+    with pytest.raises(SystemExit) as exit_:
+        export_main(service, tmp_path, "--stop=1000")
+    assert exit_.value.code == 1
+    assert "python -m pipelines.export: failed: malformed record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("NOW", "NOW"),
+        ("1000", 1000),
+        ("1000 records", 1000),
+        ("1 record", 1),
+        ("10m", timedelta(minutes=10)),
+        ("1h30m", timedelta(hours=1, minutes=30)),
+        ("45s", timedelta(seconds=45)),
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+    ],
+)
+def test_a_stop_is_now_a_time_a_number_of_changes_or_a_duration(text: str, means: object) -> None:
+    assert stop_of(text) == means
+
+
+def test_a_start_is_a_word_or_a_time() -> None:
+    assert start_of("LATEST") == "LATEST"
+    assert start_of("2026-01-31T12:00:00+01:00") == datetime(2026, 1, 31, 11, tzinfo=UTC)
+    with pytest.raises(argparse.ArgumentTypeError, match="cannot be read"):
+        start_of("@")
+
+
+def test_an_error_is_found_in_the_text_of_a_worker_on_another_runner() -> None:
+    """As Prism and Flink report it: a RuntimeError with the worker's traceback."""
+    text = (
+        "Pipeline failed: Traceback (most recent call last):\n  File …\n"
+        "connector.errors.ThrottledError: slow down\n\nThe above exception was the direct cause …\n"
+        "connector.errors.NotFoundError: table 'x' does not exist [while running 'Read/Start']\n\ngoroutine 1"
+    )
+    error = connector_error(RuntimeError(text))
+    assert type(error) is errors.NotFoundError
+    assert str(error) == "table 'x' does not exist"
+    assert connector_error(RuntimeError("a failure of the user's own")) is None
