@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Mapping
 
 from connector.shards.frontier import Frontier, begin
 from connector.shards.loss import Loss
-from connector.shards.position import TRIM_HORIZON, StartPosition
+from connector.shards.position import TRIM_HORIZON, Position, StartPosition
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.delivery import Rules
 from connector.source.reader import Pace, Reader, Step
@@ -50,6 +51,7 @@ class DrivenRead:
         start: StartPosition = TRIM_HORIZON,
         rules: Rules | None = None,
         pace: Pace | None = None,
+        saved: Mapping[str, Position] | None = None,
     ) -> None:
         self._client = Client(
             endpoint_url=service.endpoint_url,
@@ -61,7 +63,7 @@ class DrivenRead:
         )
         self._clock, self._stream = clock, stream_arn
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
-        self.frontier: Frontier = begin(start)
+        self.frontier: Frontier = begin(start, saved=saved)
         self.delivered: list[tuple[str, str]] = []
         self.losses: list[Loss] = []
         self.watermarks: list[int] = []
@@ -80,9 +82,15 @@ class DrivenRead:
 
     def run(self, seconds: float) -> None:
         """Reads for so many seconds of the clock, or to the end."""
+        for _ in self.steps(seconds):
+            pass
+
+    def steps(self, seconds: float) -> Iterator[Step]:
+        """The same, step by step, each already claimed."""
         deadline = self._clock() + seconds
         while (step := self.reader.next(self.frontier, deadline)) is not None:
             self._claim(step)
+            yield step
 
     def _claim(self, step: Step) -> None:
         self.frontier = step.frontier
@@ -97,3 +105,7 @@ class DrivenRead:
         """As after a failure: a new reader, from what was stored."""
         self.frontier = decode_frontier(stored)
         self.reader = self._reader()
+
+    def go_back(self, stored: bytes) -> None:
+        """As after a failure that the worker survived: the same reader, from what was stored."""
+        self.frontier = decode_frontier(stored)

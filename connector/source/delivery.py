@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from connector.shards.frontier import EARLIEST, Frontier, Reading
 from connector.shards.loss import Loss
-from connector.shards.position import TRIM_HORIZON, After, AtTime, Position
+from connector.shards.position import TRIM_HORIZON, After, AtTime, Horizon, Position
 from connector.shards.quiet import QuietRule
 from connector.source.requests import PageRead
 from connector.wire import MalformedEntry, RawRecord
@@ -86,8 +86,11 @@ def _last(read: PageRead) -> Position | None:
     return After(max(numbers, key=int)) if numbers else None
 
 
-def trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> Loss:
-    """The shard goes on at the horizon: what lay between is gone (fact 10)."""
+def trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> Loss | None:
+    """The shard goes on at the horizon: what lay between is gone (fact 10). None for a root that was to be read from
+    the horizon and never was: the horizon moved, and the promise is what the service still has."""
+    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST:
+        return None
     return Loss(
         stream_arn,
         shard,
@@ -97,6 +100,15 @@ def trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> 
         certain,
         "records older than 24 hours were trimmed before they were read; read more often, or from more workers",
     )
+
+
+def outlived(stream_arn: str, read: PageRead, reading: Reading) -> Loss | None:
+    """A shard that was known, and not begun, for longer than the service keeps records (fact 13): its oldest are gone
+    without a word, since the horizon and a moment are positions that are always served."""
+    unread = isinstance(reading.position, Horizon | AtTime) and reading.watermark != EARLIEST
+    if unread and reading.watermark < (read.asked - RETENTION_SECONDS) * MICROS:
+        return trimmed(stream_arn, read.request.shard, reading, certain=False)
+    return None
 
 
 def vanished(stream_arn: str, shard: str, reading: Reading, *, now: float) -> Loss | None:

@@ -21,6 +21,8 @@ SPACING: Final = 0.125
 BURST: Final = 200.0  # calls that may be made at once, above one a second
 RELIST_SECONDS: Final = 60.0
 DOUBT_SECONDS: Final = 60.0
+PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
+FAILED_PAGES: Final = 5
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class _Proof:
         """A listing is over. One that broke off proves nothing, but another at once would break off too."""
         self.listings += whole
         self.asked += 1
-        self.due = now + (1.0 if self.asked < 6 else min(15.0, 2.0 ** (self.asked - 5)))
+        self.due = now + min(15.0, 2.0 ** max(0, min(self.asked, 10) - 5))
 
     def holds(self, now: float) -> bool:
         return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
@@ -74,6 +76,8 @@ class Listings:
     _credit: float = BURST
     _credited: float = 0.0
     _in_flight: int = 0
+    _patient: bool = False
+    _failed_pages: int = 0
 
     # What is known
 
@@ -117,8 +121,9 @@ class Listings:
             self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
             self.dirty = True  # the listings so far may show them already
 
-    def doubt(self, parents: set[str], now: float) -> None:
-        """The parents that keep a shard waiting, and nothing else."""
+    def doubt(self, parents: set[str], now: float, *, patient: bool) -> None:
+        """The parents that keep a shard waiting, and nothing else. ``patient``: shards are read that may be older."""
+        self._patient = patient
         self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in parents}
 
     def due(self, now: float) -> float:
@@ -130,18 +135,18 @@ class Listings:
             wanted = min(wanted, self._start.due)
         for ended in self._ended.values():
             wanted = min(wanted, ended.proof.due, ended.probe)
-        for _, probe in self._doubts.values():
-            wanted = min(wanted, probe)
+        if not self._passing:
+            wanted = min([wanted, *(probe for _, probe in self._doubts.values())])
         self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
         self._credited = now
-        return max(wanted, self._next_call if self._credit >= 1 else now + (1 - self._credit))
+        return max(wanted, self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
 
     def request(self, now: float) -> List | Probe:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""
         self._in_flight += 1
         self._next_call = now + SPACING
         for parent, (since, probe) in self._doubts.items():
-            if probe <= now:
+            if probe <= now and not self._passing:  # the rest of a listing may still show it
                 self._doubts[parent] = (since, now + 2.0)
                 return Probe(parent)
         for shard, ended in self._ended.items():
@@ -169,12 +174,20 @@ class Listings:
                 self.knows_shard_filter = False
             case Found(request):
                 since, _ = self._doubts.get(request.shard, (now, now))
-                if now - since >= DOUBT_SECONDS and request.shard not in self.lineage:
+                if (
+                    now - since >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
+                    and request.shard not in self.lineage
+                ):
                     # It exists but no listing shows it: read it as a root, its own parent cannot be known.
                     self.dirty |= self.lineage.add([Shard(request.shard)])
             case Gone(request=Probe(shard)):
                 self.gone.add(shard)
                 self.dirty = True
+            case Gone(request=List(children_of=str(parent))):  # says nothing of the stream
+                if (ended := self._ended.get(parent)) is not None:
+                    ended.proof.listed(now)
+            case Gone(request=List(after=str())):  # the shard that the listing had come to is gone: begin anew
+                self._finish_pass(now, whole=False)
             case Gone():  # the stream itself: what is left to read will be denied shard by shard
                 self.status, self.dirty = "DISABLED", True
                 self._seen = set()
@@ -185,9 +198,13 @@ class Listings:
         """A request failed for now."""
         self._in_flight -= 1
         self._next_call = max(self._next_call, now + seconds)
+        self._failed_pages += 1
+        if self._passing and self._failed_pages >= FAILED_PAGES:
+            self._finish_pass(now, whole=False)
 
     def _take_page(self, request: List, page: StreamPage, now: float) -> None:
         self.status = page.status
+        self._failed_pages = 0
         shards = [
             Shard(s.shard_id, s.parent_shard_id, s.starting_sequence_number, s.ending_sequence_number)
             for s in page.shards

@@ -49,20 +49,25 @@ class _ReadStream(beam.DoFn):
 
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
-        reader = READERS.take(element.run, lambda: self._reader(element))
+        reader, worth_keeping = READERS.take(element.run, lambda: self._reader(element)), False
         try:
             deadline = time.monotonic() + self._options.slice_seconds
             while (step := reader.next(tracker.current_restriction(), deadline)) is not None:
-                if not self._check(step) or not tracker.try_claim(step.frontier):
-                    return
+                self._check(step)
+                if not tracker.try_claim(step.frontier):
+                    return  # what the reader remembers was never claimed
                 yield from self._emit(element, step, watermark.current_watermark())
                 watermark.advance(step.watermark)
                 self._measures.step(step)
-            if not tracker.current_restriction().closed:
+            self._measures.reader(reader, tracker.current_restriction())
+            worth_keeping = not tracker.current_restriction().closed
+            if worth_keeping:
                 tracker.defer_remainder(Duration(0))
         finally:
-            self._measures.reader(reader, tracker.current_restriction())
-            READERS.give_back(element.run, reader, time.monotonic())
+            if worth_keeping:
+                READERS.give_back(element.run, reader, time.monotonic())
+            else:
+                reader.close()
 
     def _reader(self, element: StreamRead) -> Reader:
         caller = Caller(self._service, element.stream_arn, limit=self._options.pace.page)
@@ -75,8 +80,8 @@ class _ReadStream(beam.DoFn):
             self._options.pace,
         )
 
-    def _check(self, step: Step) -> bool:
-        """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline. Always True."""
+    def _check(self, step: Step) -> None:
+        """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline."""
         if step.losses and self._options.on_data_loss == "fail":
             raise DataLossError(
                 f'{step.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
@@ -92,7 +97,6 @@ class _ReadStream(beam.DoFn):
             )
             error.payload = entry.payload
             raise error
-        return True
 
     def _emit(self, element: StreamRead, step: Step, now: Timestamp) -> Iterator[Any]:
         self._log(step)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from math import inf
 
 from connector import metrics
 from connector.errors import ThrottledError
 from connector.shards.discovery import discover
-from connector.shards.frontier import EARLIEST, Frontier, Hint
+from connector.shards.frontier import EARLIEST, Frontier, Hint, Reading
 from connector.shards.loss import Loss
 from connector.shards.position import End, Position
 from connector.shards.quiet import NOT_QUIET, QuietRun
@@ -26,6 +26,7 @@ from connector.source.delivery import (
     Rules,
     deliver,
     generation_missed,
+    outlived,
     trimmed,
     vanished,
 )
@@ -110,6 +111,7 @@ class Reader:
     _unanswered: int = 0
     _emptied: bool = False
     _loss_reported: set[str] = field(default_factory=set)
+    _saved: int = 0
 
     def next(self, frontier: Frontier, deadline: float) -> Step | None:
         """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
@@ -119,8 +121,8 @@ class Reader:
         while not frontier.closed:
             now = self.fetcher.now()
             if frontier is not self._known:
-                self._meet(frontier, now)
-            step = self._discover(frontier, now) or self._close(frontier, now)
+                self._resume(frontier, now)
+            step = self._discover(frontier, now) or self._miss_saved(frontier, now) or self._close(frontier, now)
             if step is not None:
                 return step
             upcoming = self._ask(now)
@@ -134,15 +136,23 @@ class Reader:
     def close(self) -> None:
         self.fetcher.close()
 
-    def _meet(self, frontier: Frontier, now: float) -> None:
-        """Takes the frontier as the truth: keeps what fits it, and drops the rest."""
-        if self._known is None:
+    def _resume(self, frontier: Frontier, now: float) -> None:
+        """Takes a frontier that was not handed out just now as the truth: what was remembered of another is dropped."""
+        known = self._known
+        if known is None:
             self._listings.settle(now)
+            self._saved = len(frontier.saved)
+        elif known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items()):
+            self._shards, self._quiet_hints, self._quiet_watermarks = {}, {}, {}
+        self._meet(frontier, now)
+
+    def _meet(self, frontier: Frontier, now: float) -> None:
+        """Remembers each shard that is to be read, and no other."""
         for shard, reading in frontier.shards.items():
             known = self._shards.get(shard)
             if isinstance(reading.position, End):
                 self._listings.await_children(shard, reading.watermark, now)
-            elif known is None or known.position != reading.position:  # new, or not the frontier last handed out
+            elif known is None:
                 self._shards[shard] = state = _Shard(reading.position, reading.hint)
                 self._schedule(shard, state, now)
         for shard in [s for s in self._shards if s not in frontier.shards or frontier.shards[s].ended]:
@@ -158,7 +168,7 @@ class Reader:
         second = int(self.service_time())
         leaves = [leaf for leaf in self._listings.leaves(now) if leaf in frontier.shards]
         found = discover(frontier, self._listings.lineage, second=second, gone=self._listings.gone, leaves=leaves)
-        self._listings.doubt(set(found.doubtful.values()), now)
+        self._listings.doubt(set(found.doubtful.values()), now, patient=bool(frontier.open_shards))
         losses = []
         for leaf in leaves:
             self._listings.left(leaf)
@@ -169,6 +179,19 @@ class Reader:
         self._emptied = False
         moved = found.frontier.forget_finished(before=second - RETENTION_SECONDS - 3600, listed=self._listings.listed)
         return self._step(moved, now, opened=found.opened, losses=losses)
+
+    def _miss_saved(self, frontier: Frontier, now: float) -> Step | None:
+        """A saved position of which no shard is left is older than all that the service keeps (fact 13)."""
+        if not self._saved or not self._listings.settled(now) or self._listings.doubts:
+            return None
+        missed, self._saved = len(frontier.saved) == self._saved, 0
+        if not missed:
+            return None
+        losses = [
+            vanished(self.stream_arn, shard, Reading(position), now=self.service_time())
+            for shard, position in frontier.saved.items()
+        ]
+        return self._step(replace(frontier, saved={}), now, losses=[loss for loss in losses if loss])
 
     def _close(self, frontier: Frontier, now: float) -> Step | None:
         """Closes an empty frontier once the listings have settled again that nothing more is to be read."""
@@ -218,7 +241,7 @@ class Reader:
         self._unanswered -= 1
         now = self.fetcher.now()
         match answer:
-            case Failed(_, error):
+            case Failed(_, error):  # the reader is not asked again: what it remembers went with the request
                 raise error
             case Delayed(request, error):
                 self.tally[metrics.THROTTLES if isinstance(error, ThrottledError) else metrics.FAULTS] += 1
@@ -255,15 +278,13 @@ class Reader:
         losses = []
         if read.trimmed is not None and state.trim_reported != read.request.position:
             state.trim_reported = read.request.position
-            losses.append(trimmed(self.stream_arn, shard, frontier.shards[shard], certain=read.trimmed))
-        if not read.records and not read.page.malformed and read.hint is not None and not losses:
-            if not read.page.records:
-                return self._empty_page(frontier, read, state, read.hint, now)
-            # All of it is older than the start: not empty (fact 5), and where there is no AT_TIMESTAMP more may follow.
-            state.hint = self._quiet_hints[shard] = read.hint
-            state.quiet, state.wait = NOT_QUIET, 0.0
-            self._schedule(shard, state, now)
-            return None
+            if (loss := trimmed(self.stream_arn, shard, frontier.shards[shard], certain=read.trimmed)) is not None:
+                losses.append(loss)
+        elif (loss := outlived(self.stream_arn, read, frontier.shards[shard])) and state.trim_reported is None:
+            state.trim_reported = read.request.position
+            losses.append(loss)
+        if not read.page.records and not read.page.malformed and read.hint is not None and not losses:
+            return self._empty_page(frontier, read, state, read.hint, now)
         delivery = deliver(frontier, read, self.rules)
         self._quiet_hints.pop(shard, None)
         reading = delivery.frontier.shards.get(shard)
