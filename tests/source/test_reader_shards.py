@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from connector.source.requests import Read
@@ -63,9 +65,29 @@ def test_listings_that_lie_neither_lose_a_shard_nor_its_order(bench: Bench, faul
     assert_each_once_and_in_order(bench, reading)
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [{"shard_filter": "ignored"}, {"shard_filter": "rejected"}, {"ends_listed_for_open": True}],
+    ids=["ShardFilter ignored", "ShardFilter rejected", "open shards listed with an end"],
+)
+def test_endpoints_that_know_less_are_read_all_the_same(bench: Bench, endpoint: dict[str, Any]) -> None:
+    """Older endpoints and emulators."""
+    orders = bench.serve(shards=2, **endpoint)
+    reading = bench.read()
+    for _ in range(3):
+        bench.put(20)
+        reading.go(7)
+        orders.split(orders.open_shard_ids[0])
+    bench.put(20)
+    orders.disable_stream()
+    reading.go()
+    assert reading.frontier.closed
+    assert_each_once_and_in_order(bench, reading)
+
+
 def test_a_listing_that_repeats_its_cursor_still_shows_its_first_pages(bench: Bench) -> None:
     """Fact 6: partial progress counts, and once the listing is sound the rest is found."""
-    orders = bench.serve(shards=120, faults=Faults(repeat_listing=1.0))
+    orders = bench.serve(shards=104, faults=Faults(repeat_listing=1.0))
     bench.put(300)
     reading = bench.read().go(30)
     assert reading.ids
