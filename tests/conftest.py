@@ -12,17 +12,19 @@ import pytest
 
 from connector.testing import LocalStreams
 
-# Before any test imports boto3's sessions: the tests never reach for real credentials or a real region.
-os.environ.update(
-    AWS_ACCESS_KEY_ID="test",
-    AWS_SECRET_ACCESS_KEY="test",
-    AWS_DEFAULT_REGION="us-east-1",
-    AWS_CONFIG_FILE=os.devnull,
-    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
-    AWS_EC2_METADATA_DISABLED="true",
-)
-for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"):
-    os.environ.pop(name, None)
+# Before any test imports boto3's sessions: the tests never reach for real credentials or a real region, unless an
+# endpoint of your own is to be tested with them.
+if "CONNECTOR_TEST_ENDPOINT" not in os.environ:
+    os.environ.update(
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+    )
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"):
+        os.environ.pop(name, None)
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 # Beam says at exit, after pytest closed the stream, that it stops the prism it started.
 logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What a reader does with frontiers that are not the one it handed out last, and with pages that bring nothing asked for."""
+"""What a reader does with a frontier that it did not hand out last, and with pages that bring nothing asked for."""
 
 from __future__ import annotations
 
