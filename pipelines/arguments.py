@@ -8,13 +8,14 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from connector import ConnectorError, ReadFromDynamoDBStreams, StreamPosition, errors
@@ -70,11 +71,6 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
         self.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
-
-    def parse(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
-        """The options known here, and the rest for Beam."""
-        arguments, rest = self.parse_known_args(argv)
-        return arguments, rest
 
 
 def start_of(text: str) -> object:
@@ -135,8 +131,8 @@ def connector_error(failure: BaseException) -> ConnectorError | None:
 
 
 @contextmanager
-def command(parser: Parser) -> Iterator[None]:
-    """Runs a pipeline as a command does: an error of the connector's is one line on stderr and an exit code.
+def command(parser: Parser) -> Iterator[Callable[[beam.Pipeline], None]]:
+    """Gives what runs a pipeline. Inside, an error of the connector's is told in one line, and is an exit code.
 
     SIGINT and SIGTERM end the process as ``sys.exit`` does, with 130 and 143, so that Beam stops what it started
     (Prism). For the main thread only, as every signal handler.
@@ -149,13 +145,18 @@ def command(parser: Parser) -> Iterator[None]:
         threading.excepthook = lambda _: None
         sys.exit(128 + number)
 
+    def run(pipeline: beam.Pipeline) -> None:
+        result = pipeline.run()
+        signal.signal(signal.SIGINT, leave)  # Beam has put its own in place when it started Prism
+        result.wait_until_finish()
+
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     # Beam's worker logs the traceback of a failing step before it raises it.
     worker = logging.getLogger("apache_beam.runners.common")
     level = worker.level
     worker.setLevel(logging.CRITICAL)
     try:
-        yield
+        yield run
     except (ConnectorError, RuntimeError) as failure:
         if interrupted:  # inside a step, where Beam makes a RuntimeError of what the handler raised
             sys.exit(128 + interrupted[0])

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import chain
@@ -31,21 +31,23 @@ from pipelines.orders import write_orders
 MARK = ".made-by-the-demo"
 SHARDS, THREADS, TURNS = 4, 4, 8
 
+Run = Callable[[beam.Pipeline], None]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m pipelines.demo", __doc__.partition("\n")[0])
     parser.add_argument("--changes", type=int, default=8000, help="changes to write (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s")
-    arguments, rest = parser.parse(argv)
+    arguments, rest = parser.parse_known_args(argv)
     if arguments.changes < 1:
         parser.error(f"--changes={arguments.changes}: write 1 or more")
     if not make_fresh(arguments.output):
         parser.error(f"--output={arguments.output} holds files that are not this demo's: give another directory")
-    with command(parser), no_credentials(), LocalStreams() as service:
-        return run(service, arguments.changes, arguments.output, rest)
+    with command(parser) as run, no_credentials(), LocalStreams() as service:
+        return show(service, arguments.changes, arguments.output, rest, run)
 
 
-def run(service: LocalStreams, count: int, output: Path, rest: Sequence[str]) -> int:
+def show(service: LocalStreams, count: int, output: Path, rest: Sequence[str], run: Run) -> int:
     progress = Progress()
     table = service.create_table("orders", keys={"id": "S"}, shards=SHARDS)
     progress.phase(f"writing {count:,} changes of an orders table, from {THREADS} threads")
@@ -58,7 +60,7 @@ def run(service: LocalStreams, count: int, output: Path, rest: Sequence[str]) ->
     )
     changes = table.changes
     progress.phase(f"exporting them from {len(table.shard_ids)} shards to Parquet and Avro, up to NOW")
-    read_seconds, seconds = export(service, changes, output, rest, progress)
+    read_seconds, seconds = export(service, changes, output, rest, run, progress)
     progress.phase("reading the files back")
     files: dict[str, int] = {}
     wrong: dict[str, list[str]] = {}
@@ -78,7 +80,7 @@ def run(service: LocalStreams, count: int, output: Path, rest: Sequence[str]) ->
 
 
 def export(
-    service: LocalStreams, changes: Sequence[Change], output: Path, rest: Sequence[str], progress: Progress
+    service: LocalStreams, changes: Sequence[Change], output: Path, rest: Sequence[str], run: Run, progress: Progress
 ) -> tuple[float, float]:
     """Runs the pipeline; gives the seconds until the last change was served, and of the whole run."""
     total = sum(len(change.body) for change in changes)
@@ -111,7 +113,7 @@ def export(
         # A bounded read needs no streaming runner: this one is in every Beam and starts at once.
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
         build(pipeline, read, {name: str(output / name) for name in READERS})
-        pipeline.run().wait_until_finish()
+        run(pipeline)
     finally:
         ended.set()
         watcher.join()

@@ -35,14 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_stream(start="TRIM_HORIZON")
     parser.add_argument("--output", required=True, metavar="DIR", help="on any filesystem that Beam knows")
     parser.add_argument("--format", required=True, choices=sorted(WRITERS))
-    arguments, rest = parser.parse(argv)
+    arguments, rest = parser.parse_known_args(argv)
     options = beam_options(rest)
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
-    with command(parser):
+    with command(parser) as run:
         pipeline = beam.Pipeline(options=options)
         build(pipeline, read_of(arguments), {arguments.format: arguments.output})
-        pipeline.run().wait_until_finish()
+        run(pipeline)
     print(f"{arguments.format} files are in {arguments.output}")
     return 0
 

@@ -37,11 +37,11 @@ def print_line(change: ChangeRecord) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m pipelines.tail", "Prints a table's changes as JSON lines, until interrupted.")
     parser.add_stream(start="LATEST")
-    arguments, rest = parser.parse(argv)
-    with command(parser):
+    arguments, rest = parser.parse_known_args(argv)
+    with command(parser) as run:
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
         build(pipeline, read_of(arguments))
-        pipeline.run().wait_until_finish()
+        run(pipeline)
     return 0
 
 

@@ -198,8 +198,9 @@ def test_an_unbounded_export_is_refused_where_beam_cannot_stream(
 
 
 def test_a_run_that_fails_is_told_in_one_line_with_exit_code_1(
-    service: LocalStreams, orders: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    orders = service.create_table("orders", keys={"id": "S"})
     orders.append(orders.open_shard_ids[0], b'{"eventID":"1","dynamodb":{"SequenceNumber":"%SEQUENCE%"}}')
     with pytest.raises(SystemExit) as exit_:
         export_main(service, tmp_path, "--stop=1000")
