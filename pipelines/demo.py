@@ -41,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, rest = parser.parse_known_args(argv)
     if arguments.changes < 1:
         parser.error(f"--changes={arguments.changes}: write 1 or more")
-    if not make_fresh(arguments.output):
-        parser.error(f"--output={arguments.output} holds files that are not this demo's: give another directory")
+    try:
+        if not make_fresh(arguments.output):
+            parser.error(f"--output={arguments.output} holds files that are not this demo's: give another directory")
+    except OSError as error:
+        parser.error(f"--output={arguments.output} cannot be made anew ({error}): give another directory")
     with command(parser) as run, no_credentials(), LocalStreams() as service:
         return show(service, arguments.changes, arguments.output, rest, run)
 
@@ -166,7 +169,8 @@ def make_fresh(directory: Path) -> bool:
     """An empty directory, in place of an earlier demo's; False, and nothing touched, where other files are in it."""
     if directory.exists() and not (directory / MARK).exists() and any(directory.iterdir()):
         return False
-    shutil.rmtree(directory, ignore_errors=True)
+    if directory.exists():
+        shutil.rmtree(directory)
     directory.mkdir(parents=True)
     (directory / MARK).touch()
     return True

@@ -3,7 +3,7 @@
     python -m pipelines.tail --table orders | jq .keys
 
 Changes of one key come in the order of writing. A line is ``ChangeRecord.to_json()``. A change is printed once it is
-read, and waits 2 seconds at most for that where its shard was idle. By default this runs on FnApiRunner, inside this
+read, and waits some 2 seconds for that where its shard was idle. By default this runs on FnApiRunner, inside this
 process. Exit code: 130 after SIGINT, 143 after SIGTERM or when the reader of the output has gone, 0 at a ``--stop``, 1
 when the run failed, 2 when the command is at fault.
 """

@@ -57,6 +57,20 @@ def test_a_directory_with_files_of_others_is_left_alone(tmp_path: Path, capsys: 
     assert (tmp_path / "letter.txt").read_text() == "keep me"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["--changes=0"], "write 1 or more"), (["--output=/proc/out"], "cannot be made anew")]
+)
+def test_a_bad_option_of_the_demo_is_refused_in_one_line(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        demo.main(arguments)
+    assert exit_.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m pipelines.demo: error: ")
+    assert says in line
+
+
 def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
     assert demo.make_fresh(tmp_path / "out")
     (tmp_path / "out" / "old").touch()
