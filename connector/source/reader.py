@@ -109,7 +109,7 @@ class Reader:
     _quiet_watermarks: dict[str, int] = field(default_factory=dict)
     _quiet_hints: dict[str, Hint] = field(default_factory=dict)
     _unanswered: int = 0
-    _emptied: bool = False
+    _ending: bool = False
     _loss_reported: set[str] = field(default_factory=set)
     _saved: int = 0
 
@@ -176,7 +176,7 @@ class Reader:
                 losses.append(generation_missed(self.stream_arn, leaf, frontier.shards[leaf]))
         if found.frontier is frontier:
             return None
-        self._emptied = False
+        self._ending = False
         moved = found.frontier.forget_finished(before=second - RETENTION_SECONDS - 3600, listed=self._listings.listed)
         return self._step(moved, now, opened=found.opened, losses=losses)
 
@@ -194,13 +194,14 @@ class Reader:
         return self._step(replace(frontier, saved={}), now, losses=[loss for loss in losses if loss])
 
     def _close(self, frontier: Frontier, now: float) -> Step | None:
-        """Closes an empty frontier once the listings have settled again that nothing more is to be read."""
-        if frontier.shards or not (self._listings.status == "DISABLED" or self.rules.past_stop(self.service_time())):
+        """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
+        found, that nothing more is to be read."""
+        if self._listings.status != "DISABLED" and not self.rules.past_stop(self.service_time()):
             return None
-        if not self._emptied:
-            self._emptied = True
+        if not self._ending:
+            self._ending = True
             self._listings.settle(now)
-        if not self._listings.settled(now) or self._listings.doubts:
+        if frontier.shards or not self._listings.settled(now) or self._listings.doubts:
             return None
         return self._step(frontier.close(), now)
 
