@@ -8,7 +8,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.utils.shared import Shared
 
 from connector.testing import LocalStreams
 
@@ -26,6 +29,10 @@ if "CONNECTOR_TEST_ENDPOINT" not in os.environ:
         os.environ.pop(name, None)
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
+# A shared, busy machine is no reason for a law to fail.
+hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("shared")
+
 # Beam says at exit, after pytest closed the stream, that it stops the prism it started.
 logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
 
@@ -37,6 +44,13 @@ def service() -> Iterator[LocalStreams]:
     """A local service on the machine's clock."""
     with LocalStreams() as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def no_prism_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beam keeps the prism that a run started for all later runs of the process, whatever they ask for: DirectRunner
+    would find it, where a machine without one falls back to FnApiRunner."""
+    monkeypatch.setattr(PrismRunner, "shared_handle", Shared())
 
 
 @pytest.fixture(scope="session")
