@@ -75,7 +75,7 @@ class _ReadStream(beam.DoFn):
             element.stream_arn,
             ThreadedFetcher(caller.perform, threads=self._options.pace.requests),
             self._service.service_time,
-            random.Random().random,
+            random.Random().random,  # noqa: S311 - jitter
             replace(self._options.rules, stop=element.stop),
             self._options.pace,
         )
