@@ -66,6 +66,10 @@ class InvalidValueError(ConnectorError, ValueError, TypeError):
     """A Python value cannot be an attribute value or a part of a change record; the message names one that can."""
 
 
+class MisfitError(ConnectorError, ValueError):
+    """An attribute does not fit its declared column and ``on_misfit="raise"``; the message names both."""
+
+
 class ServiceError(ConnectorError):
     """The service answered with an error that the reader knows. ``code`` is the service's own code, if any."""
 
