@@ -2,7 +2,9 @@
 
 from connector.records.change_log import AVRO_SCHEMA, CHANGE_SCHEMA, AvroRow, to_arrow, to_avro_row
 from connector.records.coder import ChangeRecordCoder, ChangeRow, register_coders
+from connector.records.columns import ColumnBatch, Columns, Misfit
 from connector.records.record import ChangeRecord
+from connector.records.schema import Schema, json_field
 from connector.records.values import Image, Value, decode_image, decode_value, encode_image, encode_value
 
 __all__ = [
@@ -12,12 +14,17 @@ __all__ = [
     "ChangeRecord",
     "ChangeRecordCoder",
     "ChangeRow",
+    "ColumnBatch",
+    "Columns",
     "Image",
+    "Misfit",
+    "Schema",
     "Value",
     "decode_image",
     "decode_value",
     "encode_image",
     "encode_value",
+    "json_field",
     "register_coders",
     "to_arrow",
     "to_avro_row",

@@ -1,0 +1,168 @@
+"""Changes to typed Arrow columns, with no Python object for an attribute: the columnar path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connector.errors import MisfitError
+from connector.records.fit import AttributeMisfit, fit_image
+from connector.records.images import ImageParser
+from connector.records.schema import Schema
+
+if TYPE_CHECKING:
+    from connector.records.record import ChangeRecord
+    from connector.wire import RawRecord
+
+_Json = bytes | msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """An attribute that its column does not hold whole, with the change that it belongs to.
+
+    ``image`` is ``"keys"``, ``"new_image"`` or ``"old_image"``; ``attribute`` is None if the image itself is malformed;
+    ``payload`` is the DynamoDB JSON of the attribute, or of the image.
+    """
+
+    event_id: str
+    shard_id: str
+    sequence_number: str
+    image: str
+    attribute: str | None
+    reason: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnBatch:
+    """Rows of ``schema.arrow`` in the order of the changes, and what they don't hold (empty but for dead letters)."""
+
+    rows: pa.RecordBatch
+    misfits: list[Misfit]
+
+
+class Columns:
+    """Turns changes into rows of a schema. Thread-safe; Arrow parses without the interpreter lock.
+
+    Every value is what `connector.records.fit` makes of it, one by one. An attribute that does not fit is found by the
+    parser or by a vectorised cast; only its image is then fitted in Python.
+
+    It learns which attributes are NULL at times, which changes its speed and nothing else. A page of images that hold
+    attributes without a column, or a schema with json or map columns, costs about twice as much.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self._images = ImageParser(schema)
+
+    def of_page(self, records: Sequence[RawRecord], shard_id: str) -> ColumnBatch:
+        """The entries of a page that was read from this shard."""
+        changes = [record.dynamodb for record in records]
+        text = pa.string()
+        seconds = pa.array([change.ApproximateCreationDateTime for change in changes], pa.float64())
+        return self._rows(
+            [
+                pa.array([record.eventID for record in records], text),
+                pa.array([record.eventName for record in records], text),
+                pa.array([change.SequenceNumber for change in changes], text),
+                pa.repeat(pa.scalar(shard_id, text), len(records)),
+                pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64()),
+                pa.array([change.SizeBytes for change in changes], pa.int64()),
+                pa.array([change.StreamViewType for change in changes], text),
+                pa.array([raw if (raw := each.userIdentity) is None else bytes(raw) for each in records], text),
+            ],
+            [change.Keys for change in changes],
+            [change.NewImage for change in changes],
+            [change.OldImage for change in changes],
+        )
+
+    def of_records(self, records: Sequence[ChangeRecord]) -> ColumnBatch:
+        """Any change records, such as those that a pipeline has filtered; their images need not be decoded."""
+        text = pa.string()
+        return self._rows(
+            [
+                pa.array([record.event_id for record in records], text),
+                pa.array([record.event_name for record in records], text),
+                pa.array([record.sequence_number for record in records], text),
+                pa.array([record.shard_id for record in records], text),
+                pa.array([record.creation_micros for record in records], pa.int64()),
+                pa.array([record.size_bytes for record in records], pa.int64()),
+                pa.array([record.stream_view_type for record in records], text),
+                pa.array([record.user_identity_json for record in records], text),
+            ],
+            [record._keys_raw for record in records],
+            [record._new_image_raw for record in records],
+            [record._old_image_raw for record in records],
+        )
+
+    def _rows(
+        self, metadata: list[pa.Array], keys: list[_Json], new: list[_Json | None], old: list[_Json | None]
+    ) -> ColumnBatch:
+        """``metadata`` are the columns before the keys, times still in microseconds."""
+        rows = len(keys)
+        # A key is the same in both images, so keys are parsed only where a change has no image (fact 17).
+        sections = [new, old]
+        if any(one is None and other is None for one, other in zip(new, old, strict=True)):
+            changes = zip(keys, new, old, strict=True)
+            sections.append([key if one is None and other is None else None for key, one, other in changes])
+        images, misfits = self._parse([raw for section in sections for raw in section])
+        parts = [images.slice(start * rows, rows) for start in range(len(sections))]
+        metadata[4] = metadata[4].cast(self.schema.arrow.field(4).type)
+        batch = pa.RecordBatch.from_arrays([*metadata, self._keys(parts), *parts[:2]], schema=self.schema.arrow)
+        found = [_locate(metadata, place, misfit) for place, misfit in misfits]
+        if found and self.schema.on_misfit == "raise":
+            raise _error(found[0])
+        return ColumnBatch(batch, [] if self.schema.on_misfit == "text" else found)
+
+    def _parse(self, raws: list[_Json | None]) -> tuple[pa.StructArray, list[tuple[int, AttributeMisfit]]]:
+        """One struct an image in their order, null for None, and the misfits by the place of their image."""
+        present = [raw for raw in raws if raw is not None]
+        images, odd = self._images.parse(present)
+        if len(present) == len(raws) and not len(odd):
+            return images, []
+        places = np.flatnonzero([raw is not None for raw in raws])
+        misfits: list[tuple[int, AttributeMisfit]] = []
+        fitted: list[dict[str, Any] | None] = []
+        for place in odd:
+            row, found = fit_image(self.schema, present[place])
+            fitted.append(row)
+            misfits += [(int(places[place]), misfit) for misfit in found]
+        sources = np.full(len(raws), -1)
+        sources[places] = np.arange(len(present))
+        sources[places[odd]] = len(present) + np.arange(len(odd))
+        all_images = pa.concat_arrays([images, pa.array(fitted, self.schema.image)])
+        return all_images.take(pa.array(sources, mask=sources < 0)), misfits
+
+    def _keys(self, images: list[pa.StructArray]) -> pa.StructArray:
+        """The keys of each row from the first of its images that is there."""
+        kind = self.schema.arrow.field("keys").type
+        places = [self.schema.image.get_field_index(name) for name in self.schema.keys]
+        if images[0].null_count == 0:
+            columns = [pc.struct_field(images[0], [place]) for place in places]
+        else:
+            columns = [pc.coalesce(*(pc.struct_field(image, [place]) for image in images)) for place in places]
+        return pa.StructArray.from_arrays(columns, fields=list(kind))
+
+
+def _locate(metadata: list[pa.Array], place: int, misfit: AttributeMisfit) -> Misfit:
+    section, row = divmod(place, len(metadata[0]))
+    event_id, sequence_number, shard_id = (metadata[column][row].as_py() for column in (0, 2, 3))
+    image = ("new_image", "old_image", "keys")[section]
+    return Misfit(event_id, shard_id, sequence_number, image, misfit.attribute, misfit.reason, misfit.payload)
+
+
+def _error(misfit: Misfit) -> MisfitError:
+    what = misfit.image if misfit.attribute is None else f"{misfit.image}.{misfit.attribute}"
+    return MisfitError(
+        f"{what} does not fit its column: {misfit.reason}. Declare another type for it, or choose "
+        f"on_misfit='dead_letter' or 'text'",
+        shard=misfit.shard_id,
+        position=misfit.sequence_number,
+    )
