@@ -1,4 +1,4 @@
-"""Changes as typed columns, by example. That all values agree is in tests/properties/test_columns.py."""
+"""Changes as typed columns, by example. That all values agree is in tests/properties/test_column_agreement.py."""
 
 from __future__ import annotations
 
