@@ -19,7 +19,6 @@ from connector import metrics
 from connector.errors import DataLossError, MalformedRecordError
 from connector.records import ChangeRecord
 from connector.shards.frontier import EARLIEST, Frontier
-from connector.shards.loss import Loss
 from connector.source.delivery import MICROS, RETENTION_SECONDS
 from connector.source.element import StreamRead
 from connector.source.fetcher import ThreadedFetcher
@@ -191,6 +190,3 @@ class _Measures:
         if frontier.watermark != EARLIEST:
             behind = self._service.service_time() - frontier.watermark / MICROS
             self._headroom.set(int(RETENTION_SECONDS - behind))
-
-
-__all__ = ["Loss", "ReadBoundedStream", "ReadUnboundedStream"]
