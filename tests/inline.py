@@ -9,8 +9,9 @@ from connector.shards.frontier import Frontier, begin
 from connector.shards.loss import Loss
 from connector.shards.position import TRIM_HORIZON, Position, StartPosition
 from connector.shards.stored import decode_frontier, encode_frontier
+from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Pace, Reader, Step
+from connector.source.reader import Reader, Step
 from connector.source.requests import Answer, Caller, Request
 from connector.testing import Clock, LocalStreams
 from connector.wire import Client

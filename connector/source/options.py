@@ -10,8 +10,8 @@ from typing import Final, Literal, get_args
 from connector.errors import InvalidOptionError
 from connector.shards.bounds import Start, Stop, parse_start, parse_stop
 from connector.shards.quiet import QuietRule
+from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Pace
 
 OnDataLoss = Literal["fail", "continue"]
 OnMalformed = Literal["fail", "skip"]

@@ -1,4 +1,4 @@
-"""The poll loop: which request is worth making now, and what an answer moves. No Beam, no threads, no sleeping.
+"""The poll loop: what the listings and an answer move. No Beam, no threads, no sleeping.
 
 A reader keeps what is not worth storing (iterators, quiet runs, pages asked for ahead) between the slices of one
 worker. The frontier it is given is the truth: whatever the reader remembers that does not fit it is dropped, so a
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush
 from math import inf
 
 from connector import metrics
@@ -18,8 +17,9 @@ from connector.errors import ThrottledError
 from connector.shards.discovery import discover
 from connector.shards.frontier import EARLIEST, Frontier, Hint, Reading
 from connector.shards.loss import Loss
-from connector.shards.position import End, Position
-from connector.shards.quiet import NOT_QUIET, QuietRun
+from connector.shards.position import End
+from connector.shards.quiet import NOT_QUIET
+from connector.source.agenda import Agenda, Pace, Remembered
 from connector.source.delivery import (
     MICROS,
     RETENTION_SECONDS,
@@ -32,24 +32,8 @@ from connector.source.delivery import (
 )
 from connector.source.fetcher import Fetcher
 from connector.source.listing import Listings
-from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read, Request
+from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read
 from connector.wire import MalformedEntry, RawRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often a shard is asked, in seconds, and how much is asked at once.
-
-    A page that was full, or older than ``behind``, is followed by the next at once; a shard whose pages are not full is
-    asked every ``poll``; one that is proven quiet less and less often, down to every ``idle``. At most ``requests``
-    pages are in flight or unread, one a shard: that bounds the memory. ``page`` is the records a page may bring.
-    """
-
-    poll: float = 0.2
-    idle: float = 2.0
-    behind: float = 10.0
-    requests: int = 16
-    page: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +45,7 @@ class Step:
     """
 
     frontier: Frontier
-    watermark: int
+    watermark: int = EARLIEST
     shard: str = ""
     records: Sequence[RawRecord] = ()
     malformed: Sequence[MalformedEntry] = ()
@@ -70,19 +54,6 @@ class Step:
     ended: str = ""
     lag: float | None = None
     page_bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Shard:
-    """What is remembered of one shard: where its next page begins and when it is worth asking for."""
-
-    position: Position
-    hint: Hint | None
-    due: float = inf
-    failures: int = 0
-    wait: float = 0.0
-    quiet: QuietRun = NOT_QUIET
-    trim_reported: Position | None = None
 
 
 @dataclass(slots=True)
@@ -100,18 +71,16 @@ class Reader:
     pace: Pace = Pace()
     tally: Counter[str] = field(default_factory=Counter)
     _listings: Listings = field(default_factory=Listings)
-    _shards: dict[str, _Shard] = field(default_factory=dict)
+    _agenda: Agenda = field(init=False)
     _known: Frontier | None = None
-    _agenda: list[tuple[float, str]] = field(
-        default_factory=list
-    )  # a heap of (due, shard); outdated entries are passed over
-    _in_flight: set[str] = field(default_factory=set)
     _quiet_watermarks: dict[str, int] = field(default_factory=dict)
     _quiet_hints: dict[str, Hint] = field(default_factory=dict)
-    _unanswered: int = 0
     _ending: bool = False
     _loss_reported: set[str] = field(default_factory=set)
     _saved: int = 0
+
+    def __post_init__(self) -> None:
+        self._agenda = Agenda(self.fetcher, self.random, self.pace)
 
     def next(self, frontier: Frontier, deadline: float) -> Step | None:
         """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
@@ -143,21 +112,16 @@ class Reader:
             self._listings.settle(now)
             self._saved = len(frontier.saved)
         elif known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items()):
-            self._shards, self._quiet_hints, self._quiet_watermarks = {}, {}, {}
+            self._agenda.forget()
+            self._quiet_hints, self._quiet_watermarks = {}, {}
         self._meet(frontier, now)
+        self._known = frontier
 
     def _meet(self, frontier: Frontier, now: float) -> None:
-        """Remembers each shard that is to be read, and no other."""
         for shard, reading in frontier.shards.items():
-            known = self._shards.get(shard)
             if isinstance(reading.position, End):
                 self._listings.await_children(shard, reading.watermark, now)
-            elif known is None:
-                self._shards[shard] = state = _Shard(reading.position, reading.hint)
-                self._schedule(shard, state, now)
-        for shard in [s for s in self._shards if s not in frontier.shards or frontier.shards[s].ended]:
-            del self._shards[shard]
-        self._known = frontier
+        self._agenda.meet(frontier, now)
 
     # What the listings show
 
@@ -178,7 +142,7 @@ class Reader:
             return None
         self._ending = False
         moved = found.frontier.forget_finished(before=second - RETENTION_SECONDS - 3600, listed=self._listings.listed)
-        return self._step(moved, now, opened=found.opened, losses=losses)
+        return self._complete(Step(moved, opened=found.opened, losses=losses), now)
 
     def _miss_saved(self, frontier: Frontier, now: float) -> Step | None:
         """A saved position of which no shard is left is older than all that the service keeps (fact 13)."""
@@ -191,7 +155,7 @@ class Reader:
             vanished(self.stream_arn, shard, Reading(position), now=self.service_time())
             for shard, position in frontier.saved.items()
         ]
-        return self._step(replace(frontier, saved={}), now, losses=[loss for loss in losses if loss])
+        return self._complete(Step(replace(frontier, saved={}), losses=[loss for loss in losses if loss]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Step | None:
         """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
@@ -203,43 +167,20 @@ class Reader:
             self._listings.settle(now)
         if frontier.shards or not self._listings.settled(now) or self._listings.doubts:
             return None
-        return self._step(frontier.close(), now)
-
-    # What is asked
+        return self._complete(Step(frontier.close()), now)
 
     def _ask(self, now: float) -> float:
-        """Makes the requests that are due, the longest due first; gives the moment of the next one."""
+        """Makes the requests that are due; gives the moment of the next one."""
         upcoming = self._listings.due(now)
         if upcoming <= now:
-            self._submit(self._listings.request(now))
+            self._agenda.submit(self._listings.request(now))
             upcoming = inf
-        while self._agenda:
-            due, shard = self._agenda[0]
-            state = self._shards.get(shard)
-            if state is None or state.due != due or shard in self._in_flight:
-                heappop(self._agenda)
-            elif self._unanswered >= self.pace.requests:
-                return inf  # the next answer frees a place
-            elif due > now:
-                return min(upcoming, due)
-            else:
-                heappop(self._agenda)
-                self._in_flight.add(shard)
-                self._submit(Read(shard, state.position, state.hint))
-        return upcoming
-
-    def _schedule(self, shard: str, state: _Shard, due: float) -> None:
-        state.due = due
-        heappush(self._agenda, (due, shard))
-
-    def _submit(self, request: Request) -> None:
-        self._unanswered += 1
-        self.fetcher.submit(request)
+        return min(upcoming, self._agenda.ask(now))
 
     # What an answer moves
 
     def _digest(self, frontier: Frontier, answer: Answer) -> Step | None:
-        self._unanswered -= 1
+        state = self._agenda.landed(answer.request)
         now = self.fetcher.now()
         match answer:
             case Failed(_, error):  # the reader is not asked again: what it remembers went with the request
@@ -247,17 +188,15 @@ class Reader:
             case Delayed(request, error):
                 self.tally[metrics.THROTTLES if isinstance(error, ThrottledError) else metrics.FAULTS] += 1
                 if not isinstance(request, Read):
-                    self._listings.delayed(now, self._back_off(3))
-                elif (state := self._landed(request.shard)) is not None:
-                    state.failures += 1
-                    self._schedule(request.shard, state, now + self._back_off(state.failures))
+                    self._listings.delayed(now, self._agenda.back_off(3))
+                elif state is not None:
+                    self._agenda.after_failure(request.shard, now)
             case PageRead(request) | Gone(Read() as request):
-                state = self._landed(request.shard)
                 if state is None:
                     return None
                 state.failures = 0
                 if request.position != frontier.shards[request.shard].position:
-                    self._schedule(request.shard, state, now)  # asked for ahead of a frontier that never came to be
+                    self._agenda.at_once(request.shard, now)  # asked for ahead of a frontier that never came to be
                 elif isinstance(answer, PageRead):
                     return self._page(frontier, answer, state, now)
                 else:
@@ -269,11 +208,7 @@ class Reader:
                     self._listings.keep(frontier.shards.keys() | frontier.finished.keys())
         return None
 
-    def _landed(self, shard: str) -> _Shard | None:
-        self._in_flight.discard(shard)
-        return self._shards.get(shard)
-
-    def _page(self, frontier: Frontier, read: PageRead, state: _Shard, now: float) -> Step | None:
+    def _page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Step | None:
         shard = read.request.shard
         self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
         losses = []
@@ -292,16 +227,10 @@ class Reader:
         if reading is not None and not reading.ended:
             full = len(read.page.records) + len(read.page.malformed) >= self.pace.page
             lagging = delivery.newest is not None and read.asked - delivery.newest > self.pace.behind
-            state.position, state.hint, state.quiet, state.wait = (
-                reading.position,
-                reading.hint,
-                NOT_QUIET,
-                0.0,
-            )
-            self._schedule(shard, state, now if full or lagging else now + self.pace.poll)
-        step = self._step(
+            state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0
+            (self._agenda.at_once if full or lagging else self._agenda.soon)(shard, now)
+        step = Step(
             delivery.frontier,
-            now,
             shard=shard,
             records=delivery.records,
             malformed=delivery.malformed,
@@ -310,10 +239,11 @@ class Reader:
             lag=None if delivery.newest is None else max(0.0, read.asked - delivery.newest),
             page_bytes=len(read.page.body),
         )
+        step = self._complete(step, now)
         self._ask(now)  # the next page comes over the network while this one is decoded and emitted
         return step
 
-    def _empty_page(self, frontier: Frontier, read: PageRead, state: _Shard, hint: Hint, now: float) -> Step | None:
+    def _empty_page(self, frontier: Frontier, read: PageRead, state: Remembered, hint: Hint, now: float) -> Step | None:
         """Moves no position, so it is not worth a claim: it is remembered until the slice ends."""
         shard = read.request.shard
         self.tally[metrics.EMPTY_PAGES] += 1
@@ -323,13 +253,12 @@ class Reader:
         state.quiet = state.quiet.empty_page(read.asked)
         state.hint = self._quiet_hints[shard] = hint
         if not state.quiet.proves(self.rules.quiet):
-            self._schedule(shard, state, now + self.pace.poll)
+            self._agenda.soon(shard, now)
             return None
         if stopping:
-            return self._step(frontier.finish(shard, second=int(read.asked)), now, ended=shard)
+            return self._complete(Step(frontier.finish(shard, second=int(read.asked)), ended=shard), now)
         self._quiet_watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
-        state.wait = min(self.pace.idle, max(self.pace.poll, state.wait * 1.5))
-        self._schedule(shard, state, now + state.wait * (0.9 + self.random() / 5))
+        self._agenda.seldom(shard, now)
         return None
 
     def _gone(self, frontier: Frontier, shard: str, now: float) -> Step:
@@ -337,39 +266,24 @@ class Reader:
         self._loss_reported.add(shard)
         loss = vanished(self.stream_arn, shard, frontier.shards[shard], now=self.service_time())
         self.tally[metrics.SHARDS_LOST] += loss is not None
-        return self._step(frontier.end(shard), now, losses=[loss] if loss else [], ended=shard)
+        return self._complete(Step(frontier.end(shard), losses=[loss] if loss else [], ended=shard), now)
 
     def _refresh(self, frontier: Frontier) -> Step | None:
         """At the end of a slice: the iterators and watermarks that empty pages brought, worth storing once."""
         if not self._quiet_hints and not self._quiet_watermarks:
             return None
-        moved = frontier.refreshed(self._quiet_hints, self._quiet_watermarks)
-        return self._step(moved, self.fetcher.now())
+        return self._complete(Step(frontier), self.fetcher.now())
 
-    def _step(
-        self,
-        frontier: Frontier,
-        now: float,
-        *,
-        shard: str = "",
-        records: Sequence[RawRecord] = (),
-        malformed: Sequence[MalformedEntry] = (),
-        losses: Sequence[Loss] = (),
-        opened: Sequence[str] = (),
-        ended: str = "",
-        lag: float | None = None,
-        page_bytes: int = 0,
-    ) -> Step:
+    def _complete(self, step: Step, now: float) -> Step:
+        """The step with what empty pages brought, and its watermark; its frontier is the one known from now on."""
+        frontier = step.frontier
         if self._quiet_hints or self._quiet_watermarks:
             frontier = frontier.refreshed(self._quiet_hints, self._quiet_watermarks)
             self._quiet_hints, self._quiet_watermarks = {}, {}
-        if opened or ended:
+        if step.opened or step.ended:
             self._meet(frontier, now)
         self._known = frontier  # the positions of the rest are already those remembered
         watermark = EARLIEST  # held until the listings settled: a shard may be there that none has shown yet
         if frontier.shards and self._listings.settled(now) and not self._listings.doubts:
             watermark = min([frontier.watermark, *self._listings.held_watermarks()])
-        return Step(frontier, watermark, shard, records, malformed, losses, opened, ended, lag, page_bytes)
-
-    def _back_off(self, failures: int) -> float:
-        return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * (0.5 + self.random() / 2)
+        return replace(step, frontier=frontier, watermark=watermark)

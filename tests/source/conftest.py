@@ -18,8 +18,9 @@ from connector.shards.loss import Loss
 from connector.shards.position import TRIM_HORIZON, AtTime
 from connector.shards.quiet import QuietRule
 from connector.shards.stored import decode_frontier, encode_frontier
+from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Pace, Reader, Step
+from connector.source.reader import Reader, Step
 from connector.source.requests import Answer, Caller, Read, Request
 from connector.testing import Clock, LocalStreams, Table
 from connector.wire import Client

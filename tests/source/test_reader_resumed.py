@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from connector.shards.position import AtTime
+from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Pace
 from connector.testing import Clock, LocalStreams
 from tests.inline import DrivenRead
 
