@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connector.records.record import ChangeRecord
+
+if TYPE_CHECKING:
+    from connector.wire import RawRecord
 
 CHANGE_SCHEMA: Final = pa.schema(
     [
@@ -66,24 +70,87 @@ class AvroRow(TypedDict):
     old_image: str | None
 
 
+METADATA_COLUMNS: Final = tuple(name for name in CHANGE_SCHEMA.names if name not in ("keys", "new_image", "old_image"))
+_TIME: Final = CHANGE_SCHEMA.field("approximate_creation_time").type
+
+
 def to_arrow(records: Sequence[ChangeRecord]) -> pa.RecordBatch:
     """The records as rows of `CHANGE_SCHEMA`, in their order. No image is decoded."""
-    times = pa.array([record.creation_micros for record in records], pa.int64())
-    columns = [
-        pa.array([record.event_id for record in records], pa.string()),
-        pa.array([record.event_name for record in records], pa.string()),
-        pa.array([record.sequence_number for record in records], pa.string()),
-        pa.array([record.shard_id for record in records], pa.string()),
-        times.cast(CHANGE_SCHEMA.field("approximate_creation_time").type),
-        pa.array([record.size_bytes for record in records], pa.int64()),
-        pa.array([record.stream_view_type for record in records], pa.string()),
+    images = [
         # Arrow takes the UTF-8 bytes of a text as well as a str, and checks them.
-        pa.array([record.user_identity_json for record in records], pa.string()),
         pa.array([record.keys_json for record in records], pa.string()),
         pa.array([record.new_image_json for record in records], pa.string()),
         pa.array([record.old_image_json for record in records], pa.string()),
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=CHANGE_SCHEMA)
+    return pa.RecordBatch.from_arrays([*metadata_of_records(records), *images], schema=CHANGE_SCHEMA)
+
+
+def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
+    """The entries of a page of this shard as rows of `CHANGE_SCHEMA`, in their order: the rows of `to_arrow`.
+
+    It makes no object for a change, and holds its own bytes. Raises pyarrow.ArrowInvalid on bytes that are not UTF-8.
+    """
+    changes = [record.dynamodb for record in records]
+    images = [
+        _texts([change.Keys for change in changes]),
+        _texts([change.NewImage for change in changes]),
+        _texts([change.OldImage for change in changes]),
+    ]
+    return pa.RecordBatch.from_arrays([*metadata_of_page(records, shard_id), *images], schema=CHANGE_SCHEMA)
+
+
+def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
+    """The change records of rows of `CHANGE_SCHEMA`, in their order: the inverse of `to_arrow` and `change_batch`.
+
+    Nothing is decoded or checked again. Raises ValueError on a batch of other columns.
+    """
+    if not batch.schema.equals(CHANGE_SCHEMA):
+        raise ValueError(f"a batch of CHANGE_SCHEMA has the columns {CHANGE_SCHEMA.names}, not {batch.schema.names}")
+    columns = [batch.column(name) for name in METADATA_COLUMNS[:-1]]
+    columns[4] = columns[4].view(pa.int64())
+    columns += [batch.column(name).view(pa.binary()) for name in ("keys", "new_image", "old_image", "user_identity")]
+    return list(map(make_record, *(column.to_pylist() for column in columns)))
+
+
+def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
+    """The columns of `METADATA_COLUMNS`."""
+    return [
+        pa.array([record.event_id for record in records], pa.string()),
+        pa.array([record.event_name for record in records], pa.string()),
+        pa.array([record.sequence_number for record in records], pa.string()),
+        pa.array([record.shard_id for record in records], pa.string()),
+        pa.array([record.creation_micros for record in records], pa.int64()).cast(_TIME),
+        pa.array([record.size_bytes for record in records], pa.int64()),
+        pa.array([record.stream_view_type for record in records], pa.string()),
+        pa.array([record.user_identity_json for record in records], pa.string()),
+    ]
+
+
+def metadata_of_page(records: Sequence[RawRecord], shard_id: str) -> list[pa.Array]:
+    """The columns of `METADATA_COLUMNS`."""
+    changes = [record.dynamodb for record in records]
+    seconds = pa.array([change.ApproximateCreationDateTime for change in changes], pa.float64())
+    return [
+        pa.array([record.eventID for record in records], pa.string()),
+        pa.array([record.eventName for record in records], pa.string()),
+        pa.array([change.SequenceNumber for change in changes], pa.string()),
+        pa.repeat(pa.scalar(shard_id, pa.string()), len(records)),
+        pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64()).cast(_TIME),
+        pa.array([change.SizeBytes for change in changes], pa.int64()),
+        pa.array([change.StreamViewType for change in changes], pa.string()),
+        _texts([record.userIdentity for record in records]),
+    ]
+
+
+def _texts(raws: Sequence[msgspec.Raw | None]) -> pa.Array:
+    """Undecoded JSON as text, null for None, copied once; the cast checks that it is UTF-8."""
+    present = [b"" if raw is None else raw for raw in raws]
+    limits = np.zeros(len(raws) + 1, np.int32)
+    np.cumsum([len(raw) for raw in present], out=limits[1:])
+    missing = [raw is None for raw in raws]
+    validity = pa.py_buffer(np.packbits(np.logical_not(missing), bitorder="little")) if any(missing) else None
+    buffers = [validity, pa.py_buffer(limits), pa.py_buffer(b"".join(present))]
+    return pa.Array.from_buffers(pa.binary(), len(raws), buffers).cast(pa.string())
 
 
 def to_avro_row(record: ChangeRecord) -> AvroRow:

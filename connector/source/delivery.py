@@ -10,6 +10,7 @@ from connector.shards.loss import Loss
 from connector.shards.position import TRIM_HORIZON, After, AtTime, Horizon, Position
 from connector.shards.quiet import QuietRule
 from connector.source.requests import PageRead
+from connector.source.selection import ALL, Selection
 from connector.wire import MalformedEntry, RawRecord
 
 MICROS = 1_000_000
@@ -19,11 +20,13 @@ RETENTION_SECONDS = 24 * 3600
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a read is asked for. ``stop``: the last second to deliver, inclusive; ``slack``: how far creation times may
-    be out of order inside a shard (fact 19), in seconds; ``quiet``: when empty pages are believed."""
+    be out of order inside a shard (fact 19), in seconds; ``quiet``: when empty pages are believed; ``selection``: which
+    changes are delivered at all."""
 
     stop: int | None = None
     slack: float = 5.0
     quiet: QuietRule = QuietRule()
+    selection: Selection = ALL
 
     def past_stop(self, moment: float) -> bool:
         """Whether, at ``moment``, whatever belongs before the stop was written and visible: the stop's own second is
@@ -55,6 +58,8 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     position = _last(read)
     if rules.stop is not None and newest is not None and newest >= rules.stop + 1:
         records = [record for record in records if record.dynamodb.ApproximateCreationDateTime < rules.stop + 1]
+    records, undecodable = rules.selection.of(records, shard)
+    malformed = [*malformed, *undecodable]
     cut = frontier.remaining is not None and len(records) >= frontier.remaining
     if cut:
         records = records[: frontier.remaining]

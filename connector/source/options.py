@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal, get_args
@@ -12,10 +13,12 @@ from connector.shards.bounds import Start, Stop, parse_start, parse_stop
 from connector.shards.quiet import QuietRule
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
+from connector.source.selection import Selection, Where
 
 OnDataLoss = Literal["fail", "continue"]
 OnMalformed = Literal["fail", "skip"]
 
+_EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE"})
 _STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d*:table/[^/\s]+/stream/\S+")
 
 
@@ -60,6 +63,8 @@ def parse_options(
     quiet_time: timedelta,
     max_concurrent_reads: int,
     slice_time: timedelta,
+    event_names: Collection[str] | None,
+    where: Where | None,
 ) -> ReadOptions:
     """Raises :class:`InvalidOptionError`, quoting the value and naming the fix."""
     if (table is None) == (stream_arn is None):
@@ -93,9 +98,20 @@ def parse_options(
         Rules(
             slack=slack,
             quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
+            selection=_selection(event_names, where),
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
     )
+
+
+def _selection(event_names: Collection[str] | None, where: Where | None) -> Selection:
+    if event_names is not None and (isinstance(event_names, str) or not event_names or set(event_names) - _EVENT_NAMES):
+        raise InvalidOptionError(
+            f"event_names={event_names!r}: give one or more of {sorted(_EVENT_NAMES)}, or leave it out for all"
+        )
+    if where is not None and not callable(where):
+        raise InvalidOptionError(f"where={where!r}: give a function of a ChangeRecord that tells whether to deliver it")
+    return Selection(None if event_names is None else frozenset(event_names), where)
 
 
 def _seconds(name: str, option: object, *, at_least: float) -> float:

@@ -17,10 +17,10 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from connector import metrics
 from connector.errors import DataLossError, MalformedRecordError
-from connector.records import ChangeRecord
 from connector.shards.frontier import EARLIEST, Frontier
 from connector.source.delivery import MICROS, RETENTION_SECONDS
 from connector.source.element import StreamRead
+from connector.source.emission import Elements, Emission
 from connector.source.fetcher import ThreadedFetcher
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
@@ -38,9 +38,11 @@ _LOGGER: Final = logging.getLogger(__name__)
 class _ReadStream(beam.DoFn):
     """The body of both reads. ``tagged``: losses and dead letters have outputs of their own."""
 
-    def __init__(self, options: ReadOptions, *, tagged: bool) -> None:
+    def __init__(self, options: ReadOptions, emission: Emission, *, tagged: bool) -> None:
         self._options = options
+        self._emission = emission
         self._tagged = tagged
+        self._dead_letters = tagged or options.on_malformed == "skip"
 
     def setup(self) -> None:
         self._service = client(self._options.connection, self._options.pace.requests)
@@ -52,10 +54,12 @@ class _ReadStream(beam.DoFn):
         try:
             deadline = time.monotonic() + self._options.slice_seconds
             while (step := reader.next(tracker.current_restriction(), deadline)) is not None:
+                elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
+                step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
                 self._check(step)
                 if not tracker.try_claim(step.frontier):
                     return  # what the reader remembers was never claimed
-                yield from self._emit(element, step, watermark.current_watermark())
+                yield from self._emit(element, step, elements, watermark.current_watermark())
                 watermark.advance(step.watermark)
                 self._measures.step(step)
             self._measures.reader(reader, tracker.current_restriction())
@@ -97,18 +101,14 @@ class _ReadStream(beam.DoFn):
             error.payload = entry.payload
             raise error
 
-    def _emit(self, element: StreamRead, step: Step, now: Timestamp) -> Iterator[Any]:
+    def _emit(self, element: StreamRead, step: Step, elements: Elements, now: Timestamp) -> Iterator[Any]:
         self._log(step)
-        shard, seconds, stamp = step.shard, -1.0, now
-        for raw in step.records:
-            if (created := raw.dynamodb.ApproximateCreationDateTime) != seconds:
-                seconds, stamp = created, Timestamp(micros=round(created * MICROS))
-            yield TimestampedValue(ChangeRecord.from_raw(raw, shard), stamp)
+        yield from elements
         if self._tagged:
             for loss in step.losses:
                 yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
             for entry in step.malformed:
-                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(_dead_letter(element, shard, entry), now))
+                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(_dead_letter(element, step.shard, entry), now))
 
     def _log(self, step: Step) -> None:
         for shard in step.opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -9,8 +10,11 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
 
-from connector.records import ChangeRecord
+from connector.errors import InvalidOptionError
+from connector.records import ChangeRecord, Schema
 from connector.shards.loss import Loss
+from connector.source.emission import CHANGES as CHANGES_EMISSION
+from connector.source.emission import Batches, Emission
 from connector.source.options import parse_options
 from connector.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
 from connector.source.read import ReadBoundedStream, ReadUnboundedStream
@@ -19,7 +23,7 @@ from connector.source.start import StartRead
 
 
 class ReadOutputs(NamedTuple):
-    """``changes, dead_letters, losses``: of :class:`ChangeRecord`, :class:`DeadLetter` and :class:`Loss`."""
+    """``changes, dead_letters, losses``: of :class:`ChangeRecord` (or batches), :class:`DeadLetter`, :class:`Loss`."""
 
     changes: PCollection
     dead_letters: PCollection
@@ -55,6 +59,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
         caught up after so many empty pages in a row over so long; a stop, and an idle shard's watermark, wait for it.
       max_concurrent_reads: GetRecords calls in flight at once; also bounds the pages (of 1 MB at most) in memory.
       slice_time: how long the source keeps a bundle before it checkpoints itself.
+      event_names: the kinds of change to deliver, of ``"INSERT"``, ``"MODIFY"`` and ``"REMOVE"``; None for all.
+      where: a function that tells whether to deliver a change. It is asked before anything is decoded, so one that
+        looks at ``event_name``, ``is_ttl_delete`` or ``keys`` saves the decoding of the images of all others.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
@@ -79,6 +86,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
         quiet_time: timedelta = timedelta(seconds=10),
         max_concurrent_reads: int = 16,
         slice_time: timedelta = timedelta(seconds=1),
+        event_names: Collection[str] | None = None,
+        where: Callable[[ChangeRecord], bool] | None = None,
     ) -> None:
         super().__init__()
         self._options = parse_options(
@@ -97,8 +106,11 @@ class ReadFromDynamoDBStreams(CheckedRead):
             quiet_time=quiet_time,
             max_concurrent_reads=max_concurrent_reads,
             slice_time=slice_time,
+            event_names=event_names,
+            where=where,
         )
         self._tagged = False
+        self._emission: Emission = CHANGES_EMISSION
         self._source = table or stream_arn
         self._bounded = self._options.stop is not None
         self._pipeline: beam.Pipeline | None = None
@@ -108,25 +120,52 @@ class ReadFromDynamoDBStreams(CheckedRead):
     def with_outputs(self) -> ReadFromDynamoDBStreams:
         """The same read with three outputs: ``changes, dead_letters, losses = pipeline | read.with_outputs()``.
 
-        Malformed records go to the dead letters, with their bytes; the rest of their page is delivered. Losses come
-        with ``on_data_loss="continue"`` only.
+        Malformed records go to the dead letters, with their bytes; the rest of their page is delivered. To know them,
+        every change is decoded where it is read; in batches, what fits is found while they are made. Losses come with
+        ``on_data_loss="continue"`` only.
         """
         self._tagged = True
+        return self
+
+    def as_batches(
+        self, schema: Schema | None = None, *, span: timedelta = timedelta(minutes=1)
+    ) -> ReadFromDynamoDBStreams:
+        """The same read, giving Arrow record batches: about a page each, in order, without a Python object a change.
+
+        PCollection[pyarrow.RecordBatch], of the columns ``schema.arrow``, or of :data:`connector.CHANGE_SCHEMA`, with
+        images as DynamoDB JSON text, without one. A batch holds changes of one shard, created within one ``span``
+        (whole seconds, counted from the epoch), and its event time is that of its earliest: a window whose borders are
+        multiples of the span holds it whole. ``WriteChangesToParquet`` and ``WriteChangesToAvro`` take batches of any
+        span.
+
+        An attribute that does not fit its column is null there. Under ``on_misfit="dead_letter"`` it goes to the dead
+        letters, or counts as malformed where there is no such output; see :class:`connector.Schema`.
+        """
+        seconds = span.total_seconds() if isinstance(span, timedelta) else 0
+        if seconds < 1 or seconds != int(seconds):
+            raise InvalidOptionError(f"span={span!r}: give a timedelta of whole seconds, at least one")
+        if schema is not None and not isinstance(schema, Schema):
+            raise InvalidOptionError(
+                f"schema={schema!r}: give a connector.Schema, or None for the columns of any table"
+            )
+        self._emission = Batches(schema, int(seconds))
         return self
 
     def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(StartRead(self._options))
-        read = (ReadBoundedStream if self._bounded else ReadUnboundedStream)(self._options, tagged=self._tagged)
+        read = (ReadBoundedStream if self._bounded else ReadUnboundedStream)(
+            self._options, self._emission, tagged=self._tagged
+        )
         outputs: PCollection | ReadOutputs
         if not self._tagged:
-            outputs = started | "Read" >> beam.ParDo(read).with_output_types(ChangeRecord)
+            outputs = started | "Read" >> beam.ParDo(read).with_output_types(self._emission.element_type)
             reached = [outputs]
         else:
             tagged = started | "Read" >> beam.ParDo(read).with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
             outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
-            for output, kind in zip(outputs, (ChangeRecord, DeadLetter, Loss), strict=True):
+            for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
                 output.element_type = kind
             reached = list(outputs)
         if self._pipeline is not pbegin.pipeline:
