@@ -1,43 +1,128 @@
-"""A reader driven by hand: requests are performed as they are made, and waiting moves the clock."""
+"""A reader driven by hand: no threads, no Beam, no waiting. Time moves when nothing else is to do."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
 
+from connector.errors import UnavailableError
 from connector.shards.frontier import Frontier, begin
 from connector.shards.loss import Loss
 from connector.shards.position import TRIM_HORIZON, Position, StartPosition
 from connector.shards.stored import decode_frontier, encode_frontier
-from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Reader, Step
-from connector.source.requests import Answer, Caller, Request
+from connector.source.reader import Pace, Reader, Step
+from connector.source.requests import Answer, Caller, Delayed, Read, Request
 from connector.testing import Clock, LocalStreams
-from connector.wire import Client
+from connector.wire import Client, RecordsPage, StreamPage
 
 
+def at_once(request: Request) -> float:
+    return 0.0
+
+
+@dataclass
 class InlineFetcher:
-    """The fetcher's contract without threads: an answer waits as soon as its request is submitted."""
+    """The fetcher's contract without threads: a request is performed when it is submitted, and its answer lands
+    ``seconds`` of the clock later. What has landed comes in an order of its own, as over a network.
 
-    def __init__(self, caller: Caller, clock: Clock) -> None:
-        self._caller, self._clock = caller, clock
-        self._answers: deque[Answer] = deque()
+    ``take`` moves the clock on where no answer waits. ``most`` is how many reads of one shard were ever unanswered.
+    """
+
+    perform: Callable[[Request], Answer]
+    clock: Clock
+    random: Random
+    seconds: Callable[[Request], float] = at_once
+    requests: list[Request] = field(default_factory=list)
+    most: int = 0
+    _answers: list[tuple[float, Answer]] = field(default_factory=list)
+    _unanswered: Counter[str] = field(default_factory=Counter)
 
     def submit(self, request: Request) -> None:
-        self._answers.append(self._caller.perform(request))
+        self.requests.append(request)
+        if isinstance(request, Read):
+            self._unanswered[request.shard] += 1
+            self.most = max(self.most, self._unanswered[request.shard])
+        lands = self.clock() + self.seconds(request)
+        self._answers.append((lands, self.perform(request)))
 
     def take(self, timeout: float) -> Answer | None:
-        if self._answers:
-            return self._answers.popleft()
-        self._clock.advance(max(timeout, 0.001))
-        return None
+        end = self.clock() + max(timeout, 0.0)
+        first = min((lands for lands, _ in self._answers), default=None)
+        if first is None or first > end:
+            self.clock.advance(max(timeout, 0.001))
+            return None
+        if first > self.clock():
+            self.clock.advance(first - self.clock())
+        landed = [index for index, (lands, _) in enumerate(self._answers) if lands <= max(first, self.clock())]
+        _, answer = self._answers.pop(self.random.choice(landed))
+        if isinstance(answer.request, Read):
+            self._unanswered[answer.request.shard] -= 1
+        return answer
 
     def now(self) -> float:
-        return self._clock()
+        return self.clock()
 
     def close(self) -> None:
         self._answers.clear()
+
+
+@dataclass
+class Network:
+    """Between a reader and its service: how many seconds of the clock an answer takes, whether listings hang until
+    they time out, and how many shards a listing's page has at most."""
+
+    reads: float = 0.0
+    listings: float = 0.0
+    listings_hang: bool = False
+    listing_page: int | None = None
+
+    def seconds(self, request: Request) -> float:
+        return self.reads if isinstance(request, Read) else self.listings
+
+    def perform(self, caller: Caller, request: Request) -> Answer:
+        if self.listings_hang and not isinstance(request, Read):
+            return Delayed(request, UnavailableError("timed out"))
+        return caller.perform(request)
+
+
+@dataclass
+class _ListingInPages:
+    """The client, whose listings come in the network's pages: 100 shards to a page are too many for a small test."""
+
+    client: Client
+    network: Network
+
+    def describe_stream(
+        self, stream_arn: str, *, exclusive_start_shard_id: str | None = None, children_of: str | None = None
+    ) -> StreamPage:
+        return self.client.describe_stream(
+            stream_arn,
+            limit=self.network.listing_page,
+            exclusive_start_shard_id=exclusive_start_shard_id,
+            children_of=children_of,
+        )
+
+    def get_shard_iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        iterator_type: str,
+        *,
+        sequence_number: str | None = None,
+        timestamp: float | None = None,
+    ) -> str:
+        return self.client.get_shard_iterator(
+            stream_arn, shard_id, iterator_type, sequence_number=sequence_number, timestamp=timestamp
+        )
+
+    def get_records(self, iterator: str, *, limit: int, stream_arn: str, shard_id: str) -> RecordsPage:
+        return self.client.get_records(iterator, limit=limit, stream_arn=stream_arn, shard_id=shard_id)
+
+    def service_time(self) -> float:
+        return self.client.service_time()
 
 
 class DrivenRead:
@@ -53,6 +138,8 @@ class DrivenRead:
         rules: Rules | None = None,
         pace: Pace | None = None,
         saved: Mapping[str, Position] | None = None,
+        frontier: Frontier | None = None,
+        network: Network | None = None,
     ) -> None:
         self._client = Client(
             endpoint_url=service.endpoint_url,
@@ -64,22 +151,24 @@ class DrivenRead:
         )
         self._clock, self._stream = clock, stream_arn
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
-        self.frontier: Frontier = begin(start, saved=saved)
+        self._network = network or Network()
+        self.frontier = begin(start, saved=saved) if frontier is None else frontier
         self.delivered: list[tuple[str, str]] = []
         self.losses: list[Loss] = []
         self.watermarks: list[int] = []
+        self.fetchers: list[InlineFetcher] = []
         self.reader = self._reader()
 
     def _reader(self) -> Reader:
-        caller = Caller(self._client, self._stream, limit=self._pace.page)
-        return Reader(
-            self._stream,
-            InlineFetcher(caller, self._clock),
-            self._client.service_time,
-            lambda: 0.5,
-            self._rules,
-            self._pace,
+        caller = Caller(_ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
+        fetcher = InlineFetcher(
+            lambda request: self._network.perform(caller, request),
+            self._clock,
+            Random(len(self.fetchers)),
+            self._network.seconds,
         )
+        self.fetchers.append(fetcher)
+        return Reader(self._stream, fetcher, self._client.service_time, lambda: 0.5, self._rules, self._pace)
 
     def run(self, seconds: float) -> None:
         """Reads for so many seconds of the clock, or to the end."""
@@ -92,6 +181,10 @@ class DrivenRead:
         while (step := self.reader.next(self.frontier, deadline)) is not None:
             self._claim(step)
             yield step
+
+    def refuse(self, seconds: float) -> Step | None:
+        """The next step within so many seconds, which the runner does not let us claim."""
+        return self.reader.next(self.frontier, self._clock() + seconds)
 
     def _claim(self, step: Step) -> None:
         self.frontier = step.frontier
@@ -110,3 +203,6 @@ class DrivenRead:
     def go_back(self, stored: bytes) -> None:
         """As after a failure that the worker survived: the same reader, from what was stored."""
         self.frontier = decode_frontier(stored)
+
+    def close(self) -> None:
+        self._client.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -21,47 +21,10 @@ from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
 from connector.source.reader import Reader, Step
-from connector.source.requests import Answer, Caller, Read, Request
+from connector.source.requests import Caller, Request
 from connector.testing import Clock, LocalStreams, Table
 from connector.wire import Client
-
-
-@dataclass
-class InlineFetcher:
-    """Performs a request when it is submitted. Answers come in an order of their own, as over a network.
-
-    ``take`` moves the clock on where no answer waits. ``most`` is how many reads of one shard were ever unanswered.
-    """
-
-    perform: Callable[[Request], Answer]
-    clock: Clock
-    random: Random
-    requests: list[Request] = field(default_factory=list)
-    most: int = 0
-    _answers: list[Answer] = field(default_factory=list)
-    _unanswered: Counter[str] = field(default_factory=Counter)
-
-    def submit(self, request: Request) -> None:
-        self.requests.append(request)
-        if isinstance(request, Read):
-            self._unanswered[request.shard] += 1
-            self.most = max(self.most, self._unanswered[request.shard])
-        self._answers.append(self.perform(request))
-
-    def take(self, timeout: float) -> Answer | None:
-        if not self._answers:
-            self.clock.advance(timeout)
-            return None
-        answer = self._answers.pop(self.random.randrange(len(self._answers)))
-        if isinstance(answer.request, Read):
-            self._unanswered[answer.request.shard] -= 1
-        return answer
-
-    def now(self) -> float:
-        return self.clock()
-
-    def close(self) -> None:
-        self._answers.clear()
+from tests.inline import InlineFetcher
 
 
 @dataclass
