@@ -1,6 +1,15 @@
 """Change records: attribute values, the record itself, its stored bytes and its columns."""
 
-from connector.records.change_log import AVRO_SCHEMA, CHANGE_SCHEMA, AvroRow, change_batch, to_arrow, to_avro_row
+from connector.records.avro import avro_rows, avro_schema, from_avro_row
+from connector.records.change_log import (
+    AVRO_SCHEMA,
+    CHANGE_SCHEMA,
+    AvroRow,
+    change_batch,
+    records_from_batch,
+    to_arrow,
+    to_avro_row,
+)
 from connector.records.coder import ChangeRecordCoder, ChangeRow, register_coders
 from connector.records.columns import ColumnBatch, Columns, Misfit
 from connector.records.record import ChangeRecord
@@ -20,7 +29,6 @@ __all__ = [
     "Misfit",
     "Schema",
     "Value",
-    "change_batch",
     "avro_rows",
     "avro_schema",
     "change_batch",

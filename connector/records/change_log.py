@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, TypedDict
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connector.records.record import ChangeRecord
+from connector.records.record import ChangeRecord, make_record
 
 if TYPE_CHECKING:
     from connector.wire import RawRecord

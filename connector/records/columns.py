@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.errors import MisfitError
+from connector.records.change_log import metadata_of_page, metadata_of_records
 from connector.records.fit import AttributeMisfit, fit_image
 from connector.records.images import ImageParser
 from connector.records.schema import Schema
@@ -65,19 +66,8 @@ class Columns:
     def of_page(self, records: Sequence[RawRecord], shard_id: str) -> ColumnBatch:
         """The entries of a page that was read from this shard."""
         changes = [record.dynamodb for record in records]
-        text = pa.string()
-        seconds = pa.array([change.ApproximateCreationDateTime for change in changes], pa.float64())
         return self._rows(
-            [
-                pa.array([record.eventID for record in records], text),
-                pa.array([record.eventName for record in records], text),
-                pa.array([change.SequenceNumber for change in changes], text),
-                pa.repeat(pa.scalar(shard_id, text), len(records)),
-                pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64()),
-                pa.array([change.SizeBytes for change in changes], pa.int64()),
-                pa.array([change.StreamViewType for change in changes], text),
-                pa.array([raw if (raw := each.userIdentity) is None else bytes(raw) for each in records], text),
-            ],
+            metadata_of_page(records, shard_id),
             [change.Keys for change in changes],
             [change.NewImage for change in changes],
             [change.OldImage for change in changes],
@@ -85,18 +75,8 @@ class Columns:
 
     def of_records(self, records: Sequence[ChangeRecord]) -> ColumnBatch:
         """Any change records, such as those that a pipeline has filtered; their images need not be decoded."""
-        text = pa.string()
         return self._rows(
-            [
-                pa.array([record.event_id for record in records], text),
-                pa.array([record.event_name for record in records], text),
-                pa.array([record.sequence_number for record in records], text),
-                pa.array([record.shard_id for record in records], text),
-                pa.array([record.creation_micros for record in records], pa.int64()),
-                pa.array([record.size_bytes for record in records], pa.int64()),
-                pa.array([record.stream_view_type for record in records], text),
-                pa.array([record.user_identity_json for record in records], text),
-            ],
+            metadata_of_records(records),
             [record._keys_raw for record in records],
             [record._new_image_raw for record in records],
             [record._old_image_raw for record in records],
@@ -105,7 +85,7 @@ class Columns:
     def _rows(
         self, metadata: list[pa.Array], keys: list[_Json], new: list[_Json | None], old: list[_Json | None]
     ) -> ColumnBatch:
-        """``metadata`` are the columns before the keys, times still in microseconds."""
+        """``metadata`` are the columns before the keys."""
         rows = len(keys)
         # A key is the same in both images, so keys are parsed only where a change has no image (fact 17).
         sections = [new, old]
@@ -114,7 +94,6 @@ class Columns:
             sections.append([key if one is None and other is None else None for key, one, other in changes])
         images, misfits = self._parse([raw for section in sections for raw in section])
         parts = [images.slice(start * rows, rows) for start in range(len(sections))]
-        metadata[4] = metadata[4].cast(self.schema.arrow.field(4).type)
         batch = pa.RecordBatch.from_arrays([*metadata, self._keys(parts), *parts[:2]], schema=self.schema.arrow)
         found = [_locate(metadata, place, misfit) for place, misfit in misfits]
         if found and self.schema.on_misfit == "raise":

@@ -26,10 +26,9 @@ from typing import Final, Literal, TypeAlias, get_args
 import pyarrow as pa
 
 from connector.errors import InvalidOptionError
-from connector.records.change_log import CHANGE_SCHEMA
+from connector.records.change_log import CHANGE_SCHEMA, METADATA_COLUMNS
 
 OnMisfit: TypeAlias = Literal["dead_letter", "text", "raise"]
-METADATA_COLUMNS: Final = tuple(name for name in CHANGE_SCHEMA.names if name not in ("keys", "new_image", "old_image"))
 _TAG: Final = b"dynamodb"
 
 
