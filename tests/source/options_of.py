@@ -1,0 +1,19 @@
+"""A read's options as a pipeline author gives them, for tests of the DoFns without a pipeline."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from connector import ReadFromDynamoDBStreams
+from connector.source.options import ReadOptions, parse_options
+from connector.testing import LocalStreams
+
+
+def options_of(service: LocalStreams, **given: Any) -> ReadOptions:
+    """What ``ReadFromDynamoDBStreams(**given)`` would read the service with."""
+    parameters = inspect.signature(ReadFromDynamoDBStreams).parameters.values()
+    defaults = {each.name: each.default for each in parameters}
+    return parse_options(
+        **{**defaults, "endpoint_url": service.endpoint_url, "region_name": service.region_name, **given}
+    )

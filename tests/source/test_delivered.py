@@ -1,0 +1,33 @@
+"""The position that a pipeline folds from the records it delivered (facts 4 and 21)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import apache_beam as beam
+from apache_beam.testing.util import assert_that, equal_to
+
+from connector import DeliveredPosition, StreamPosition
+from connector.records import ChangeRecord
+from connector.shards.position import After
+
+
+def record(shard: str, number: str) -> ChangeRecord:
+    return ChangeRecord(
+        event_id=number,
+        event_name="INSERT",
+        keys={"id": "o-1"},
+        sequence_number=number,
+        shard_id=shard,
+        approximate_creation_time=datetime(2026, 1, 31, 12, tzinfo=UTC),
+    )
+
+
+def test_the_folded_position_covers_the_records_delivered_and_no_more() -> None:
+    """Facts 4 and 21: in any order; sequence numbers are integers, and those of one shard say nothing of another's."""
+    base = StreamPosition(shards={"a": After("7"), "c": After("5")})
+    delivered = [record("a", "1000"), record("b", "3"), record("a", "999"), record("b", "20"), record("b", "4")]
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        position = pipeline | beam.Create(delivered) | DeliveredPosition(base)
+        expected = StreamPosition(shards={"a": After("1000"), "b": After("20"), "c": After("5")})
+        assert_that(position, equal_to([expected]))

@@ -1,0 +1,96 @@
+"""What one page moves, by hand: its end, the position after it, the stop inside it (facts 1, 4 and 19)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from connector.shards.frontier import Frontier, Hint, Reading
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from connector.source.delivery import Rules, deliver
+from connector.source.requests import PageRead, Read
+from connector.wire import MalformedEntry, RawRecord, RawStreamRecord, RecordsPage
+
+NOW = 1_767_225_600
+
+
+def raw(number: str, created: float = NOW) -> RawRecord:
+    return RawRecord(f"id-{number}", "INSERT", RawStreamRecord(created, msgspec.Raw(b'{"id":{"S":"o-1"}}'), number))
+
+
+def page(
+    *records: RawRecord, malformed: str | None = None, position: Position = TRIM_HORIZON, last: bool = False
+) -> PageRead:
+    entries = [] if malformed is None else [MalformedEntry(0, b"{}", "no keys", malformed)]
+    answer = RecordsPage(b"", list(records), entries, None if last else "next")
+    hint = None if last else Hint("next", NOW)
+    return PageRead(Read("a", position), NOW, answer, list(records), hint, 0, None)
+
+
+def reading(position: Position = TRIM_HORIZON) -> Frontier:
+    return Frontier(shards={"a": Reading(position)})
+
+
+def numbers(records: list[RawRecord]) -> list[str]:
+    return [record.dynamodb.SequenceNumber for record in records]
+
+
+def test_the_last_page_is_delivered_and_ends_its_shard() -> None:
+    """Fact 1: records, and no next iterator."""
+    moved = deliver(reading(), page(raw("1"), raw("2"), last=True), Rules())
+    assert numbers(moved.records) == ["1", "2"]
+    assert moved.ended
+    assert moved.frontier.shards["a"].position == SHARD_END
+
+
+def test_a_page_with_an_iterator_after_it_ends_nothing() -> None:
+    """Fact 5: neither with records nor, after a start that all of them precede, without."""
+    for read in (page(raw("1")), page(position=AtTime(NOW))):
+        moved = deliver(reading(read.request.position), read, Rules())
+        assert not moved.ended
+        assert moved.frontier.open_shards == ("a",)
+
+
+def test_the_position_after_a_page_is_its_largest_number_and_not_its_longest_text() -> None:
+    """Fact 4: also where the last entry of the page is a malformed one."""
+    for record, malformed, last in (("1000", "999", "1000"), ("999", "1000", "1000"), ("9", None, "9")):
+        moved = deliver(reading(After("8")), page(raw(record), malformed=malformed, position=After("8")), Rules())
+        assert moved.frontier.shards["a"].position == After(last)
+
+
+def test_a_shard_goes_on_from_a_shorter_number_to_a_longer_one() -> None:
+    """Fact 4: as text, 1000 comes before 999."""
+    moved = deliver(reading(After("999")), page(raw("1000"), position=After("999")), Rules())
+    assert moved.frontier.shards["a"].position == After("1000")
+
+
+def test_records_are_followed_by_a_watermark_that_leaves_room_for_older_ones() -> None:
+    """Fact 19: creation times are only roughly monotonic."""
+    moved = deliver(reading(), page(raw("1", NOW), raw("2", NOW - 3)), Rules(slack=5.0))
+    assert moved.frontier.watermark == (NOW - 5) * 1_000_000
+
+
+def test_older_records_do_not_take_the_watermark_back() -> None:
+    """Fact 19: a later page may be older than an earlier one."""
+    frontier = deliver(reading(), page(raw("1", NOW)), Rules(slack=5.0)).frontier
+    later = page(raw("2", NOW - 9), position=After("1"))
+    assert deliver(frontier, later, Rules(slack=5.0)).frontier.watermark == (NOW - 5) * 1_000_000
+
+
+def test_a_record_past_the_stop_ends_the_shard_only_beyond_the_slack() -> None:
+    """Fact 19: one from before the stop may still come after it."""
+    rules = Rules(stop=NOW, slack=5.0)
+    within = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 5), raw("3", NOW)), rules)
+    assert numbers(within.records) == ["1", "3"]
+    assert not within.finished
+    beyond = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 6), raw("3", NOW)), rules)
+    assert numbers(beyond.records) == ["1", "3"]
+    assert beyond.finished
+    assert not beyond.frontier.shards
+
+
+def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
+    """Fact 19: a record of the stop's own second is written until that second is over."""
+    rules = Rules(stop=NOW, slack=5.0)
+    assert not rules.past_stop(NOW + 6)
+    assert rules.past_stop(NOW + 6.1)
+    assert not Rules().past_stop(NOW + 1e9)

@@ -1,0 +1,81 @@
+"""From a parent's end to its children: where they begin, how soon they are read, and in which step (facts 2, 7, 20)."""
+
+from __future__ import annotations
+
+from tests.source.conftest import Bench, latest
+
+
+def test_what_was_written_to_children_before_they_were_found_is_read(bench: Bench) -> None:
+    """Fact 2: LATEST is for shards that exist when the read starts; theirs is long past when these are found."""
+    orders = bench.serve()
+    bench.put(3)
+    bench.clock.advance(60)
+    reading = bench.read(latest(bench)).go(10)
+    seen = bench.put(2)
+    children = orders.split(orders.open_shard_ids[0])
+    for child in children:
+        seen += bench.put(2, child)
+    bench.clock.advance(300)
+    reading.go(10)
+    assert sorted(reading.ids) == sorted(seen)
+
+
+def test_a_child_is_read_within_seconds_of_its_parents_end(bench: Bench) -> None:
+    """Fact 7: the roll comes every four hours, and nobody restarts the read for it."""
+    orders = bench.serve(shards=3)
+    bench.put(6)
+    reading = bench.read().go(30)
+    for _ in range(3):
+        child = orders.roll(orders.open_shard_ids[0])
+        seen = bench.put(2, child)
+        reading.go(3)
+        assert reading.ids[-2:] == seen
+
+
+def test_a_shard_without_a_known_relative_is_found_while_running(bench: Bench) -> None:
+    """Fact 7: its parent came and went between two listings, or no listing shows it."""
+    orders = bench.serve(shards=2)
+    shown, hidden = orders.open_shard_ids
+    orders.hide(hidden)
+    bench.put(3, shown)
+    reading = bench.read().go(30)
+    orders.reveal(hidden)
+    reading.go(70)
+    seen = bench.put(2, hidden)
+    reading.go(5)
+    assert reading.ids[-2:] == seen
+
+
+def test_every_branch_has_a_shard_in_every_frontier_that_is_stored(bench: Bench) -> None:
+    """Fact 20: the parent until its end is handed over, then all its children, and both at no time."""
+    orders = bench.serve()
+    bench.put(5)
+    parent = orders.open_shard_ids[0]
+    reading = bench.read().go(10)
+    children = set(orders.split(parent))
+    bench.put(5)
+    reading.go(20)
+    frontiers = [step.frontier for step in reading.steps if step.frontier.shards or reading.steps[0] is not step]
+    assert frontiers
+    for frontier in frontiers:
+        assert set(frontier.shards) in ({parent}, children)
+    assert set(frontiers[-1].shards) == children
+
+
+def test_a_parents_end_is_stored_until_its_children_are_known(bench: Bench) -> None:
+    """Fact 20: a worker that dies between the end and the listing neither reads the parent again nor loses the rest."""
+    orders = bench.serve()
+    bench.put(5)
+    parent = orders.open_shard_ids[0]
+    reading = bench.read().go(10)
+    child = orders.roll(parent)
+    orders.hide(child)
+    seen = bench.put(2)
+    reading.go(3)
+    assert reading.frontier.ended_shards == (parent,)
+    reading.restart()
+    reading.go(3)
+    assert reading.frontier.ended_shards == (parent,)
+    orders.reveal(child)
+    reading.go(30)
+    assert reading.ids[5:] == seen

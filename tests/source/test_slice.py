@@ -1,0 +1,169 @@
+"""One slice of the DoFn without a runner: claims, repeats, and what a loss does (facts 10, 11, 18 and 21)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import apache_beam as beam
+import pytest
+from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.runners.sdf_utils import (
+    RestrictionTrackerView,
+    ThreadsafeRestrictionTracker,
+    ThreadsafeWatermarkEstimator,
+)
+
+from connector import ReadFromDynamoDBStreams
+from connector.errors import DataLossError
+from connector.records import ChangeRecord
+from connector.shards.frontier import EARLIEST, Frontier, begin
+from connector.shards.loss import Loss
+from connector.shards.position import TRIM_HORIZON
+from connector.source.element import StreamRead
+from connector.source.read import ReadUnboundedStream
+from connector.source.restriction import FrontierTracker
+from connector.source.watermark import StreamWatermark
+from connector.testing import LocalStreams, Table
+
+
+@dataclass
+class Bundle:
+    """One call of ``process`` with the covers that Beam puts around the tracker and the watermark."""
+
+    do_fn: ReadUnboundedStream
+    element: StreamRead
+    frontier: Frontier
+    tracker: ThreadsafeRestrictionTracker = field(init=False)
+    outputs: Iterator[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tracker = ThreadsafeRestrictionTracker(FrontierTracker(self.frontier, bounded=False))
+        self.outputs = self.do_fn.process(
+            self.element,
+            tracker=RestrictionTrackerView(self.tracker),
+            watermark=ThreadsafeWatermarkEstimator(StreamWatermark(EARLIEST)),
+        )
+
+    def changes(self) -> list[ChangeRecord]:
+        return [output.value for output in self.outputs if not isinstance(output, TaggedOutput)]
+
+    def deferred(self) -> Frontier:
+        """The residual of a bundle that ran to its end."""
+        residual, _ = self.tracker.deferred_status()
+        return residual
+
+
+@dataclass
+class Slices:
+    """The bundles of one read, each with a DoFn and a reader of its own, as after the death of a worker."""
+
+    service: LocalStreams
+    table: Table
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def bundle(self, frontier: Frontier | None = None, *, tagged: bool = False) -> Bundle:
+        read = ReadFromDynamoDBStreams(
+            "orders",
+            endpoint_url=self.service.endpoint_url,
+            region_name=self.service.region_name,
+            slice_time=timedelta(seconds=0.5),
+            **self.options,
+        )
+        pipeline = beam.Pipeline()
+        pipeline | (read.with_outputs() if tagged else read)
+        found = _ReadDoFn()
+        pipeline.visit(found)
+        found.do_fn.setup()
+        return Bundle(found.do_fn, StreamRead(uuid4().hex, self.table.stream_arn), frontier or begin(TRIM_HORIZON))
+
+
+class _ReadDoFn(PipelineVisitor):
+    """The DoFn that a pipeline would run."""
+
+    do_fn: ReadUnboundedStream
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        do_fn = getattr(transform_node.transform, "dofn", None)
+        if isinstance(do_fn, ReadUnboundedStream):
+            self.do_fn = do_fn
+
+
+def serve(service: LocalStreams, *, shards: int = 1, **options: Any) -> Slices:
+    return Slices(service, service.create_table("orders", keys={"id": "S"}, shards=shards), options)
+
+
+def ids(changes: list[ChangeRecord]) -> list[str]:
+    return [change.event_id for change in changes]
+
+
+def test_a_checkpoint_amid_a_bundle_covers_what_is_emitted_and_no_more(service: LocalStreams) -> None:
+    """Fact 21: what the reader has read and not claimed by then is the next bundle's."""
+    slices = serve(service, shards=3)
+    for shard in slices.table.open_shard_ids:
+        slices.table.put_many(slices.table.keys_in(shard, 2))
+    first = slices.bundle()
+    emitted = [next(first.outputs).value]
+    _, residual = first.tracker.try_split(0)
+    emitted += first.changes()
+    first.tracker.check_done()
+    assert len(emitted) == 2, "the rest of the page whose claim was accepted, and nothing else"
+    rest = slices.bundle(residual).changes()
+    assert sorted(ids(emitted + rest)) == sorted(change.event_id for change in slices.table.changes)
+
+
+def test_a_change_that_comes_again_has_the_same_event_id(service: LocalStreams) -> None:
+    """Fact 18: what was emitted and not stored is emitted again, and can be told by its id."""
+    slices = serve(service)
+    written = slices.table.put_many({"id": f"o-{number}"} for number in range(5))
+    for _ in range(2):
+        assert ids(slices.bundle().changes()) == [change.event_id for change in written]
+
+
+def test_a_trimmed_position_stops_the_pipeline_and_nothing_past_the_loss_is_claimed(service: LocalStreams) -> None:
+    """Fact 10, under ``on_data_loss="fail"``, which is the default: run again, it fails again."""
+    slices = serve(service)
+    orders = slices.table
+    orders.put_many({"id": f"o-{number}"} for number in range(3))
+    first = slices.bundle()
+    first.changes()
+    residual = first.deferred()
+    orders.put_many({"id": f"o-{number}", "again": True} for number in range(3))
+    orders.trim(keep=1)
+    for _ in range(2):
+        failing = slices.bundle(residual)
+        with pytest.raises(DataLossError, match=r'changes were lost.*set on_data_loss="continue"'):
+            failing.changes()
+        (shard,) = orders.open_shard_ids
+        assert failing.tracker.current_restriction().shards[shard].position == residual.shards[shard].position
+
+
+def test_a_vanished_shard_stops_the_pipeline(service: LocalStreams) -> None:
+    """Fact 11, under ``on_data_loss="fail"``."""
+    slices = serve(service)
+    slices.table.put({"id": "o-1"})
+    first = slices.bundle()
+    first.changes()
+    slices.table.drop(slices.table.open_shard_ids[0], listed=True)
+    with pytest.raises(DataLossError, match="changes may have been lost"):
+        slices.bundle(first.deferred()).changes()
+
+
+def test_with_continue_a_loss_is_data_and_the_rest_is_delivered(service: LocalStreams) -> None:
+    """Fact 10, under ``on_data_loss="continue"``."""
+    slices = serve(service, on_data_loss="continue")
+    orders = slices.table
+    orders.put_many({"id": f"o-{number}"} for number in range(3))
+    first = slices.bundle()
+    first.changes()
+    orders.put_many({"id": f"o-{number}", "again": True} for number in range(3))
+    orders.trim(keep=1)
+    outputs = list(slices.bundle(first.deferred(), tagged=True).outputs)
+    losses = [output.value.value for output in outputs if isinstance(output, TaggedOutput)]
+    assert [(type(loss), loss.certain) for loss in losses] == [(Loss, True)]
+    delivered = [output.value for output in outputs if not isinstance(output, TaggedOutput)]
+    assert ids(delivered) == [orders.changes[-1].event_id]

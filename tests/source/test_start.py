@@ -1,0 +1,49 @@
+"""The moment at which a pipeline starts, by the service's clock, and the stream that it reads (facts 3 and 14)."""
+
+from __future__ import annotations
+
+from math import floor
+
+import pytest
+
+from connector.errors import NotFoundError
+from connector.shards.position import AtTime
+from connector.shards.stream_position import StreamPosition
+from connector.source.start import StartRead
+from connector.testing import Clock, LocalStreams
+from tests.source.options_of import options_of
+
+
+def test_latest_and_now_are_the_services_second_whatever_this_machines_clock_says() -> None:
+    """Fact 3: the local service lives in another year; its ``Date`` header tells."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        service.create_table("orders", keys={"id": "S"})
+        clock.advance(0.9)
+        (element,) = StartRead(options_of(service, table="orders", start="LATEST", stop="NOW")).process(None)
+    assert element.start == AtTime(floor(clock()))
+    assert element.stop == floor(clock())
+
+
+def test_a_table_is_resolved_to_its_stream_once() -> None:
+    """Fact 14: a stream that is enabled anew is another one, and never read in the middle of a run."""
+    with LocalStreams() as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        (element,) = StartRead(options_of(service, table="orders")).process(None)
+        assert element.stream_arn == orders.stream_arn
+        orders.disable_stream()
+        orders.enable_stream()
+        assert element.stream_arn != orders.stream_arn
+
+
+def test_a_position_of_the_old_stream_is_refused_by_the_new_one_and_taken_by_the_old() -> None:
+    """Fact 14: it says nothing about the new stream; the old one stays readable for 24 hours."""
+    with LocalStreams() as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        position = StreamPosition(orders.stream_arn)
+        orders.disable_stream()
+        orders.enable_stream()
+        with pytest.raises(NotFoundError, match="no longer the table's stream: read the old one to its end"):
+            list(StartRead(options_of(service, table="orders", start=position)).process(None))
+        (element,) = StartRead(options_of(service, stream_arn=position.stream_arn, start=position)).process(None)
+    assert element.stream_arn == position.stream_arn
