@@ -20,6 +20,7 @@ An absent attribute and a NULL are null in every column. Every column is nullabl
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -30,6 +31,7 @@ from connector.records.change_log import CHANGE_SCHEMA, METADATA_COLUMNS
 
 OnMisfit: TypeAlias = Literal["dead_letter", "text", "raise"]
 _TAG: Final = b"dynamodb"
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 
 def json_field(name: str) -> pa.Field:
@@ -107,8 +109,13 @@ def tags(kind: pa.DataType) -> tuple[str, ...]:
 
 
 def is_open(column: pa.Field) -> bool:
-    """True if the column, or one inside it, takes members whose names are not known beforehand."""
+    """True if the column, or one inside it, takes members whose names are not known beforehand.
+
+    So does one with a name that stands escaped in JSON: the parsers of typed columns look for plain names.
+    """
     kind = column.type
+    if _ESCAPED.search(column.name):
+        return True
     if pa.types.is_struct(kind):
         return any(is_open(member) for member in kind)
     if pa.types.is_list(kind):

@@ -1,0 +1,81 @@
+"""Rows of a schema through Avro files: nothing changes on the way, whatever the values and the names."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import fastavro
+import pyarrow as pa
+import pytest
+from attribute_values import images, names
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_column_agreement import OPEN, any_images, fitting_images, read
+
+from connector.records import Columns, Schema, avro_rows, avro_schema, from_avro_row, to_arrow
+from connector.records.avro_names import attribute_name, avro_name
+
+SCHEMA = Schema(pa.schema(OPEN), keys=("id",), on_misfit="text")
+few = settings(max_examples=60, deadline=None)
+pages = st.lists(st.tuples(st.none() | any_images | fitting_images, st.none() | any_images), max_size=4)
+scalars = [pa.string(), pa.int64(), pa.float64(), pa.decimal128(38, 10), pa.bool_(), pa.binary()]
+kinds = st.recursive(
+    st.sampled_from(scalars),
+    lambda inner: st.one_of(
+        inner.map(pa.list_),
+        inner.map(lambda kind: pa.map_(pa.string(), kind)),
+        st.dictionaries(names, inner, min_size=1, max_size=3).map(lambda members: pa.struct(list(members.items()))),
+    ),
+    max_leaves=5,
+)
+
+
+def through_avro(batch: pa.RecordBatch, schema: Schema | None) -> list[dict[str, object]]:
+    file = io.BytesIO()
+    fastavro.writer(file, avro_schema(schema), avro_rows(batch, schema), codec="deflate")
+    file.seek(0)
+    return [from_avro_row(row, schema) for row in fastavro.reader(file)]  # type: ignore[arg-type]
+
+
+@few
+@given(pages, st.integers(0, 2))
+def test_rows_come_back_from_avro_as_they_were(page, start: int):
+    batch = Columns(SCHEMA).of_records(read(page)).rows.slice(start)
+    rows = through_avro(batch, SCHEMA)
+    assert pa.RecordBatch.from_pylist(rows, SCHEMA.arrow).equals(batch)
+
+
+@few
+@given(pages)
+def test_rows_without_a_schema_come_back_too(page):
+    batch = to_arrow(read(page))
+    assert through_avro(batch, None) == batch.to_pylist()
+
+
+@few
+@given(st.dictionaries(names, kinds, max_size=4), st.lists(images, max_size=2))
+def test_any_schema_whatever_its_names_has_an_avro_schema_of_its_own(columns, page):
+    attributes = pa.schema([*(columns | {"id": pa.string()}).items()])
+    schema = Schema(attributes, keys=("id",), other="the others", on_misfit="text")
+    batch = Columns(schema).of_records(read([({"id": "a"} | image, None) for image in page])).rows
+    rows = through_avro(batch, schema)
+    assert pa.RecordBatch.from_pylist(rows, schema.arrow).equals(batch)
+
+
+@given(st.text() | st.text("_x0aF-é", max_size=16))
+def test_a_name_is_legal_in_avro_and_can_be_read_back(name: str):
+    legal = avro_name(name)
+    assert re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", legal) or not name
+    assert attribute_name(legal) == name
+    assert legal == name or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or re.search("_x[0-9A-F]{4}", name)
+
+
+@given(st.sets(st.text("_x0aF-é", min_size=1, max_size=9), max_size=30))
+def test_no_two_names_become_one(several: set[str]):
+    assert len({avro_name(name) for name in several}) == len(several)
+
+
+def test_rows_of_another_schema_are_refused():
+    with pytest.raises(ValueError, match="of another schema"):
+        list(avro_rows(to_arrow([]), SCHEMA))
