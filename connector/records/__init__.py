@@ -11,9 +11,11 @@ from connector.records.change_log import (
     to_avro_row,
 )
 from connector.records.coder import ChangeRecordCoder, ChangeRow, register_coders
+from connector.records.column_types import json_field
 from connector.records.columns import ColumnBatch, Columns, Misfit
+from connector.records.declared import SchemaOptions, read_schema
 from connector.records.record import ChangeRecord
-from connector.records.schema import Schema, json_field
+from connector.records.schema import Schema, check_keys
 from connector.records.values import Image, Value, decode_image, decode_value, encode_image, encode_value
 
 __all__ = [
@@ -28,16 +30,19 @@ __all__ = [
     "Image",
     "Misfit",
     "Schema",
+    "SchemaOptions",
     "Value",
     "avro_rows",
     "avro_schema",
     "change_batch",
+    "check_keys",
     "decode_image",
     "decode_value",
     "encode_image",
     "encode_value",
     "from_avro_row",
     "json_field",
+    "read_schema",
     "records_from_batch",
     "register_coders",
     "to_arrow",

@@ -28,7 +28,8 @@ import pyarrow as pa
 
 from connector.records.avro_names import avro_name
 from connector.records.change_log import AVRO_SCHEMA, CHANGE_SCHEMA
-from connector.records.schema import Schema, is_json
+from connector.records.column_types import is_json
+from connector.records.schema import Schema
 
 NAMESPACE: Final = "dynamodb.streams"
 IMAGE: Final = "Image"

@@ -96,9 +96,15 @@ class Columns:
         parts = [images.slice(start * rows, rows) for start in range(len(sections))]
         batch = pa.RecordBatch.from_arrays([*metadata, self._keys(parts), *parts[:2]], schema=self.schema.arrow)
         found = [_locate(metadata, place, misfit) for place, misfit in misfits]
-        if found and self.schema.on_misfit == "raise":
-            raise _error(found[0])
-        return ColumnBatch(batch, [] if self.schema.on_misfit == "text" else found)
+        return ColumnBatch(batch, [misfit for misfit in found if not self._is_kept(misfit)])
+
+    def _is_kept(self, misfit: Misfit) -> bool:
+        """True if the rows hold it in the column ``other``. Raises `MisfitError` if the schema says so."""
+        attribute = misfit.attribute
+        policy = self.schema.on_misfit if attribute is None else self.schema.policy(attribute)
+        if policy == "raise":
+            raise _error(misfit)
+        return policy == "text" and attribute is not None and misfit.image != "keys"
 
     def _parse(self, raws: list[_Json | None]) -> tuple[pa.StructArray, list[tuple[int, AttributeMisfit]]]:
         """One struct an image in their order, null for None, and the misfits by the place of their image."""

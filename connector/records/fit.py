@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import msgspec
 import pyarrow as pa
 
-from connector.records.schema import Schema, is_json, tags
+from connector.records.column_types import is_json, tags
+from connector.records.schema import Schema
 
 Fit: TypeAlias = tuple[Any, str | None]
 _parse_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -49,8 +50,9 @@ def fit_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] 
     if schema.other is not None:
         columns = set(schema.attributes.names)
         others = {name: attribute for name, attribute in members.items() if name not in columns}
-        if schema.on_misfit == "text":
-            others |= {misfit.attribute: msgspec.Raw(misfit.payload) for misfit in misfits if misfit.attribute}
+        for misfit in misfits:
+            if misfit.attribute is not None and schema.policy(misfit.attribute) == "text":
+                others[misfit.attribute] = msgspec.Raw(misfit.payload)
         row[schema.other] = msgspec.json.encode(others).decode() if others else None
     return row, misfits
 

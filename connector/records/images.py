@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json
 
+from connector.records.column_types import is_open, tags
 from connector.records.fit import fit_attribute
-from connector.records.schema import Schema, is_open, tags
+from connector.records.schema import Schema
 from connector.records.vector import Odd, Paths, paths_in, tagged_type, untag
 
 _Json = bytes | msgspec.Raw

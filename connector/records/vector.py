@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connector.records.schema import tags
+from connector.records.column_types import tags
 
 Odd: TypeAlias = "npt.NDArray[np.bool_] | None"
 Paths: TypeAlias = frozenset[str]

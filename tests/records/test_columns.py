@@ -193,6 +193,26 @@ def test_text_keeps_misfits_with_the_attributes_that_have_no_column():
     assert plain["other_attributes"] is None
 
 
+def test_a_column_may_have_a_policy_of_its_own():
+    schema = Schema(ATTRIBUTES, keys=("order_id",), on_misfit_in={"total": "text", "tags": "raise"})
+    columns = Columns(schema)
+    (row,), misfits = new_images(columns, image(total={"S": "much"}, quantity={"S": "many"}))
+    assert row["other_attributes"] == '{"total":{"S":"much"}}'
+    assert [misfit.attribute for misfit in misfits] == ["quantity"]
+    with pytest.raises(MisfitError, match=r"new_image\.tags"):
+        columns.of_page([raw(image(quantity={"S": "many"}, tags={"S": "a"}))], "shardId-1")
+
+
+def test_text_that_no_image_can_keep_is_a_dead_letter():
+    """Under KEYS_ONLY there is no image (fact 17), and what is no object has no column for others."""
+    columns = Columns(Schema(pa.schema([("order_id", pa.int64())]), keys=("order_id",), on_misfit="text"))
+    batch = columns.of_page([raw(), raw("[]")], "shardId-1")
+    assert [(misfit.image, misfit.attribute, misfit.payload) for misfit in batch.misfits] == [
+        ("new_image", None, b"[]"),
+        ("keys", "order_id", b'{"S":"o1"}'),
+    ]
+
+
 def test_raise_names_the_attribute_the_reason_the_place_and_the_fix():
     columns = Columns(Schema(ATTRIBUTES, keys=("order_id",), on_misfit="raise"))
     with pytest.raises(MisfitError, match=r"new_image\.total does not fit its column: S is not decimal128") as caught:
@@ -286,6 +306,13 @@ def test_schema_and_columns_are_pickled():
         ({"other": ""}, "other=''"),
         ({"on_misfit": "drop"}, "on_misfit='drop'"),
         ({"on_misfit": "text", "other": None}, "give other a name"),
+        ({"on_misfit_in": {"total": "text"}, "other": None}, "give other a name"),
+        ({"on_misfit_in": {"total": "drop"}}, "on_misfit='drop'"),
+        ({"on_misfit_in": {"sum": "raise"}}, "name attributes among"),
+        ({"attributes": {"total": "string"}}, "use read_schema for other forms"),
+        ({"attributes": pa.schema([("a", pa.decimal128(5, -2))])}, "0 <= s <= p"),
+        ({"attributes": pa.schema([("", pa.string())])}, "a name of no characters"),
+        ({"keys": "order_id"}, "keys='order_id'"),
     ],
 )
 def test_a_schema_that_cannot_work_is_refused_with_the_fix(options: dict[str, Any], reason: str):
