@@ -2,7 +2,7 @@
 
 from connector import errors
 from connector.errors import ConnectorError
-from connector.records import ChangeRecord
+from connector.records import CHANGE_SCHEMA, ChangeRecord, Schema, json_field, read_schema
 from connector.records import register_coders as _register_record_coders
 from connector.shards.loss import Loss
 from connector.shards.stream_position import StreamPosition
@@ -16,14 +16,18 @@ _register_record_coders()
 _register_source_coders()
 
 __all__ = [
+    "CHANGE_SCHEMA",
     "ChangeRecord",
     "ConnectorError",
     "DeadLetter",
     "DeliveredPosition",
     "Loss",
     "ReadFromDynamoDBStreams",
+    "Schema",
     "StreamPosition",
     "WriteChangesToAvro",
     "WriteChangesToParquet",
     "errors",
+    "json_field",
+    "read_schema",
 ]
