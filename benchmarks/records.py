@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 from boto3.dynamodb.types import TypeDeserializer
 
-from connector.records import ChangeRecord, ChangeRecordCoder, Columns, Schema, to_arrow
+from connector.records import ChangeRecord, ChangeRecordCoder, Columns, Schema, change_batch, to_arrow
 from connector.wire.decode import decode_records
 
 SHARD = "shardId-00000001763000000000-a1b2c3d4"
@@ -79,6 +79,11 @@ def order_item(source: random.Random, number: int) -> dict[str, Any]:
 
 
 def order_page(records: int = 1000, seed: int = 7) -> bytes:
+    answer = {"Records": order_changes(records, seed), "NextShardIterator": "i" * 300}
+    return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def order_changes(records: int, seed: int) -> list[dict[str, Any]]:
     source = random.Random(seed)
     changes = []
     for number in range(records):
@@ -102,7 +107,7 @@ def order_page(records: int = 1000, seed: int = 7) -> bytes:
                 },
             }
         )
-    return json.dumps({"Records": changes, "NextShardIterator": "i" * 300}, separators=(",", ":")).encode()
+    return changes
 
 
 def ways(pages: list[bytes]) -> dict[str, Callable[[bytes], object]]:
@@ -131,6 +136,7 @@ def ways(pages: list[bytes]) -> dict[str, Callable[[bytes], object]]:
         "records, every value decoded": decoded_one_by_one,
         "the same, all of them kept": decoded,
         "records, JSON text to Arrow": lambda body: to_arrow(undecoded(body)),
+        "a page, JSON text to Arrow": lambda body: change_batch(decode_records(body).records, SHARD),
         "typed columns of a page": lambda body: columns.of_page(decode_records(body).records, SHARD),
         "typed columns of records": lambda body: columns.of_records(undecoded(body)),
         "coder: encode": lambda body: [coder.encode(record) for record in read[body]],

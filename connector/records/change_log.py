@@ -146,10 +146,12 @@ def metadata_of_page(records: Sequence[RawRecord], shard_id: str) -> list[pa.Arr
 
 def _texts(raws: Sequence[msgspec.Raw | None]) -> pa.Array:
     """Undecoded JSON as text, null for None, copied once; the cast checks that it is UTF-8."""
+    missing = [raw is None for raw in raws]
+    if all(missing):
+        return pa.nulls(len(raws), pa.string())
     present = [b"" if raw is None else raw for raw in raws]
     limits = np.zeros(len(raws) + 1, np.int32)
     np.cumsum([len(raw) for raw in present], out=limits[1:])
-    missing = [raw is None for raw in raws]
     validity = pa.py_buffer(np.packbits(np.logical_not(missing), bitorder="little")) if any(missing) else None
     buffers = [validity, pa.py_buffer(limits), pa.py_buffer(b"".join(present))]
     return pa.Array.from_buffers(pa.binary(), len(raws), buffers).cast(pa.string())

@@ -151,6 +151,6 @@ def _conforming_value(kind: pa.DataType) -> Any:
         rename = {f"field_{place}": member.name for place, member in enumerate(kind)}
         contents["M"] = msgspec.defstruct("Members", members, rename=rename, forbid_unknown_fields=True, gc=False)
     elif pa.types.is_list(kind):
-        contents["L"] = list[_conforming_value(kind.value_type)]  # type: ignore[misc]
+        contents["L"] = list[_conforming_value(kind.value_type)]  # type: ignore[misc]  # a type made here
     tagged = [(tag, contents[tag], None) for tag in tags(kind)]
     return msgspec.defstruct("Tagged", [*tagged, ("NULL", bool, None)], forbid_unknown_fields=True, gc=False)

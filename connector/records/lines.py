@@ -35,7 +35,7 @@ def encode_line(record: ChangeRecord) -> str:
     return _encode(
         _Line(
             record.event_id,
-            record.event_name,  # type: ignore[arg-type]
+            record.event_name,  # type: ignore[arg-type]  # one of three, as it was read
             record.sequence_number,
             record.shard_id,
             record.approximate_creation_time,

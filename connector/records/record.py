@@ -10,7 +10,9 @@ import msgspec
 
 from connector.errors import MalformedRecordError
 from connector.records.construct import check_envelope, encoded_identity, encoded_image
-from connector.records.values import Image, decode_image, same_values
+from connector.records.likeness import same_records, short_text
+from connector.records.open_record import Json, OpenRecord
+from connector.records.values import Image, decode_image
 
 if TYPE_CHECKING:
     from connector.records.coder import ChangeRow
@@ -19,46 +21,9 @@ if TYPE_CHECKING:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _UNDECODED: Any = object()  # in the place of an image that nobody has asked for yet
-_Json = bytes | msgspec.Raw
 
 
-class _Open:
-    """The slots of a `ChangeRecord` while it is being filled: plain stores are 3 times as fast as guarded
-    ones."""
-
-    __slots__ = (
-        "_keys",
-        "_keys_raw",
-        "_new_image",
-        "_new_image_raw",
-        "_old_image",
-        "_old_image_raw",
-        "_user_identity_raw",
-        "creation_micros",
-        "event_id",
-        "event_name",
-        "sequence_number",
-        "shard_id",
-        "size_bytes",
-        "stream_view_type",
-    )
-    _keys: Image
-    _keys_raw: _Json
-    _new_image: Image | None
-    _new_image_raw: _Json | None
-    _old_image: Image | None
-    _old_image_raw: _Json | None
-    _user_identity_raw: _Json | None
-    creation_micros: int
-    event_id: str
-    event_name: str
-    sequence_number: str
-    shard_id: str
-    size_bytes: int | None
-    stream_view_type: str
-
-
-class ChangeRecord(_Open):
+class ChangeRecord(OpenRecord):
     """One change of one item. Immutable; its keys and images are decoded when first asked for.
 
     - ``event_id``: the same for every delivery of the same change (fact 18); ``event_name``: INSERT,
@@ -123,7 +88,7 @@ class ChangeRecord(_Open):
             None if old_image is None else encoded_image("old_image", old_image),
             None if user_identity is None else encoded_identity(user_identity),
         )
-        for slot in _Open.__slots__:
+        for slot in OpenRecord.__slots__:
             object.__setattr__(self, slot, getattr(made, slot))
 
     @classmethod
@@ -249,42 +214,13 @@ class ChangeRecord(_Open):
         return decode_line(line)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ChangeRecord):
-            return NotImplemented
-        return self is other or (
-            self._envelope() == other._envelope()
-            and _same_image(self, other, "keys")
-            and _same_image(self, other, "new_image")
-            and _same_image(self, other, "old_image")
-        )
+        return self is other or same_records(self, other) if isinstance(other, ChangeRecord) else NotImplemented
 
     def __hash__(self) -> int:
         return hash((self.event_id, self.shard_id, self.sequence_number))
 
-    def _envelope(self) -> tuple[object, ...]:
-        return (
-            self.event_id,
-            self.event_name,
-            self.sequence_number,
-            self.shard_id,
-            self.creation_micros,
-            self.size_bytes,
-            self.stream_view_type,
-            self.user_identity,
-        )
-
     def __repr__(self) -> str:
-        try:
-            keys = ", ".join(f"{name}={value!r}" for name, value in self.keys.items())
-        except MalformedRecordError:
-            keys = "malformed keys"
-        keys = keys if len(keys) <= 80 else f"{keys[:79]}…"
-        images = " and ".join(
-            name for name, raw in (("old", self._old_image_raw), ("new", self._new_image_raw)) if raw is not None
-        )
-        time = self.approximate_creation_time.isoformat().replace("+00:00", "Z")
-        images = f"{images or 'no'} image"
-        return f"<ChangeRecord {self.event_name} {keys} at {time}, {images}, {self.sequence_number}>"
+        return short_text(self)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a ChangeRecord is immutable: {name} cannot be set")
@@ -306,13 +242,13 @@ def make_record(
     creation_micros: int,
     size_bytes: int | None,
     stream_view_type: str,
-    keys: _Json,
-    new_image: _Json | None,
-    old_image: _Json | None,
-    user_identity: _Json | None,
+    keys: Json,
+    new_image: Json | None,
+    old_image: Json | None,
+    user_identity: Json | None,
 ) -> ChangeRecord:
     """A record from what is stored of it, unchecked: the way of everything that was a record before."""
-    record = _Open()
+    record = OpenRecord()
     record.event_id = event_id
     record.event_name = event_name
     record.sequence_number = sequence_number
@@ -326,14 +262,4 @@ def make_record(
     record._user_identity_raw = user_identity
     record._keys = record._new_image = record._old_image = _UNDECODED
     record.__class__ = ChangeRecord
-    return record  # type: ignore[return-value]
-
-
-def _same_image(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:
-    mine, theirs = getattr(one, f"{name}_json"), getattr(other, f"{name}_json")
-    if mine == theirs or mine is None or theirs is None:
-        return bool(mine == theirs)
-    try:
-        return same_values(getattr(one, name), getattr(other, name))
-    except MalformedRecordError:
-        return False
+    return record  # type: ignore[return-value]  # mypy does not follow __class__

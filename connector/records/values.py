@@ -76,7 +76,7 @@ def decode_image(raw: bytes | msgspec.Raw) -> Image:
 def _value(raw: bytes | msgspec.Raw) -> Value:
     elements: list[Any] = [_parse_value(raw)]
     _untag(elements, enumerate(elements))
-    return elements[0]  # type: ignore[no-any-return]
+    return elements[0]  # type: ignore[no-any-return]  # a value by now
 
 
 def _untag(container: Any, tagged_by_place: Iterable[tuple[Any, Any]]) -> None:

@@ -214,7 +214,7 @@ def _sorted(lists: pa.ListArray) -> pa.ListArray:
 
 
 def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
-    return column.is_valid().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return column.is_valid().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _either(one: Odd, other: Odd) -> Odd:

@@ -1,0 +1,54 @@
+"""What two records have in common, and a record in a few words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from connector.errors import MalformedRecordError
+from connector.records.values import same_values
+
+if TYPE_CHECKING:
+    from connector.records.record import ChangeRecord
+
+
+def same_records(one: ChangeRecord, other: ChangeRecord) -> bool:
+    """True if both say the same. Images that are not decoded yet are, but only where their bytes differ."""
+    return _envelope(one) == _envelope(other) and all(
+        _same_image(one, other, image) for image in ("keys", "new_image", "old_image")
+    )
+
+
+def short_text(record: ChangeRecord) -> str:
+    """What happened to which item and when, and where it stands in the stream; no image."""
+    try:
+        keys = ", ".join(f"{name}={value!r}" for name, value in record.keys.items())
+    except MalformedRecordError:
+        keys = "malformed keys"
+    keys = keys if len(keys) <= 80 else f"{keys[:79]}…"
+    raws = (("old", record._old_image_raw), ("new", record._new_image_raw))
+    images = " and ".join(name for name, raw in raws if raw is not None) or "no"
+    time = record.approximate_creation_time.isoformat().replace("+00:00", "Z")
+    return f"<ChangeRecord {record.event_name} {keys} at {time}, {images} image, {record.sequence_number}>"
+
+
+def _envelope(record: ChangeRecord) -> tuple[object, ...]:
+    return (
+        record.event_id,
+        record.event_name,
+        record.sequence_number,
+        record.shard_id,
+        record.creation_micros,
+        record.size_bytes,
+        record.stream_view_type,
+        record.user_identity,
+    )
+
+
+def _same_image(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:
+    mine, theirs = getattr(one, f"{name}_json"), getattr(other, f"{name}_json")
+    if mine == theirs or mine is None or theirs is None:
+        return bool(mine == theirs)
+    try:
+        return same_values(getattr(one, name), getattr(other, name))
+    except MalformedRecordError:
+        return False
