@@ -29,9 +29,10 @@ class ServiceClock:
     """The service's clock as its answers' ``Date`` header tells it, on top of a local clock (epoch seconds).
 
     The header is the second in which the service answered, cut down; it is read when the answer has
-    arrived. So ``now()`` is never ahead of the service, and at most a second and the way back behind: a
-    start time resolved from it can repeat changes, never lose one (fact 3). ``now()`` is the local clock
-    before any answer.
+    arrived. So ``now()`` is not ahead of the service, and at most a second and the way back behind: a
+    start time resolved from it can repeat changes, never lose one (fact 3). Later answers only narrow that
+    down, so that ``now()`` measures times between calls too (fact 5), unless one contradicts it: then one of
+    the clocks was set, and that answer counts. ``now()`` is the local clock before any answer.
 
     ``signing`` is what a request is signed with: the local clock until the service says that it is skewed.
     """
@@ -57,8 +58,10 @@ class ServiceClock:
             seconds = parsedate_to_datetime(date).timestamp()
         except ValueError:
             return
+        least = seconds - self._clock()
+        if not self._date or not least <= self._offset < least + 1:
+            self._offset = least
         self._date = date
-        self._offset = seconds - self._clock()
 
     def correct_signing(self) -> bool:
         """Sign by the service's clock from now on; False when no answer has carried a date."""

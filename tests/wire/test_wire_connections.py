@@ -172,11 +172,12 @@ def test_before_any_answer_the_services_time_is_the_local_one(make_client: MakeC
     assert make_client(clock=lambda: NOW).service_time() == NOW
 
 
-def test_the_services_time_follows_the_latest_answer_and_never_runs_ahead(
+def test_the_services_time_is_narrowed_down_by_every_answer_and_never_runs_ahead(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
+    """Fact 3: ``Date`` is the second in which the service answered, cut down."""
     local = [NOW - 90.0]  # a local clock that is 90 s slow
-    endpoint.script = [Turn(PAGE.body, date=NOW), Turn(PAGE.body, date=NOW), Turn(PAGE.body, date=NOW + 1)]
+    endpoint.script = [Turn(PAGE.body, date=NOW + second) for second in (0, 0, 1, 3, 3, 4)]
     client = make_client(clock=lambda: local[0])
     client.get_records("iterator")
     assert client.service_time() == NOW
@@ -185,7 +186,25 @@ def test_the_services_time_follows_the_latest_answer_and_never_runs_ahead(
     assert client.service_time() == NOW + 0.75
     local[0] += 0.5
     client.get_records("iterator")
-    assert client.service_time() == NOW + 1
+    assert client.service_time() == NOW + 1.25, "which may well be: the service said that its second is NOW + 1"
+    local[0] += 1.5
+    client.get_records("iterator")
+    assert client.service_time() == NOW + 3, "it is later there than was known"
+    local[0] += 0.875
+    client.get_records("iterator")
+    local[0] += 0.875
+    client.get_records("iterator")
+    assert client.service_time() == NOW + 4.75
+
+
+def test_a_clock_that_was_set_is_followed(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
+    local = [NOW]
+    endpoint.script = [Turn(PAGE.body, date=NOW + second) for second in (0, 5)]
+    client = make_client(clock=lambda: local[0])
+    client.get_records("iterator")
+    local[0] += 3600  # set forward by an hour, five seconds later
+    client.get_records("iterator")
+    assert client.service_time() == NOW + 5
 
 
 def test_a_refusal_tells_the_time_too_and_a_strange_date_is_passed_over(
