@@ -1,4 +1,4 @@
-"""What one page moves, by hand: its end, the position after it, the stop inside it (facts 1, 4 and 19)."""
+"""What one page moves, by hand: its end, the position after it, the stop inside it (facts 1, 4, 5, 11 and 19)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 from connector.shards.frontier import Frontier, Hint, Reading
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
-from connector.source.delivery import Rules, deliver
+from connector.source.delivery import Rules, deliver, vanished
 from connector.source.requests import PageRead, Read
 from connector.wire import MalformedEntry, RawRecord, RawStreamRecord, RecordsPage
 
@@ -94,3 +94,12 @@ def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
     assert not rules.past_stop(NOW + 6)
     assert rules.past_stop(NOW + 6.1)
     assert not Rules().past_stop(NOW + 1e9)
+
+
+def test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records() -> None:
+    """Fact 11: a shard is gone once all its records are older than 24 hours."""
+    assert vanished("arn", "a", Reading(AtTime(NOW - 3600)), now=NOW) is None
+    for position in (AtTime(NOW - 25 * 3600), TRIM_HORIZON, After("7")):
+        loss = vanished("arn", "a", Reading(position), now=NOW)
+        assert loss is not None
+        assert (loss.shard_id, loss.certain) == ("a", False)

@@ -1,4 +1,4 @@
-"""From a parent's end to its children: where they begin, how soon they are read, and in which step (facts 2, 7, 20)."""
+"""From a parent's end to its children: where they begin, how soon, and in which step (facts 2, 6, 7 and 20)."""
 
 from __future__ import annotations
 
@@ -79,3 +79,19 @@ def test_a_parents_end_is_stored_until_its_children_are_known(bench: Bench) -> N
     orders.reveal(child)
     reading.go(30)
     assert reading.ids[5:] == seen
+
+
+def test_a_late_siblings_records_are_not_late(bench: Bench) -> None:
+    """Fact 6: one child is listed before the other; ``StreamReading`` holds every record against the watermark."""
+    orders = bench.serve()
+    bench.put(5)
+    reading = bench.read().go(20)
+    first, second = orders.split(orders.open_shard_ids[0])
+    orders.hide(second)
+    seen = bench.put(2, second)
+    for _ in range(4):
+        bench.put(1, first)
+        reading.go(1)
+    orders.reveal(second)
+    reading.go(10)
+    assert reading.ids[-2:] == seen

@@ -1,11 +1,14 @@
-"""A stop among records that come out of order, and a shard that is finished beside others (facts 12 and 19)."""
+"""A stop among empty pages and records out of order, and shards that are finished or idle (facts 5, 12 and 19)."""
 
 from __future__ import annotations
 
 from math import floor
 
+from connector.shards.quiet import QuietRule
+from connector.source.delivery import Rules
 from connector.source.requests import Read
-from connector.testing import Faults
+from connector.testing import Clock, Faults, LocalStreams
+from tests.inline import DrivenRead
 from tests.source.conftest import Bench
 
 
@@ -40,3 +43,49 @@ def test_a_shard_that_is_finished_at_the_stop_is_not_read_again_though_it_stays_
     assert done not in {request.shard for request in reading.requests[asked:] if isinstance(request, Read)}
     assert sorted(reading.ids) == sorted(seen)
     assert reading.frontier.closed
+
+
+def test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it() -> None:
+    """Fact 5: a shard that was quiet for long may bring a record just then, after some empty pages."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        stop = floor(clock()) + 30
+        rules = Rules(stop=stop, slack=1.0, quiet=QuietRule(5, 2.0))
+        read = DrivenRead(service, clock, orders.stream_arn, rules=rules)
+        read.run(30)
+        service.faults = Faults(empty_page=1.0)
+        written = orders.put({"id": "o-1"})
+        read.run(3.5)
+        assert not read.frontier.closed
+        service.faults = Faults()
+        read.run(60)
+        assert written is not None
+        assert read.delivered == [(written.shard_id, written.sequence_number)]
+        assert read.frontier.closed
+
+
+def test_a_record_ends_a_run_of_empty_pages(bench: Bench) -> None:
+    """Fact 5: what follows it is not quiet yet; ``StreamReading`` holds every record against the watermark."""
+    bench.serve()
+    reading = bench.read(slack=1.0).go(60)
+    bench.put(1)
+    while not reading.ids:
+        reading.go(0.1, slice_seconds=0.1)
+    bench.service.faults = Faults(empty_page=1.0)
+    bench.put(1)
+    reading.go(1.7)
+    bench.service.faults = Faults()
+    reading.go(5)
+    assert reading.ids == bench.written
+
+
+def test_the_first_record_after_an_idle_time_is_not_late(bench: Bench) -> None:
+    """Fact 19: it is created in a second that has begun already, and the watermark leaves room for it."""
+    bench.serve()
+    reading = bench.read(slack=1.0).go(30)
+    for _ in range(10):
+        reading.go(7.3)
+        bench.put(1)
+    reading.go(5)
+    assert reading.ids == bench.written

@@ -1,0 +1,26 @@
+"""What a reader asked for ahead of a claim that was lost (fact 21)."""
+
+from __future__ import annotations
+
+from connector.source.agenda import Pace
+from connector.testing import Clock, LocalStreams
+from tests.inline import DrivenRead
+
+
+def test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next() -> None:
+    """Fact 21: the next page is on its way when the runner refuses the claim of this one."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        written = orders.put_many({"id": f"o-{number}"} for number in range(50))
+        read = DrivenRead(service, clock, orders.stream_arn, pace=Pace(page=10))
+        for refused in range(3):
+            while True:
+                step = read.reader.next(read.frontier, clock() + 10)
+                assert step is not None
+                if step.records:
+                    break
+                read.frontier = step.frontier
+            assert len(step.records) == 10, refused
+        read.run(10)
+        assert [number for _, number in read.delivered] == [change.sequence_number for change in written]
