@@ -7,9 +7,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BEAM_VERSION := 2.77.0
 PRISM := .build/prism/prism
+FLINK := .build/flink/classpath.txt
+MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
+DYNOXIDE_VERSION := 3.2.0
+DYNOXIDE := .build/dynoxide/bin/dynoxide
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism soak contract clean
+.PHONY: help demo test check format prism flink soak contract clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -17,7 +21,7 @@ help:  ## What can be made
 demo: $(READY)  ## The main job, on a local service: changes of an orders table to Parquet and Avro, read back and checked
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism  ## All tests but the long ones; names what could not run for want of Go or Java
+test: $(READY) check prism flink  ## All tests but the long ones; names what could not run for want of Go or Java
 	$(BIN)/python -m pytest -q
 
 check: $(READY)  ## Style and types: ruff, mypy --strict
@@ -37,11 +41,26 @@ $(PRISM):
 	  GOBIN=$(abspath $(dir $(PRISM))) GOFLAGS=-buildvcs=false go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION); \
 	else echo "NOT BUILT: prism needs Go; the tests that need it will be named as not run"; fi
 
-soak: $(READY) prism  ## The tests of more than two minutes
+flink: $(FLINK)  ## Beam's job server and Flink, resolved with Maven into .build/flink (for want of Java: says so, and goes on)
+
+$(FLINK): runners/flink/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  echo "resolving flink and beam's job server (about 1 minute, once)" && mkdir -p $(dir $(FLINK)) && \
+	  mvn -B -q -f runners/flink/pom.xml $(MAVEN_DEPENDENCY):build-classpath -Dmdep.outputFile=$(abspath $(FLINK)); \
+	else echo "NOT BUILT: flink needs Java and Maven; the tests that need it will be named as not run"; fi
+
+soak: $(READY) prism flink  ## The tests of more than two minutes
 	$(BIN)/python -m pytest -q -m soak --timeout 1800
 
-contract: $(READY)  ## The contract tests alone, also against CONNECTOR_TEST_ENDPOINT if it is set
+contract: $(READY) $(DYNOXIDE)  ## The contract tests alone, also on dynoxide, and on CONNECTOR_TEST_ENDPOINT if it is set
 	$(BIN)/python -m pytest -q tests/contract
+
+$(DYNOXIDE):
+	@if command -v cargo >/dev/null; then \
+	  echo "building dynoxide $(DYNOXIDE_VERSION) (about 4 minutes, once)" && \
+	  cargo install dynoxide-rs --version $(DYNOXIDE_VERSION) --locked --root .build/dynoxide -q \
+	    --no-default-features --features native-sqlite,http-server,cli; \
+	else echo "NOT BUILT: dynoxide needs cargo; its runs of the contract will be named as not run"; fi
 
 clean:  ## Removes what was built and installed here
 	rm -rf $(VENV) .build build dist *.egg-info demo-output

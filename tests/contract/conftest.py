@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
 
 from connector.testing import LocalStreams
-from tests.contract.endpoints import Endpoint, LocalEndpoint, Written, boto_endpoint
+from tests.contract.endpoints import Endpoint, LocalEndpoint, Written, boto_endpoint, dynoxide
 from tests.contract.raw import Seen, raw_changes
+
+BUILT = Path(__file__).parents[2] / ".build" / "dynoxide" / "bin" / "dynoxide"
 
 RICH = {
     "id": "o-rich",
@@ -31,9 +35,9 @@ RICH = {
 }
 
 
-@pytest.fixture(scope="module", params=["local", "moto", "endpoint"])
+@pytest.fixture(scope="module", params=["local", "moto", "dynoxide", "endpoint"])
 def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
-    """The local service, moto's server, and what CONNECTOR_TEST_ENDPOINT names."""
+    """The local service, moto's server, dynoxide if it was built, and what CONNECTOR_TEST_ENDPOINT names."""
     match request.param:
         case "local":
             with LocalStreams() as service:
@@ -43,10 +47,18 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
             server.start()
             host, port = server.get_host_and_port()
             try:
-                with boto_endpoint(f"http://{host}:{port}") as made:
+                with boto_endpoint(f"http://{host}:{port}", "moto") as made:
                     yield made
             finally:
                 server.stop()
+        case "dynoxide":
+            binary = os.environ.get("CONNECTOR_DYNOXIDE") or (
+                str(BUILT) if BUILT.exists() else shutil.which("dynoxide")
+            )
+            if not binary:
+                pytest.skip("NOT RUN: no dynoxide binary; `make contract` builds it where cargo is installed")
+            with dynoxide(binary) as url, boto_endpoint(url, "dynoxide") as made:
+                yield made
         case _:
             url = os.environ.get("CONNECTOR_TEST_ENDPOINT")
             if not url:

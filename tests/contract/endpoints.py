@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,9 +29,13 @@ class Written(Protocol):
     def delete(self, keys: Item) -> None: ...
     def batch(self, puts: Iterable[Item], deletes: Iterable[Item]) -> None: ...
     def transact(self, puts: Iterable[Item], deletes: Iterable[Item]) -> None: ...
+    def disable_stream(self) -> None: ...
 
 
 class Endpoint(Protocol):
+    """``name`` is that of :data:`tests.contract.lacks.KNOWN`, or the URL."""
+
+    name: str
     url: str
 
     def create_table(self, *, stream: bool = True) -> Written: ...
@@ -63,12 +70,16 @@ class LocalTable:
     def transact(self, puts: Iterable[Item], deletes: Iterable[Item]) -> None:
         self.batch(puts, deletes)
 
+    def disable_stream(self) -> None:
+        self._table.disable_stream()
+
 
 @dataclass
 class LocalEndpoint:
     """A table here has two shards, which no other endpoint offers."""
 
     service: LocalStreams
+    name: str = "local"
 
     @property
     def url(self) -> str:
@@ -117,12 +128,15 @@ class BotoTable:
         writes += [{"Delete": {"TableName": self.name, "Key": attributes(keys)}} for keys in deletes]
         self._tables.transact_write_items(TransactItems=writes)
 
+    def disable_stream(self) -> None:
+        self._tables.update_table(TableName=self.name, StreamSpecification={"StreamEnabled": False})
+
 
 class BotoEndpoint:
     """Whatever listens at ``url``; credentials and region are the environment's. Tables go when the tests are over."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, name: str) -> None:
+        self.url, self.name = url, name
         self._tables = boto3.client("dynamodb", endpoint_url=url)
         self._made: list[str] = []
 
@@ -147,9 +161,29 @@ class BotoEndpoint:
 
 
 @contextmanager
-def boto_endpoint(url: str) -> Iterator[BotoEndpoint]:
-    endpoint = BotoEndpoint(url)
+def boto_endpoint(url: str, name: str = "") -> Iterator[BotoEndpoint]:
+    endpoint = BotoEndpoint(url, name or url)
     try:
         yield endpoint
     finally:
         endpoint.close()
+
+
+@contextmanager
+def dynoxide(binary: str) -> Iterator[str]:
+    """A server of its own in memory; gives its URL. Its standard port may be another's, so it gets a free one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen([binary, "--port", str(port), "--log", "quiet"])
+    try:
+        for _ in range(100):
+            with socket.socket() as trial:
+                if trial.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert server.poll() is None, f"{binary} ended with {server.returncode}"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()

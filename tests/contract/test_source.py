@@ -18,7 +18,8 @@ from connector import ChangeRecord, ReadFromDynamoDBStreams, StreamPosition
 from connector.errors import NotFoundError, StreamNotEnabledError
 from tests.contract.conftest import Orders
 from tests.contract.endpoints import Endpoint, new_name
-from tests.contract.raw import Seen, by_key, by_shard, from_second, latest_stream, seen
+from tests.contract.lacks import DISABLED_STREAMS, KNOWN
+from tests.contract.raw import Seen, by_key, by_shard, from_second, latest_stream, raw_changes, seen
 
 
 class NoteLine(beam.DoFn):
@@ -133,3 +134,15 @@ def test_a_table_without_a_stream_is_named_with_the_way_to_enable_one(endpoint: 
     streamless = endpoint.create_table(stream=False).name
     with pytest.raises(StreamNotEnabledError, match=f"table '{streamless}' has no stream: enable one"):
         records_of(endpoint.url, tmp_path / "notes", table=streamless, stop="NOW")
+
+
+def test_a_disabled_stream_is_read_and_ends_the_read(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Fact 14."""
+    if DISABLED_STREAMS in KNOWN.get(endpoint.name, set()):
+        pytest.skip(f"NOT RUN on {endpoint.name}: it lacks {DISABLED_STREAMS}")
+    table = endpoint.create_table()
+    table.batch(({"id": f"o-{n}", "n": n} for n in range(5)), [])
+    stream, changes = latest_stream(endpoint.url, table.name), raw_changes(endpoint.url, table.name)
+    table.disable_stream()
+    every_and_more = len(changes) + 1
+    assert_same(records_of(endpoint.url, tmp_path / "notes", stream_arn=stream, stop=every_and_more), changes)
