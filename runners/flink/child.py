@@ -1,0 +1,90 @@
+"""A process that ends with this one, however this one ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+#: The shell leads a process group of its own and holds the reading end of a pipe from us. The pipe ends when we do, by
+#: SIGKILL too; then the program is killed, and whenever it ends, so is the whole group. It waits for what it started:
+#: in a container nobody else may.
+_WATCH: Final = """
+trap : TERM
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+{ read -r _ <&3; kill -KILL $child; } &
+watcher=$!
+exec 3<&-
+while kill -0 $child 2>/dev/null; do wait $child; done
+echo "ended with status $?" >&2
+kill $watcher 2>/dev/null
+wait $watcher
+kill -KILL 0
+"""
+
+
+class Child:
+    """Runs a command, its output in a file. ``stop`` leaves nothing of its process group behind."""
+
+    def __init__(
+        self, command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None, directory: Path | None
+    ) -> None:
+        self.log = log
+        self.name = log.stem
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the callers are ours
+                ["/bin/sh", "-c", _WATCH, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **(environment or {})},
+                cwd=directory,
+                start_new_session=True,
+            )
+
+    @property
+    def group(self) -> int:
+        """The id of its process group."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def said(self, pattern: str) -> list[str]:
+        """What the pattern's group matched in the whole lines of its output until now."""
+        return re.findall(pattern, self._output().rpartition("\n")[0])
+
+    def wait_for(self, pattern: str, *, seconds: float = 60.0) -> str:
+        """The first match of the pattern in its output. Raises RuntimeError, with the last lines, if it ends first."""
+        deadline = time.monotonic() + seconds
+        while not (found := self.said(pattern)):
+            if not self.running or time.monotonic() > deadline:
+                why = "said nothing of it in time" if self.running else "ended"
+                raise RuntimeError(f"{self.name} {why}, waiting for {pattern!r}; its last lines:\n{self.tail()}")
+            time.sleep(0.05)
+        return found[0]
+
+    def tail(self, lines: int = 25) -> str:
+        return "\n".join(self._output().splitlines()[-lines:])
+
+    def stop(self, *, patience: float = 0.0) -> None:
+        """Asks it to end if it has so many seconds of ``patience``, then kills it. Idempotent."""
+        if patience and self.running:
+            os.killpg(self.group, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _output(self) -> str:
+        return self.log.read_text(errors="replace")

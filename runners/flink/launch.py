@@ -1,0 +1,275 @@
+"""Starts Flink and Beam's job server, waits until they serve, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from runners.flink.child import Child
+from runners.flink.rest import Job, call, jobs
+
+BUILT: Final = Path(__file__).parents[2] / ".build" / "flink" / "classpath.txt"
+HOST: Final = "localhost"
+
+_REST: Final = r"Rest endpoint listening at [\w.]+:(\d+)"
+_JOBS: Final = r"JobService started on [\w.]+:(\d+)"
+
+#: Flink 1.14 and Beam's older netty reach into the JDK, which a JDK of 17 closes.
+_OPENED: Final = (
+    *("java.lang", "java.lang.reflect", "java.lang.invoke", "java.util", "java.util.concurrent"),
+    *("java.util.concurrent.atomic", "java.net", "java.nio", "java.io", "java.text", "java.time", "java.math"),
+    "sun.nio.ch",
+)
+
+#: A worker without its memory model written out asks for more than a laptop has.
+_TASK_MANAGER: Final = {
+    "taskmanager.cpu.cores": "1.0",
+    "taskmanager.memory.task.heap.size": "512m",
+    "taskmanager.memory.task.off-heap.size": "64m",
+    "taskmanager.memory.framework.heap.size": "128m",
+    "taskmanager.memory.framework.off-heap.size": "128m",
+    "taskmanager.memory.managed.size": "64m",
+    "taskmanager.memory.network.min": "64m",
+    "taskmanager.memory.network.max": "64m",
+    "taskmanager.memory.jvm-metaspace.size": "256m",
+    "taskmanager.memory.jvm-overhead.min": "64m",
+    "taskmanager.memory.jvm-overhead.max": "64m",
+}
+
+
+def class_path() -> str | None:
+    """What `make flink` resolved; None where it, or Java, is missing."""
+    if not BUILT.exists() or shutil.which("java") is None:
+        return None
+    return BUILT.read_text().strip()
+
+
+class Flink:
+    """``with Flink(directory) as flink``: a job server, with Flink embedded in it, or in front of a session cluster.
+
+    All files (logs, checkpoints, staged artifacts) lie in ``directory``. ``cluster=True`` starts a job manager and
+    ``workers`` task managers, so that the job outlives the job server and savepoints can be restored; ``slots`` are a
+    task manager's. Several may run side by side: ports are free ones.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        cluster: bool = False,
+        workers: int = 1,
+        slots: int = 4,
+        restarts: int = 10,
+        java: str = "java",
+    ) -> None:
+        self._directory, self._cluster, self._workers, self._slots, self._java = (
+            directory,
+            cluster,
+            workers,
+            slots,
+            java,
+        )
+        self._restarts = restarts
+        self._class_path = class_path()
+        self.job_server: Child | None = None
+        self.job_manager: Child | None = None
+        self.task_managers: list[Child] = []
+        self._job_port = self._rest_port = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Raises RuntimeError, with what the process said last, if one does not come up."""
+        if self._class_path is None:
+            raise RuntimeError("no Flink: it needs Java and the jars that `make flink` resolves with Maven")
+        for name in ("conf", "tmp", "checkpoints", "savepoints", "staged"):
+            (self._directory / name).mkdir(parents=True, exist_ok=True)
+        self._configure()
+        if self._cluster:
+            self.job_manager = self._run(
+                "jobmanager",
+                "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+                ["--configDir", str(self._directory / "conf")],
+            )
+            self._rest_port = int(self.job_manager.wait_for(_REST))
+            for _ in range(self._workers):
+                self.start_task_manager()
+            while call(f"{self.rest_url}/overview")["slots-total"] < self._workers * self._slots:
+                self._check()
+        self.start_job_server()
+
+    def start_task_manager(self) -> Child:
+        """One more worker of the cluster."""
+        child = self._run(
+            f"taskmanager-{len(self.task_managers)}",
+            "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+            ["--configDir", str(self._directory / "conf")],
+        )
+        child.wait_for(r"(Successful registration at resource manager)")
+        self.task_managers.append(child)
+        return child
+
+    def start_job_server(self) -> None:
+        """The only one that Beam talks to; on a cluster the jobs outlive it."""
+        self.job_server = self._run(
+            "jobserver",
+            "org.apache.beam.runners.flink.FlinkJobServerDriver",
+            [
+                f"--job-host={HOST}",
+                "--job-port=0",
+                "--artifact-port=0",
+                "--expansion-port=0",
+                f"--artifacts-dir={self._directory / 'staged'}",
+                f"--flink-master={f'{HOST}:{self._rest_port}' if self._cluster else '[local]'}",
+                f"--flink-conf-dir={self._directory / 'conf'}",
+            ],
+        )
+        self._job_port = int(self.job_server.wait_for(_JOBS))
+
+    def stop(self) -> None:
+        for child in [self.job_server, *self.task_managers, self.job_manager]:
+            if child is not None:
+                child.stop()
+        for name in ("tmp", "staged"):  # the jars, once for each process
+            shutil.rmtree(self._directory / name, ignore_errors=True)
+
+    def arguments(
+        self,
+        *,
+        parallelism: int = 1,
+        environment: str = "LOOPBACK",
+        checkpoint_millis: int = 1000,
+        finite: bool = False,
+        savepoint: str | None = None,
+    ) -> list[str]:
+        """The pipeline options of a job here. ``environment``: LOOPBACK, or host and port of an external worker pool.
+
+        A job with ``finite`` reads ends once they are read, and without it never does. The price: with the sources shut
+        down, delays that a source asks for are ignored, and so it is for finite reads only.
+        """
+        loopback = environment == "LOOPBACK"
+        arguments = [
+            "--runner=PortableRunner",
+            f"--job_endpoint={HOST}:{self._job_port}",
+            f"--environment_type={'LOOPBACK' if loopback else 'EXTERNAL'}",
+            "--streaming",
+            f"--parallelism={parallelism}",
+            f"--checkpointing_interval={checkpoint_millis}",
+            "--finish_bundle_before_checkpointing",
+            "--max_bundle_time_mills=100",
+        ]
+        if finite:
+            arguments.append("--shutdown_sources_after_idle_ms=1000")
+        if not loopback:
+            arguments.append(f"--environment_config={environment}")
+        if savepoint is not None:
+            arguments.append(f"--savepoint_path={savepoint}")
+        return arguments
+
+    @property
+    def rest_url(self) -> str:
+        """Of the session cluster, or of the job that was submitted last to the embedded one."""
+        if self._cluster:
+            return f"http://{HOST}:{self._rest_port}"
+        assert self.job_server is not None  # noqa: S101 - started
+        return f"http://{HOST}:{self.job_server.said(_REST)[-1]}"
+
+    @property
+    def job(self) -> Job:
+        """The job that was submitted last and still runs."""
+        return next(job for job in reversed(jobs(self.rest_url)) if job.state in ("RUNNING", "RESTARTING", "CREATED"))
+
+    @property
+    def savepoints(self) -> str:
+        """Where savepoints go."""
+        return (self._directory / "savepoints").as_uri()
+
+    def _check(self) -> None:
+        for child in [self.job_manager, *self.task_managers]:
+            if child is not None and not child.running:
+                raise RuntimeError(f"{child.name} ended; its last lines:\n{child.tail()}")
+
+    def _configure(self) -> None:
+        settings = {
+            "rest.address": HOST,
+            "rest.bind-address": HOST,
+            "rest.bind-port": "0",
+            "jobmanager.rpc.address": HOST,
+            "jobmanager.rpc.port": str(_free_port()) if self._cluster else "0",
+            "jobmanager.memory.process.size": "1g",
+            "taskmanager.host": HOST,
+            "taskmanager.numberOfTaskSlots": str(self._slots),
+            "io.tmp.dirs": str(self._directory / "tmp"),
+            "state.backend": "filesystem",
+            "state.checkpoints.dir": (self._directory / "checkpoints").as_uri(),
+            "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+            "execution.checkpointing.checkpoints-after-tasks-finish.enabled": "true",
+            "restart-strategy": "fixed-delay",
+            "restart-strategy.fixed-delay.attempts": str(self._restarts),
+            "restart-strategy.fixed-delay.delay": "1 s",
+            "heartbeat.interval": "1000",
+            "heartbeat.timeout": "5000",
+            "akka.ask.timeout": "10 s",
+            **(_TASK_MANAGER if self._cluster else {}),
+        }
+        text = "".join(f"{key}: {value}\n" for key, value in settings.items())
+        (self._directory / "conf" / "flink-conf.yaml").write_text(text)
+
+    def _run(self, name: str, main_class: str, arguments: Sequence[str]) -> Child:
+        assert self._class_path is not None  # noqa: S101 - checked by start
+        opened = [option for package in _OPENED for option in ("--add-opens", f"java.base/{package}=ALL-UNNAMED")]
+        command = [
+            self._java,
+            "-Xmx1g",
+            "-XX:+UseSerialGC",
+            f"-Djava.io.tmpdir={self._directory / 'tmp'}",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+            *opened,
+            "--add-exports",
+            "java.base/sun.net.util=ALL-UNNAMED",
+            "-cp",
+            self._class_path,
+            main_class,
+            *arguments,
+        ]
+        return Child(command, self._directory / f"{name}.log", directory=self._directory)
+
+
+def worker_pool(directory: Path, *, python: str = sys.executable, boot: Path | None = None) -> tuple[Child, str]:
+    """Beam's external worker pool in a process of its own, and its address for :meth:`Flink.arguments`.
+
+    ``python`` is that of the workers' environment; ``boot`` is the container's executable, which stages and installs
+    what the job brings along (``--setup_file``): without it the workers have what their environment has.
+    """
+    port = _free_port()
+    command = [python, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
+    if boot is not None:
+        command.append(f"--container_executable={boot}")
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"  # the pool starts its workers as `python`
+    child = Child(command, directory / "workers.log", environment={"PATH": path}, directory=directory)
+    child.wait_for(r"(Started worker pool servicer)")
+    return child, f"{HOST}:{port}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
