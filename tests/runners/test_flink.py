@@ -1,0 +1,119 @@
+"""The source on Flink: Python workers in this process, behind Beam's job server with Flink embedded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from connector import ReadFromDynamoDBStreams
+from connector.testing import Faults, LocalStreams
+from runners.flink import Flink
+from runners.flink.rest import OVER
+from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, noted
+
+FAULTS = Faults(throttle=0.05, error=0.02, drop=0.02, empty_page=0.3, list_delay=1.0, list_holes=0.1)
+
+
+def read_orders(service: LocalStreams, **options: object) -> ReadFromDynamoDBStreams:
+    return ReadFromDynamoDBStreams(
+        table="orders",
+        endpoint_url=service.endpoint_url,
+        region_name="us-east-1",
+        watermark_slack=timedelta(seconds=1),
+        quiet_pages=8,
+        quiet_time=timedelta(seconds=1),
+        **options,
+    )
+
+
+def until(holds: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Waits for what other processes do: there is no clock to pass to them."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not seen within {seconds} seconds"
+        time.sleep(0.05)
+
+
+@pytest.mark.flink
+def test_a_bounded_read_ends_and_brings_each_change_once_and_in_order_through_all_faults(
+    flink: Flink, service: LocalStreams, tmp_path: Path
+) -> None:
+    orders = service.create_table("orders", keys={"id": "S"}, shards=3)
+    for generation in range(3):
+        orders.put_many({"id": f"o-{n % 500}", "n": generation * 1000 + n} for n in range(1000))
+        orders.roll(orders.open_shard_ids[0])
+        orders.split(orders.open_shard_ids[-1])
+    service.faults = FAULTS
+    pipeline = beam.Pipeline(options=PipelineOptions(flink.arguments(parallelism=2, finite=True)))
+    _ = pipeline | read_orders(service, stop="NOW") | beam.ParDo(Note(str(tmp_path / "notes")))
+    result = pipeline.run()
+    assert result.wait_until_finish(120_000) == "DONE"
+    assert_each_once_and_in_order(orders, tmp_path / "notes")
+    assert max(service.counts.readers.values()) == 1
+
+
+@pytest.mark.flink
+def test_an_unbounded_read_follows_new_shards_and_really_stops_when_it_is_cancelled(
+    flink: Flink, service: LocalStreams, tmp_path: Path
+) -> None:
+    orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+    notes = tmp_path / "notes"
+    notes.touch()
+    pipeline = beam.Pipeline(options=PipelineOptions(flink.arguments(parallelism=2)))
+    _ = pipeline | read_orders(service) | beam.ParDo(Note(str(notes)))
+    pipeline.run()
+    writer = Writer(orders, 2_000, seed=3, restless=0.3)
+    writer.start()
+    writer.join()  # it ends by disabling the stream
+    until(lambda: len(noted(notes)) >= len(orders.changes))
+    assert len(orders.shard_ids) > 4
+    assert_each_once_and_in_order(orders, notes)
+    job = flink.job
+    until(lambda: job.checkpoints > 0)
+    job.cancel()
+    assert job.state in OVER
+    service.reset_counts()
+    time.sleep(2)
+    assert not service.counts.calls, "still reading"
+
+
+WITH_A_CHILD = """
+import sys, time
+from pathlib import Path
+from runners.flink import Child
+child = Child(["/bin/sh", "-c", "echo begun; sleep 600 & sleep 600"], Path(sys.argv[1]), directory=None)
+child.wait_for("(begun)")
+print(child.group, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_launcher_that_is_killed_leaves_no_process_behind(tmp_path: Path, ending: signal.Signals) -> None:
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", WITH_A_CHILD, str(tmp_path / "child.log")], stdout=subprocess.PIPE, text=True
+    )
+    assert launcher.stdout is not None
+    with launcher, launcher.stdout as says:
+        group = int(says.readline())
+        os.killpg(group, 0)
+        launcher.send_signal(ending)
+    until(lambda: not _exists(group), seconds=10)
+
+
+def _exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
