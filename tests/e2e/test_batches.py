@@ -1,0 +1,138 @@
+"""The read as Arrow record batches, and the selection of changes: both against the read of plain records."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from connector import ChangeRecord, ReadFromDynamoDBStreams, Schema
+from connector.errors import InvalidOptionError
+from connector.records import CHANGE_SCHEMA, Columns, to_arrow
+from connector.testing import Clock, LocalStreams
+from tests.e2e.collected import outputs_of, read_orders
+from tests.e2e.test_dead_letters import entry
+
+SCHEMA = Schema(pa.schema([("id", pa.string()), ("n", pa.int64())]), keys=("id",))
+
+
+def written(service: LocalStreams, *, shards: int = 2) -> None:
+    orders = service.create_table("orders", keys={"id": "S"}, shards=shards)
+    orders.put_many({"id": f"o-{n % 40}", "n": n} for n in range(300))
+    orders.roll_all()
+    orders.put_many({"id": f"o-{n % 40}", "n": n} for n in range(300, 400))
+    for n in range(5):
+        orders.delete({"id": f"o-{n}"})
+
+
+def by_shard(records: list[ChangeRecord]) -> list[ChangeRecord]:
+    return sorted(records, key=lambda record: (record.shard_id, int(record.sequence_number)))
+
+
+@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
+def test_batches_hold_what_the_records_hold(service: LocalStreams, tmp_path: Path, schema: Schema | None) -> None:
+    written(service)
+    (changes,) = outputs_of(tmp_path, read_orders(service, stop=405))
+    records = by_shard([change for change, _ in changes])
+    (batches,) = outputs_of(tmp_path, read_orders(service, stop=405).as_batches(schema))
+    expected = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
+    rows = sorted(
+        (row for batch, _ in batches for row in batch.to_pylist()),
+        key=lambda row: (row["shard_id"], int(row["sequence_number"])),
+    )
+    assert rows == expected.to_pylist()
+    assert {batch.schema for batch, _ in batches} == {CHANGE_SCHEMA if schema is None else schema.arrow}
+    assert len(rows) == 405
+
+
+def test_a_batch_is_of_one_span_and_at_its_earliest_change(tmp_path: Path) -> None:
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        for n in range(50):
+            orders.put_many([{"id": f"o-{n}"}])
+            clock.advance(7)
+        clock.advance(3600)
+        read = read_orders(service, stop=50).as_batches(span=timedelta(minutes=1))
+        (batches,) = outputs_of(tmp_path, read)
+    assert sum(batch.num_rows for batch, _ in batches) == 50
+    for batch, timestamp in batches:
+        micros = batch["approximate_creation_time"].cast(pa.int64()).to_pylist()
+        assert timestamp.micros == min(micros)
+        assert len({moment // 60_000_000 for moment in micros}) == 1
+    assert len(batches) == pytest.approx(50 * 7 / 60, abs=1.5)
+
+
+def test_only_the_named_kinds_of_change_are_delivered(service: LocalStreams, tmp_path: Path) -> None:
+    written(service)
+    (changes,) = outputs_of(tmp_path, read_orders(service, event_names={"REMOVE"}, stop=5))
+    assert [(change.event_name, change.keys["id"]) for change, _ in changes] == [
+        ("REMOVE", change.keys["id"]) for change, _ in changes
+    ]
+    assert sorted(str(change.keys["id"]) for change, _ in changes) == [f"o-{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_where_selects_changes_and_a_stop_counts_those_that_pass(
+    service: LocalStreams, tmp_path: Path, *, batches: bool
+) -> None:
+    written(service, shards=1)
+    read = read_orders(service, where=lambda change: change.keys["id"] == "o-7", stop=6)
+    (changes,) = outputs_of(tmp_path, read.as_batches() if batches else read)
+    if batches:
+        keys = [json.loads(text) for batch, _ in changes for text in batch["keys"].to_pylist()]
+    else:
+        keys = [json.loads(change.keys_json) for change, _ in changes]
+    assert keys == [{"id": {"S": "o-7"}}] * 6
+
+
+def test_where_is_asked_before_an_image_is_decoded(service: LocalStreams, tmp_path: Path) -> None:
+    """An image that nobody looks at may be anything; keys that are looked at and malformed are a dead letter."""
+    orders = service.create_table("orders", keys={"id": "S"})
+    orders.put_many([{"id": "good", "n": 1}])
+    orders.append(orders.open_shard_ids[0], json.dumps(entry({"n": {"X": "1"}})).encode())
+    orders.put_many([{"id": "good", "n": 2}])
+    (changes,) = outputs_of(tmp_path, read_orders(service, where=lambda change: change.keys["id"] == "good", stop=2))
+    assert [change.keys["id"] for change, _ in changes] == ["good", "good"]
+    changes, dead, _ = outputs_of(tmp_path, read_orders(service, where=_looks_inside, stop=2).with_outputs())
+    assert [change.keys["id"] for change, _ in changes] == ["good", "good"]
+    assert len(dead) == 1
+
+
+def _looks_inside(change: ChangeRecord) -> bool:
+    return change.new_image is not None
+
+
+def test_an_error_in_where_fails_the_pipeline(service: LocalStreams, tmp_path: Path) -> None:
+    written(service)
+    with pytest.raises(KeyError, match="nothing"):
+        outputs_of(tmp_path, read_orders(service, where=lambda change: bool(change.keys["nothing"])))
+
+
+@pytest.mark.parametrize(
+    ("options", "quoted"),
+    [
+        ({"event_names": "INSERT"}, "'INSERT'"),
+        ({"event_names": ["insert"]}, "insert"),
+        ({"event_names": []}, "[]"),
+        ({"where": "id = 1"}, "id = 1"),
+    ],
+)
+def test_a_selection_that_selects_nothing_is_refused(options: dict[str, object], quoted: str) -> None:
+    with pytest.raises(InvalidOptionError) as refusal:
+        ReadFromDynamoDBStreams(table="orders", **options)  # type: ignore[arg-type]  # what is refused
+    assert quoted in str(refusal.value)
+
+
+@pytest.mark.parametrize("span", [timedelta(0), timedelta(milliseconds=500), timedelta(seconds=1.5), 60])
+def test_a_span_of_no_whole_seconds_is_refused(span: timedelta) -> None:
+    with pytest.raises(InvalidOptionError, match="span"):
+        ReadFromDynamoDBStreams(table="orders").as_batches(span=span)
+
+
+def test_a_schema_of_arrows_own_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InvalidOptionError, match=r"connector\.Schema"):
+        ReadFromDynamoDBStreams(table="orders").as_batches(pa.schema([("id", pa.string())]))  # type: ignore[arg-type]
