@@ -4,6 +4,8 @@ from connector import errors
 from connector.errors import ConnectorError
 from connector.records import CHANGE_SCHEMA, ChangeRecord, Schema, json_field, read_schema
 from connector.records import register_coders as _register_record_coders
+from connector.records.batched import AsChanges
+from connector.records.batched import register_batches as _register_batches
 from connector.shards.loss import Loss
 from connector.shards.stream_position import StreamPosition
 from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
@@ -14,9 +16,11 @@ from connector.source.transform import ReadFromDynamoDBStreams
 
 _register_record_coders()
 _register_source_coders()
+_register_batches()
 
 __all__ = [
     "CHANGE_SCHEMA",
+    "AsChanges",
     "ChangeRecord",
     "ConnectorError",
     "DeadLetter",

@@ -1,4 +1,4 @@
-"""Beam's view of a record: its coder and its row. The only module of this folder that knows Beam."""
+"""Beam's view of a record: its coder and its row. Only this module and `batched` know Beam."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import apache_beam as beam
+import pyarrow as pa
 
 from connector.records import ChangeRecord
 from connector.shards.stream_position import StreamPosition
@@ -13,9 +14,9 @@ from connector.shards.stream_position import StreamPosition
 class DeliveredPosition(beam.PTransform):
     """Folds change records into the :class:`StreamPosition` that covers them: one for each window that has any.
 
-    PCollection[ChangeRecord] → PCollection[StreamPosition]. Put it behind whatever delivers, on the records that were
-    delivered, and it covers no more than those (fact 21). ``base`` is the position that the read started from; the
-    result goes on from it.
+    PCollection[ChangeRecord], or of our record batches, → PCollection[StreamPosition]. Put it behind whatever delivers,
+    on the records that were delivered, and it covers no more than those (fact 21). ``base`` is the position that the
+    read started from; the result goes on from it.
     """
 
     def __init__(self, base: StreamPosition | None = None) -> None:
@@ -26,7 +27,7 @@ class DeliveredPosition(beam.PTransform):
         return records | "Fold" >> beam.CombineGlobally(_Fold(self._base)).without_defaults()
 
 
-@beam.typehints.with_input_types(ChangeRecord)
+@beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
 @beam.typehints.with_output_types(StreamPosition)
 class _Fold(beam.CombineFn):
     """The accumulator is ``{shard_id: sequence number}``: only the largest of each shard counts (fact 4)."""
@@ -37,8 +38,13 @@ class _Fold(beam.CombineFn):
     def create_accumulator(self) -> dict[str, str]:
         return {}
 
-    def add_input(self, accumulator: dict[str, str], record: ChangeRecord) -> dict[str, str]:
-        _raise_to(accumulator, record.shard_id, record.sequence_number)
+    def add_input(self, accumulator: dict[str, str], element: ChangeRecord | pa.RecordBatch) -> dict[str, str]:
+        if isinstance(element, pa.RecordBatch):
+            shards, numbers = element["shard_id"].to_pylist(), element["sequence_number"].to_pylist()
+            for shard, number in zip(shards, numbers, strict=True):
+                _raise_to(accumulator, shard, number)
+        else:
+            _raise_to(accumulator, element.shard_id, element.sequence_number)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[dict[str, str]]) -> dict[str, str]:
