@@ -1,11 +1,17 @@
-"""File sinks for change records: Parquet and Avro, bounded or unbounded, on any filesystem that Beam knows.
+"""File sinks for changes: Parquet, Avro and JSON lines, bounded or unbounded, on any filesystem that Beam knows.
 
-* ``write`` holds the two transforms and the steps around Beam's ``WriteToFiles``.
-* ``formats`` turns records into the bytes of one file.
+* ``write`` holds the transforms; ``chunks`` and ``files`` are their steps before and after the runner's shuffle.
+* ``rows``, ``layouts`` and ``changed`` say what a row is; ``formats`` turns rows into the bytes of one file.
 * ``windows`` decides which windows the files follow.
-* ``output`` knows the output directory: its check, its temporary files, its file names.
+* ``output`` knows the output directory, and how a file comes to be in it whole or not at all.
+* ``manifest``, ``coverage`` and ``resume`` make the output its own checkpoint.
 """
 
-from connector.sinks.write import WriteChangesToAvro, WriteChangesToParquet
+from connector.sinks.write import (
+    WriteChangesToAvro,
+    WriteChangesToJsonLines,
+    WriteChangesToParquet,
+    WriteOutputs,
+)
 
-__all__ = ["WriteChangesToAvro", "WriteChangesToParquet"]
+__all__ = ["WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet", "WriteOutputs"]

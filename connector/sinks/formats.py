@@ -1,143 +1,95 @@
-"""One file's bytes: ``FileSink`` objects for Beam's ``WriteToFiles``, one object for each file."""
+"""One file's bytes: a writer for each file, and what a format may be asked for."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from typing import TYPE_CHECKING, BinaryIO, ClassVar
+from dataclasses import dataclass
+from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
 import fastavro
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.fileio import FileMetadata, FileSink
-from apache_beam.io.filesystem import CompressionTypes
-from fastavro.write import Writer as AvroWriter
+from fastavro.write import Writer
 
 from connector.errors import InvalidOptionError
-from connector.records import AVRO_SCHEMA, CHANGE_SCHEMA, to_arrow, to_avro_row
+from connector.records import records_from_batch
+from connector.sinks.layouts import Rows
 
-if TYPE_CHECKING:
-    from connector.records import ChangeRecord
+PARQUET_CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
+AVRO_CODECS: Final = ("deflate", "zstandard", "snappy", "null")
+JSON_LINES_CODECS: Final = ("none", "gzip", "zstd")
 
-PARQUET_CODECS = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-AVRO_CODECS = ("deflate", "zstandard", "snappy", "null")
+_AVRO_LIBRARIES: Final = {"zstandard": "backports.zstd", "snappy": "cramjam"}
 
-_AVRO_LIBRARIES = {"zstandard": "backports.zstd", "snappy": "cramjam"}
-
-CHUNK_RECORDS = 1_000
-"""Records are turned into Arrow this many at a time, or fewer once they are CHUNK_BYTES together."""
-
-CHUNK_BYTES = 8 << 20
-ROW_GROUP_ROWS = 1 << 17
-ROW_GROUP_BYTES = 64 << 20
-"""A row group ends at ROW_GROUP_ROWS rows or at this much Arrow data, which is what an open file may hold."""
-
-AVRO_BLOCK_BYTES = 64 << 10
+ROW_GROUP_ROWS: Final = 1 << 17
+AVRO_BLOCK_BYTES: Final = 64 << 10
 
 
-class _ChangeSink(FileSink):
-    """What Beam hands over is ``(stamp, record)``: the stamp chose the file already."""
+class FileWriter(Protocol):
+    """Writes one file: changes in batches of any size, and then its end. Neither closes the handle."""
 
-    def create_metadata(self, destination: str, full_file_name: str) -> FileMetadata:  # noqa: ARG002
-        # AUTO would compress by the file's name; both formats compress inside.
-        return FileMetadata("application/octet-stream", CompressionTypes.UNCOMPRESSED)
+    def write(self, changes: pa.RecordBatch) -> None: ...
 
-
-class ParquetSink(_ChangeSink):
-    """One Parquet file in CHANGE_SCHEMA. Beam calls ``flush`` once, before it closes the handle."""
-
-    def __init__(self, codec: str, row_group_rows: int, row_group_bytes: int) -> None:
-        self._codec = codec
-        self._row_group_rows = row_group_rows
-        self._row_group_bytes = row_group_bytes
-        self._records: list[ChangeRecord] = []
-        self._record_bytes = 0
-        self._batches: list[pa.RecordBatch] = []
-        self._batch_rows = 0
-        self._batch_bytes = 0
-
-    def open(self, fh: BinaryIO) -> None:
-        self._writer = pq.ParquetWriter(fh, CHANGE_SCHEMA, compression=self._codec)
-
-    def write(self, record: tuple[str, ChangeRecord]) -> None:
-        change = record[1]
-        self._records.append(change)
-        self._record_bytes += change.size_bytes or _image_bytes(change)
-        if len(self._records) >= CHUNK_RECORDS or self._record_bytes >= CHUNK_BYTES:
-            self._end_chunk()
-
-    def flush(self) -> None:
-        self._end_chunk()
-        self._end_row_group()
-        self._writer.close()
-
-    def _end_chunk(self) -> None:
-        if not self._records:
-            return
-        batch = to_arrow(self._records)
-        self._records = []
-        self._record_bytes = 0
-        self._batches.append(batch)
-        self._batch_rows += batch.num_rows
-        self._batch_bytes += batch.nbytes
-        if self._batch_rows >= self._row_group_rows or self._batch_bytes >= self._row_group_bytes:
-            self._end_row_group()
-
-    def _end_row_group(self) -> None:
-        if not self._batches:
-            return
-        self._writer.write_table(pa.Table.from_batches(self._batches, CHANGE_SCHEMA), self._batch_rows)
-        self._batches = []
-        self._batch_rows = 0
-        self._batch_bytes = 0
+    def close(self) -> None: ...
 
 
-def _image_bytes(change: ChangeRecord) -> int:
-    """A stand-in for an absent SizeBytes (some emulators)."""
-    return sum(len(text) for text in (change.keys_json, change.new_image_json, change.old_image_json) if text)
+class Format(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def suffix(self) -> str: ...
+
+    @property
+    def codec(self) -> str: ...
+
+    def check(self, rows: Rows) -> None:
+        """Refuses what the format cannot hold."""
+
+    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter: ...
 
 
-class AvroSink(_ChangeSink):
-    """One Avro object container file in AVRO_SCHEMA, written block by block."""
-
-    def __init__(self, codec: str) -> None:
-        self._codec = codec
-
-    def open(self, fh: BinaryIO) -> None:
-        self._writer = AvroWriter(fh, _PARSED_SCHEMA, codec=self._codec, sync_interval=AVRO_BLOCK_BYTES)
-
-    def write(self, record: tuple[str, ChangeRecord]) -> None:
-        self._writer.write(to_avro_row(record[1]))
-
-    def flush(self) -> None:
-        self._writer.flush()
-
-
-_PARSED_SCHEMA = fastavro.parse_schema(AVRO_SCHEMA)
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ParquetFormat:
     """Parquet with a column codec that this pyarrow was built with; others are refused."""
 
+    name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = ".parquet"
     codec: str
     row_group_rows: int = ROW_GROUP_ROWS
-    row_group_bytes: int = ROW_GROUP_BYTES
 
     def __post_init__(self) -> None:
         _check_codec(self.codec, PARQUET_CODECS)
         if self.codec != "none" and not pa.Codec.is_available(self.codec):
             raise InvalidOptionError(f"codec={self.codec!r} is not built into this pyarrow: use codec='zstd'")
+        check_count("row_group_rows", self.row_group_rows)
 
-    def sink(self, destination: str) -> ParquetSink:  # noqa: ARG002
-        return ParquetSink(self.codec, self.row_group_rows, self.row_group_bytes)
+    def check(self, rows: Rows) -> None:
+        """Parquet holds all."""
+
+    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter:
+        return _ParquetWriter(handle, rows, self)
 
 
-@dataclasses.dataclass(frozen=True)
+class _ParquetWriter:
+    def __init__(self, handle: BinaryIO, rows: Rows, form: ParquetFormat) -> None:
+        self._rows = rows
+        self._group = form.row_group_rows
+        self._writer = pq.ParquetWriter(handle, rows.arrow, compression=form.codec)
+
+    def write(self, changes: pa.RecordBatch) -> None:
+        self._writer.write_batch(self._rows.to_arrow(changes), self._group)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@dataclass(frozen=True, slots=True)
 class AvroFormat:
     """Avro with a block codec whose library is installed; others are refused."""
 
+    name: ClassVar[str] = "avro"
     suffix: ClassVar[str] = ".avro"
     codec: str
 
@@ -151,10 +103,103 @@ class AvroFormat:
                 f" {_AVRO_LIBRARIES.get(self.codec, self.codec)}, or use codec='deflate'"
             ) from error
 
-    def sink(self, destination: str) -> AvroSink:  # noqa: ARG002
-        return AvroSink(self.codec)
+    def check(self, rows: Rows) -> None:
+        fastavro.parse_schema(rows.avro)
+
+    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter:
+        return _AvroWriter(handle, rows, self.codec)
+
+
+class _AvroWriter:
+    def __init__(self, handle: BinaryIO, rows: Rows, codec: str) -> None:
+        self._rows = rows
+        schema = fastavro.parse_schema(rows.avro)
+        self._writer = Writer(handle, schema, codec=codec, sync_interval=AVRO_BLOCK_BYTES)
+
+    def write(self, changes: pa.RecordBatch) -> None:
+        for row in self._rows.to_avro(changes):
+            self._writer.write(row)
+
+    def close(self) -> None:
+        self._writer.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLinesFormat:
+    """JSON lines: of the change log those of `ChangeRecord.to_json`, which `ChangeRecord.from_json` reads."""
+
+    name: ClassVar[str] = "jsonl"
+    codec: str
+
+    def __post_init__(self) -> None:
+        _check_codec(self.codec, JSON_LINES_CODECS)
+
+    @property
+    def suffix(self) -> str:
+        return ".jsonl" + {"none": "", "gzip": ".gz", "zstd": ".zst"}[self.codec]
+
+    def check(self, rows: Rows) -> None:
+        if rows.schema is not None:
+            raise InvalidOptionError(
+                "a schema makes columns, and JSON lines have none: their images are DynamoDB JSON, which says the type"
+                " of each value. Leave out the schema, or write Parquet or Avro"
+            )
+
+    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter:
+        return _JsonLinesWriter(handle, rows, self.codec)
+
+
+class _JsonLinesWriter:
+    def __init__(self, handle: BinaryIO, rows: Rows, codec: str) -> None:
+        self._latest = rows.layout == "latest_image"
+        self._compressed = codec != "none"
+        self._stream: Any = handle
+        if self._compressed:
+            self._stream = pa.CompressedOutputStream(pa.PythonFile(_KeptOpen(handle), "w"), codec)
+
+    def write(self, changes: pa.RecordBatch) -> None:
+        lines = [record.to_json() for record in records_from_batch(changes)]
+        if self._latest:
+            lines = list(map(_latest_line, lines))
+        if lines:
+            self._stream.write(("\n".join(lines) + "\n").encode())
+
+    def close(self) -> None:
+        if self._compressed:
+            self._stream.close()
+
+
+class _KeptOpen(io.RawIOBase):
+    """Arrow closes what it compresses into; whoever began the file ends it."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._handle.write(data)
+
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def _latest_line(line: str) -> str:
+    members = _members(line)
+    del members["old_image"]
+    members["image"] = members.pop("new_image")
+    deleted = bytes(members["event_name"]) == b'"REMOVE"'
+    return _encode({**members, "is_deleted": deleted}).decode()
 
 
 def _check_codec(codec: str, known: tuple[str, ...]) -> None:
     if codec not in known:
         raise InvalidOptionError(f"codec={codec!r} is unknown: use one of {', '.join(map(repr, known))}")
+
+
+def check_count(name: str, option: object) -> int:
+    if not isinstance(option, int) or isinstance(option, bool) or option < 1:
+        raise InvalidOptionError(f"{name}={option!r} is no count: use a whole number of 1 or more")
+    return option

@@ -1,9 +1,9 @@
-"""The output directory: what it may be, how it is checked, and how the files in it are named.
+"""The output directory: what it may be, how it is checked, and how a file comes to be in it whole or not at all.
 
-Readers see complete files only. A file is written under ``_temporary`` inside the output directory and
-renamed when it is whole; Spark, Hive and pyarrow skip names that begin with an underscore, and unfinished
-files lack the suffix, so a ``*.parquet`` glob skips them too. The rename is atomic on a local disk; object
-stores copy, then delete, and show the copy only when it is whole.
+A file is written under ``_temporary`` inside the output directory and renamed when it is whole; Spark, Hive, Trino and
+pyarrow skip names that begin with an underscore, and unfinished files lack the suffix, so a ``*.parquet`` glob skips
+them too. On a local disk the file is flushed to the disk before the rename, which is atomic; object stores copy, then
+delete, and show the copy only when it is whole.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import BinaryIO, Final, Protocol
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.transforms.window import BoundedWindow, GlobalWindow
-from apache_beam.utils.timestamp import Timestamp
 
-from connector.errors import InvalidOptionError
+from connector.errors import ConnectorError, InvalidOptionError
 
-TEMPORARY = "_temporary"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TEMPORARY: Final = "_temporary"
 
 
 def output_directory(path: str | os.PathLike[str]) -> str:
@@ -74,32 +72,156 @@ def check_writable(directory: str) -> None:
         ) from error
 
 
-class FileNaming:
-    """``changes-<start>-<end>-<stamp>[-<index>]<suffix>``; globally windowed files have no start and end.
+class Output(Protocol):
+    """A directory by paths relative to it, with ``/`` between their parts. What fails raises ConnectorError."""
 
-    The stamp is unique to the bundle that wrote the file, so no pane, window, bundle, worker or restart
-    repeats a name, and a retried rename names the same file. ``index`` is above 0 only if a runner cut a
-    stamped bundle in two before the write. Names sort by window, and hold no character that an object store
-    or Windows refuses.
-    """
+    def begin(self) -> Unfinished: ...
 
+    def read(self, path: str) -> bytes: ...
+
+    def list(self, prefix: str = "") -> list[str]:
+        """The paths of all files that begin with ``prefix``, sorted."""
+
+    def delete(self, paths: Iterable[str]) -> None: ...
+
+
+class Unfinished:
+    """A file that is being written, out of readers' sight. ``handle`` is open until one of the two ends it."""
+
+    def __init__(self, path: str, handle: BinaryIO, publish: Callable[[str], FileMetadata]) -> None:
+        self.handle = handle
+        self._path = path
+        self._publish = publish
+
+    def finish(self, path: str) -> FileMetadata:
+        """Puts the file in its place, whole, instead of one of the same name; raises ConnectorError if it is not."""
+        try:
+            return self._publish(path)
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(
+                f"{path} cannot be put in its place ({type(error).__name__}: {error}): check that the output is still"
+                " there, writable and not full, and read its changes again"
+            ) from error
+
+    def give_up(self) -> None:
+        """After a failure: closes the file, and removes it if that can be done."""
+        with suppress(Exception):  # the failure that led here is the one to tell
+            self.handle.close()
+        with suppress(Exception):
+            FileSystems.delete([self._path])
+
+
+def output_of(directory: str) -> Output:
+    return LocalOutput(directory) if is_local(directory) else BeamOutput(directory)
+
+
+class LocalOutput:
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def _at(self, path: str) -> str:
+        return os.path.join(self._directory, *path.split("/"))
+
+    def begin(self) -> Unfinished:
+        temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        handle = open(temporary, "xb")  # noqa: SIM115 - Unfinished closes it
+
+        def publish(path: str) -> FileMetadata:
+            handle.flush()
+            os.fsync(handle.fileno())
+            handle.close()
+            place = self._at(path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.replace(temporary, place)
+            _sync_directory(os.path.dirname(place))
+            found = os.stat(place)
+            return FileMetadata(place, found.st_size, found.st_mtime)
+
+        return Unfinished(temporary, handle, publish)
+
+    def read(self, path: str) -> bytes:
+        try:
+            with open(self._at(path), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise ConnectorError(f"{self._at(path)} cannot be read: {error}") from error
+
+    def list(self, prefix: str = "") -> list[str]:
+        folder = prefix.rpartition("/")[0]
+        found = []
+        for place, _, names in os.walk(self._at(folder) if folder else self._directory):
+            inside = os.path.relpath(place, self._directory)
+            parts = [] if inside == os.curdir else inside.split(os.sep)
+            found += ["/".join([*parts, name]) for name in names]
+        return sorted(path for path in found if path.startswith(prefix))
+
+    def delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            try:
+                os.unlink(self._at(path))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise ConnectorError(f"{self._at(path)} cannot be deleted: {error}") from error
+
+
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class BeamOutput:
+    """Any filesystem that Beam knows."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory.rstrip("/")
+
+    def _at(self, path: str) -> str:
+        return f"{self._directory}/{path}"
+
+    def begin(self) -> Unfinished:
+        temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
+
+        def publish(path: str) -> FileMetadata:
+            handle.close()
+            size = FileSystems.get_filesystem(temporary).metadata(temporary).size_in_bytes
+            place = self._at(path)
+            FileSystems.rename([temporary], [place])
+            found: FileMetadata = FileSystems.get_filesystem(place).metadata(place)
+            if found.size_in_bytes != size:
+                raise OSError(f"{place} has {found.size_in_bytes} bytes, and {size} were written")
+            return found
+
+        return Unfinished(temporary, handle, publish)
+
+    def read(self, path: str) -> bytes:
+        try:
+            with FileSystems.open(self._at(path), compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                return bytes(file.read())
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(f"{self._at(path)} cannot be read: {error}") from error
+
+    def list(self, prefix: str = "") -> list[str]:
+        try:
+            (match,) = FileSystems.match([self._at(f"{prefix}**")])
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(f"{self._at(prefix)} cannot be listed: {error}") from error
+        return sorted(found.path[len(self._directory) + 1 :] for found in match.metadata_list)
+
+    def delete(self, paths: Iterable[str]) -> None:
+        places = [self._at(path) for path in paths]
+        try:
+            if places:
+                FileSystems.delete(places)
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(f"files in {self._directory} cannot be deleted: {error}") from error
+
+
+class FileNaming:  # TEMPORARY SHIM until write.py no longer imports it
     def __init__(self, suffix: str) -> None:
-        self._suffix = suffix
-
-    def __call__(
-        self,
-        window: BoundedWindow,
-        pane: object,  # noqa: ARG002 - WriteToFiles gives None
-        index: int,
-        total: int,  # noqa: ARG002
-        compression: str,  # noqa: ARG002
-        stamp: str,
-    ) -> str:
-        span = "" if isinstance(window, GlobalWindow) else f"{_instant(window.start)}-{_instant(window.end)}-"
-        return f"changes-{span}{stamp}{f'-{index}' if index else ''}{self._suffix}"
-
-
-def _instant(timestamp: Timestamp) -> str:
-    instant = _EPOCH + timedelta(microseconds=timestamp.micros)
-    fraction = f".{instant.microsecond:06d}" if instant.microsecond else ""
-    return f"{instant:%Y%m%dT%H%M%S}{fraction}Z"
+        raise NotImplementedError

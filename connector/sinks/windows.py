@@ -45,6 +45,12 @@ def window_seconds(window: float | timedelta | None) -> float | None:
     return seconds
 
 
+def unwindowed(changes: beam.PCollection) -> bool:
+    """Whether the input has neither windows nor a trigger of its own."""
+    windowing = changes.windowing
+    return isinstance(windowing.windowfn, GlobalWindows) and isinstance(windowing.triggerfn, DefaultTrigger)
+
+
 def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.WindowInto | None:
     """The windowing to apply to ``changes``, or None to keep what they have.
 
@@ -59,8 +65,7 @@ def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.Windo
             " one of its own, so that each would get a file: put beam.WindowInto(FixedWindows(60)) before the"
             " sink"
         )
-    is_global = isinstance(windowing.windowfn, GlobalWindows)
-    if not (is_global and isinstance(windowing.triggerfn, DefaultTrigger)):
+    if not unwindowed(changes):
         if seconds is not None:
             raise InvalidOptionError(
                 f"window={seconds:g} was given, but the input has {type(windowing.windowfn).__name__} with"

@@ -4,45 +4,73 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from apache_beam.transforms.window import GlobalWindow, IntervalWindow
 from change_source import START_SECOND
 
-from connector.errors import InvalidOptionError
-from connector.sinks.output import FileNaming, check_writable, output_directory
+from connector.errors import ConnectorError, InvalidOptionError
+from connector.sinks.manifest import Span, manifest_path, window_end
+from connector.sinks.output import check_writable, output_directory, output_of
 from connector.sinks.windows import window_seconds
 
 
-def name(window, stamp, index, suffix):
-    return FileNaming(suffix)(window, None, index, 1, "", stamp)
+def span(start: float, seconds: float = 60) -> Span:
+    return Span(round(start * 1_000_000), round((start + seconds) * 1_000_000))
 
 
-def test_a_name_says_its_window_and_its_bundle():
-    window = IntervalWindow(START_SECOND, START_SECOND + 60)
-    assert name(window, "b1", 0, ".parquet") == "changes-20261124T080500Z-20261124T080600Z-b1.parquet"
-
-
-def test_a_name_without_window_says_its_bundle_alone():
-    assert name(GlobalWindow(), "b1", 0, ".avro") == "changes-b1.avro"
-
-
-def test_two_files_of_one_window_and_bundle_differ_by_their_index():
-    window = IntervalWindow(START_SECOND, START_SECOND + 60)
-    assert name(window, "b1", 1, ".avro") != name(window, "b1", 0, ".avro")
+def test_a_window_is_in_names_by_its_start_and_end():
+    assert span(START_SECOND).label == "20261124T080500Z-20261124T080600Z"
 
 
 def test_windows_shorter_than_a_second_have_names_of_their_own():
-    names = {name(IntervalWindow(START_SECOND + n / 4, START_SECOND + (n + 1) / 4), "b", 0, "") for n in range(4)}
-    assert len(names) == 4
+    assert len({span(START_SECOND + n / 4, 0.25).label for n in range(4)}) == 4
 
 
 def test_names_sort_by_window():
-    windows = [IntervalWindow(START_SECOND + 60 * n, START_SECOND + 60 * n + 60) for n in range(200)]
-    names = [name(window, f"{99 - n % 7}", 0, ".avro") for n, window in enumerate(windows)]
-    assert names == sorted(names)
+    labels = [span(START_SECOND + 60 * n).label for n in range(200)]
+    assert labels == sorted(labels)
+
+
+@pytest.mark.parametrize("length", [60, 0.5])
+def test_the_end_of_a_window_is_read_from_the_names_of_its_files(length):
+    window = span(START_SECOND, length)
+    end = datetime.fromtimestamp(START_SECOND + length, UTC)
+    assert window_end(manifest_path(window, "d1")) == end
+    assert window_end(f"date=2026-11-24/changes-{window.label}-d1.parquet") == end
+    assert window_end(manifest_path(None, "d1")) is None
+    assert window_end("changes-d1.parquet") is None
+
+
+def test_a_file_is_out_of_sight_until_it_is_whole_and_then_in_its_place(tmp_path):
+    output = output_of(str(tmp_path))
+    file = output.begin()
+    file.handle.write(b"abc")
+    assert [path for path in output.list() if not path.startswith("_temporary/")] == []
+    metadata = file.finish("date=2026-11-24/changes-1.avro")
+    assert (metadata.path, metadata.size_in_bytes) == (str(tmp_path / "date=2026-11-24" / "changes-1.avro"), 3)
+    assert output.list() == ["date=2026-11-24/changes-1.avro"]
+    assert output.list("date=2026-11-25/") == []
+
+
+def test_a_file_that_cannot_be_put_in_its_place_is_an_error_and_leaves_nothing(tmp_path):
+    output = output_of(str(tmp_path))
+    (tmp_path / "taken").write_text("a file where a directory is needed")
+    file = output.begin()
+    with pytest.raises(ConnectorError, match=r"taken/changes-1.avro cannot be put in its place \("):
+        file.finish("taken/changes-1.avro")
+    file.give_up()
+    assert output.list() == ["taken"]
+
+
+def test_a_file_given_up_is_gone_and_closed(tmp_path):
+    output = output_of(str(tmp_path))
+    file = output.begin()
+    file.handle.write(b"half")
+    file.give_up()
+    assert file.handle.closed
+    assert output.list() == []
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_files_appear_while_the_pipeline_runs_and_hold_every_change_once(tmp_pat
 
 
 @pytest.mark.prism
-def test_more_windows_in_a_bundle_than_open_files_lose_no_change(tmp_path, prism_options):
+def test_hundreds_of_windows_in_a_bundle_lose_no_change(tmp_path, prism_options):
     plan = Plan(rows=1_000, slice_rows=500, step=30)  # 250 minutes a bundle
     with beam.Pipeline(options=prism_options) as p:
         _ = changes_of(p, plan) | WriteChangesToParquet(tmp_path)

@@ -1,0 +1,197 @@
+"""The step after the shuffle: a window's chunks become files, whole or not at all, and then their manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError, FileMetadata
+from apache_beam.transforms.window import BoundedWindow, GlobalWindow
+
+from connector.errors import ConnectorError
+from connector.sinks.coverage import Coverage, merged, not_covered
+from connector.sinks.formats import FileWriter, Format
+from connector.sinks.layouts import Rows
+from connector.sinks.manifest import Manifest, Span, WrittenFile, manifest_path, manifest_prefix
+from connector.sinks.output import Output, Unfinished, output_of
+from connector.sinks.rows import Digest, Partitions, by_partition, decoded, in_order
+
+SORTED_BYTES: Final = 256 << 20
+"""Changes are put in order as far as this much Arrow data holds them, and a larger window in such parts."""
+
+FILE_BYTES: Final = 512 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is written where. ``file_bytes``: a file ends once it is so large; ``complete``: with manifests."""
+
+    directory: str
+    rows: Rows
+    form: Format
+    partitions: Partitions | None = None
+    file_bytes: int = FILE_BYTES
+    complete: bool = False
+
+
+@beam.typehints.with_output_types(FileMetadata)
+class WriteFiles(beam.DoFn):
+    """Writes the changes of one window that the runner gives at once; gives the files.
+
+    With manifests it leaves out what they cover already, so to be given changes again changes nothing.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def setup(self) -> None:
+        self._output = output_of(self._files.directory)
+
+    def process(
+        self, chunks: tuple[int, Iterable[bytes]], window: BoundedWindow = beam.DoFn.WindowParam
+    ) -> list[FileMetadata]:
+        span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
+        known = self._known(span) if self._files.complete else {}
+        coverages: list[Coverage] = []
+        with _Writing(self._files, self._output, span) as writing:
+            for batches in _parts(chunks[1], coverages):
+                changes = in_order(batches, without_repeats=self._files.complete)
+                writing.add(not_covered(changes, known))
+            written = writing.finish()
+        if self._files.complete and written:
+            manifest = Manifest(span, [file for file, _ in written], merged(coverages))
+            put(self._output, manifest_path(span, writing.digest), manifest.to_json())
+        return [metadata for _, metadata in written]
+
+    def _known(self, span: Span | None) -> Coverage:
+        """What manifests say is in files of this window."""
+        paths = self._output.list(manifest_prefix(span))
+        return merged(Manifest.from_json(self._output.read(path), path).coverage for path in paths)
+
+
+def _parts(chunks: Iterable[bytes], coverages: list[Coverage]) -> Iterator[list[pa.RecordBatch]]:
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    for chunk in chunks:
+        batch, coverage = decoded(chunk)
+        coverages.append(coverage)
+        batches.append(batch)
+        size += batch.nbytes
+        if size >= SORTED_BYTES:
+            yield batches
+            batches, size = [], 0
+    if batches:
+        yield batches
+
+
+def put(output: Output, path: str, data: bytes) -> None:
+    """A small file, whole or not at all."""
+    unfinished = output.begin()
+    try:
+        unfinished.handle.write(data)
+        unfinished.finish(path)
+    except BaseException:
+        unfinished.give_up()
+        raise
+
+
+@dataclass(slots=True)
+class _File:
+    unfinished: Unfinished
+    handle: BinaryIO
+    writer: FileWriter
+    digest: Digest = field(default_factory=Digest)
+    rows: int = 0
+
+
+class _Writing:
+    """The files of one window while they are written. On an error none is left open, and those in place stay."""
+
+    def __init__(self, files: Files, output: Output, span: Span | None) -> None:
+        self._files = files
+        self._output = output
+        self._name = "changes-" if span is None else f"changes-{span.label}-"
+        self._open: dict[str, _File] = {}
+        self._latest: list[pa.RecordBatch] = []
+        self._written: list[tuple[WrittenFile, FileMetadata]] = []
+        self._digest = Digest()
+
+    def __enter__(self) -> _Writing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for file in self._open.values():
+            with suppress(Exception):  # the failure that led here is the one to tell
+                file.writer.close()
+            file.unfinished.give_up()
+
+    @property
+    def digest(self) -> str:
+        """A name for all changes of this writing."""
+        return str(self._digest)
+
+    def add(self, changes: pa.RecordBatch) -> None:
+        """Changes in the order in which they are to stand."""
+        if not len(changes):
+            return
+        self._digest.add(changes)
+        if self._files.rows.layout == "latest_image":
+            # A key may come in several parts: the latest so far are kept, and written at the end.
+            latest = in_order([*self._latest, changes], without_repeats=False)
+            self._latest = [self._files.rows.only(latest)]
+        else:
+            self._write(changes)
+
+    def finish(self) -> list[tuple[WrittenFile, FileMetadata]]:
+        for changes in self._latest:
+            self._write(changes)
+        for partition in list(self._open):
+            self._end(partition)
+        return self._written
+
+    def _write(self, changes: pa.RecordBatch) -> None:
+        for partition, rows in by_partition(changes, self._files.partitions):
+            with _told(self._files.directory):
+                file = self._open.get(partition) or self._begin(partition)
+                file.writer.write(rows)
+                file.digest.add(rows)
+                file.rows += len(rows)
+                full = file.handle.tell() >= self._files.file_bytes
+            if full:
+                self._end(partition)
+
+    def _begin(self, partition: str) -> _File:
+        unfinished = self._output.begin()
+        try:
+            writer = self._files.form.writer(unfinished.handle, self._files.rows)
+        except BaseException:
+            unfinished.give_up()
+            raise
+        file = self._open[partition] = _File(unfinished, unfinished.handle, writer)
+        return file
+
+    def _end(self, partition: str) -> None:
+        file = self._open[partition]
+        with _told(self._files.directory):
+            file.writer.close()
+        path = f"{partition}{self._name}{file.digest}{self._files.form.suffix}"
+        metadata = file.unfinished.finish(path)
+        del self._open[partition]
+        self._written.append((WrittenFile(path, file.rows, metadata.size_in_bytes), metadata))
+
+
+@contextmanager
+def _told(directory: str) -> Iterator[None]:
+    """Tells what a filesystem refuses as an error of ours, with what to do."""
+    try:
+        yield
+    except (OSError, BeamIOError) as error:
+        raise ConnectorError(
+            f"{directory} cannot be written ({type(error).__name__}: {error}): no part of the file is in readers'"
+            " sight, and files that were complete are untouched. Make room, or give another output, and read its"
+            " changes again"
+        ) from error

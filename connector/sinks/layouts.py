@@ -1,0 +1,169 @@
+"""What a row of a file is: a change, or the latest image of an item. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connector.errors import InvalidOptionError
+from connector.records import CHANGE_SCHEMA, Schema, avro_rows, avro_schema
+from connector.sinks.changed import NAMES, changed_attributes
+from connector.sinks.coverage import padded
+
+Layout: TypeAlias = Literal["change_log", "latest_image"]
+LAYOUTS: Final = ("change_log", "latest_image")
+
+_CHANGE_LOG: Final = [
+    pa.field("changed_attributes", NAMES),
+    pa.field("is_ttl_delete", pa.bool_(), nullable=False),
+    pa.field("is_replication", pa.bool_()),
+]
+_AVRO_CHANGE_LOG: Final = [
+    {"name": "changed_attributes", "type": ["null", {"type": "array", "items": "string"}], "default": None},
+    {"name": "is_ttl_delete", "type": "boolean"},
+    {"name": "is_replication", "type": ["null", "boolean"], "default": None},
+]
+_REPLICATED: Final = "aws:rep:updatetime"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The columns of a file, by layout and schema; changes to such rows, in Arrow or as Avro's records.
+
+    - ``change_log``: the columns of a change, then
+
+      - ``changed_attributes``: their names, sorted; see `connector.sinks.changed`;
+      - ``is_ttl_delete``: as `ChangeRecord.is_ttl_delete`;
+      - ``is_replication``: a global table of version 2017.11.29 wrote it, for it changed ``aws:rep:updatetime``; null
+        where the images that tell are not there. Version 2019.11.21 leaves no mark, so there it is false: to tell
+        replicated writes, write the region into the item.
+
+    - ``latest_image``: one row a key: the metadata and keys of its last change, ``image``, which is its new image, and
+      ``is_deleted``, with which the image is null: a tombstone.
+    """
+
+    layout: Layout
+    schema: Schema | None
+
+    @property
+    def of_changes(self) -> pa.Schema:
+        """The columns of the changes that the rows are made of."""
+        return CHANGE_SCHEMA if self.schema is None else self.schema.arrow
+
+    @property
+    def arrow(self) -> pa.Schema:
+        fields = list(self.of_changes)
+        if self.layout == "change_log":
+            return pa.schema([*fields, *_CHANGE_LOG])
+        return pa.schema([*fields[:-2], fields[-2].with_name("image"), pa.field("is_deleted", pa.bool_(), False)])
+
+    @property
+    def avro(self) -> dict[str, Any]:
+        schema = dict(avro_schema(self.schema))
+        fields = cast("list[dict[str, Any]]", schema["fields"])
+        if self.layout == "change_log":
+            return {**schema, "fields": [*fields, *_AVRO_CHANGE_LOG]}
+        return {
+            **schema,
+            "name": "LatestImage",
+            "fields": [*fields[:-2], {**fields[-2], "name": "image"}, {"name": "is_deleted", "type": "boolean"}],
+        }
+
+    def only(self, changes: pa.RecordBatch) -> pa.RecordBatch:
+        """The changes that have a row; those in ``changes`` are by shard and sequence number."""
+        return changes if self.layout == "change_log" else latest(changes, self.schema)
+
+    def to_arrow(self, changes: pa.RecordBatch) -> pa.RecordBatch:
+        columns = changes.columns
+        if self.layout == "change_log":
+            columns = [*columns, *self._marks(changes)]
+        else:
+            columns = [*columns[:-1], _is_deleted(changes)]
+        return pa.RecordBatch.from_arrays(columns, schema=self.arrow)
+
+    def to_avro(self, changes: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+        rows = avro_rows(changes, self.schema)
+        if self.layout == "change_log":
+            marks = zip(*(column.to_pylist() for column in self._marks(changes)), strict=True)
+            for row, (changed, ttl, replication) in zip(rows, marks, strict=True):
+                row |= {"changed_attributes": changed, "is_ttl_delete": ttl, "is_replication": replication}
+                yield row
+        else:
+            for row, deleted in zip(rows, _is_deleted(changes).to_pylist(), strict=True):
+                row["image"] = row.pop("new_image")
+                row["is_deleted"] = deleted
+                yield row
+
+    def _marks(self, changes: pa.RecordBatch) -> list[pa.Array]:
+        changed = changed_attributes(changes, self.schema)
+        return [changed, is_ttl_delete(changes), _is_replication(changes, changed)]
+
+
+def check_layout(layout: object) -> Layout:
+    if layout == "change_log" or layout == "latest_image":
+        return layout
+    raise InvalidOptionError(f"layout={layout!r} is unknown: use one of {', '.join(map(repr, LAYOUTS))}")
+
+
+def _is_deleted(changes: pa.RecordBatch) -> pa.Array:
+    return pc.equal(changes.column("event_name"), "REMOVE")
+
+
+def is_ttl_delete(changes: pa.RecordBatch) -> pa.Array:
+    identities = changes.column("user_identity").dictionary_encode()
+    by_ttl = pa.array([_is_service(text) for text in identities.dictionary.to_pylist()], pa.bool_())
+    found = pc.fill_null(by_ttl.take(identities.indices), False) if len(by_ttl) else pa.repeat(False, len(changes))
+    return pc.and_(_is_deleted(changes), found)
+
+
+def _is_service(identity: str) -> bool:
+    try:
+        members = msgspec.json.decode(identity, type=dict[str, object])
+    except msgspec.DecodeError:
+        return False
+    # The members are capitalised by GetRecords, and not by Lambda.
+    lower = {name.lower(): value for name, value in members.items()}
+    return lower.get("type") == "Service" and lower.get("principalid") == "dynamodb.amazonaws.com"
+
+
+def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray) -> pa.Array:
+    found = np.zeros(len(changes), np.bool_)
+    parents = pc.list_parent_indices(changed).to_numpy(zero_copy_only=False)
+    found[parents[pc.equal(changed.flatten(), _REPLICATED).to_numpy(zero_copy_only=False)]] = True
+    found &= pc.not_equal(changes.column("event_name"), "REMOVE").to_numpy(zero_copy_only=False)
+    return pa.array(found, mask=changed.is_null().to_numpy(zero_copy_only=False))
+
+
+def latest(changes: pa.RecordBatch, schema: Schema | None) -> pa.RecordBatch:
+    """The last change of each key. Numbers compare inside a lineage alone (fact 4), and a key has one lineage."""
+    if not len(changes):
+        return changes
+    if schema is None:
+        keys = [_plain_keys(changes.column("keys"))]
+    else:
+        keys = [
+            column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in _key_columns(changes)
+        ]
+    order = pc.sort_indices(padded(changes.column("sequence_number")))
+    names = [f"key{number}" for number in range(len(keys))]
+    table = pa.table([column.take(order) for column in keys] + [order.cast(pa.int64())], names=[*names, "place"])
+    last = table.group_by(names, use_threads=False).aggregate([("place", "last")])["place_last"]
+    return changes.take(last.combine_chunks().sort())
+
+
+def _key_columns(changes: pa.RecordBatch) -> list[pa.Array]:
+    return changes.column("keys").flatten()  # type: ignore[no-any-return]
+
+
+def _plain_keys(keys: pa.StringArray) -> pa.Array:
+    """One text a key: JSON of the same key may differ in spaces and in the order of its members."""
+    texts = keys.dictionary_encode()
+    decode = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
+    encode = msgspec.json.Encoder(order="sorted").encode
+    return pa.array([encode(decode(text)) for text in texts.dictionary.to_pylist()], pa.string()).take(texts.indices)

@@ -1,0 +1,195 @@
+"""The output as its own checkpoint: what an export left there says where the next one goes on.
+
+* ``_export.json`` says of which stream, in which form and from where: another export of the same output is refused, and
+  so is an output that holds anything else.
+* ``_manifests`` say which changes are in files. The next run reads from the last change of each shard up to which all
+  is (`connector.sinks.coverage`), and the sink leaves out what a manifest covers. What is not covered, though its
+  window is complete, goes to a file of its own.
+* Files that no manifest names, and unfinished ones, were left by a kill: they are removed before the next run writes
+  their changes again.
+* ``_owner`` is locked while an export runs, on a local disk: a second one of the same output is refused. The system
+  takes the lock back when the process ends, however it ends. On other filesystems there is no lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from connector.errors import ConnectorError, InvalidOptionError
+from connector.shards.position import After
+from connector.shards.stream_position import StreamPosition
+from connector.sinks.coverage import FIRST, Coverage, Run, settled
+from connector.sinks.files import put
+from connector.sinks.manifest import FOLDER, Manifest, window_end
+from connector.sinks.output import TEMPORARY, Output, check_writable, is_local, output_of
+
+VERSION: Final = 1
+EXPORT: Final = "_export.json"
+OWNER: Final = "_owner"
+KEPT: Final = timedelta(hours=26)
+"""How far back manifests are read: a stream keeps a change for 24 hours, so what is older is settled."""
+
+_OLD: Final = timedelta(hours=25)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What must be the same in every run that writes to an output, and where the first of them began."""
+
+    stream_arn: str | None
+    form: str
+    codec: str
+    layout: str
+    schema: str | None
+    window: float | None
+    partitions: str | None
+    start: StreamPosition
+
+    def to_json(self) -> bytes:
+        return json.dumps(
+            {
+                "version": VERSION,
+                "stream_arn": self.stream_arn,
+                "format": self.form,
+                "codec": self.codec,
+                "layout": self.layout,
+                "schema": None if self.schema is None else json.loads(self.schema),
+                "window": self.window,
+                "partitions": self.partitions,
+                "start": json.loads(self.start.to_json()),
+            },
+            indent=1,
+        ).encode()
+
+
+@contextmanager
+def exporting(directory: str, export: Export) -> Iterator[StreamPosition]:
+    """Takes the output for one run and makes it ready; gives the position from which to read.
+
+    Raises InvalidOptionError for an output that cannot be written, that another live export writes to, that holds an
+    export which differs, or that holds files of anything else; ConnectorError for one that cannot be read.
+    """
+    check_writable(directory)
+    with _owned(directory):
+        output = output_of(directory)
+        paths = output.list()
+        begun = _begun(output, paths, directory, export)
+        output.delete(path for path in paths if path.startswith(f"{TEMPORARY}/"))
+        manifests = read_manifests(output, [path for path in paths if path.startswith(f"{FOLDER}/")])
+        output.delete(left_behind(paths, manifests))
+        yield StreamPosition.from_json(json.dumps(begun)).merge(position_of(manifests))
+
+
+def _begun(output: Output, paths: list[str], directory: str, export: Export) -> Any:
+    """Where the first run began, once the output is known to be of this export, or to be new."""
+    wanted = json.loads(export.to_json())
+    if EXPORT not in paths:
+        foreign = [path for path in paths if path != OWNER and not path.startswith(f"{TEMPORARY}/")]
+        if foreign:
+            raise InvalidOptionError(
+                f"path={directory!r} holds {foreign[0]!r} and is no export of this program: give a new or empty"
+                " directory"
+            )
+        put(output, EXPORT, export.to_json())
+        return wanted["start"]
+    try:
+        found = json.loads(output.read(EXPORT))
+        found_start = found["start"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConnectorError(f"{directory}/{EXPORT} is damaged ({error}): restore it from a copy") from error
+    for name, value in wanted.items():
+        if name != "start" and found.get(name) != value:
+            raise InvalidOptionError(
+                f"path={directory!r} holds an export with {name} {json.dumps(found.get(name))}, and this one has"
+                f" {json.dumps(value)}: go on with the same, or give a new directory"
+            )
+    return found_start
+
+
+def read_manifests(output: Output, paths: list[str]) -> list[Manifest]:
+    """Those that matter: of the last `KEPT` before the newest window, and more if a shard needs them."""
+    ends = {path: window_end(path) for path in paths}
+    newest = max((end for end in ends.values() if end is not None), default=None)
+    recent = [path for path, end in ends.items() if end is None or newest is None or end >= newest - KEPT]
+    manifests = _read(output, recent)
+    if len(recent) < len(paths) and newest is not None:
+        manifests = [_aged(manifest, newest - _OLD) for manifest in manifests]
+        if any(settled(runs) is None for runs in _runs(manifests).values()):
+            return _read(output, paths)
+    return manifests
+
+
+def _read(output: Output, paths: list[str]) -> list[Manifest]:
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda path: Manifest.from_json(output.read(path), path), paths))
+
+
+def _aged(manifest: Manifest, before: datetime) -> Manifest:
+    """What lies before changes of that age is no longer in the stream, so it is settled, whatever became of it."""
+    if manifest.window is None or manifest.window.end > before.timestamp() * 1_000_000:
+        return manifest
+    coverage: Coverage = {
+        shard: [Run(FIRST, run.first, run.last) for run in runs] for shard, runs in manifest.coverage.items()
+    }
+    return Manifest(manifest.window, manifest.files, coverage)
+
+
+def _runs(manifests: Iterable[Manifest]) -> Coverage:
+    runs: Coverage = {}
+    for manifest in manifests:
+        for shard, found in manifest.coverage.items():
+            runs.setdefault(shard, []).extend(found)
+    return runs
+
+
+def position_of(manifests: Iterable[Manifest]) -> StreamPosition:
+    """For each shard, the last change up to which all that was to be delivered is in files. Pure.
+
+    A shard of which that is unknown has none: it is read from the start, and the sink leaves out what is covered.
+    """
+    reached = {shard: settled(runs) for shard, runs in _runs(manifests).items()}
+    return StreamPosition(shards={shard: After(number) for shard, number in reached.items() if number is not None})
+
+
+def left_behind(paths: Iterable[str], manifests: Iterable[Manifest]) -> list[str]:
+    """Files of ours that no manifest names. Those of windows older than the manifests read were looked at before."""
+    named = {file.path for manifest in manifests for file in manifest.files}
+    ends = [end for path in named if (end := window_end(path)) is not None]
+    oldest = max(ends) - KEPT if ends else None
+    found = []
+    for path in paths:
+        if path in named or not path.rpartition("/")[2].startswith("changes-"):
+            continue
+        end = window_end(path)
+        if end is None or oldest is None or end >= oldest:
+            found.append(path)
+    return found
+
+
+@contextmanager
+def _owned(directory: str) -> Iterator[None]:
+    if not is_local(directory):
+        yield
+        return
+    with open(os.path.join(directory, OWNER), "a+", encoding="utf-8") as owner:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner.seek(0)
+            raise InvalidOptionError(
+                f"path={directory!r} is being written by another export ({owner.read().strip()}): stop that one, or"
+                " give another directory"
+            ) from error
+        owner.truncate(0)
+        owner.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        owner.flush()
+        yield
