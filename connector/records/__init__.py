@@ -14,6 +14,7 @@ from connector.records.coder import ChangeRecordCoder, ChangeRow, register_coder
 from connector.records.column_types import json_field
 from connector.records.columns import ColumnBatch, Columns, Misfit
 from connector.records.declared import SchemaOptions, read_schema
+from connector.records.inference import Conflict, Inferred, infer
 from connector.records.record import ChangeRecord
 from connector.records.schema import Schema, check_keys
 from connector.records.values import Image, Value, decode_image, decode_value, encode_image, encode_value
@@ -27,7 +28,9 @@ __all__ = [
     "ChangeRow",
     "ColumnBatch",
     "Columns",
+    "Conflict",
     "Image",
+    "Inferred",
     "Misfit",
     "Schema",
     "SchemaOptions",
@@ -41,6 +44,7 @@ __all__ = [
     "encode_image",
     "encode_value",
     "from_avro_row",
+    "infer",
     "json_field",
     "read_schema",
     "records_from_batch",

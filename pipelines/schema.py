@@ -1,0 +1,163 @@
+"""A schema for a table, from a sample of its items.
+
+    python -m pipelines.schema --table orders --output schema.json
+
+Reads up to ``--sample`` items of a scan of the table, and as many changes of its stream from the trim horizon on; both
+are billed as any read. The schema goes to stdout and to the file; stderr gets what was seen: the share of the sampled
+items that fit it, and the attributes that had values of several types. Edit the file, and give it to the pipelines as
+``--schema``. Exit code 0, 1 when the run failed, 2 when the command is at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import msgspec
+import pyarrow as pa
+from botocore.exceptions import BotoCoreError, ClientError
+
+from connector import ConnectorError, errors
+from connector.records import Inferred, infer
+from connector.records.forms import form_of
+from connector.wire import Client
+from pipelines.arguments import COMMAND_FAULTS, Parser
+
+QUIET_PAGES: Final = 30
+"""A shard that gave this many empty pages in a row has no more: runs of them stand before data."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = Parser("python -m pipelines.schema", "Infers a schema from a table's items, prints it and saves it.")
+    parser.epilog = None
+    parser.add_argument("--table", required=True, metavar="NAME")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the schema")
+    parser.add_argument(
+        "--sample", type=_count, default=1000, metavar="N", help="items of each source (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--source", choices=["table", "stream", "both"], default="both", help="what is sampled (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--numbers",
+        choices=["text", "narrow"],
+        default="text",
+        help="text never loses; narrow is int64 or decimal128 where all sampled numbers fit (default: %(default)s)",
+    )
+    parser.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
+    parser.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
+    arguments = parser.parse_args(argv)
+    try:
+        inferred = build(arguments)
+    except COMMAND_FAULTS as error:
+        parser.error(str(error))
+    except (ConnectorError, BotoCoreError, ClientError) as error:
+        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+    text = inferred.schema.to_json() + "\n"
+    sys.stdout.write(text)
+    sys.stderr.writelines(f"{line}\n" for line in report(inferred))
+    if arguments.output is not None:
+        try:
+            arguments.output.write_text(text, "utf-8")
+        except OSError as error:
+            parser.error(f"--output {str(arguments.output)!r} cannot be written: {error.strerror}")
+        print(f"saved in {arguments.output}", file=sys.stderr)
+    return 0
+
+
+def build(arguments: argparse.Namespace) -> Inferred:
+    items: list[bytes] = []
+    with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
+        table = client.describe_table(arguments.table)
+        boto = boto3.client("dynamodb", region_name=client.region_name, endpoint_url=arguments.endpoint_url)
+        key_types = key_types_of(boto.describe_table(TableName=arguments.table)["Table"])
+        if arguments.source != "stream":
+            items += scanned(boto, arguments.table, arguments.sample)
+        if table.latest_stream_arn is None:
+            if arguments.source == "stream":
+                raise errors.StreamNotEnabledError(f"table {arguments.table!r} has no stream: use --source table")
+        elif arguments.source != "table":
+            items += islice(streamed(client, table.latest_stream_arn, arguments.sample), arguments.sample)
+    return infer(items, key_types, numbers=arguments.numbers)
+
+
+def key_types_of(table: Mapping[str, Any]) -> dict[str, str]:
+    """The key of a table as DescribeTable tells it, such as ``{"order_id": "S", "line": "N"}``: partition key first."""
+    types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
+    keys = sorted(table["KeySchema"], key=lambda each: str(each["KeyType"]))  # HASH, RANGE
+    return {each["AttributeName"]: types[each["AttributeName"]] for each in keys}
+
+
+def scanned(boto: Any, table: str, most: int) -> Iterator[bytes]:
+    """Items of the table in DynamoDB JSON, in the order of a scan, which is none that they were written in."""
+    for page in boto.get_paginator("scan").paginate(TableName=table, PaginationConfig={"MaxItems": most}):
+        yield from map(msgspec.json.encode, page["Items"])  # binary becomes base64 again
+
+
+def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
+    """The new image of each change, or the old one of a removal; page by page from each shard in turn."""
+    shards = list(_shards(client, stream_arn))
+    limit = max(1, min(1000, most // max(1, len(shards))))
+    turns: deque[tuple[str, str | None, int]] = deque((shard, None, 0) for shard in shards)
+    while turns:
+        shard, iterator, quiet = turns.popleft()
+        try:
+            iterator = iterator or client.get_shard_iterator(stream_arn, shard, "TRIM_HORIZON")
+            page = client.get_records(iterator, limit=limit, stream_arn=stream_arn, shard_id=shard)
+        except (errors.NotFoundError, errors.TrimmedDataError, errors.ExpiredIteratorError):
+            continue  # gone between two calls: a sample goes on without it
+        images = [record.dynamodb.NewImage or record.dynamodb.OldImage for record in page.records]
+        yield from (bytes(image) for image in images if image is not None)
+        quiet = 0 if page.records else quiet + 1
+        if page.next_iterator is not None and quiet < QUIET_PAGES:
+            turns.append((shard, page.next_iterator, quiet))
+
+
+def _shards(client: Client, stream_arn: str) -> Iterator[str]:
+    after: str | None = None
+    while True:
+        page = client.describe_stream(stream_arn, exclusive_start_shard_id=after)
+        yield from (shard.shard_id for shard in page.shards)
+        if page.last_evaluated_shard_id is None or page.last_evaluated_shard_id == after:
+            return
+        after = page.last_evaluated_shard_id
+
+
+def report(inferred: Inferred) -> Iterator[str]:
+    """What was seen, in lines."""
+    schema, items = inferred.schema, inferred.items
+    columns = schema.attributes.names
+    width = max(map(len, columns))
+    for column in schema.attributes:
+        seen = f"in {inferred.seen[column.name]:,} of {items:,}" if items else "not sampled"
+        key = ", key" if column.name in schema.keys else ""
+        yield f"{column.name:{width}}  {type_text(column)}  ({seen}{key})"
+    if rest := [name for name in inferred.seen if name not in columns]:
+        yield f"{len(rest):,} rarer attributes have no column and go to {schema.other}"
+    for conflict in inferred.conflicts:
+        counts = ", ".join(f"{count:,} {tag}" for tag, count in conflict.counts.items())
+        yield f"conflict: {conflict.place} was {counts}; {conflict.column.name} is {type_text(conflict.column)}"
+    share = f"{math.floor(inferred.fitting / items * 1000) / 10:g} %" if items else "none"
+    yield f"{inferred.fitting:,} of {items:,} items fit ({share})"
+
+
+def type_text(column: pa.Field) -> str:
+    return msgspec.json.encode(form_of(column)).decode()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of items: use 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

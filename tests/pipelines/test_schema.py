@@ -1,0 +1,155 @@
+"""``python -m pipelines.schema``: a schema from a table and its stream, and what it says about them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from connector.records import read_schema
+from connector.testing import LocalStreams
+from pipelines.schema import main
+
+Sampled = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def orders(moto: str) -> Iterator[Any]:
+    """A table of 40 orders in two shapes, the newer ones with conflicts, and its stream; under a real client."""
+    tables = boto3.client("dynamodb", endpoint_url=moto)
+    tables.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "line", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "line", "AttributeType": "N"},
+            {"AttributeName": "id", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    for number in range(40):
+        item = {
+            "id": {"S": str(number)},
+            "line": {"N": "1"},
+            "total": {"N": f"{number}.50"},
+            "signature": {"B": b"\x00\xff"},
+            "tags": {"SS": ["a", "b"]},
+            "note": {"S": "x"} if number < 30 else {"L": [{"N": "1"}]},
+        }
+        tables.put_item(TableName="orders", Item=item)
+    yield tables
+    tables.delete_table(TableName="orders")
+
+
+@pytest.fixture
+def sampled(moto: str, capsys: pytest.CaptureFixture[str]) -> Sampled:
+    def run(*arguments: str, endpoint_url: str = moto) -> tuple[int, str, str]:
+        code: Any
+        try:
+            code = main(["--table=orders", f"--endpoint_url={endpoint_url}", *arguments])
+        except SystemExit as left:
+            code = left.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_table_and_its_stream_give_a_saved_schema_and_a_report(orders: Any, sampled: Sampled, tmp_path: Path) -> None:
+    saved = tmp_path / "schema.json"
+    code, schema, told = sampled(f"--output={saved}", "--numbers=narrow")
+    assert code == 0
+    assert saved.read_text("utf-8") == schema
+    assert read_schema(saved) == read_schema(
+        {
+            "id": "string",
+            "line": "int64",
+            "note": "json",
+            "signature": "binary",
+            "tags": ["string"],
+            "total": "decimal128(38, 1)",
+        },
+        keys=["id", "line"],
+    )
+    lines = told.splitlines()
+    assert 'id         "string"  (in 80 of 80, key)' in lines
+    assert 'conflict: note was 60 S, 20 L; note is "json"' in lines
+    assert "80 of 80 items fit (100 %)" in lines
+
+
+@pytest.mark.parametrize("source", ["table", "stream"])
+def test_each_source_alone_gives_as_many_items_as_asked(orders: Any, sampled: Sampled, source: str) -> None:
+    code, _, told = sampled(f"--source={source}", "--sample=7")
+    assert code == 0
+    assert "7 of 7 items fit (100 %)" in told
+
+
+def test_the_stream_is_sampled_from_all_its_shards_past_runs_of_empty_pages(
+    service: LocalStreams, sampled: Sampled
+) -> None:
+    """Fact 5. The local service keeps no items, so it answers no scan."""
+    table = service.create_table("orders", keys={"id": "S"}, shards=3)
+    for number in range(30):
+        table.put({"id": str(number), "kind": number})
+    table.split(table.open_shard_ids[0])
+    for number in range(30):
+        table.delete({"id": str(number)})
+    code, _, told = sampled("--source=stream", endpoint_url=service.endpoint_url)
+    assert (code, told.splitlines()[-1]) == (0, "60 of 60 items fit (100 %)")
+    code, _, told = sampled("--source=stream", "--sample=9", endpoint_url=service.endpoint_url)
+    assert (code, told.splitlines()[-1]) == (0, "9 of 9 items fit (100 %)")
+
+
+def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_for(
+    orders: Any, sampled: Sampled
+) -> None:
+    orders.update_table(TableName="orders", StreamSpecification={"StreamEnabled": False})
+    orders.create_table(
+        TableName="plain",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        code, _, told = sampled("--table=plain")
+        assert (code, told) == (0, 'id  "string"  (not sampled, key)\n0 of 0 items fit (none)\n')
+        code, schema, told = sampled("--table=plain", "--source=stream")
+        assert (code, schema) == (2, "")
+        assert "table 'plain' has no stream: use --source table" in told
+    finally:
+        orders.delete_table(TableName="plain")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--table=nobody"], "Requested resource not found: Table: nobody not found"),
+        (["--sample=0"], "'0' is no number of items: use 1 or more"),
+        (["--sample=many"], "'many' is no number of items"),
+        (["--source=nowhere"], "invalid choice: 'nowhere'"),
+        (["--numbers=float64"], "invalid choice: 'float64'"),
+        (["--output=/no/such/directory/schema.json"], "cannot be written: No such file or directory"),
+        (["--schema=a"], "unrecognized arguments: --schema=a"),
+    ],
+)
+def test_a_command_at_fault_says_why_in_a_line(
+    orders: Any, sampled: Sampled, arguments: list[str], reason: str
+) -> None:
+    code, _, told = sampled(*arguments)
+    assert code == 2
+    assert reason in told
+    assert "Traceback" not in told

@@ -1,0 +1,143 @@
+"""What schema a sample of items gives, and what it says about them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from connector.errors import InvalidOptionError
+from connector.records import Value, encode_image, infer, json_field, read_schema
+
+KEY = {"id": "S"}
+
+
+def items(*several: dict[str, Value]) -> list[bytes]:
+    return [encode_image({"id": str(place), **item}) for place, item in enumerate(several)]
+
+
+def test_each_type_has_its_column_and_numbers_are_text_unless_asked():
+    sample = items(
+        {
+            "text": "",
+            "whole": Decimal(2**63 - 1),
+            "money": Decimal("-12.50"),
+            "long": Decimal("1E-130"),
+            "flag": True,
+            "blob": b"",
+            "words": {"b", "a"},
+            "sizes": {Decimal(1), Decimal("2.5")},
+            "hashes": {b"\x00"},
+            "list": [{"n": Decimal(1)}, None],
+            "map": {"city": "Oulu", "geo": [Decimal("65.01")]},
+            "nothing": None,
+            "empty list": [],
+        },
+        {"money": Decimal(10) ** 30, "whole": Decimal(0), "map": {"zip": None}},
+    )
+    text = infer(sample, KEY)
+    names = ["blob", "empty list", "flag", "hashes", "list", "long", "map", "money", "nothing", "sizes", "text"]
+    assert text.schema.attributes.names == ["id", *names, "whole", "words"]
+    assert text.schema == read_schema(
+        {
+            "id": "string",
+            "blob": "binary",
+            "empty list": ["string"],
+            "flag": "bool",
+            "hashes": ["binary"],
+            "list": [{"n": "string"}],
+            "long": "string",
+            "map": {"city": "string", "geo": ["string"], "zip": "string"},
+            "money": "string",
+            "nothing": "string",
+            "sizes": ["string"],
+            "text": "string",
+            "whole": "string",
+            "words": ["string"],
+        },
+        keys=["id"],
+    )
+    narrow = infer(sample, KEY, numbers="narrow").schema.attributes
+    assert narrow.field("whole").type == pa.int64()
+    assert narrow.field("money").type == pa.decimal128(38, 1)
+    assert narrow.field("long").type == pa.string()
+    assert narrow.field("sizes").type == pa.list_(pa.decimal128(38, 1))
+    assert narrow.field("list").type == pa.list_(pa.struct([("n", pa.int64())]))
+    for inferred in (text, infer(sample, KEY, numbers="narrow")):
+        assert (inferred.items, inferred.fitting, inferred.conflicts) == (2, 2, ())
+    assert (text.seen["id"], text.seen["money"], text.seen["flag"]) == (2, 2, 1)
+
+
+def test_texts_and_numbers_together_are_text_and_sets_and_lists_are_lists():
+    inferred = infer(items({"a": "x", "b": {"x"}}, {"a": Decimal(1), "b": ["y"]}), KEY, numbers="narrow")
+    assert inferred.schema == read_schema({"id": "string", "a": "string", "b": ["string"]}, keys=["id"])
+    assert inferred.fitting == 2
+    assert [(conflict.place, conflict.counts) for conflict in inferred.conflicts] == [
+        ("a", {"S": 1, "N": 1}),
+        ("b", {"SS": 1, "L": 1}),
+    ]
+
+
+def test_a_rare_other_type_does_not_fit_and_a_frequent_one_makes_a_json_column():
+    rare = infer(items(*[{"a": Decimal(1)}] * 95, *[{"a": True}] * 5), KEY, numbers="narrow")
+    assert rare.schema.attributes.field("a").type == pa.int64()
+    assert (rare.items, rare.fitting) == (100, 95)
+    often = infer(items(*[{"a": Decimal(1)}] * 94, *[{"a": True}] * 6), KEY, numbers="narrow")
+    assert often.schema.attributes.field("a").equals(json_field("a"), check_metadata=True)
+    assert often.fitting == 100
+    assert [(conflict.place, conflict.counts) for conflict in often.conflicts] == [("a", {"N": 94, "BOOL": 6})]
+
+
+def test_conflicts_inside_lists_and_maps_are_told_by_their_place():
+    inferred = infer(items({"a": [{"b": "x"}, {"b": True}, "y"]}, {"a": None}), KEY)
+    assert [(conflict.place, conflict.counts) for conflict in inferred.conflicts] == [
+        ("a[]", {"M": 2, "S": 1}),
+        ("a[].b", {"S": 1, "BOOL": 1}),
+    ]
+    assert inferred.schema == read_schema({"id": "string", "a": "json"}, keys=["id"])
+
+
+def test_a_map_of_many_names_is_a_map_of_any():
+    counts: Value = {f"user-{number}": Decimal(number) for number in range(51)}
+    inferred = infer(items({"counts": counts, "few": {"a": "x"}}), KEY, numbers="narrow")
+    assert inferred.schema.attributes.field("counts").type == pa.map_(pa.string(), pa.int64())
+    assert inferred.schema.attributes.field("few").type == pa.struct([("a", pa.string())])
+    assert inferred.fitting == 1
+    mixed = infer(items({"counts": counts | {"all": "many"}}), KEY, numbers="narrow")
+    assert [conflict.place for conflict in mixed.conflicts] == ["counts.*"]
+    assert mixed.schema.attributes.field("counts").type == pa.map_(pa.string(), pa.string())
+
+
+def test_keys_have_the_tables_type_whatever_was_seen():
+    key_types = {"a": "S", "b": "N", "c": "B"}
+    nothing = infer([], key_types, numbers="narrow")
+    assert nothing.schema.keys == ("a", "b", "c")
+    assert nothing.schema.attributes.types == [pa.string(), pa.string(), pa.binary()]
+    assert (nothing.items, nothing.fitting) == (0, 0)
+    some = infer([encode_image({"a": "x", "b": Decimal(7), "c": b"y"})], key_types, numbers="narrow")
+    assert some.schema.attributes.types == [pa.string(), pa.int64(), pa.binary()]
+    assert some.schema.keys == ("a", "b", "c")
+
+
+def test_the_rarest_of_very_many_attributes_have_no_column():
+    one: dict[str, Value] = {f"rare-{number}": "x" for number in range(600)}
+    inferred = infer(items(one, *[{"often": "x"}] * 9), KEY)
+    assert len(inferred.schema.attributes) == 500
+    assert "often" in inferred.schema.attributes.names
+    assert inferred.fitting == 9
+
+
+def test_the_column_for_others_has_a_name_that_no_attribute_has():
+    assert infer(items({"other_attributes": "x"}), KEY).schema.other == "other_attributes_"
+
+
+def test_what_is_no_item_counts_and_does_not_fit():
+    broken = [b"[]", b'{"id":{"S":"1"},"a":5}', b'{"id":{"S":"1"},"a":{"N":"NaN"}}', b'{"id":{"S":"1"},"a":{"N":"x"}}']
+    inferred = infer([*broken, *items({"a": Decimal(1)})] + items({"a": Decimal(1)}) * 60, KEY, numbers="narrow")
+    assert (inferred.items, inferred.fitting) == (65, 61)
+
+
+def test_what_numbers_shall_be_is_one_of_two():
+    with pytest.raises(InvalidOptionError, match="numbers='float'"):
+        infer([], KEY, numbers="float")  # type: ignore[arg-type]
