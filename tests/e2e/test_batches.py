@@ -6,10 +6,11 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import apache_beam as beam
 import pyarrow as pa
 import pytest
 
-from connector import ChangeRecord, ReadFromDynamoDBStreams, Schema
+from connector import ChangeRecord, DeliveredPosition, ReadFromDynamoDBStreams, Schema
 from connector.errors import InvalidOptionError
 from connector.records import CHANGE_SCHEMA, Columns, to_arrow
 from connector.testing import Clock, LocalStreams
@@ -136,3 +137,15 @@ def test_a_span_of_no_whole_seconds_is_refused(span: timedelta) -> None:
 def test_a_schema_of_arrows_own_is_refused_with_what_to_do() -> None:
     with pytest.raises(InvalidOptionError, match=r"connector\.Schema"):
         ReadFromDynamoDBStreams(table="orders").as_batches(pa.schema([("id", pa.string())]))  # type: ignore[arg-type]
+
+
+def test_the_position_that_batches_cover_is_that_of_their_changes(service: LocalStreams, tmp_path: Path) -> None:
+    written(service)
+
+    def position(changes: beam.PCollection) -> beam.PCollection:
+        return changes | DeliveredPosition()
+
+    (of_changes,) = outputs_of(tmp_path, read_orders(service, stop=405), then=position)
+    (of_batches,) = outputs_of(tmp_path, read_orders(service, stop=405).as_batches(), then=position)
+    assert [found for found, _ in of_batches] == [found for found, _ in of_changes]
+    assert len(of_batches) == 1
