@@ -3,8 +3,7 @@
 ``python -m runners.flink`` serves one by hand; ``Flink`` is what a test holds.
 """
 
-from runners.flink.child import Child
 from runners.flink.launch import Flink, class_path
 from runners.flink.rest import Job
 
-__all__ = ["Child", "Flink", "Job", "class_path"]
+__all__ = ["Flink", "Job", "class_path"]

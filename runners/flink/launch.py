@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from runners.flink.child import Child
+from runners.child import HOST, Child, free_port
 from runners.flink.rest import Job, call, jobs
 
 BUILT: Final = Path(__file__).parents[2] / ".build" / "flink" / "classpath.txt"
-HOST: Final = "localhost"
 
 _REST: Final = r"Rest endpoint listening at [\w.]+:(\d+)"
 _JOBS: Final = r"JobService started on [\w.]+:(\d+)"
@@ -212,7 +208,7 @@ class Flink:
             "rest.bind-address": HOST,
             "rest.bind-port": "0",
             "jobmanager.rpc.address": HOST,
-            "jobmanager.rpc.port": str(_free_port()) if self._cluster else "0",
+            "jobmanager.rpc.port": str(free_port()) if self._cluster else "0",
             "jobmanager.memory.process.size": "1g",
             "taskmanager.host": HOST,
             "taskmanager.numberOfTaskSlots": str(self._slots),
@@ -251,25 +247,3 @@ class Flink:
             *arguments,
         ]
         return Child(command, self._directory / f"{name}.log", directory=self._directory)
-
-
-def worker_pool(directory: Path, *, python: str = sys.executable, boot: Path | None = None) -> tuple[Child, str]:
-    """Beam's external worker pool in a process of its own, and its address for :meth:`Flink.arguments`.
-
-    ``python`` is that of the workers' environment; ``boot`` is the container's executable, which stages and installs
-    what the job brings along (``--setup_file``): without it the workers have what their environment has.
-    """
-    port = _free_port()
-    command = [python, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    if boot is not None:
-        command.append(f"--container_executable={boot}")
-    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"  # the pool starts its workers as `python`
-    child = Child(command, directory / "workers.log", environment={"PATH": path}, directory=directory)
-    child.wait_for(r"(Started worker pool servicer)")
-    return child, f"{HOST}:{port}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

@@ -90,7 +90,7 @@ def test_an_unbounded_read_follows_new_shards_and_really_stops_when_it_is_cancel
 WITH_A_CHILD = """
 import sys, time
 from pathlib import Path
-from runners.flink import Child
+from runners.child import Child
 child = Child(["/bin/sh", "-c", "echo begun; sleep 600 & sleep 600"], Path(sys.argv[1]), directory=None)
 child.wait_for("(begun)")
 print(child.group, flush=True)

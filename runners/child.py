@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+HOST: Final = "localhost"
 
 #: The shell leads a process group of its own and holds the reading end of a pipe from us. The pipe ends when we do, by
 #: SIGKILL too; then the program is killed, and whenever it ends, so is the whole group. It waits for what it started:
@@ -88,3 +91,10 @@ class Child:
 
     def _output(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
