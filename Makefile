@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BEAM_VERSION := 2.77.0
 PRISM := .build/prism/prism
+BOOT := .build/boot/container
 FLINK := .build/flink/classpath.txt
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism flink soak contract clean
+.PHONY: help demo test check format prism boot flink soak contract clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,7 +22,7 @@ help:  ## What can be made
 demo: $(READY)  ## The main job, on a local service: changes of an orders table to Parquet and Avro, read back and checked
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism flink  ## All tests but the long ones; names what could not run for want of Go or Java
+test: $(READY) check prism boot flink  ## All tests but the long ones; names what could not run for want of Go or Java
 	$(BIN)/python -m pytest -q
 
 check: $(READY)  ## Style and types: ruff, mypy --strict
@@ -40,6 +41,14 @@ $(PRISM):
 	  echo "building prism $(BEAM_VERSION) (about 2 minutes, once)" && mkdir -p $(dir $(PRISM)) && \
 	  GOBIN=$(abspath $(dir $(PRISM))) GOFLAGS=-buildvcs=false go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION); \
 	else echo "NOT BUILT: prism needs Go; the tests that need it will be named as not run"; fi
+
+boot: $(BOOT)  ## What Beam's Python containers start with, built with Go into .build/boot: installs what a job stages
+
+$(BOOT):
+	@if command -v go >/dev/null; then \
+	  mkdir -p $(dir $(BOOT)) && \
+	  GOBIN=$(abspath $(dir $(BOOT))) GOFLAGS=-buildvcs=false go install github.com/apache/beam/sdks/v2/python/container@v$(BEAM_VERSION); \
+	else echo "NOT BUILT: boot needs Go; the test that needs it will be named as not run"; fi
 
 flink: $(FLINK)  ## Beam's job server and Flink, resolved with Maven into .build/flink (for want of Java: says so, and goes on)
 
