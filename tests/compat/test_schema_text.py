@@ -1,14 +1,19 @@
-"""A saved schema is a promise: the text of every released version is read, the newest is written."""
+"""A saved schema is a promise: the text of every released version is read, the newest is written.
+
+So is its Avro schema: files of one table, written by several releases, are read together.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 
-from connector.records import Schema, json_field
+from connector.records import Schema, avro_schema, json_field
 
 GOLDEN = Path(__file__).parent / "schema_v1.json"
+GOLDEN_AVRO = Path(__file__).parent / "schema_v1.avsc"
 SCHEMA = Schema(
     pa.schema(
         [
@@ -36,3 +41,7 @@ def test_the_text_of_version_1_is_read_and_written():
     golden = GOLDEN.read_text("utf-8")
     assert Schema.from_json(golden) == SCHEMA
     assert SCHEMA.to_json() + "\n" == golden
+
+
+def test_the_avro_schema_of_a_schema_stays_the_same():
+    assert avro_schema(SCHEMA) == json.loads(GOLDEN_AVRO.read_text("utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import fastavro
@@ -13,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_column_agreement import OPEN, any_images, fitting_images, read
 
-from connector.records import Columns, Schema, avro_rows, avro_schema, from_avro_row, to_arrow
+from connector.records import (
+    Columns,
+    Schema,
+    avro_rows,
+    avro_schema,
+    from_avro_row,
+    json_field,
+    read_schema,
+    to_arrow,
+)
 from connector.records.avro_names import attribute_name, avro_name
 
 SCHEMA = Schema(pa.schema(OPEN), keys=("id",), on_misfit="text")
@@ -61,6 +71,17 @@ def test_any_schema_whatever_its_names_has_an_avro_schema_of_its_own(columns, pa
     batch = Columns(schema).of_records(read([({"id": "a"} | image, None) for image in page])).rows
     rows = through_avro(batch, schema)
     assert pa.RecordBatch.from_pylist(rows, schema.arrow).equals(batch)
+
+
+@few
+@given(st.dictionaries(names, kinds, max_size=4))
+def test_the_avro_schema_of_an_image_declares_the_same_columns(columns):
+    attributes = pa.schema([*(columns | {"id": pa.string()}).items(), json_field("the document")])
+    schema = Schema(attributes, keys=("id",), other="the others")
+    written = json.loads(json.dumps(avro_schema(schema)))
+    (image,) = (field["type"][1] for field in written["fields"] if field["name"] == "new_image")
+    everything = attributes.append(pa.field("the others", pa.string()))
+    assert read_schema(image, keys=["id"], other=None) == Schema(everything, ("id",), other=None)
 
 
 @given(st.text() | st.text("_x0aF-é", max_size=16))
