@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,8 @@ _COUNT: Final = re.compile(r"(\d+)(?: *records?)?")
 _DURATION: Final = re.compile(r"(?=\d)(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?")
 _RAISED: Final = re.compile(r"^connector\.errors\.(\w+): (.+)$", re.MULTILINE)
 _WHERE: Final = re.compile(r" \[while running '[^']*'\]$")
+
+_STREAM: Final = ("table", "stream_arn", "start", "stop", "region_name", "endpoint_url")
 
 COMMAND_FAULTS: Final = (
     errors.InvalidOptionError,
@@ -72,6 +74,36 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
         self.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
 
+    def add_files(self, formats: Iterable[str], layouts: Iterable[str], partitions: Iterable[str]) -> None:
+        """The options that say what is written where."""
+        self.add_argument(
+            "--output",
+            required=True,
+            metavar="DIR",
+            help="on any filesystem that Beam knows; if it holds an export of the same stream and form, that goes on",
+        )
+        self.add_argument("--format", required=True, choices=sorted(formats))
+        self.add_argument("--layout", choices=list(layouts), default="change_log", help="default: %(default)s")
+        self.add_argument(
+            "--schema", metavar="FILE", help="typed columns, as saved by pipelines.schema (default: images as text)"
+        )
+        self.add_argument(
+            "--keys", type=lambda text: text.split(","), metavar="NAMES", help="the table's keys, if FILE says none"
+        )
+        self.add_argument(
+            "--window",
+            metavar="LENGTH",
+            help="such as 5m: files follow windows of creation time (default: 1m, and none with a stop)",
+        )
+        self.add_argument("--partitions", choices=list(partitions), help="Hive partitions by creation time")
+        self.add_argument("--codec", help="the format's compression")
+        self.add_argument(
+            "--on_data_loss",
+            choices=["fail", "continue"],
+            default="fail",
+            help="when changes were trimmed unread: end, or tell and go on (default: %(default)s)",
+        )
+
 
 def start_of(text: str) -> object:
     """``--start`` as the source takes it; what is a start, the source decides."""
@@ -102,16 +134,9 @@ def _moment(text: str) -> object:
 
 
 def read_of(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDBStreams:
-    """The read that the options of ``add_stream`` ask for; ``options`` go to the source too."""
-    return ReadFromDynamoDBStreams(
-        table=arguments.table,
-        stream_arn=arguments.stream_arn,
-        start=arguments.start,
-        stop=arguments.stop,
-        region_name=arguments.region_name,
-        endpoint_url=arguments.endpoint_url,
-        **options,
-    )
+    """The read that the options of ``add_stream`` ask for; ``options`` go to the source too, and win."""
+    asked = {name: getattr(arguments, name) for name in _STREAM}
+    return ReadFromDynamoDBStreams(**{**asked, **options})
 
 
 def connector_error(failure: BaseException) -> ConnectorError | None:

@@ -1,50 +1,105 @@
-"""A table's changes to Parquet or Avro files.
+"""A table's changes to Parquet, Avro or JSON lines files, each change exactly once.
 
     python -m pipelines.export --table orders --output out --format parquet --stop NOW
+
+The output is its own checkpoint: the same command again, however the last one ended, goes on where its files end.
 
 Exit code 0 when all is written, 1 when the run failed, 2 when the command is at fault; errors are one line on stderr.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import StandardOptions
 
-from connector import ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
-from pipelines.arguments import Parser, beam_options, command, read_of
+from connector import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
+from connector.errors import InvalidOptionError
+from connector.records import read_schema
+from connector.shards.bounds import parse_start, parse_stop, resolve_bounds
+from connector.sinks import WriteChangesToJsonLines
+from connector.sinks.layouts import LAYOUTS
+from connector.sinks.output import check_writable
+from connector.sinks.rows import PARTITIONS
+from connector.source.options import Connection
+from connector.source.service import client
+from connector.source.start import find_stream
+from pipelines.arguments import Parser, beam_options, command, read_of, stop_of
 
-WRITERS = {"parquet": WriteChangesToParquet, "avro": WriteChangesToAvro}
+WRITERS: Final[Mapping[str, Any]] = {
+    "parquet": WriteChangesToParquet,
+    "avro": WriteChangesToAvro,
+    "jsonl": WriteChangesToJsonLines,
+}
 
 
 def build(
-    pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, outputs: Mapping[str, str]
+    pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, outputs: Mapping[str, str | beam.PTransform]
 ) -> dict[str, beam.PCollection]:
-    """One read to as many formats as wanted: ``outputs`` is ``{"parquet": directory}``, ``{"avro": …}`` or both.
+    """One read to as many formats as wanted: ``outputs`` is ``{"parquet": directory}``, ``{"avro": …}`` or more; in the
+    place of a directory may be a sink.
 
     Gives the files written, by format. Changes without a stop go to files of one minute each.
     """
     changes = pipeline | "Read" >> read
-    return {name: changes | f"Write {name}" >> WRITERS[name](directory) for name, directory in outputs.items()}
+    sinks = {name: WRITERS[name](output) if isinstance(output, str) else output for name, output in outputs.items()}
+    return {name: changes | f"Write {name}" >> sink for name, sink in sinks.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser("python -m pipelines.export", "Writes a table's changes to files.")
+    parser = Parser("python -m pipelines.export", "Writes a table's changes to files, each change exactly once.")
     parser.add_stream(start="TRIM_HORIZON")
-    parser.add_argument("--output", required=True, metavar="DIR", help="on any filesystem that Beam knows")
-    parser.add_argument("--format", required=True, choices=sorted(WRITERS))
+    parser.add_files(WRITERS, LAYOUTS, PARTITIONS)
     arguments, rest = parser.parse_known_args(argv)
     options = beam_options(rest)
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
+    FileSystems.set_options(options)
     with command(parser) as run:
-        pipeline = beam.Pipeline(options=options)
-        build(pipeline, read_of(arguments), {arguments.format: arguments.output})
-        run(pipeline)
+        read_of(arguments)  # a bad option is told of before anything is asked of the service, or written
+        sink = sink_of(arguments)
+        check_writable(arguments.output)
+        stream_arn, start = first_start(arguments)
+        with sink.resume(start=start, stream_arn=stream_arn) as position:
+            if position != start:
+                print(f"{arguments.output} holds an export of this stream: going on where it ends", file=sys.stderr)
+            read = read_of(arguments, start=position, on_data_loss=arguments.on_data_loss)
+            pipeline = beam.Pipeline(options=options)
+            build(pipeline, read.as_batches(sink.schema), {arguments.format: sink})
+            run(pipeline)
     print(f"{arguments.format} files are in {arguments.output}")
     return 0
+
+
+def sink_of(arguments: argparse.Namespace) -> Any:
+    given = {"codec": arguments.codec, "partitions": arguments.partitions}
+    if arguments.window is not None:
+        given["window"] = stop_of(arguments.window)
+    if arguments.schema is not None:
+        if arguments.format == "jsonl":
+            raise InvalidOptionError(
+                f"--schema={arguments.schema} makes columns, and JSON lines have none: leave it out, or write Parquet"
+                " or Avro"
+            )
+        given["schema"] = read_schema(arguments.schema, keys=arguments.keys)
+    options = {name: option for name, option in given.items() if option is not None}
+    return WRITERS[arguments.format](arguments.output, layout=arguments.layout, **options)
+
+
+def first_start(arguments: argparse.Namespace) -> tuple[str, StreamPosition]:
+    """The stream, and where an export of it begins that is new: "LATEST" is a moment, and later runs go on from it."""
+    service = client(Connection(arguments.region_name, arguments.endpoint_url), 1)
+    stream_arn = arguments.stream_arn or find_stream(service, arguments.table)
+    service.describe_stream(stream_arn, limit=1)
+    start = parse_start(arguments.start)
+    bounds = resolve_bounds(start, parse_stop(arguments.stop, start), service.service_time())
+    saved_of = start.stream_arn if isinstance(start, StreamPosition) else None
+    return stream_arn, StreamPosition(saved_of or stream_arn, bounds.start, bounds.saved)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,10 @@ class _WriteChanges(beam.PTransform):
         self._run: str | None = None
         self._tagged = False
 
+    @property
+    def schema(self) -> Schema | None:
+        return self._files.rows.schema
+
     def with_outputs(self) -> Self:
         """The same sink with two outputs: ``files, misfits = changes | sink.with_outputs()``.
 

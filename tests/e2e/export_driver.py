@@ -1,0 +1,36 @@
+"""An export as a user would write it, with quick windows: started again after any end, it goes on.
+
+Run as ``python -m tests.e2e.export_driver ENDPOINT OUTPUT PRISM``; it ends once the stream is disabled and read.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
+
+
+def main(endpoint_url: str, output: str, prism: str) -> None:
+    sink = WriteChangesToParquet(output, window=1, partitions="hour")
+    options = PipelineOptions(["--runner=PrismRunner", f"--prism_location={prism}", "--streaming"])
+    with sink.resume() as start:
+        pipeline = beam.Pipeline(options=options)
+        read = ReadFromDynamoDBStreams(
+            table="orders",
+            start=start,
+            endpoint_url=endpoint_url,
+            region_name="us-east-1",
+            quiet_pages=5,
+            quiet_time=timedelta(seconds=1),
+            watermark_slack=timedelta(seconds=1),
+        )
+        pipeline | read | sink
+        pipeline.run().wait_until_finish()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
