@@ -112,18 +112,18 @@ def _record(namespace: str, name: str, kind: pa.DataType) -> dict[str, object]:
 def _values(column: pa.Array, name: str) -> list[Any]:
     """The values of a column that may be null; ``name`` is the full name of the record that it is, or holds.
 
-    A record stands in a pair with its name: fastavro then need not try which type of the union it fits, which is a
-    third of what writing costs.
+    What holds other values stands in a pair with the name of its type: fastavro then need not try which type of the
+    union it fits, which is a third of what writing costs.
     """
     kind = column.type
     if pa.types.is_struct(kind):
         rows: list[Any] = [(name, record) for record in _records(column, name)]
     elif pa.types.is_list(kind):
         elements = _values(column.values, name)
-        rows = [elements[start:end] for start, end in _limits(column)]
+        rows = [("array", elements[start:end]) for start, end in _limits(column)]
     elif pa.types.is_map(kind):
         keys, items = column.keys.to_pylist(), _values(column.items, name)
-        rows = [dict(zip(keys[start:end], items[start:end], strict=True)) for start, end in _limits(column)]
+        rows = [("map", dict(zip(keys[start:end], items[start:end], strict=True))) for start, end in _limits(column)]
     else:
         return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
     if column.null_count:
