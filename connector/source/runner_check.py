@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
@@ -81,8 +82,9 @@ class CheckedRead(beam.PTransform):
 
     _refusal: RunnerError | None = None
 
+    @abstractmethod
     def facts(self) -> ReadFacts:
-        raise NotImplementedError
+        """What the check judges by."""
 
     def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:
         facts = self.facts()
@@ -91,7 +93,8 @@ class CheckedRead(beam.PTransform):
             self._refusal = facts.refusal()
             if self._refusal is None and not facts.bounded:
                 _LOGGER.warning(
-                    "%s is unbounded and runs on FnApiRunner: steps fused to it run, sinks do not", facts.label
+                    "%s is unbounded and runs on FnApiRunner: what is fused to it runs; a step that groups, as file sinks do, would be refused",
+                    facts.label,
                 )
         return URN, json.dumps(asdict(facts))
 
