@@ -23,9 +23,8 @@ _PRIMITIVES: Final = {
     "double": pa.float64(),
     "boolean": pa.bool_(),
     "bytes": pa.binary(),
-    "enum": pa.string(),
-    "fixed": pa.binary(),
 }
+_NAMED: Final = {"enum": pa.string(), "fixed": pa.binary()}
 
 
 def is_avro(source: Mapping[str, Any]) -> bool:
@@ -90,7 +89,7 @@ class _Columns:
                 return pa.map_(pa.string(), self._column("value", avro.get("values"), f"{path}[]", namespace))
             case ("enum" | "fixed") as kind, _:
                 self._keep(avro, namespace)
-                return _PRIMITIVES[kind]
+                return _NAMED[kind]
             case inner, _:
                 return self._type(inner, path, namespace)
 
@@ -99,7 +98,7 @@ class _Columns:
             self._named[_full_name(avro, namespace)] = avro, namespace
 
     def _definition(self, name: str, path: str, namespace: str) -> tuple[Mapping[str, Any], str]:
-        for full in (name, f"{namespace}.{name}"):
+        for full in (f"{namespace}.{name}", name):
             if full in self._named:
                 return self._named[full]
         raise _refused(name, path)

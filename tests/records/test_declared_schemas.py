@@ -166,6 +166,7 @@ def test_what_is_no_type_is_refused_with_its_place_and_the_fix(source: Any, reas
         ),
         ({"type": "record", "name": "A", "fields": ["b"]}, "give it a name and a type"),
         ("null", "'null'"),
+        ("fixed", "'fixed'"),
     ],
 )
 def test_avro_types_that_no_attribute_has_are_refused(avro: object, reason: str):
@@ -187,6 +188,21 @@ def test_a_named_avro_type_may_be_used_again():
     assert read_schema({"type": "record", "name": "Item", "fields": fields}, keys=["id"]) == read_schema(
         {"id": "string", "a": point_form, "b": point_form, "c": "binary", "d": "binary"}, keys=["id"]
     )
+
+
+def test_a_name_without_a_namespace_is_first_looked_for_in_the_one_around_it():
+    def point(namespace: str, member: str) -> dict[str, Any]:
+        fields = [{"name": member, "type": "long"}]
+        return {"type": "record", "name": "Point", "namespace": namespace, "fields": fields}
+
+    fields = [
+        {"name": "id", "type": {"type": "string", "avro.java.string": "String"}},
+        {"name": "a", "type": point("", "x")},
+        {"name": "b", "type": point("shop", "y")},
+        {"name": "c", "type": "Point"},
+    ]
+    item = {"type": "record", "name": "Item", "namespace": "shop", "fields": fields}
+    assert read_schema(item, keys=["id"]).attributes.field("c").type == pa.struct([("y", pa.int64())])
 
 
 def test_keys_are_needed_where_the_form_has_none_and_must_agree_where_it_has():
