@@ -93,7 +93,7 @@ class CheckedRead(beam.PTransform):
             self._refusal = facts.refusal()
             if self._refusal is None and not facts.bounded:
                 _LOGGER.warning(
-                    "%s is unbounded and runs on FnApiRunner: what is fused to it runs; a step that groups, as file sinks do, would be refused",
+                    "%s is unbounded and runs on FnApiRunner: what is fused to it runs, nothing passes a grouping",
                     facts.label,
                 )
         return URN, json.dumps(asdict(facts))
