@@ -1,0 +1,256 @@
+"""An output that says where its stream is to be read on: what is kept, removed, left out and refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apache_beam as beam
+import pyarrow.dataset as ds
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import FixedWindows
+from change_source import START_SECOND, change
+
+from connector import StreamPosition
+from connector.errors import ConnectorError, InvalidOptionError
+from connector.records import ChangeRecord
+from connector.shards.position import AtTime
+from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
+from connector.sinks.coverage import FIRST, Run
+from connector.sinks.manifest import Manifest, Span
+from connector.sinks.output import output_of
+from connector.sinks.resume import position_of, read_manifests
+
+SHARD = change(0).shard_id
+CHANGES = [change(number, second=number // 3 - 4 * (number % 7 == 0)) for number in range(300)]
+
+
+def run(output: Path, options: PipelineOptions, changes: list[ChangeRecord] = CHANGES, **given: Any) -> StreamPosition:
+    """One export of what a read from its position brings; gives that position."""
+    sink = WriteChangesToParquet(output, **{"window": 10, **given})
+    with sink.resume() as position:
+        covered = position.shards.get(SHARD)
+        number = 0 if covered is None else int(covered.sequence_number)
+        with beam.Pipeline(options=options) as pipeline:
+            _ = pipeline | beam.Create([c for c in changes if int(c.sequence_number) > number]) | sink
+    return position
+
+
+def ids(output: Path) -> Counter[str]:
+    table = ds.dataset(output, format="parquet", partitioning="hive").to_table(columns=["event_id"])
+    return Counter(table["event_id"].to_pylist())
+
+
+def files(output: Path) -> dict[str, tuple[int, bytes]]:
+    return {str(path): (path.stat().st_ino, path.read_bytes()) for path in output.rglob("changes-*.parquet")}
+
+
+def manifests(output: Path) -> list[Path]:
+    return sorted(output.glob("_manifests/*/*.json"))
+
+
+EXPECTED = Counter(record.event_id for record in CHANGES)
+
+
+def test_a_window_that_is_complete_has_a_manifest_of_its_files_rows_and_sequence_numbers(tmp_path, options):
+    run(tmp_path, options, CHANGES[:3], partitions="hour")
+    first, second = (json.loads(path.read_bytes()) for path in manifests(tmp_path))
+    (file,) = second["files"]
+    assert second["window"] == ["2026-11-24T08:05:00Z", "2026-11-24T08:05:10Z"]
+    assert file["path"].startswith("date=2026-11-24/hour=08/changes-20261124T080500Z-20261124T080510Z-")
+    assert (tmp_path / file["path"]).stat().st_size == file["bytes"]
+    assert (file["rows"], second["rows"], second["version"]) == (2, 2, 1)
+    numbers = [record.sequence_number for record in CHANGES[:3]]
+    assert first["shards"] == {SHARD: [["", numbers[0], numbers[0]]]}, (
+        "it came four seconds late, from the window before"
+    )
+    assert second["shards"] == {SHARD: [[numbers[0], numbers[1], numbers[2]]]}
+
+
+def test_the_next_run_reads_on_and_touches_no_file_that_is_complete(tmp_path, options):
+    assert run(tmp_path, options, CHANGES[:150]) == StreamPosition()
+    before = files(tmp_path)
+    assert run(tmp_path, options) == StreamPosition.delivered({SHARD: CHANGES[149].sequence_number})
+    assert ids(tmp_path) == EXPECTED
+    assert before.items() <= files(tmp_path).items()
+    assert run(tmp_path, options).shards[SHARD].sequence_number == CHANGES[-1].sequence_number
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("partitions", [None, "date"])
+def test_whichever_manifests_a_kill_left_unwritten_each_change_is_in_one_file(tmp_path, options, seed, partitions):
+    random = Random(seed)
+    run(tmp_path, options, CHANGES[:200], partitions=partitions)
+    lost = random.sample(manifests(tmp_path), 3)
+    for path in lost:
+        path.unlink()
+    kept = {file["path"] for path in manifests(tmp_path) for file in json.loads(path.read_bytes())["files"]}
+    before = {
+        path: content for path, content in files(tmp_path).items() if str(Path(path).relative_to(tmp_path)) in kept
+    }
+    run(tmp_path, options, partitions=partitions)
+    assert ids(tmp_path) == EXPECTED
+    assert before.items() <= files(tmp_path).items()
+
+
+def test_changes_of_a_complete_window_that_no_manifest_covers_get_a_file_of_their_own(tmp_path, options):
+    run(tmp_path, options, CHANGES[:4])
+    before = files(tmp_path)
+    run(tmp_path, options, CHANGES[:8])
+    after = files(tmp_path)
+    assert before.items() < after.items()
+    windows = Counter(Path(path).name[8:41] for path in after)
+    assert windows["20261124T080500Z-20261124T080510Z"] == 2
+
+
+def test_changes_that_come_twice_are_written_once(tmp_path, options):
+    run(tmp_path, options, [*CHANGES, *CHANGES[:100]])
+    assert ids(tmp_path) == EXPECTED
+
+
+def test_runs_without_windows_add_up_as_well(tmp_path, options):
+    sinks = [WriteChangesToParquet(tmp_path, layout="latest_image") for _ in range(3)]
+    for sink, size in zip(sinks, (100, 100, 300), strict=True):
+        with sink.resume(), beam.Pipeline(options=options) as pipeline:
+            _ = pipeline | beam.Create(CHANGES[:size]) | sink
+    assert ids(tmp_path) == EXPECTED
+    assert len(manifests(tmp_path)) == 2
+
+
+def test_what_a_kill_left_behind_is_removed(tmp_path, options):
+    run(tmp_path, options, CHANGES[:100])
+    (tmp_path / "_temporary" / "half").write_bytes(b"PAR1 and no more")
+    window = "20261124T080500Z-20261124T080510Z"
+    (tmp_path / f"changes-{window}-0123456789abcdef.parquet").write_bytes(b"whole, but of no complete window")
+    run(tmp_path, options)
+    assert list((tmp_path / "_temporary").iterdir()) == []
+    assert ids(tmp_path) == EXPECTED
+
+
+def test_a_first_run_that_was_killed_before_any_window_was_complete_begins_anew(tmp_path, options):
+    run(tmp_path, options)
+    for path in manifests(tmp_path):
+        path.unlink()
+    assert run(tmp_path, options) == StreamPosition()
+    assert ids(tmp_path) == EXPECTED
+
+
+def test_later_runs_begin_where_the_first_did_whatever_start_they_are_given(tmp_path):
+    begin = StreamPosition(start=AtTime(START_SECOND))
+    for start in (begin, StreamPosition(), None):
+        with WriteChangesToAvro(tmp_path).resume(start=start) as position:
+            assert position == begin
+
+
+def test_two_live_exports_of_one_output_refuse(tmp_path):
+    with WriteChangesToParquet(tmp_path).resume():
+        second = WriteChangesToParquet(tmp_path)
+        with (
+            pytest.raises(InvalidOptionError, match=r"is being written by another export \(process \d+ on "),
+            second.resume(),
+        ):
+            pytest.fail("the second one began")
+    with WriteChangesToParquet(tmp_path).resume():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({"window": 20}, "with window 10.0, and this one has 20.0: go on with the same"),
+        ({"layout": "latest_image"}, 'with layout "change_log", and this one has "latest_image"'),
+        ({"partitions": "date"}, 'with partitions null, and this one has "date"'),
+        ({"codec": "snappy"}, 'with codec "zstd", and this one has "snappy"'),
+    ],
+)
+def test_an_output_of_another_export_is_refused(tmp_path, options, other, says):
+    run(tmp_path, options, CHANGES[:10])
+    with (
+        pytest.raises(InvalidOptionError, match=says),
+        WriteChangesToParquet(tmp_path, **{"window": 10, **other}).resume(),
+    ):
+        pytest.fail("it began")
+
+
+def test_an_output_of_another_stream_or_format_is_refused(tmp_path):
+    with WriteChangesToParquet(tmp_path).resume(stream_arn="arn:one"):
+        pass
+    with pytest.raises(InvalidOptionError, match=r'stream_arn "arn:one", and this one has "arn:two"'):
+        WriteChangesToParquet(tmp_path).resume(stream_arn="arn:two").__enter__()
+    with pytest.raises(InvalidOptionError, match=r'format "parquet", and this one has "avro"'):
+        WriteChangesToAvro(tmp_path).resume(stream_arn="arn:one").__enter__()
+
+
+def test_an_output_with_other_data_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "letter.txt").write_text("keep me")
+    with pytest.raises(InvalidOptionError, match=r"holds 'letter.txt' and is no export"):
+        WriteChangesToParquet(tmp_path).resume().__enter__()
+    assert (tmp_path / "letter.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize("damaged", ["_export.json", "_manifests"])
+def test_a_damaged_output_is_told_of_by_name_and_not_written_to(tmp_path, options, damaged):
+    run(tmp_path, options, CHANGES[:10])
+    path = tmp_path / damaged if damaged.endswith("json") else manifests(tmp_path)[0]
+    path.write_bytes(b"{")
+    before = files(tmp_path)
+    with pytest.raises(ConnectorError, match=path.name):
+        run(tmp_path, options)
+    assert files(tmp_path) == before
+
+
+def test_a_manifest_of_a_newer_release_is_refused(tmp_path, options):
+    run(tmp_path, options, CHANGES[:10])
+    path = manifests(tmp_path)[0]
+    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
+    with pytest.raises(ConnectorError, match="has version 2, this release reads 1"):
+        run(tmp_path, options)
+
+
+def test_windows_of_the_users_own_are_refused_where_the_sink_must_know_what_is_written(tmp_path, options):
+    sink = WriteChangesToParquet(tmp_path)
+    with sink.resume():
+        windowed = beam.Pipeline(options=options) | beam.Create(CHANGES) | beam.WindowInto(FixedWindows(60))
+        with pytest.raises(InvalidOptionError, match="leave out the WindowInto"):
+            _ = windowed | sink
+
+
+HOUR = 3600 * 1_000_000
+NOW = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1_000_000)
+
+
+def of_hour(hours_ago: int, **coverage: Run) -> Manifest:
+    return Manifest(
+        Span(NOW - hours_ago * HOUR, NOW - (hours_ago - 1) * HOUR), [], {s: [r] for s, r in coverage.items()}
+    )
+
+
+def position(tmp_path: Path, *written: Manifest) -> dict[str, str]:
+    """What is read from, of an output with these manifests."""
+    for number, manifest in enumerate(written):
+        assert manifest.window is not None
+        path = tmp_path / "_manifests" / f"{manifest.window.label}-{number}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(manifest.to_json())
+    output = output_of(str(tmp_path))
+    found = position_of(read_manifests(output, output.list("_manifests/")))
+    return {shard: str(place).removeprefix("AFTER_SEQUENCE_NUMBER ") for shard, place in found.shards.items()}
+
+
+def test_only_manifests_of_the_last_day_are_read(tmp_path):
+    old = of_hour(40, a=Run(FIRST, "1", "1"))
+    assert position(tmp_path, old, of_hour(1, b=Run(FIRST, "5", "6"))) == {"b": "6"}
+
+
+def test_a_hole_that_is_older_than_the_retention_is_settled(tmp_path):
+    old = of_hour(40, a=Run(FIRST, "1", "1"))
+    assert position(tmp_path, old, of_hour(26, a=Run("7", "8", "9")), of_hour(1, a=Run("9", "10", "11"))) == {"a": "11"}
+
+
+def test_a_shard_that_rested_for_long_is_followed_to_its_older_manifests(tmp_path):
+    assert position(tmp_path, of_hour(40, a=Run(FIRST, "1", "3")), of_hour(1, a=Run("3", "4", "5"))) == {"a": "5"}
