@@ -35,6 +35,19 @@ from connector.wire import Client, MalformedEntry
 _LOGGER: Final = logging.getLogger(__name__)
 
 
+def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
+    """The reader of one stream, with threads of its own to wait for the network."""
+    caller = Caller(service, element.stream_arn, limit=options.pace.page)
+    return Reader(
+        element.stream_arn,
+        ThreadedFetcher(caller.perform, threads=options.pace.requests),
+        service.service_time,
+        random.Random().random,  # noqa: S311 - jitter
+        replace(options.rules, stop=element.stop),
+        options.pace,
+    )
+
+
 class _ReadStream(beam.DoFn):
     """The body of both reads. ``tagged``: losses and dead letters have outputs of their own."""
 
@@ -50,7 +63,8 @@ class _ReadStream(beam.DoFn):
 
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
-        reader, worth_keeping = READERS.take(element.run, lambda: self._reader(element)), False
+        reader = READERS.take(element.run, lambda: reader_of(self._service, element, self._options))
+        worth_keeping = False
         try:
             deadline = time.monotonic() + self._options.slice_seconds
             while (step := reader.next(tracker.current_restriction(), deadline)) is not None:
@@ -71,17 +85,6 @@ class _ReadStream(beam.DoFn):
                 READERS.give_back(element.run, reader, time.monotonic())
             else:
                 reader.close()
-
-    def _reader(self, element: StreamRead) -> Reader:
-        caller = Caller(self._service, element.stream_arn, limit=self._options.pace.page)
-        return Reader(
-            element.stream_arn,
-            ThreadedFetcher(caller.perform, threads=self._options.pace.requests),
-            self._service.service_time,
-            random.Random().random,  # noqa: S311 - jitter
-            replace(self._options.rules, stop=element.stop),
-            self._options.pace,
-        )
 
     def _check(self, step: Step) -> None:
         """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline."""
@@ -108,7 +111,7 @@ class _ReadStream(beam.DoFn):
             for loss in step.losses:
                 yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
             for entry in step.malformed:
-                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(_dead_letter(element, step.shard, entry), now))
+                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, step.shard, entry), now))
 
     def _log(self, step: Step) -> None:
         for shard in step.opened:
@@ -146,7 +149,7 @@ class ReadBoundedStream(_ReadStream):
         yield from self._slice(element, tracker, watermark)
 
 
-def _dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:
+def dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:
     return DeadLetter(element.stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)
 
 

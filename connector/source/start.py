@@ -32,12 +32,16 @@ class StartRead(beam.DoFn):
                 "windows, TestStream, unsafe triggers or a cross-language transform. Leave that out, or use "
                 "PrismRunner or FlinkRunner"
             )
-        service = client(self._options.connection, self._options.pace.requests)
-        stream_arn = self._options.stream_arn or find_stream(service, self._options.table or "")
-        service.describe_stream(stream_arn, limit=1)  # a stream that is not there is told of now, not by a worker
-        bounds = resolve_bounds(self._options.start, self._options.stop, service.service_time())
-        check_position(self._options.start, stream_arn)
-        yield StreamRead(uuid.uuid4().hex, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records)
+        yield begin_read(client(self._options.connection, self._options.pace.requests), self._options)
+
+
+def begin_read(service: Client, options: ReadOptions) -> StreamRead:
+    """The read that begins at this moment of the service's clock, under a name of its own."""
+    stream_arn = options.stream_arn or find_stream(service, options.table or "")
+    service.describe_stream(stream_arn, limit=1)  # a stream that is not there is told of now, not by a worker
+    bounds = resolve_bounds(options.start, options.stop, service.service_time())
+    check_position(options.start, stream_arn)
+    return StreamRead(uuid.uuid4().hex, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records)
 
 
 def find_stream(service: Client, table: str) -> str:
