@@ -97,6 +97,7 @@ class Rows:
         else:
             for row, deleted in zip(rows, _is_deleted(changes).to_pylist(), strict=True):
                 row["image"] = row.pop("new_image")
+                del row["old_image"]
                 row["is_deleted"] = deleted
                 yield row
 

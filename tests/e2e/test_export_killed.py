@@ -16,7 +16,7 @@ from random import Random
 import pyarrow.dataset as ds
 import pytest
 
-from connector.testing import LocalStreams, Table
+from connector.testing import Faults, LocalStreams, Table
 from tests.e2e.workload import Writer
 
 
@@ -26,7 +26,6 @@ class Exports:
     def __init__(self, command: list[str], log: Path) -> None:
         self._command, self._log = command, log
         self._process: subprocess.Popen[bytes] | None = None
-        self.killed = 0
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -35,7 +34,7 @@ class Exports:
     def kill(self) -> None:
         """SIGKILL to the export and the prism that it started."""
         assert self._process is not None
-        self.killed += self._process.poll() is None
+        assert self._process.poll() is None, self._log.read_text()[-3000:]
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -49,7 +48,7 @@ class Exports:
         assert status == 0, self._log.read_text()[-3000:]
 
 
-def run_with_kills(exports: Exports, table: Table, writer: Writer, *, kills: int, seed: int, gap: float) -> None:
+def run_with_kills(exports: Exports, writer: Writer, *, kills: int, seed: int, gap: float) -> None:
     random = Random(seed)
     writer.start()
     for _ in range(kills):
@@ -59,7 +58,6 @@ def run_with_kills(exports: Exports, table: Table, writer: Writer, *, kills: int
     exports.start()
     writer.join()
     exports.finish(180)
-    assert exports.killed >= kills // 2, "the kills came too late to prove anything"
 
 
 def assert_exactly_once(table: Table, output: Path, columns: str = "event_id") -> None:
@@ -81,7 +79,8 @@ def test_an_export_that_is_killed_and_started_again_has_each_change_in_one_file(
     output = tmp_path / "out"
     command = [sys.executable, "-m", "tests.e2e.export_driver", service.endpoint_url, str(output), prism]
     exports = Exports(command, tmp_path / "log")
-    run_with_kills(exports, table, Writer(table, 20_000, seed=5, batch=50), kills=3, seed=5, gap=6)
+    service.faults = Faults(disorder=3.0)  # more than the export's slack: some changes are late
+    run_with_kills(exports, Writer(table, 20_000, seed=5, batch=50), kills=3, seed=5, gap=6)
     assert len(table.shard_ids) > 3
     assert_exactly_once(table, output)
 
@@ -97,12 +96,14 @@ def test_an_export_under_load_for_three_minutes_that_is_killed_ten_times_has_eac
     command += [f"--output={output}", "--format=parquet", "--window=5s", "--partitions=hour"]
     command += ["--runner=PrismRunner", f"--prism_location={prism}", "--prism_log_level=error"]
     exports = Exports(command, tmp_path / "log")
-    writer = Writer(table, 180_000, seed=7)
+    service.faults = Faults(disorder=8.0, empty_page=0.2)
     seen: list[int] = []
-    threading.Thread(target=_watch, args=(output, writer, seen), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(output, over, seen), daemon=True).start()
     started = time.monotonic()
-    run_with_kills(exports, table, writer, kills=10, seed=7, gap=17)
-    print(f"{len(table.changes)} changes, {len(table.shard_ids)} shards, {exports.killed} kills, ", end="")
+    run_with_kills(exports, Writer(table, 300_000, seed=7), kills=10, seed=7, gap=17)
+    over.set()
+    print(f"{len(table.changes)} changes, {len(table.shard_ids)} shards, 10 kills, ", end="")
     print(
         f"{time.monotonic() - started:.0f} s, {len(list(output.rglob('changes-*')))} files; seen while written: {seen}"
     )
@@ -110,9 +111,8 @@ def test_an_export_under_load_for_three_minutes_that_is_killed_ten_times_has_eac
     assert len(set(seen)) > 5, "files appear while the export runs"
 
 
-def _watch(output: Path, writer: Writer, seen: list[int]) -> None:
+def _watch(output: Path, over: threading.Event, seen: list[int]) -> None:
     """How many rows a reader meets from time to time, while files come to be."""
-    while writer.is_alive():
-        time.sleep(10)
+    while not over.wait(10):
         if output.exists():
             seen.append(ds.dataset(output, format="parquet").count_rows())

@@ -1,0 +1,189 @@
+"""What a row of a file is, without a runner: the change log's own columns, and the latest image of an item."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pytest
+
+from connector.errors import InvalidOptionError
+from connector.records import ChangeRecord, Columns, Schema, json_field, to_arrow
+from connector.sinks.changed import changed_attributes
+from connector.sinks.layouts import Rows, check_layout, latest
+
+TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+
+
+def record(number: int, old: dict[str, Any] | None, new: dict[str, Any] | None, **given: Any) -> ChangeRecord:
+    kind = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
+    return ChangeRecord(
+        **{
+            "event_id": f"event-{number}",
+            "event_name": kind,
+            "keys": {"id": (new or old or {}).get("id", "k")},
+            "new_image": new,
+            "old_image": old,
+            "sequence_number": str(number),
+            "shard_id": "shardId-a",
+            "approximate_creation_time": datetime(2026, 11, 24, 8, tzinfo=UTC),
+            **given,
+        }
+    )
+
+
+SCHEMA = Schema(
+    pa.schema(
+        [
+            ("id", pa.string()),
+            ("n", pa.decimal128(38, 4)),
+            ("raw", pa.binary()),
+            ("tags", pa.list_(pa.string())),
+            ("lines", pa.list_(pa.struct([("article", pa.string()), ("pieces", pa.int64())]))),
+            ("address", pa.struct([("city", pa.string()), ("zip", pa.string())])),
+            ("counts", pa.map_(pa.string(), pa.int64())),
+            json_field("any"),
+        ]
+    ),
+    ("id",),
+)
+
+BASE: dict[str, Any] = {
+    "id": "a",
+    "n": Decimal(1),
+    "raw": b"\x00",
+    "tags": {"x", "y"},
+    "lines": [{"article": "p", "pieces": Decimal(1)}, {"article": "q", "pieces": Decimal(2)}],
+    "address": {"city": "Ulm", "zip": None},
+    "counts": {"a": Decimal(1), "b": Decimal(2)},
+    "any": {"deep": [Decimal(1), {"s"}]},
+    "unknown": "u",
+    "more": [Decimal(3)],
+}
+CASES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"n": Decimal("1.5")}, ["n"]),
+    ({"n": None, "raw": b"\x01"}, ["n", "raw"]),
+    ({"tags": {"y", "x"}}, []),
+    ({"tags": {"x", "z"}}, ["tags"]),
+    ({"tags": {"x"}}, ["tags"]),
+    ({"lines": BASE["lines"][:1]}, ["lines"]),
+    ({"lines": [BASE["lines"][0], {"article": "q", "pieces": Decimal(3)}]}, ["lines"]),
+    ({"address": {"city": "Bonn", "zip": None}}, ["address"]),
+    ({"counts": {"b": Decimal(2), "a": Decimal(1)}}, []),
+    ({"counts": {"b": Decimal(3), "a": Decimal(1)}}, ["counts"]),
+    ({"any": {"deep": [Decimal(1), {"t"}]}}, ["any"]),
+    ({"unknown": "v", "more": [Decimal(3)]}, ["unknown"]),
+    ({"new one": True}, ["new one"]),
+]
+
+
+@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
+def test_the_changed_attributes_are_those_whose_values_differ(schema):
+    records = [record(number, BASE, {**BASE, **changes}) for number, (changes, _) in enumerate(CASES)]
+    rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
+    assert changed_attributes(rows, schema).to_pylist() == [sorted(names) for _, names in CASES]
+
+
+@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
+def test_all_attributes_of_an_inserted_or_deleted_item_are_changed(schema):
+    item = {"id": "a", "n": Decimal(1), "other": "x"}
+    records = [record(1, None, item), record(2, item, None)]
+    rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
+    assert changed_attributes(rows, schema).to_pylist() == [["id", "n", "other"]] * 2
+
+
+@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
+def test_what_changed_is_null_where_the_view_type_leaves_the_images_out(schema):
+    """Fact 17."""
+    given = {"event_name": "MODIFY", "stream_view_type": "NEW_IMAGE"}
+    records = [record(1, None, {"id": "a"}, **given), record(2, None, None, event_name="INSERT"), record(3, BASE, BASE)]
+    rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
+    assert changed_attributes(rows, schema).to_pylist() == [None, None, []]
+    assert Rows("change_log", schema).to_arrow(rows)["is_replication"].to_pylist() == [None, None, False]
+
+
+def test_an_image_that_is_no_json_object_is_written_as_it_came_with_null_for_what_changed():
+    rows = to_arrow([record(1, BASE, BASE)])
+    rows = rows.set_column(rows.schema.get_field_index("new_image"), "new_image", pa.array(["[]"]))
+    assert changed_attributes(rows, None).to_pylist() == [None]
+
+
+def test_deletes_by_time_to_live_are_marked_however_the_identity_is_spelt():
+    lower = record(1, BASE, None, user_identity=TTL)
+    upper = record(2, BASE, None, user_identity={"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"})
+    others = [record(3, BASE, None), record(4, BASE, BASE, user_identity=TTL), record(5, BASE, None, user_identity={})]
+    records = [lower, upper, *others]
+    found = Rows("change_log", None).to_arrow(to_arrow(records))["is_ttl_delete"].to_pylist()
+    assert found == [each.is_ttl_delete for each in records] == [True, True, False, False, False]
+
+
+def test_a_change_by_the_replication_of_an_old_global_table_is_marked():
+    stamped = {**BASE, "aws:rep:updatetime": Decimal(1), "aws:rep:updateregion": "eu-west-1"}
+    records = [
+        record(1, BASE, stamped),
+        record(2, stamped, {**stamped, "aws:rep:updatetime": Decimal(2)}),
+        record(3, stamped, {**stamped, "n": Decimal(7)}),
+        record(4, stamped, None),
+        record(5, None, stamped),
+    ]
+    found = Rows("change_log", None).to_arrow(to_arrow(records))["is_replication"].to_pylist()
+    assert found == [True, True, False, False, True]
+
+
+def test_the_latest_image_is_the_last_change_of_each_key_or_a_tombstone():
+    one, two = {"id": "a", "v": Decimal(1)}, {"id": "b", "v": Decimal(2)}
+    records = [
+        record(9, None, one),
+        record(10, one, {**one, "v": Decimal(5)}),
+        record(11, None, two),
+        record(12, two, None),
+    ]
+    layout = Rows("latest_image", None)
+    rows = layout.to_arrow(layout.only(to_arrow(records)))
+    assert rows["sequence_number"].to_pylist() == ["10", "12"], "numbers compare as integers"
+    assert rows["is_deleted"].to_pylist() == [False, True]
+    assert [None if image is None else json.loads(image) for image in rows["image"].to_pylist()] == [
+        {"id": {"S": "a"}, "v": {"N": "5"}},
+        None,
+    ]
+    assert "old_image" not in rows.schema.names
+
+
+def test_keys_of_two_attributes_are_the_same_in_either_order_of_their_members():
+    rows = to_arrow([record(number, None, BASE) for number in (1, 2, 3)])
+    keys = ['{"a":{"S":"},"},"b":{"N":"1"}}', '{"b": {"N":"1"}, "a": {"S":"},"}}', '{"a":{"S":"}"},"b":{"N":"1"}}']
+    rows = rows.set_column(rows.schema.get_field_index("keys"), rows.schema.field("keys"), pa.array(keys))
+    assert latest(rows, None)["sequence_number"].to_pylist() == ["2", "3"]
+
+
+def test_typed_keys_are_compared_by_value():
+    schema = Schema(
+        pa.schema([("id", pa.string()), ("at", pa.decimal128(20, 2)), ("b", pa.binary())]), ("id", "at", "b")
+    )
+    items = [
+        {"id": "a", "at": Decimal(at), "b": b} for at, b in (("1.5", b"x"), ("1.50", b"x"), ("2", b"x"), ("2", b"y"))
+    ]
+    rows = Columns(schema).of_records([record(n, None, item, keys=item) for n, item in enumerate(items)]).rows
+    assert latest(rows, schema)["sequence_number"].to_pylist() == ["1", "2", "3"]
+    assert len(latest(rows.slice(0, 0), schema)) == 0
+
+
+@pytest.mark.parametrize("layout", ["change_log", "latest_image"])
+@pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
+def test_avro_rows_have_the_names_of_the_arrow_columns(layout, schema):
+    rows = Rows(layout, schema)
+    fields = fastavro.parse_schema(rows.avro)["fields"]
+    assert [field["name"] for field in fields] == rows.arrow.names
+    changes = [record(1, None, BASE), record(2, BASE, None, user_identity=TTL)]
+    batch = to_arrow(changes) if schema is None else Columns(schema).of_records(changes).rows
+    assert all(list(row.keys() ^ rows.arrow.names) == [] for row in rows.to_avro(batch))
+
+
+def test_an_unknown_layout_is_refused_with_those_there_are():
+    with pytest.raises(InvalidOptionError, match="layout='wide' is unknown: use one of 'change_log', 'latest_image'"):
+        check_layout("wide")
