@@ -94,6 +94,7 @@ def exhaust(frontier: Frontier, lineage: Lineage) -> list[str]:
 
 @given(frontiers())
 def test_stored_bytes_give_the_same_frontier_back(frontier: Frontier) -> None:
+    """Facts 12 and 20: finished shards and ends included."""
     back = decode_frontier(encode_frontier(frontier))
     assert back == frontier
     kept = {shard: state.hint for shard, state in frontier.shards.items()}
@@ -114,6 +115,7 @@ def test_a_hint_too_long_to_store_changes_nothing_but_itself(frontier: Frontier,
 
 @given(reads(), st.data())
 def test_a_split_is_a_partition(read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject) -> None:
+    """Fact 8."""
     _, _, whole = read
     mine = data.draw(st.sets(st.sampled_from(sorted(whole.shards)))) if whole.shards else set()
     kept, given_away = whole.split(mine, second=NOW)
@@ -127,6 +129,7 @@ def test_a_split_is_a_partition(read: tuple[list[Shard], Lineage, Frontier], dat
 def test_whatever_is_listed_after_a_split_is_read_by_exactly_one_part(
     read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject
 ) -> None:
+    """Fact 8, after a split of the work."""
     family, _, whole = read
     mine = data.draw(st.sets(st.sampled_from(sorted(whole.shards)))) if whole.shards else set()
     everything = Lineage(data.draw(st.permutations(family)))

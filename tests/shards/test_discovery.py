@@ -168,6 +168,7 @@ def test_late_siblings_of_a_forgotten_parent_are_the_adopting_parts() -> None:
 
 
 def test_a_shard_begins_at_its_saved_position() -> None:
+    """Fact 21."""
     frontier = begin(MOMENT, saved={"a": After("9"), "later": After("11")})
     found = discover(frontier, Lineage.draw({"a": []}), second=NOW)
     assert found.frontier.shards == {"a": Reading(After("9"))}
@@ -210,6 +211,7 @@ def test_a_frontier_never_goes_back() -> None:
 
 
 def test_the_watermark_is_the_minimum_and_waits_for_children_that_are_still_to_come() -> None:
+    """Fact 19."""
     frontier = Frontier(shards={"a": Reading(SHARD_END, 5), "b": Reading(TRIM_HORIZON, 8)})
     assert frontier.watermark == 5
     assert Frontier().watermark == EARLIEST

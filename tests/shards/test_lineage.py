@@ -41,6 +41,7 @@ def test_a_link_shown_later_is_learnt() -> None:
 
 
 def test_a_link_once_seen_stays_true_when_a_later_listing_omits_it() -> None:
+    """Fact 6."""
     lineage = Lineage([Shard("a"), Shard("b", "a")])
     lineage.add([Shard("b")])
     assert lineage.parent("b") == "a"

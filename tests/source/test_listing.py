@@ -92,6 +92,7 @@ def pages(*answers: Sequence[str | None]) -> Callable[[List | Probe], StreamPage
 
 
 def test_a_listing_follows_its_cursor_to_the_last_page() -> None:
+    """Fact 6."""
     hand = Hand(pages((None, "b", "a", "b"), ("b", "d", "c", "d"), ("d", None, "e")))
     assert hand.go(1)[:3] == [List(), List(after="b"), List(after="d")]
     assert set(hand.listings.lineage) == {"a", "b", "c", "d", "e"}
@@ -99,7 +100,7 @@ def test_a_listing_follows_its_cursor_to_the_last_page() -> None:
 
 
 def test_a_page_short_of_100_shards_is_not_the_last_one() -> None:
-    """Only a missing cursor is the end."""
+    """Fact 6: only a missing cursor is the end."""
     hand = Hand(pages((None, "a", "a"), ("a", "x"), ("x", None, "z")))
     hand.go(1)
     assert hand.listings.listed == {"a", "z"}
@@ -180,7 +181,7 @@ def test_children_are_looked_for_until_their_number_is_settled() -> None:
 
 
 def test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_often() -> None:
-    """Fact 6: a closed leaf is listed before its child."""
+    """Facts 6 and 14: a closed leaf is listed before its child; only a disabled stream's has none."""
     hand = Hand(shows("a"))
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
@@ -224,7 +225,7 @@ def test_many_ended_parents_are_looked_for_in_one_whole_listing() -> None:
 
 @pytest.mark.parametrize("rejects", [True, False], ids=["rejected", "ignored"])
 def test_an_endpoint_without_shard_filter_is_listed_whole(rejects: bool) -> None:
-    """Older endpoints reject it, or answer as if it were not there."""
+    """Fact 6: older endpoints reject it, or answer as if it were not there."""
 
     def answer(request: List | Probe) -> StreamPage | Answer:
         assert isinstance(request, List)

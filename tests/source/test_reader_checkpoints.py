@@ -64,7 +64,7 @@ def test_children_are_stored_in_the_same_step_in_which_their_parent_leaves(bench
 def test_a_read_that_restarts_at_every_claim_delivers_what_one_that_never_stops_does(
     bench: Bench, faults: Faults
 ) -> None:
-    """Facts 8, 12, 20 and 21: every frontier ever claimed is a point from which all the rest is read, once."""
+    """Facts 8, 9, 12, 20 and 21: every frontier ever claimed is a point from which all the rest is read, once."""
     orders = bench.serve(shards=2, faults=faults)
     for _ in range(4):
         bench.put(30)

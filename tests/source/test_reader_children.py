@@ -95,3 +95,17 @@ def test_a_late_siblings_records_are_not_late(bench: Bench) -> None:
     orders.reveal(second)
     reading.go(10)
     assert reading.ids[-2:] == seen
+
+
+def test_records_of_a_shard_that_is_not_listed_at_first_are_not_late(bench: Bench) -> None:
+    """Fact 6: the watermark waits until the listings are believed."""
+    orders = bench.serve(shards=2)
+    shown, hidden = orders.open_shard_ids
+    old = bench.put(2, hidden)
+    bench.clock.advance(100)
+    bench.put(2, shown)
+    orders.hide(hidden)
+    reading = bench.read().go(2)
+    orders.reveal(hidden)
+    reading.go(20)
+    assert reading.ids[-2:] == old

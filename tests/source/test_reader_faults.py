@@ -145,6 +145,7 @@ def test_children_that_came_and_went_unseen_are_a_gap_too(bench: Bench) -> None:
     seen += bench.put(3, newest)
     del seen[:3]
     reading = bench.read(Frontier(shards={first: Reading(SHARD_END, 1_767_225_600_000_000)})).go(300)
+    assert reading.ids == seen, "before the stream ends"
     orders.disable_stream()
     reading.go()
     assert reading.ids == seen

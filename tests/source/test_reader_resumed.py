@@ -73,6 +73,7 @@ def test_a_shard_that_waited_unread_for_more_than_a_day_tells_that_its_oldest_ch
 
 
 def test_a_saved_position_of_which_no_shard_is_left_is_told_as_a_possible_loss() -> None:
+    """Fact 13."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})

@@ -37,12 +37,12 @@ class Bundle:
 
     do_fn: ReadUnboundedStream
     element: StreamRead
-    frontier: Frontier
+    inner: FrontierTracker
     tracker: ThreadsafeRestrictionTracker = field(init=False)
     outputs: Iterator[Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tracker = ThreadsafeRestrictionTracker(FrontierTracker(self.frontier, bounded=False))
+        self.tracker = ThreadsafeRestrictionTracker(self.inner)
         self.outputs = self.do_fn.process(
             self.element,
             tracker=RestrictionTrackerView(self.tracker),
@@ -66,7 +66,9 @@ class Slices:
     table: Table
     options: dict[str, Any] = field(default_factory=dict)
 
-    def bundle(self, frontier: Frontier | None = None, *, tagged: bool = False) -> Bundle:
+    def bundle(
+        self, frontier: Frontier | None = None, *, tagged: bool = False, tracker: FrontierTracker | None = None
+    ) -> Bundle:
         read = ReadFromDynamoDBStreams(
             "orders",
             endpoint_url=self.service.endpoint_url,
@@ -79,7 +81,8 @@ class Slices:
         found = _ReadDoFn()
         pipeline.visit(found)
         found.do_fn.setup()
-        return Bundle(found.do_fn, StreamRead(uuid4().hex, self.table.stream_arn), frontier or begin(TRIM_HORIZON))
+        tracker = tracker or FrontierTracker(frontier or begin(TRIM_HORIZON), bounded=False)
+        return Bundle(found.do_fn, StreamRead(uuid4().hex, self.table.stream_arn), tracker)
 
 
 class _ReadDoFn(PipelineVisitor):
@@ -113,6 +116,34 @@ def test_a_checkpoint_amid_a_bundle_covers_what_is_emitted_and_no_more(service: 
     first.tracker.check_done()
     assert len(emitted) == 2, "the rest of the page whose claim was accepted, and nothing else"
     rest = slices.bundle(residual).changes()
+    assert sorted(ids(emitted + rest)) == sorted(change.event_id for change in slices.table.changes)
+
+
+class CheckpointedBeforeAClaim(FrontierTracker):
+    """The runner takes its checkpoint, on a thread of its own, when the next step is made and not claimed yet."""
+
+    def __init__(self, frontier: Frontier, *, claims: int) -> None:
+        super().__init__(frontier, bounded=False)
+        self._left = claims
+        self.residual = frontier
+
+    def try_claim(self, position: Frontier) -> bool:
+        if self._left == 0 and (split := self.try_split(0)) is not None:
+            _, self.residual = split
+        self._left -= 1
+        return super().try_claim(position)
+
+
+@pytest.mark.parametrize("claims", [0, 1, 2, 3])
+def test_a_step_whose_claim_is_refused_is_not_emitted(service: LocalStreams, claims: int) -> None:
+    """Fact 21: it is the residual's."""
+    slices = serve(service, shards=3)
+    for shard in slices.table.open_shard_ids:
+        slices.table.put_many(slices.table.keys_in(shard, 2))
+    tracker = CheckpointedBeforeAClaim(begin(TRIM_HORIZON), claims=claims)
+    emitted = slices.bundle(tracker=tracker).changes()
+    assert len(emitted) == 2 * max(0, claims - 1), "the first claim opens the shards"
+    rest = slices.bundle(tracker.residual).changes()
     assert sorted(ids(emitted + rest)) == sorted(change.event_id for change in slices.table.changes)
 
 

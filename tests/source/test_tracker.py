@@ -28,6 +28,7 @@ def test_a_claim_moves_the_restriction_to_where_it_stands_once_the_step_is_deliv
 
 
 def test_a_checkpoint_leaves_nothing_to_the_primary_and_all_that_is_unclaimed_to_the_residual() -> None:
+    """Fact 21."""
     tracker, view = tracked()
     view.try_claim(MOVED)
     primary, residual = tracker.try_split(0)
@@ -37,7 +38,7 @@ def test_a_checkpoint_leaves_nothing_to_the_primary_and_all_that_is_unclaimed_to
 
 
 def test_a_claim_after_the_checkpoint_is_refused_and_moves_nothing() -> None:
-    """The residual starts before it, so another bundle will make that step."""
+    """Fact 21: the residual starts before it, so another bundle will make that step."""
     tracker, view = tracked()
     _, residual = tracker.try_split(0)
     assert not view.try_claim(MOVED)

@@ -65,6 +65,7 @@ def test_images_stay_as_they_were_received() -> None:
 
 
 def test_an_explicit_null_is_absent() -> None:
+    """Fact 17."""
     entry = record(NewImage=None, OldImage=None, SizeBytes=None) | {"userIdentity": None}
     change = page(entry).records[0]
     assert (change.dynamodb.NewImage, change.dynamodb.OldImage, change.dynamodb.SizeBytes) == (None,) * 3

@@ -1,0 +1,192 @@
+"""`make mutants`: disables each trap's handling in turn and requires its named test to fail.
+
+Works on copies of the tree, never on the checkout. Exits with 1 if a mutant survives, is stale or broken, or if a
+named test fails on the code as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutants.mutant import Mutant, StaleMutantError
+from tests.mutants.table import MUTANTS, TRAPS
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("connector", "tests", "pipelines", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    word: str  # killed, SURVIVED, BROKEN, STALE
+    reason: str
+    seconds: float = 0.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _options(argv)
+    chosen = [mutant for mutant in MUTANTS if not options.trap or mutant.trap in options.trap]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory, ExitStack() as stack:
+        paths = _grow(Path(directory), options.jobs)
+        first = stack.enter_context(Tree(paths[0]))
+        if not _passes_unmutated(first, chosen):
+            return 1
+        free: SimpleQueue[Tree] = SimpleQueue()
+        free.put(first)
+        for path in paths[1:]:
+            shutil.copytree(paths[0], path)  # with the bytecode of the first run
+            free.put(stack.enter_context(Tree(path)))
+        with ThreadPoolExecutor(options.jobs) as pool:
+            verdicts = []
+            for verdict in pool.map(lambda mutant: _try_on_a_free_tree(mutant, free), chosen):
+                _print(verdict)
+                verdicts.append(verdict)
+    killed = sum(verdict.word == "killed" for verdict in verdicts)
+    print(
+        f"{len({mutant.trap for mutant in chosen})} traps, {len(chosen)} mutants, {killed} killed, "
+        f"{len(chosen) - killed} not, in {time.monotonic() - began:.0f} s"
+    )
+    return 0 if killed == len(chosen) else 1
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trap", type=int, action="append", choices=sorted(TRAPS), metavar="N", help="only trap N")
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), metavar="N", help="trials at once")
+    return parser.parse_args(argv)
+
+
+def _grow(directory: Path, number: int) -> list[Path]:
+    """Where so many trees go; the first one is there."""
+    paths = [directory / f"tree-{index}" for index in range(number)]
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, paths[0] / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / name, paths[0] / name)
+    return paths
+
+
+def _passes_unmutated(tree: Tree, mutants: Sequence[Mutant]) -> bool:
+    ends = tree.run("connector", sorted({mutant.node_id for mutant in mutants}), writes_bytecode=True)
+    for node_id, error, _ in ends.failed:
+        print(f"fails on the code as it is: {node_id}: {error}")
+    if not ends.failed and ends.code != 0:
+        print(f"the named tests could not be run:\n{ends.output}")
+    return ends.code == 0
+
+
+def _try_on_a_free_tree(mutant: Mutant, free: SimpleQueue[Tree]) -> Verdict:
+    tree = free.get()
+    try:
+        return _try(mutant, tree)
+    finally:
+        free.put(tree)
+
+
+def _try(mutant: Mutant, tree: Tree) -> Verdict:
+    began = time.monotonic()
+    path = tree.root / mutant.path
+    try:
+        source = path.read_text()
+        mutant.check_test(tree.root)
+        path.write_text(mutant.mutated(tree.root))
+    except (StaleMutantError, OSError) as error:
+        return Verdict(mutant, "STALE", str(error))
+    try:
+        # Bytecode is told from its source by a whole second and a length only.
+        for bytecode in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+            bytecode.unlink()
+        ends = tree.run(mutant.module, [mutant.node_id], writes_bytecode=False)
+    finally:
+        path.write_text(source)
+    word, reason = ends.verdict()
+    return Verdict(mutant, word, reason, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """How a trial ended; ``code`` is pytest's, or None where the module could not even be imported."""
+
+    code: int | None
+    passed: list[str]
+    failed: list[tuple[str, str, bool]]
+    output: str
+
+    def verdict(self) -> tuple[str, str]:
+        if self.code is None:
+            return "BROKEN", self.output.strip().splitlines()[-1] if self.output.strip() else "it never ends"
+        for _, error, expected in self.failed:
+            if not expected:
+                return "BROKEN", error
+        if self.failed:
+            return "killed", self.failed[0][1]
+        return ("SURVIVED", "its test passes") if self.passed else ("BROKEN", "its test was not run")
+
+
+class Tree:
+    """A copy of the checkout, and the process that runs trials in it; used by one thread at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __enter__(self) -> Tree:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutants.trial"],
+            cwd=self.root,
+            env={**os.environ, "PYTHONPATH": str(self.root)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # of the libraries that it loads; a trial's own output comes with its end
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, module: str, node_ids: Sequence[str], *, writes_bytecode: bool) -> _Ends:
+        outcome = self.root / "outcome.json"
+        trial = {
+            "module": module,
+            "outcome": str(outcome),
+            "node_ids": list(node_ids),
+            "writes_bytecode": writes_bytecode,
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(trial) + "\n")
+        self._process.stdin.flush()
+        if not (said := self._process.stdout.readline()):
+            raise RuntimeError("no trial can be run: see what `python -m tests.mutants.trial </dev/null` says")
+        output = json.loads(said)
+        if not outcome.exists():
+            return _Ends(None, [], [], output)
+        ends = json.loads(outcome.read_text())
+        return _Ends(ends["code"], ends["passed"], [tuple(each) for each in ends["failed"]], output)
+
+
+def _print(verdict: Verdict) -> None:
+    mutant = verdict.mutant
+    print(f"{mutant.trap:>2}  {verdict.word:<8} {verdict.seconds:5.1f} s  {mutant.bug:<80}  {mutant.test}", flush=True)
+    if verdict.word != "killed":
+        place = mutant.path if verdict.word == "STALE" else f"{mutant.path}:{mutant.line(ROOT)}"
+        print(f"    {place}: {verdict.reason}\n    - {mutant.text!r}\n    + {mutant.replacement!r}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""Mutants of records and of what is stored of them: values, images, repeats, time, progress (traps 16 to 19 and 21)."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+VALUES = "records/values.py"
+RECORD = "records/record.py"
+DELIVERY = "source/delivery.py"
+READER = "source/reader.py"
+
+MUTANTS = (
+    Mutant(
+        16,
+        "numbers are floats",
+        VALUES,
+        '            if not content.is_finite():\n                raise ValueError("a number is finite")\n',
+        "            content = Decimal(float(content))\n",
+        "properties/test_values.py::test_legal_numbers_that_boto3_raises_on_are_decoded_exactly",
+    ),
+    Mutant(
+        16,
+        "numbers are made in boto3's decimal context, which traps Inexact and Rounded",
+        VALUES,
+        '            if not content.is_finite():\n                raise ValueError("a number is finite")\n',
+        "            from boto3.dynamodb.types import DYNAMODB_CONTEXT\n\n"
+        "            content = DYNAMODB_CONTEXT.create_decimal(str(content))\n",
+        "properties/test_values.py::test_legal_numbers_that_boto3_raises_on_are_decoded_exactly",
+    ),
+    Mutant(
+        16,
+        "numbers are rounded to the ambient decimal context",
+        VALUES,
+        '            if not content.is_finite():\n                raise ValueError("a number is finite")\n',
+        "            content = +content\n",
+        "properties/test_values.py::test_no_decimal_context_changes_a_number_or_makes_it_raise",
+    ),
+    Mutant(
+        16,
+        "the numbers of a set are rounded to the ambient decimal context",
+        VALUES,
+        'elif tag == "NS" and not all(map(Decimal.is_finite, content)):\n'
+        '            raise ValueError("a number is finite")\n',
+        'elif tag == "NS":\n            content = {+each for each in content}\n',
+        "properties/test_values.py::test_no_decimal_context_changes_a_number_or_makes_it_raise",
+    ),
+    Mutant(
+        17,
+        "a missing new image is an empty item",
+        RECORD,
+        "            change.NewImage,\n",
+        '            change.NewImage or msgspec.Raw(b"{}"),\n',
+        "source/test_records_delivered.py::test_what_the_view_or_the_kind_of_change_leaves_out_is_none",
+    ),
+    Mutant(
+        17,
+        "a missing old image is an empty item",
+        RECORD,
+        "            change.OldImage,\n",
+        '            change.OldImage or msgspec.Raw(b"{}"),\n',
+        "source/test_records_delivered.py::test_what_the_view_or_the_kind_of_change_leaves_out_is_none",
+    ),
+    Mutant(
+        17,
+        "an image that is null is an item",
+        "wire/decode.py",
+        "        if change.NewImage == _NULL:\n            change.NewImage = None\n",
+        "",
+        "wire/test_wire_pages.py::test_an_explicit_null_is_absent",
+    ),
+    Mutant(
+        17,
+        "a change without images has no keys in its columns",
+        "records/columns.py",
+        "if any(one is None and other is None for one, other in zip(new, old, strict=True)):",
+        "if False:",
+        "records/test_columns.py::test_keys_come_from_either_image_or_from_the_keys_alone",
+    ),
+    Mutant(
+        18,
+        "a repeat is given an id of its own",
+        RECORD,
+        "            raw.eventID,\n",
+        '            f"{raw.eventID}-{id(raw)}",\n',
+        "source/test_slice.py::test_a_change_that_comes_again_has_the_same_event_id",
+    ),
+    Mutant(
+        18,
+        "the id is lost where a runner stores a record",
+        "records/stored.py",
+        "        fields.event_id,\n",
+        "        fields.sequence_number,\n",
+        "records/test_record_coder.py::test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record",
+    ),
+    Mutant(
+        18,
+        "a shuffle stands between the source and the next step",
+        "source/transform.py",
+        'outputs = started | "Read" >> beam.ParDo(read).with_output_types(self._emission.element_type)',
+        'outputs = started | "Read" >> beam.ParDo(read) | beam.Reshuffle()',
+        "source/test_records_delivered.py::test_no_shuffle_stands_between_the_source_and_the_next_step",
+    ),
+    Mutant(
+        18,
+        "a pipeline whose real-time timer makes Beam pick another runner is not refused",
+        "source/start.py",
+        "if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):",
+        "if False:",
+        "runners/test_refusal.py::test_a_pipeline_that_makes_beam_pick_bundle_based_direct_runner_is_refused",
+    ),
+    Mutant(
+        19,
+        "the watermark is the newest record's creation time",
+        DELIVERY,
+        "watermark = EARLIEST if newest is None else int((newest - rules.slack) * MICROS)",
+        "watermark = EARLIEST if newest is None else int(newest * MICROS)",
+        "source/test_reader_checkpoints.py::test_disorder_within_the_slack_makes_no_record_late",
+    ),
+    Mutant(
+        19,
+        "an idle shard's watermark is now",
+        READER,
+        "int((read.asked - self.rules.slack) * MICROS)",
+        "int(read.asked * MICROS)",
+        "source/test_reader_stop.py::test_the_first_record_after_an_idle_time_is_not_late",
+    ),
+    Mutant(
+        19,
+        "the first record past the stop ends its shard",
+        DELIVERY,
+        "newest > rules.stop + rules.slack:",
+        "newest > rules.stop:",
+        "source/test_reader_stop.py::test_a_stop_delivers_what_comes_out_of_order_around_it",
+    ),
+    Mutant(
+        19,
+        "a stop is past though its own second is not over",
+        DELIVERY,
+        "moment > self.stop + 1 + self.slack",
+        "moment > self.stop + self.slack",
+        "source/test_delivery.py::test_a_stop_is_past_once_its_second_and_the_slack_are_over",
+    ),
+    Mutant(
+        19,
+        "a start in the middle of a second misses the records of that second",
+        "shards/bounds.py",
+        'return AtTime(floor(_aware("start", option).timestamp()))',
+        'return AtTime(-floor(-_aware("start", option).timestamp()))',
+        "shards/test_bounds.py::test_a_moment_is_floored_to_the_services_second",
+    ),
+    Mutant(
+        19,
+        "an older page takes the watermark back",
+        "shards/frontier.py",
+        "after = Reading(position, max(watermark, before.watermark), hint)",
+        "after = Reading(position, watermark, hint)",
+        "source/test_delivery.py::test_older_records_do_not_take_the_watermark_back",
+    ),
+    Mutant(
+        19,
+        "the watermark goes back after a restore",
+        "source/watermark.py",
+        "self._micros = max(self._micros, micros)",
+        "self._micros = micros",
+        "source/test_watermark.py::test_what_is_restored_is_not_undercut_by_a_reader_that_knows_less",
+    ),
+    Mutant(
+        19,
+        "one shard's records move the watermark of all",
+        "shards/frontier.py",
+        "return min((reading.watermark for reading in self.shards.values()), default=EARLIEST)",
+        "return max((reading.watermark for reading in self.shards.values()), default=EARLIEST)",
+        "shards/test_discovery.py::test_the_watermark_is_the_minimum_and_waits_for_children_that_are_still_to_come",
+    ),
+    Mutant(
+        21,
+        "records are emitted after the checkpoint",
+        "source/read.py",
+        "                if not tracker.try_claim(step.frontier):\n"
+        "                    return  # what the reader remembers was never claimed\n",
+        "                tracker.try_claim(step.frontier)\n",
+        "source/test_slice.py::test_a_step_whose_claim_is_refused_is_not_emitted",
+    ),
+    Mutant(
+        21,
+        "records are emitted without a claim",
+        "source/read.py",
+        "                if not tracker.try_claim(step.frontier):\n"
+        "                    return  # what the reader remembers was never claimed\n"
+        "                yield from self._emit(element, step, elements, watermark.current_watermark())\n",
+        "                yield from self._emit(element, step, elements, watermark.current_watermark())\n"
+        "                if not tracker.try_claim(step.frontier):\n"
+        "                    return\n",
+        "source/test_slice.py::test_a_checkpoint_amid_a_bundle_covers_what_is_emitted_and_no_more",
+    ),
+    Mutant(
+        21,
+        "a claim is accepted after the checkpoint",
+        "source/restriction.py",
+        "        if self._checkpointed:\n            return False\n",
+        "",
+        "source/test_tracker.py::test_a_claim_after_the_checkpoint_is_refused_and_moves_nothing",
+    ),
+    Mutant(
+        21,
+        "the checkpoint keeps nothing for the next bundle",
+        "source/restriction.py",
+        "residual, self._frontier = self._frontier, self._frontier.close()",
+        "residual = self._frontier = self._frontier.close()",
+        "source/test_tracker.py::test_a_checkpoint_leaves_nothing_to_the_primary_and_all_that_is_unclaimed_to_the_residual",
+    ),
+    Mutant(
+        21,
+        "a page that was asked for ahead of a claim is taken for the next one",
+        READER,
+        "if request.position != frontier.shards[request.shard].position:",
+        "if False:",
+        "source/test_reader_ahead.py::test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next",
+    ),
+    Mutant(
+        21,
+        "a saved position goes to the record folded last",
+        "shards/stream_position.py",
+        "if known is None or is_at_or_past(position, known):",
+        "if True:",
+        "shards/test_stream_position.py::test_records_may_be_folded_in_any_order_and_more_than_once",
+    ),
+    Mutant(
+        21,
+        "a resumed read begins at its start for shards whose position was saved",
+        "shards/discovery.py",
+        "Reading(self.saved.pop(shard, position), watermark)",
+        "Reading(position, watermark)",
+        "shards/test_discovery.py::test_a_shard_begins_at_its_saved_position",
+    ),
+)

@@ -1,0 +1,34 @@
+"""The traps of DynamoDB Streams, each a bug that a reader has shipped, and what disables our handling of each."""
+
+from __future__ import annotations
+
+from tests.mutants import calls, lineage, pages, records
+from tests.mutants.mutant import Mutant
+
+TRAPS = {
+    1: "the last page brings records and no next iterator",
+    2: "children start at the trim horizon",
+    3: "LATEST without a record has no sequence number",
+    4: "sequence numbers are integers in text",
+    5: "an empty page is neither the end nor caught up",
+    6: "listings page and lie",
+    7: "shards never seen before must be found while running",
+    8: "parent before child",
+    9: "iterators expire",
+    10: "records are trimmed before they are read",
+    11: "a shard vanishes",
+    12: "a shard read to its end stays listed",
+    13: "a checkpoint is several generations old",
+    14: "a stream is disabled, or enabled anew",
+    15: "throttles and faults are delays",
+    16: "legal numbers that boto3 raises on",
+    17: "images are absent by design",
+    18: "repeats carry the same event id, and a shuffle loses the order",
+    19: "creation time is floored and only roughly monotonic",
+    20: "a parent's end is handed to its children in one step with the checkpoint",
+    21: "progress is stored for what was delivered only",
+}
+
+MUTANTS: tuple[Mutant, ...] = tuple(
+    sorted([*pages.MUTANTS, *calls.MUTANTS, *lineage.MUTANTS, *records.MUTANTS], key=lambda mutant: mutant.trap)
+)

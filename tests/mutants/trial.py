@@ -1,0 +1,108 @@
+"""Trials in one tree: a process that has the libraries loaded, and forks for each trial, as loading takes most of one.
+
+``python -m tests.mutants.trial`` in the directory of the tree: a line of JSON in for each trial, one out.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import apache_beam.runners.direct
+import apache_beam.runners.portability.prism_runner  # noqa: F401 - loads what the tests will want
+import pyarrow.json
+import pyarrow.parquet  # noqa: F401
+import pytest
+from apache_beam.testing.util import BeamAssertException
+from botocore.exceptions import ClientError
+
+TEST_SECONDS = 60
+TRIAL_SECONDS = 600
+
+#: How a test may fail for the reason it was written for; any other error says that the mutant is broken, not caught.
+EXPECTED = (AssertionError, BeamAssertException, pytest.fail.Exception, ClientError, ArithmeticError, ValueError)
+
+
+class Ends:
+    """A pytest plugin that keeps how each test ended: the error that failed it, and whether it is an expected one."""
+
+    def __init__(self, expected: tuple[type[BaseException], ...]) -> None:
+        self.expected = expected
+        self.passed: list[str] = []
+        self.failed: list[tuple[str, str, bool]] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+        report = yield
+        if call.excinfo is not None and not report.skipped:
+            error = call.excinfo.value
+            text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            caught = call.when == "call" and self._is_expected(error) and "Timeout" not in text
+            self.failed.append((item.nodeid, text, caught))
+        elif call.when == "call" and report.passed:
+            self.passed.append(item.nodeid)
+        return report
+
+    def _is_expected(self, error: BaseException) -> bool:
+        if isinstance(error, BaseExceptionGroup):
+            return all(map(self._is_expected, error.exceptions))
+        return isinstance(error, self.expected)
+
+
+def serve() -> None:
+    output = Path("trial-output.txt")
+    for line in sys.stdin:
+        trial = json.loads(line)
+        Path(trial["outcome"]).unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            _work(trial, output)
+        _wait(child, TRIAL_SECONDS)
+        print(json.dumps(output.read_text(errors="replace")), flush=True)
+
+
+def _work(trial: dict[str, object], output: Path) -> None:
+    """In the child: never returns."""
+    try:
+        with output.open("wb", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.dont_write_bytecode = not trial["writes_bytecode"]
+        _run(str(trial["module"]), str(trial["outcome"]), *map(str, trial["node_ids"]))  # type: ignore[call-overload]
+    except BaseException as error:  # noqa: BLE001 - told of by its text, whatever it is
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _wait(child: int, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return
+        time.sleep(0.02)
+
+
+def _run(module: str, outcome: str, *node_ids: str) -> None:
+    imported = importlib.import_module(module)
+    if not Path(str(imported.__file__)).is_relative_to(Path.cwd()):
+        raise ImportError(f"{module} came from {imported.__file__}, not from the tree that is tried")
+    from connector.errors import ConnectorError
+
+    ends = Ends((*EXPECTED, ConnectorError))
+    options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--timeout={TEST_SECONDS}"]
+    code = pytest.main([*options, *node_ids], plugins=[ends])
+    Path(outcome).write_text(json.dumps({"code": int(code), "passed": ends.passed, "failed": ends.failed}))
+
+
+if __name__ == "__main__":
+    serve()
