@@ -1,0 +1,221 @@
+"""What an export costs end to end: CPU of the client, peak memory and time, beside orjson and a plain boto3 loop.
+
+`python -m benchmarks.export [rounds]`. The service only replays pages (`benchmarks.replay`), from a process that does
+not count. Each way runs in a process of its own, which imports everything before the count begins; the ways alternate
+round by round. CPU is that of the process, its threads and its children (Prism); ratios are to `orjson.loads` of the
+same pages in the same round, and to the boto3 loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import io
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from decimal import Context
+from pathlib import Path
+from typing import Any
+
+import boto3
+import boto3.dynamodb.types
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from boto3.dynamodb.types import Binary, TypeDeserializer
+
+import pipelines.export
+from benchmarks.records import ORDER_SCHEMA
+from benchmarks.replay import ARN, Replay, shard_id
+from connector import Schema
+from connector.wire import Client
+
+PAGES, SHARDS = 25, 4
+CHANGES = PAGES * SHARDS * 1000
+
+NUMBERS = pa.decimal128(16, 8)
+
+
+def _exact(column: pa.Field) -> pa.Field:
+    """Doubles as decimals: `Table.from_pylist` takes no Decimal for a double."""
+    if pa.types.is_struct(column.type):
+        return column.with_type(pa.struct([_exact(member) for member in column.type]))
+    return column.with_type(pa.list_(NUMBERS)) if column.type == pa.list_(pa.float64()) else column
+
+
+SCHEMA = Schema(pa.schema([_exact(column) for column in ORDER_SCHEMA.attributes]), keys=ORDER_SCHEMA.keys, other=None)
+
+
+def orjson_loads(endpoint_url: str, output: Path) -> Callable[[], None]:  # noqa: ARG001 - every way's signature
+    bodies = []
+    client = Client(endpoint_url=endpoint_url, region_name="us-east-1")
+    for shard in range(SHARDS):
+        iterator: str | None = client.get_shard_iterator(ARN, shard_id(shard), "TRIM_HORIZON")
+        while iterator:
+            page = client.get_records(iterator)
+            bodies.append(page.body)
+            iterator = page.next_iterator
+
+    def run() -> None:
+        gc.disable()  # the parser's own cost: what the collector makes of a million objects depends on all others
+        for body in bodies:
+            orjson.loads(body)
+
+    return run
+
+
+def boto3_loop(endpoint_url: str, output: Path) -> Callable[[], None]:
+    """What people write without a connector: one shard after the other, a table a page, one writer."""
+    boto3.dynamodb.types.DYNAMODB_CONTEXT = Context(prec=38)  # its own raises on numbers that it would have to round
+    client = boto3.client("dynamodbstreams", endpoint_url=endpoint_url, region_name="us-east-1")
+    decode = TypeDeserializer().deserialize
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, set):
+            return sorted(map(plain, value))
+        if isinstance(value, Binary):
+            return value.value
+        if isinstance(value, list):
+            return list(map(plain, value))
+        if isinstance(value, dict):
+            return {name: plain(member) for name, member in value.items()}
+        return value
+
+    def image(attributes: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if attributes is None else {name: plain(decode(value)) for name, value in attributes.items()}
+
+    def row(record: dict[str, Any], shard: str) -> dict[str, Any]:
+        change = record["dynamodb"]
+        return {
+            "event_id": record["eventID"],
+            "event_name": record["eventName"],
+            "sequence_number": change["SequenceNumber"],
+            "shard_id": shard,
+            "approximate_creation_time": change["ApproximateCreationDateTime"],
+            "size_bytes": change["SizeBytes"],
+            "stream_view_type": change["StreamViewType"],
+            "user_identity": None,
+            "keys": image(change["Keys"]),
+            "new_image": image(change.get("NewImage")),
+            "old_image": image(change.get("OldImage")),
+        }
+
+    def run() -> None:
+        output.mkdir()
+        with pq.ParquetWriter(output / "changes.parquet", SCHEMA.arrow, compression="zstd") as writer:
+            for shard in (shard_id(number) for number in range(SHARDS)):
+                iterator = client.get_shard_iterator(StreamArn=ARN, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+                following = iterator["ShardIterator"]
+                while following:
+                    page = client.get_records(ShardIterator=following, Limit=1000)
+                    rows = [row(record, shard) for record in page["Records"]]
+                    writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA.arrow))
+                    following = page.get("NextShardIterator")
+
+    return run
+
+
+def export(*options: str) -> Callable[[str, Path], Callable[[], None]]:
+    """`pipelines.export` itself."""
+
+    def prepare(endpoint_url: str, output: Path) -> Callable[[], None]:
+        where = ["--endpoint_url", endpoint_url, "--region_name", "us-east-1", "--output", str(output)]
+        if "--schema" in options:
+            saved = output.with_suffix(".schema.json")
+            saved.write_text(SCHEMA.to_json())
+            where += ["--schema", str(saved)]
+
+        def run() -> None:
+            with contextlib.redirect_stdout(io.StringIO()):
+                chosen = [option for option in options if option != "--schema"]
+                code = pipelines.export.main(["--table", "orders", "--stop", "NOW", *where, *chosen])
+            if code:
+                raise SystemExit(code)
+
+        return run
+
+    return prepare
+
+
+WAYS: dict[str, Callable[[str, Path], Callable[[], None]]] = {
+    "orjson.loads": orjson_loads,
+    "boto3 loop, Parquet, typed": boto3_loop,
+    "export, Parquet, typed": export("--format", "parquet", "--schema"),
+    "export, Parquet, text": export("--format", "parquet"),
+    "export, Avro, typed": export("--format", "avro", "--schema"),
+    "export, Avro, text": export("--format", "avro"),
+}
+
+
+def _cpu() -> float:
+    mine, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
+
+
+def measure(way: str, endpoint_url: str) -> dict[str, float]:
+    """Runs in a process of its own."""
+    scratch = Path(tempfile.mkdtemp())
+    try:
+        run = WAYS[way](endpoint_url, scratch / "out")
+        before, began = _cpu(), time.perf_counter()
+        run()
+        seconds = time.perf_counter() - began
+        cpu = _cpu() - before
+        written = list(scratch.rglob("*.parquet"))
+        rows = sum(pq.read_metadata(path).num_rows for path in written)
+        if written and rows != CHANGES:
+            raise AssertionError(f"{way}: {rows} rows of {CHANGES}")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"cpu": cpu / CHANGES * 1e6, "seconds": seconds, "peak": peak}
+    finally:
+        shutil.rmtree(scratch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    parser.add_argument("--way", choices=list(WAYS))
+    parser.add_argument("--endpoint_url")
+    arguments = parser.parse_args()
+    os.environ |= {"AWS_ACCESS_KEY_ID": "replay", "AWS_SECRET_ACCESS_KEY": "replay"}
+    if arguments.way:
+        print(json.dumps(measure(arguments.way, arguments.endpoint_url)))
+        return
+    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    with Replay(pages=PAGES, shards=SHARDS) as endpoint_url:
+        for _ in range(arguments.rounds):
+            for way in WAYS:
+                command = [sys.executable, "-m", "benchmarks.export", "--way", way, "--endpoint_url", endpoint_url]
+                answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - itself
+                results[way].append(json.loads(answer.splitlines()[-1]))
+    report(results)
+
+
+def report(results: dict[str, list[dict[str, float]]]) -> None:
+    def ratio(way: str, to: str) -> float:
+        pairs = zip(results[way], results[to], strict=True)
+        return statistics.median(one["cpu"] / other["cpu"] for one, other in pairs)
+
+    boto = "boto3 loop, Parquet, typed"
+    print(
+        f"{CHANGES:,} changes of about 1 KB with both images, {SHARDS} shards; medians of {len(results[boto])} rounds\n"
+    )
+    print("| way | CPU µs a change | × orjson.loads | boto3 loop is × | seconds | peak MB |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for way, runs in results.items():
+        cpu, seconds, peak = (statistics.median(run[name] for run in runs) for name in ("cpu", "seconds", "peak"))
+        ratios = f"{ratio(way, 'orjson.loads'):.2f} | {ratio(boto, way):.1f}"
+        print(f"| {way} | {cpu:.1f} | {ratios} | {seconds:.1f} | {peak:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
