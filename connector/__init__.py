@@ -12,6 +12,7 @@ from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
 from connector.source.coders import register_coders as _register_source_coders
 from connector.source.delivered import DeliveredPosition
 from connector.source.outputs import DeadLetter
+from connector.source.sample import Sample, sample
 from connector.source.transform import ReadFromDynamoDBStreams
 
 _register_record_coders()
@@ -27,6 +28,7 @@ __all__ = [
     "DeliveredPosition",
     "Loss",
     "ReadFromDynamoDBStreams",
+    "Sample",
     "Schema",
     "StreamPosition",
     "WriteChangesToAvro",
@@ -34,4 +36,5 @@ __all__ = [
     "errors",
     "json_field",
     "read_schema",
+    "sample",
 ]

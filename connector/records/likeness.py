@@ -1,10 +1,11 @@
-"""What two records have in common, and a record in a few words."""
+"""What two records have in common, and a record in a few words or a small table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from connector.errors import MalformedRecordError
+from connector.html import html_table, short
 from connector.records.values import same_values
 
 if TYPE_CHECKING:
@@ -29,6 +30,27 @@ def short_text(record: ChangeRecord) -> str:
     images = " and ".join(name for name, raw in raws if raw is not None) or "no"
     time = record.approximate_creation_time.isoformat().replace("+00:00", "Z")
     return f"<ChangeRecord {record.event_name} {keys} at {time}, {images} image, {record.sequence_number}>"
+
+
+def html_text(record: ChangeRecord) -> str:
+    """A table of the attributes, each with its old and new value, and a mark where they differ."""
+    time = f"{record.approximate_creation_time:%Y-%m-%d %H:%M:%S} UTC"
+    title = f"{record.event_name} at {time}{', by time to live' if record.is_ttl_delete else ''}"
+    note = f"{record.shard_id}, {record.sequence_number}"
+    try:
+        keys, old, new = record.keys, record.old_image or {}, record.new_image or {}
+    except MalformedRecordError as error:
+        return html_table((), [(error.message,)], title=title, note=note)
+    rows = [
+        (
+            f"{name} (key)" if name in keys else name,
+            short(old[name], 200) if name in old else "",
+            short(new[name] if name in new else keys[name] if name in keys and not old else "", 200),
+            "" if name in keys or (name in old and name in new and same_values(old[name], new[name])) else "●",
+        )
+        for name in dict.fromkeys([*keys, *old, *new])
+    ]
+    return html_table(("attribute", "old", "new", "changed"), rows, title=title, note=note)
 
 
 def _envelope(record: ChangeRecord) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ import msgspec
 
 from connector.errors import MalformedRecordError
 from connector.records.construct import check_envelope, encoded_identity, encoded_image
-from connector.records.likeness import same_records, short_text
+from connector.records.likeness import html_text, same_records, short_text
 from connector.records.open_record import Json, OpenRecord
 from connector.records.values import Image, decode_image
 
@@ -221,6 +221,9 @@ class ChangeRecord(OpenRecord):
 
     def __repr__(self) -> str:
         return short_text(self)
+
+    def _repr_html_(self) -> str:
+        return html_text(self)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a ChangeRecord is immutable: {name} cannot be set")

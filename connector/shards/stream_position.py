@@ -6,12 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from connector.errors import InvalidOptionError
+from connector.html import html_table
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position, StartPosition, is_at_or_past
 
 VERSION: Final = 1
+_SHOWN: Final = 20  # the shards that a notebook shows
 
 
 class Delivered(Protocol):
@@ -94,6 +97,16 @@ class StreamPosition:
 
     def __repr__(self) -> str:
         return f"StreamPosition({self.stream_arn}, start={_text(self.start)}, {len(self.shards)} shards)"
+
+    def _repr_html_(self) -> str:
+        rows = [(shard, _text(position)) for shard, position in islice(self.shards.items(), _SHOWN)]
+        rest = len(self.shards) - len(rows)
+        return html_table(
+            ("shard", "delivered up to"),
+            rows,
+            title=f"StreamPosition of {self.stream_arn or 'any stream'}",
+            note=f"{f'{rest:,} more shards; ' if rest else ''}all others from {_text(self.start)}",
+        )
 
 
 def _text(position: Position) -> str:
