@@ -54,7 +54,8 @@ def discover(
             growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
         elif parent is not None and parent in passed:
             # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
-            if parent not in growth.shards and frontier.adopts:
+            foreign = growth.knows_as_foreign(lineage.children(parent))
+            if parent not in growth.shards and frontier.adopts and not foreign:
                 growth.open(shard, frontier.start, EARLIEST)
         elif parent is not None and parent in lineage:
             pass  # its parent is new too, and comes first
@@ -100,6 +101,13 @@ class _Growth:
         if reading is not None and isinstance(reading.position, End):
             del self.shards[parent]
             self.finished[parent] = Finished(self._second, reading.position.children)
+
+    def knows_as_foreign(self, siblings: Iterable[str]) -> bool:
+        """Whether all of them that are remembered are another frontier's: what is their parent's is too, then."""
+        known = [sibling for sibling in siblings if sibling in self.shards or sibling in self.finished]
+        return bool(known) and all(
+            (done := self.finished.get(sibling)) is not None and done.children is None for sibling in known
+        )
 
     def frontier(self, before: Frontier) -> Frontier:
         if self.shards == before.shards and self.finished == before.finished:

@@ -10,7 +10,7 @@ A frontier is a value; every method is a pure function to the next one. Its laws
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -77,6 +77,11 @@ class Frontier:
         return tuple(shard for shard, reading in self.shards.items() if reading.ended)
 
     @property
+    def shared(self) -> bool:
+        """Whether shards are finished here that another frontier may be reading."""
+        return any(done.children is None for done in self.finished.values())
+
+    @property
     def watermark(self) -> int:
         """The minimum over the frontier, ended shards included: their children's records are still to come."""
         return min((reading.watermark for reading in self.shards.values()), default=EARLIEST)
@@ -117,11 +122,26 @@ class Frontier:
                 shards[shard] = Reading(reading.position, watermark, hints.get(shard, reading.hint))
         return replace(self, shards=shards)
 
-    def forget_finished(self, *, before: int, listed: Iterable[str]) -> Frontier:
-        """Drops shards that finished before a second and are no longer listed: the frontier follows its open shards."""
-        still = set(listed)
-        kept = {shard: done for shard, done in self.finished.items() if done.second >= before or shard in still}
+    def forget_finished(self, *, before: int, listed: Container[str], gone: Container[str]) -> Frontier:
+        """Drops shards that finished before a second and are no longer listed: the frontier follows its open shards.
+
+        One that was not read to its end by this frontier may be read by another still, so it is remembered until the
+        service itself denies it: a listing that leaves it out proves nothing (fact 6).
+        """
+        kept = {
+            shard: done
+            for shard, done in self.finished.items()
+            if done.second >= before or shard in listed or (done.children is None and shard not in gone)
+        }
         return self if len(kept) == len(self.finished) else replace(self, finished=kept)
+
+    def fading(self, *, before: int, listed: Container[str]) -> set[str]:
+        """The shards of which only the service's own denial is missing to forget them."""
+        return {
+            shard
+            for shard, done in self.finished.items()
+            if done.children is None and done.second < before and shard not in listed
+        }
 
     def close(self) -> Frontier:
         """Nothing is left to read: the stream is disabled and read, or the stop is met."""

@@ -62,6 +62,7 @@ class Listings:
     status: str = "UNKNOWN"
     dirty: bool = True
     knows_shard_filter: bool = True
+    fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
     _start: _Proof | None = None
     _ended: dict[str, _Ended] = field(default_factory=dict)
     _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
@@ -77,6 +78,7 @@ class Listings:
     _credited: float = 0.0
     _in_flight: int = 0
     _patient: bool = False
+    _shared: bool = False
     _failed_pages: int = 0
 
     # What is known
@@ -116,14 +118,24 @@ class Listings:
         self._start = _Proof(now, now)
         self._next_pass = min(self._next_pass, now)
 
+    def begin_anew(self, now: float) -> None:
+        """For a frontier to which nothing was shown yet: who waits, and for whom, is its own affair."""
+        self._ended, self._doubts = {}, {}
+        self.dirty = True
+        self.settle(now)
+
     def await_children(self, parent: str, watermark: int, now: float) -> None:
         if parent not in self._ended:
             self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
             self.dirty = True  # the listings so far may show them already
 
-    def doubt(self, parents: set[str], now: float, *, patient: bool) -> None:
-        """The parents that keep a shard waiting, and nothing else. ``patient``: shards are read that may be older."""
-        self._patient = patient
+    def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
+        """The parents that keep a shard waiting, and nothing else. ``patient``: shards are read that may be older.
+
+        ``shared``: other frontiers read this stream, and an unlisted parent may be theirs: it is waited for until it
+        is listed or gone.
+        """
+        self._patient, self._shared = patient, shared
         self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in parents}
 
     def due(self, now: float) -> float:
@@ -136,7 +148,7 @@ class Listings:
         for ended in self._ended.values():
             wanted = min(wanted, ended.proof.due, ended.probe)
         if not self._passing:
-            wanted = min([wanted, *(probe for _, probe in self._doubts.values())])
+            wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
         self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
         self._credited = now
         return max(wanted, self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
@@ -153,6 +165,8 @@ class Listings:
             if ended.probe <= now:
                 ended.probe = now + RELIST_SECONDS
                 return Probe(shard)
+        if self.fading and not self._passing:
+            return Probe(self.fading.pop())
         self._credit -= 1
         parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
         whole_is_cheaper = len(parents) > self._pages or not self.knows_shard_filter
@@ -176,6 +190,7 @@ class Listings:
                 since, _ = self._doubts.get(request.shard, (now, now))
                 if (
                     now - since >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
+                    and not self._shared
                     and request.shard not in self.lineage
                 ):
                     # It exists but no listing shows it: read it as a root, its own parent cannot be known.
@@ -248,7 +263,7 @@ class Listings:
         old = [shard for shard in self.lineage if shard not in self._listed and shard not in shards]
         self.lineage.forget(old)
         parents = {self.lineage.parent(shard) for shard in self.lineage}
-        self.gone = {shard for shard in self.gone if shard in parents or shard in self._ended}
+        self.gone = {shard for shard in self.gone if shard in parents or shard in shards}
 
     def left(self, shard: str) -> None:
         """The ended shard left the frontier without children."""

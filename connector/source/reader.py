@@ -108,10 +108,13 @@ class Reader:
     def _resume(self, frontier: Frontier, now: float) -> None:
         """Takes a frontier that was not handed out just now as the truth: what was remembered of another is dropped."""
         known = self._known
-        if known is None:
-            self._listings.settle(now)
-            self._saved = len(frontier.saved)
-        elif known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items()):
+        if known != frontier:
+            self._listings.begin_anew(now)  # whatever they have shown, this frontier has not seen it
+            self._ending, self._saved = False, len(frontier.saved)
+            self._loss_reported.clear()
+        if known is not None and (
+            known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items())
+        ):
             self._agenda.forget()
             self._quiet_hints, self._quiet_watermarks = {}, {}
         self._meet(frontier, now)
@@ -132,7 +135,9 @@ class Reader:
         second = int(self.service_time())
         leaves = [leaf for leaf in self._listings.leaves(now) if leaf in frontier.shards]
         found = discover(frontier, self._listings.lineage, second=second, gone=self._listings.gone, leaves=leaves)
-        self._listings.doubt(set(found.doubtful.values()), now, patient=bool(frontier.open_shards))
+        patient, old = bool(frontier.open_shards), second - RETENTION_SECONDS - 3600
+        self._listings.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)
+        self._listings.fading = frontier.fading(before=old, listed=self._listings.listed) - self._listings.gone
         losses = []
         for leaf in leaves:
             self._listings.left(leaf)
@@ -141,7 +146,7 @@ class Reader:
         if found.frontier is frontier:
             return None
         self._ending = False
-        moved = found.frontier.forget_finished(before=second - RETENTION_SECONDS - 3600, listed=self._listings.listed)
+        moved = found.frontier.forget_finished(before=old, listed=self._listings.listed, gone=self._listings.gone)
         return self._complete(Step(moved, opened=found.opened, losses=losses), now)
 
     def _miss_saved(self, frontier: Frontier, now: float) -> Step | None:

@@ -198,9 +198,9 @@ def test_a_closed_frontier_opens_nothing() -> None:
 
 def test_finished_shards_are_forgotten_once_old_and_unlisted() -> None:
     frontier = Frontier(finished={"old": Finished(1, TRIM_HORIZON)})
-    assert frontier.forget_finished(before=5, listed=["old"]) is frontier
-    assert frontier.forget_finished(before=1, listed=[]) is frontier
-    assert frontier.forget_finished(before=2, listed=[]).finished == {}
+    assert frontier.forget_finished(before=5, listed=["old"], gone=["old"]) is frontier
+    assert frontier.forget_finished(before=1, listed=[], gone=["old"]) is frontier
+    assert frontier.forget_finished(before=2, listed=[], gone=["old"]).finished == {}
 
 
 def test_a_frontier_never_goes_back() -> None:
@@ -215,3 +215,20 @@ def test_the_watermark_is_the_minimum_and_waits_for_children_that_are_still_to_c
     frontier = Frontier(shards={"a": Reading(SHARD_END, 5), "b": Reading(TRIM_HORIZON, 8)})
     assert frontier.watermark == 5
     assert Frontier().watermark == EARLIEST
+
+
+def test_another_frontiers_shard_is_remembered_until_the_service_denies_it() -> None:
+    """Fact 6: it may be open and read elsewhere, so a listing without it proves nothing."""
+    frontier = Frontier(finished={"theirs": Finished(1, None)})
+    assert frontier.forget_finished(before=5, listed=[], gone=[]) is frontier
+    assert frontier.fading(before=5, listed=[]) == {"theirs"}
+    assert frontier.fading(before=5, listed=["theirs"]) == set()
+    assert frontier.fading(before=1, listed=[]) == set()
+    assert frontier.forget_finished(before=5, listed=[], gone=["theirs"]).finished == {}
+
+
+def test_a_late_sibling_of_another_frontiers_shards_is_not_adopted() -> None:
+    """Their parent is no longer remembered, but it was not ours."""
+    frontier = Frontier(shards={"x": Reading(TRIM_HORIZON)}, finished={"b": Finished(NOW, None)})
+    found = discover(frontier, FAMILY, second=NOW, gone={"a"})
+    assert set(found.frontier.shards) == {"x"}
