@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
+from typing import Final
 
 from connector.shards.frontier import Frontier, Hint
 from connector.shards.position import Position
 from connector.shards.quiet import NOT_QUIET, QuietRun
 from connector.source.fetcher import Fetcher
 from connector.source.requests import Read, Request
+
+#: Idle shards are asked on whole multiples of this, together: between them nothing is to do, and a bundle may rest.
+ROUND_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class Agenda:
 
     # What is asked
 
+    @property
+    def unanswered(self) -> int:
+        return self._unanswered
+
     def ask(self, now: float) -> float:
         """Makes the reads that are due; gives the moment of the next one."""
         while self._heap:
@@ -108,10 +116,14 @@ class Agenda:
         self._schedule(shard, now + self.pace.poll)
 
     def seldom(self, shard: str, now: float) -> None:
-        """Less and less often, at moments that many idle shards do not share."""
+        """Less and less often. Waits of more than a round end with a round, spread so that not all shards share one."""
         state = self._shards[shard]
         state.wait = min(self.pace.idle, max(self.pace.poll, state.wait * 1.5))
-        self._schedule(shard, now + state.wait * (0.9 + self.random() / 5))
+        if state.wait <= ROUND_SECONDS:
+            self._schedule(shard, now + state.wait * (0.9 + self.random() / 5))
+        else:
+            due = now + state.wait + ROUND_SECONDS * (self.random() - 0.5)
+            self._schedule(shard, max(round(due / ROUND_SECONDS), now // ROUND_SECONDS + 1) * ROUND_SECONDS)
 
     def after_failure(self, shard: str, now: float) -> None:
         state = self._shards[shard]

@@ -67,7 +67,7 @@ class _ReadStream(beam.DoFn):
         worth_keeping = False
         try:
             deadline = time.monotonic() + self._options.slice_seconds
-            while (step := reader.next(tracker.current_restriction(), deadline)) is not None:
+            while (step := reader.next(tracker.current_restriction(), deadline, rests=True)) is not None:
                 elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
                 step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
                 self._check(step)
@@ -79,7 +79,7 @@ class _ReadStream(beam.DoFn):
             self._measures.reader(reader, tracker.current_restriction())
             worth_keeping = not tracker.current_restriction().closed
             if worth_keeping:
-                tracker.defer_remainder(Duration(0))
+                tracker.defer_remainder(Duration(max(0.0, reader.resumes - time.monotonic())))
         finally:
             if worth_keeping:
                 READERS.give_back(element.run, reader, time.monotonic())

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Final
 
 from connector import metrics
 from connector.errors import ThrottledError
@@ -34,6 +35,9 @@ from connector.source.fetcher import Fetcher
 from connector.source.listing import Listings
 from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read
 from connector.wire import MalformedEntry, RawRecord
+
+#: A shorter time with nothing to do is not worth giving a bundle back for.
+REST_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Step:
 class Reader:
     """``next(frontier, deadline)`` until it gives None; used by one thread at a time.
 
-    ``service_time`` is the service's clock (epoch seconds), ``random`` gives 0 to 1.
+    ``service_time`` is the service's clock (epoch seconds), ``random`` gives 0 to 1. ``resumes``: when, on the
+    fetcher's clock, there is something to do again after ``next`` gave None.
     """
 
     stream_arn: str
@@ -70,6 +75,8 @@ class Reader:
     rules: Rules = Rules()
     pace: Pace = Pace()
     tally: Counter[str] = field(default_factory=Counter)
+    resumes: float = 0.0
+    _answered: bool = False
     _listings: Listings = field(default_factory=Listings)
     _agenda: Agenda = field(init=False)
     _known: Frontier | None = None
@@ -82,10 +89,12 @@ class Reader:
     def __post_init__(self) -> None:
         self._agenda = Agenda(self.fetcher, self.random, self.pace)
 
-    def next(self, frontier: Frontier, deadline: float) -> Step | None:
+    def next(self, frontier: Frontier, deadline: float, *, rests: bool = False) -> Step | None:
         """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
 
-        Ask again with the step's own frontier once it is claimed. Raises what no waiting mends.
+        Ask again with the step's own frontier once it is claimed. Raises what no waiting mends. With ``rests`` it is
+        None too once an answer has come, all is answered, and nothing is to do before ``resumes``. To ask again
+        earlier does no harm: it waits.
         """
         while not frontier.closed:
             now = self.fetcher.now()
@@ -95,8 +104,11 @@ class Reader:
             if step is not None:
                 return step
             upcoming = self._ask(now)
-            if now >= deadline:
-                return self._refresh(frontier)
+            resting = rests and self._answered and not self._agenda.unanswered and upcoming - now >= REST_SECONDS
+            if now >= deadline or resting:
+                if (step := self._refresh(frontier)) is None:
+                    self._answered, self.resumes = False, upcoming if resting else now
+                return step
             answer = self.fetcher.take(max(0.0, min(upcoming, deadline) - now))
             if answer is not None and (step := self._digest(frontier, answer)) is not None:
                 return step
@@ -185,6 +197,7 @@ class Reader:
     # What an answer moves
 
     def _digest(self, frontier: Frontier, answer: Answer) -> Step | None:
+        self._answered = True
         state = self._agenda.landed(answer.request)
         now = self.fetcher.now()
         match answer:

@@ -1,0 +1,55 @@
+"""Between rounds of idle shards there is nothing to do: the reader says so, and until when."""
+
+from __future__ import annotations
+
+from connector.source.reader import REST_SECONDS, Reader
+from connector.source.requests import Read
+from tests.source.conftest import Bench, StreamReading
+
+
+def slices(bench: Bench, reading: StreamReading, seconds: float, *, obeyed: bool) -> tuple[int, float]:
+    """Slices of a second as a runner makes them, that keeps the delay asked for or resumes at once (FnApiRunner).
+
+    How many there were, and how long they lasted together.
+    """
+    reader: Reader = reading._reader_now()
+    end, count, busy = bench.clock() + seconds, 0, 0.0
+    while bench.clock() < end:
+        began = bench.clock()
+        while (step := reader.next(reading.frontier, began + 1.0, rests=True)) is not None:
+            reading._claim(step)
+        count, busy = count + 1, busy + bench.clock() - began
+        if obeyed:
+            bench.clock.advance(max(0.0, reader.resumes - bench.clock()))
+    return count, busy
+
+
+def test_a_hundred_idle_shards_are_asked_in_rounds_and_the_bundle_rests_between_them(bench: Bench) -> None:
+    bench.serve(shards=100)
+    reading = bench.read().go(60)
+    asked = len(reading.requests)
+    count, busy = slices(bench, reading, 100, obeyed=True)
+    calls = [request.shard for request in reading.requests[asked:] if isinstance(request, Read)]
+    assert 80 <= count <= 110
+    assert busy < 1.0, "no clock moves while answers come at once"
+    assert 0.9 * 100 * 50 <= len(calls) <= 1.1 * 100 * 50, "every 2 seconds"
+    assert {calls.count(shard) for shard in set(calls)} <= set(range(40, 61))
+
+
+def test_a_runner_that_resumes_at_once_does_not_spin(bench: Bench) -> None:
+    bench.serve(shards=3)
+    reading = bench.read().go(60)
+    count, busy = slices(bench, reading, 100, obeyed=False)
+    assert count <= 210
+    assert busy >= 99.0
+
+
+def test_there_is_no_rest_while_a_shard_may_have_more(bench: Bench) -> None:
+    orders = bench.serve(shards=2)
+    reading = bench.read().go(60)
+    reader = reading._reader_now()
+    for _ in range(20):
+        bench.put(1, orders.open_shard_ids[0])
+        slices(bench, reading, 0.9, obeyed=True)
+        assert reader.resumes - bench.clock() < REST_SECONDS
+    assert reading.ids == bench.written
