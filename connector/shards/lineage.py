@@ -21,6 +21,16 @@ class Shard:
     ending_sequence_number: str | None = None
 
 
+def created(shard_id: str) -> float | None:
+    """When a shard was created, in epoch seconds, as its id says; None if it says nothing.
+
+    The service does not document it. The first number of its ids is a time in milliseconds, and Flink's connector
+    relies on that: good enough to show to people, and nothing here reads by it.
+    """
+    number = shard_id.removeprefix("shardId-").partition("-")[0]
+    return int(number) / 1000 if len(number) == 20 and number.isascii() and number.isdecimal() else None
+
+
 class Lineage:
     """All shards seen so far, with their links. Grows by :meth:`add`; answers in time proportional to the answer."""
 
@@ -90,4 +100,10 @@ class Lineage:
         return len(self._shards)
 
     def __repr__(self) -> str:
-        return f"Lineage({len(self._shards)} shards)"
+        opened = sum(shard.ending_sequence_number is None for shard in self._shards.values())
+        return f"Lineage({len(self._shards)} shards, {opened} of them open)"
+
+    def _repr_html_(self) -> str:
+        from connector.shards.drawing import svg
+
+        return svg(self)

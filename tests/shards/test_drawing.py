@@ -1,0 +1,69 @@
+"""A lineage as a picture, for notebooks and ``pipelines.inspect --svg``."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from connector.shards.drawing import MOST_ROWS, places, svg
+from connector.shards.lineage import Lineage, Shard, created
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_leaves_have_a_row_each_and_a_parent_stands_between_its_children() -> None:
+    drawn = {place.shard_id: (place.generation, place.row) for place in places(Lineage.draw({"a": "bc", "c": "de"}))}
+    assert drawn == {"a": (0, 0.75), "b": (1, 0), "c": (1, 1.5), "d": (2, 1), "e": (2, 2)}
+
+
+def test_a_parent_that_no_listing_showed_is_drawn_as_such() -> None:
+    lineage = Lineage([Shard("b", "a", "1", "2"), Shard("c", "a", "1")])
+    assert [(place.shard_id, place.state) for place in places(lineage)] == [
+        ("a", "unlisted"),
+        ("b", "closed"),
+        ("c", "open"),
+    ]
+
+
+def test_a_listing_that_loops_does_not_loop_the_picture() -> None:
+    lineage = Lineage([Shard("a", "b"), Shard("b", "a"), Shard("c")])
+    assert [place.shard_id for place in places(lineage)] == ["c"]
+
+
+def test_a_lineage_may_be_deeper_than_the_interpreters_stack() -> None:
+    lineage = Lineage.draw({f"{n:05}": [f"{n + 1:05}"] for n in range(5_000)})
+    assert max(place.generation for place in places(lineage)) == 5_000
+
+
+def test_the_picture_has_every_shard_once_with_its_note_and_its_text_escaped() -> None:
+    lineage = Lineage.draw({"a-<1>": ["b-2", "c-3"]})
+    picture = ElementTree.fromstring(svg(lineage, {"b-2": "3 h & 5 records"}))  # noqa: S314 - our own text
+    boxes = picture.findall(f"{SVG}g")
+    assert [[text.text for text in box.iter() if text.text] for box in boxes] == [
+        ["a-<1>: open", "<1>"],
+        ["b-2: open", "2", "3 h & 5 records"],
+        ["c-3: open", "3"],
+    ]
+    assert len(picture.findall(f"{SVG}path")) == 2
+
+
+def test_a_picture_of_very_many_shards_is_cut_and_says_so() -> None:
+    lineage = Lineage(Shard(f"s-{n:05}") for n in range(3_000))
+    picture = ElementTree.fromstring(svg(lineage))  # noqa: S314 - our own text
+    assert len(picture.findall(f"{SVG}g")) == MOST_ROWS
+    assert "3,000 shards, 2,800 of them not shown" in "".join(picture.itertext())
+
+
+def test_an_empty_lineage_is_a_picture_too() -> None:
+    assert "0 shards" in svg(Lineage())
+
+
+def test_a_notebook_shows_a_lineage_as_the_picture() -> None:
+    lineage = Lineage([Shard("a", None, "1", "2"), Shard("b", "a", "3")])
+    assert lineage._repr_html_() == svg(lineage)
+    assert repr(lineage) == "Lineage(2 shards, 1 of them open)"
+
+
+def test_a_shards_id_says_when_it_was_created_where_it_is_of_the_services_form() -> None:
+    assert created("shardId-00000001414576573621-f55eea83") == 1_414_576_573.621
+    assert created("shardId-000000000000") is None
+    assert created("a") is None
