@@ -21,20 +21,20 @@ from connector.sinks.output import Output, Unfinished, output_of
 from connector.sinks.rows import Digest, Partitions, by_partition, decoded, in_order
 
 SORTED_BYTES: Final = 256 << 20
-"""Changes are put in order as far as this much Arrow data holds them, and a larger window in such parts."""
-
 FILE_BYTES: Final = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What is written where. ``file_bytes``: a file ends once it is so large; ``complete``: with manifests."""
+    """What is written where. ``file_bytes``: a file ends once it is so large; ``sorted_bytes``: so much Arrow data is
+    put in order at once, and a larger window in such parts; ``complete``: with manifests."""
 
     directory: str
     rows: Rows
     form: Format
     partitions: Partitions | None = None
     file_bytes: int = FILE_BYTES
+    sorted_bytes: int = SORTED_BYTES
     complete: bool = False
 
 
@@ -58,7 +58,7 @@ class WriteFiles(beam.DoFn):
         known = self._known(span) if self._files.complete else {}
         coverages: list[Coverage] = []
         with _Writing(self._files, self._output, span) as writing:
-            for batches in _parts(chunks[1], coverages):
+            for batches in _parts(chunks[1], self._files.sorted_bytes, coverages):
                 changes = in_order(batches, without_repeats=self._files.complete)
                 writing.add(not_covered(changes, known))
             written = writing.finish()
@@ -73,7 +73,7 @@ class WriteFiles(beam.DoFn):
         return merged(Manifest.from_json(self._output.read(path), path).coverage for path in paths)
 
 
-def _parts(chunks: Iterable[bytes], coverages: list[Coverage]) -> Iterator[list[pa.RecordBatch]]:
+def _parts(chunks: Iterable[bytes], at_most: int, coverages: list[Coverage]) -> Iterator[list[pa.RecordBatch]]:
     batches: list[pa.RecordBatch] = []
     size = 0
     for chunk in chunks:
@@ -81,7 +81,7 @@ def _parts(chunks: Iterable[bytes], coverages: list[Coverage]) -> Iterator[list[
         coverages.append(coverage)
         batches.append(batch)
         size += batch.nbytes
-        if size >= SORTED_BYTES:
+        if size >= at_most:
             yield batches
             batches, size = [], 0
     if batches:

@@ -1,0 +1,171 @@
+"""What the sinks take: records and batches, mixed, typed or not, in windows of the sink's and of the user's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import apache_beam as beam
+import fastavro
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, SlidingWindows, TimestampedValue
+from change_source import START_SECOND, change
+
+from connector.errors import InvalidOptionError
+from connector.records import ChangeRecord, Columns, Schema, from_avro_row, to_arrow
+from connector.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+
+CHANGES = [change(number, second=number) for number in range(200)]
+IDS = Counter(record.event_id for record in CHANGES)
+FIELDS = [("id", pa.string()), ("total", pa.int64()), ("paid", pa.bool_()), ("note", pa.string()), ("raw", pa.binary())]
+SCHEMA = Schema(pa.schema(FIELDS), ("id",))
+
+
+def batches(size: int) -> list[TimestampedValue]:
+    """Batches of so many changes, each at the time of its first."""
+    return [
+        TimestampedValue(to_arrow(CHANGES[at : at + size]), START_SECOND + at) for at in range(0, len(CHANGES), size)
+    ]
+
+
+def ids(path: Path) -> Counter[str]:
+    return Counter(ds.dataset(path, format="parquet").to_table(columns=["event_id"])["event_id"].to_pylist())
+
+
+def windows(path: Path) -> dict[str, set[str]]:
+    """The changes by the start of the window in the name of their file."""
+    found: dict[str, set[str]] = {}
+    for file in path.glob("changes-*.parquet"):
+        found.setdefault(file.name[8:24], set()).update(ids(file))
+    return found
+
+
+def test_a_batchs_rows_go_to_their_own_windows_whatever_its_time(tmp_path, options):
+    with beam.Pipeline(options=options) as p:
+        _ = p | beam.Create(batches(70)) | beam.Map(lambda b: b) | WriteChangesToParquet(tmp_path, window=60)
+    assert ids(tmp_path) == IDS
+    assert windows(tmp_path)["20261124T080600Z"] == {f"event-{number}" for number in range(60, 120)}
+
+
+def test_records_and_batches_may_come_mixed(tmp_path, options):
+    elements = [*batches(50)[:2], *(TimestampedValue(c, START_SECOND) for c in CHANGES[100:])]
+    with beam.Pipeline(options=options) as p:
+        _ = p | beam.Create(elements) | beam.Map(lambda e: e) | WriteChangesToParquet(tmp_path)
+    assert ids(tmp_path) == IDS
+
+
+def test_a_batchs_rows_go_to_the_windows_that_the_users_own_function_gives_them(tmp_path, options):
+    with beam.Pipeline(options=options) as p:
+        given = p | beam.Create(batches(70)) | beam.Map(lambda b: b) | beam.WindowInto(SlidingWindows(60, 30))
+        _ = given | WriteChangesToParquet(tmp_path)
+    assert ids(tmp_path) == IDS + IDS
+    assert windows(tmp_path)["20261124T080530Z"] == {f"event-{number}" for number in range(30, 90)}
+
+
+def test_a_trigger_of_the_users_own_makes_a_file_for_each_pane(tmp_path, options):
+    with beam.Pipeline(options=options) as p:
+        given = (
+            p
+            | beam.Create(CHANGES)
+            | beam.WindowInto(
+                GlobalWindows(), trigger=Repeatedly(AfterCount(1)), accumulation_mode=AccumulationMode.DISCARDING
+            )
+        )
+        _ = given | WriteChangesToParquet(tmp_path)
+    assert ids(tmp_path) == IDS
+
+
+def test_a_batch_of_other_columns_is_refused_with_the_fix(tmp_path, options):
+    typed = Columns(SCHEMA).of_records(CHANGES).rows
+    p = beam.Pipeline(options=options)
+    _ = (
+        p
+        | beam.Create([typed])
+        | beam.Map(lambda b: b).with_output_types(pa.RecordBatch)
+        | WriteChangesToAvro(tmp_path)
+    )
+    with pytest.raises(Exception, match=r"not those of CHANGE_SCHEMA: give the sink the schema= "):
+        p.run().wait_until_finish()
+
+
+@pytest.mark.parametrize("typed", [False, True], ids=["records", "batches"])
+def test_a_schema_makes_typed_columns_of_records_and_takes_batches_that_have_them(tmp_path, options, typed):
+    expected = Columns(SCHEMA).of_records(CHANGES).rows.to_pylist()
+    elements = [Columns(SCHEMA).of_records(CHANGES).rows] if typed else CHANGES
+    with beam.Pipeline(options=options) as p:
+        given = p | beam.Create(elements) | beam.Map(lambda e: e)
+        _ = given | WriteChangesToParquet(tmp_path / "parquet", schema=SCHEMA)
+        _ = given | WriteChangesToAvro(tmp_path / "avro", schema=SCHEMA)
+    (file,) = (tmp_path / "parquet").glob("changes-*")
+    assert pq.read_table(file, columns=SCHEMA.arrow.names).to_pylist() == expected
+    (file,) = (tmp_path / "avro").glob("changes-*")
+    with file.open("rb") as handle:
+        assert [from_avro_row(row, SCHEMA) for row in fastavro.reader(handle)] == expected
+
+
+NARROW = Schema(pa.schema([("id", pa.string()), ("total", pa.string()), ("paid", pa.int64())]), ("id",), other=None)
+
+
+def test_what_does_not_fit_its_column_is_an_output_of_its_own(tmp_path, options):
+    with beam.Pipeline(options=options) as p:
+        sink = WriteChangesToParquet(tmp_path, schema=NARROW).with_outputs()
+        files, misfits = p | beam.Create(CHANGES[:2]) | sink
+        assert_that(files | "Paths" >> beam.Map(lambda file: bool(file.size_in_bytes)), equal_to([True]))
+        found = misfits | beam.Map(lambda m: (m.event_id, m.image, m.attribute))
+        expected = [
+            ("event-0", "new_image", "paid"),
+            ("event-1", "new_image", "paid"),
+            ("event-1", "old_image", "paid"),
+        ]
+        assert_that(found, equal_to(expected), label="Misfits")
+    assert len(ids(tmp_path)) == 2
+
+
+def test_what_does_not_fit_its_column_fails_a_pipeline_that_has_no_place_for_it(tmp_path, options):
+    p = beam.Pipeline(options=options)
+    _ = p | beam.Create(CHANGES[:1]) | WriteChangesToParquet(tmp_path, schema=NARROW)
+    with pytest.raises(Exception, match=r"new_image.paid does not fit its column: .*with_outputs\(\)"):
+        p.run().wait_until_finish()
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_misfits_of_windowed_changes_keep_their_windows(tmp_path, options, length):
+    with beam.Pipeline(options=options) as p:
+        timed = p | beam.Create(CHANGES[:2]) | beam.Map(lambda c: TimestampedValue(c, c.creation_micros / 1e6))
+        given = timed | beam.WindowInto(FixedWindows(length))
+        _, misfits = given | WriteChangesToParquet(tmp_path, schema=NARROW).with_outputs()
+        counts = misfits | beam.combiners.Count.Globally().without_defaults()
+        assert_that(counts, equal_to([1, 2] if length == 1 else [3]))
+
+
+def test_partitions_are_of_each_changes_own_hour(tmp_path, options):
+    changes = [change(number, second=number * 1200) for number in range(6)]
+    with beam.Pipeline(options=options) as p:
+        _ = p | beam.Create(changes) | WriteChangesToJsonLines(tmp_path, partitions="hour")
+    found = {
+        path.parent.relative_to(tmp_path).as_posix(): [
+            ChangeRecord.from_json(line) for line in path.read_text().splitlines()
+        ]
+        for path in tmp_path.rglob("changes-*.jsonl")
+    }
+    assert found == {"date=2026-11-24/hour=08": changes[:3], "date=2026-11-24/hour=09": changes[3:]}
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ({"partitions": "minute"}, "partitions='minute' is unknown"),
+        ({"file_bytes": 0}, "file_bytes=0 is no count"),
+        ({"row_group_rows": 1.5}, "row_group_rows=1.5 is no count"),
+        ({"layout": "wide"}, "layout='wide' is unknown"),
+        ({"schema": {"id": "string"}}, "give a connector.Schema"),
+    ],
+)
+def test_a_bad_option_is_refused_at_construction(tmp_path, option, says):
+    with pytest.raises(InvalidOptionError, match=says):
+        WriteChangesToParquet(tmp_path, **option)

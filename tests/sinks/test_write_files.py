@@ -1,0 +1,133 @@
+"""A window's chunks to files, without a runner: large windows, repeats, and a disk that is full or gone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from apache_beam.transforms.window import GlobalWindow, IntervalWindow
+from change_source import START_SECOND, change
+
+from connector.errors import ConnectorError
+from connector.records import to_arrow
+from connector.sinks.files import Files, WriteFiles
+from connector.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
+from connector.sinks.layouts import Layout, Rows
+from connector.sinks.rows import encoded
+
+WINDOW = IntervalWindow(START_SECOND, START_SECOND + 60)
+CHUNKS = [encoded(to_arrow([change(n) for n in range(at, at + 100)]), None) for at in range(0, 1_000, 100)]
+
+
+def write(
+    path: Path, chunks: list[bytes] = CHUNKS, *, form: Format | None = None, layout: Layout = "change_log", **given
+):
+    files = Files(str(path), Rows(layout, None), form or ParquetFormat("zstd"), **given)
+    step = WriteFiles(files)
+    step.setup()
+    return step.process((0, chunks), WINDOW)
+
+
+def test_a_large_window_is_in_order_in_parts_and_in_more_files_than_one(tmp_path):
+    metadata = write(tmp_path, CHUNKS[::-1], sorted_bytes=1, file_bytes=20_000)
+    tables = [pq.read_table(file.path)["event_id"].to_pylist() for file in metadata]
+    assert len(tables) > 1
+    assert list(chain.from_iterable(tables)) == [
+        f"event-{n}" for at in range(900, -1, -100) for n in range(at, at + 100)
+    ]
+    assert all(20_000 < file.size_in_bytes < 60_000 for file in metadata[:-1])
+
+
+def test_the_latest_image_of_a_large_window_is_one_row_a_key(tmp_path):
+    repeated = [*CHUNKS, *(encoded(to_arrow([change(n) for n in range(50)]), None) for _ in range(2))]
+    (file,) = write(tmp_path, repeated, layout="latest_image", sorted_bytes=1)
+    assert sorted(pq.read_table(file.path)["event_id"].to_pylist()) == sorted(f"event-{n}" for n in range(1_000))
+
+
+def test_the_same_chunks_in_another_order_make_the_same_file(tmp_path):
+    (first,), (second,) = write(tmp_path), write(tmp_path, CHUNKS[::-1])
+    assert first.path == second.path
+
+
+def test_a_window_without_rows_has_no_file(tmp_path):
+    assert write(tmp_path, [encoded(to_arrow([]), None)]) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_window_is_named_by_what_it_holds_alone(tmp_path):
+    step = WriteFiles(Files(str(tmp_path), Rows("change_log", None), AvroFormat("null")))
+    step.setup()
+    (file,) = step.process((0, CHUNKS), GlobalWindow())
+    assert Path(file.path).name.count("-") == 1
+    with open(file.path, "rb") as handle:
+        assert len(list(fastavro.reader(handle))) == 1_000
+
+
+def open_files() -> list[str]:
+    return [
+        os.readlink(f"/proc/self/fd/{fd}")
+        for fd in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{fd}")
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
+@pytest.mark.parametrize(
+    "form", [ParquetFormat("none"), AvroFormat("null"), JsonLinesFormat("none"), JsonLinesFormat("gzip")]
+)
+def test_a_failed_window_leaves_no_open_file_and_nothing_in_readers_sight(tmp_path, form):
+    with pytest.raises(pa.ArrowInvalid):
+        write(tmp_path, [*CHUNKS, b"no chunk"], form=form, sorted_bytes=1)
+    assert [path for path in open_files() if str(tmp_path) in path] == []
+    assert list(tmp_path.rglob("changes-*")) == []
+    assert list((tmp_path / "_temporary").iterdir()) == []
+
+
+def test_an_output_that_went_away_fails_with_what_to_do(tmp_path):
+    (tmp_path / "_temporary").write_text("a file where a directory is needed")
+    with pytest.raises(ConnectorError, match=r"cannot be written \(.*Make room, or give another output"):
+        write(tmp_path)
+
+
+def small_disk(path: str, form: str) -> None:
+    """Run in a process of its own, after a whole file: no file may grow beyond 4 KB, as on a disk that is full."""
+    write(Path(path), CHUNKS[:1])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+    makers: dict[str, Format] = {
+        "parquet": ParquetFormat("none"),
+        "avro": AvroFormat("null"),
+        "jsonl": JsonLinesFormat("none"),
+        "gzip": JsonLinesFormat("gzip"),
+    }
+    try:
+        write(Path(path), form=makers[form])
+    except ConnectorError as error:
+        print(type(error.__cause__).__name__, getattr(error.__cause__, "errno", None), error)
+
+
+@pytest.mark.parametrize("form", ["parquet", "avro", "jsonl", "gzip"])
+def test_a_full_disk_fails_loudly_with_complete_files_intact(tmp_path, form):
+    code = f"import test_write_files as t; t.small_disk({str(tmp_path)!r}, {form!r})"
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.startswith(f"OSError {errno.EFBIG} "), run.stderr
+    assert re.search(r"cannot be (written|put in its place) \(OSError: \[Errno 27\] File too large\)", run.stdout)
+    assert "Exception ignored" not in run.stderr
+    (complete,) = tmp_path.rglob("changes-*")
+    assert pq.read_table(complete).num_rows == 100
+    assert list((tmp_path / "_temporary").iterdir()) == []
