@@ -25,7 +25,7 @@ from tests.mutants.mutant import Mutant, StaleMutantError
 from tests.mutants.table import MUTANTS, TRAPS
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("connector", "tests", "pipelines", "pyproject.toml")
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "demo-output")
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 def _grow(directory: Path, number: int) -> list[Path]:
     """Where so many trees go; the first one is there."""
     paths = [directory / f"tree-{index}" for index in range(number)]
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, paths[0] / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(ROOT / name, paths[0] / name)
+    shutil.copytree(ROOT, paths[0], ignore=LEFT_OUT)
     return paths
 
 

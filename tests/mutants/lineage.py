@@ -249,6 +249,14 @@ MUTANTS = (
         "properties/test_frontier.py::test_whatever_is_listed_after_a_split_is_read_by_exactly_one_part",
     ),
     Mutant(
+        8,
+        "a part of a split adopts shards without a relative that are the other's",
+        DISCOVERY,
+        "        elif not frontier.adopts:\n            pass  # shards without a known relative",
+        "        elif False:\n            pass  # shards without a known relative",
+        "shards/test_discovery.py::test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only",
+    ),
+    Mutant(
         12,
         "a finished shard that stays listed is read again",
         DISCOVERY,
@@ -361,6 +369,14 @@ MUTANTS = (
         'and (self.status == "DISABLED" or shard in self.gone)',
         "and self.status",
         "source/test_listing.py::test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_often",
+    ),
+    Mutant(
+        14,
+        "a disabled stream is over at its first listing without a shard to read",
+        READER,
+        "if frontier.shards or not self._listings.settled(now) or self._listings.doubts:",
+        "if frontier.shards or self._listings.doubts:",
+        "source/test_reader_children.py::test_a_disabled_stream_whose_shard_is_listed_late_is_read_all_the_same",
     ),
     Mutant(
         14,

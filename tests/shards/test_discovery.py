@@ -153,6 +153,7 @@ def test_a_listing_that_loops_opens_nothing_and_does_not_hang(loop: list[Shard])
 
 
 def test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only() -> None:
+    """Fact 8, after a split of the work."""
     given = replace(reading("mine").end("mine"), adopts=False)
     lineage = Lineage([Shard("mine"), Shard("child", "mine"), Shard("root"), Shard("orphan", "gone")])
     found = discover(given, lineage, second=NOW, gone={"gone"})

@@ -109,3 +109,17 @@ def test_records_of_a_shard_that_is_not_listed_at_first_are_not_late(bench: Benc
     orders.reveal(hidden)
     reading.go(20)
     assert reading.ids[-2:] == old
+
+
+def test_a_disabled_stream_whose_shard_is_listed_late_is_read_all_the_same(bench: Bench) -> None:
+    """Facts 6 and 14: one listing without a shard to read is not the end."""
+    orders = bench.serve()
+    bench.put(3)
+    orders.hide(orders.open_shard_ids[0])
+    orders.disable_stream()
+    reading = bench.read().go(2)
+    assert not reading.frontier.closed
+    orders.reveal(orders.shard_ids[0])
+    reading.go()
+    assert reading.ids == bench.written
+    assert reading.frontier.closed
