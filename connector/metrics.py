@@ -1,6 +1,8 @@
-"""Every metric's name, once. Namespace ``dynamodb_streams``; counters unless said otherwise.
+"""Every metric's name, once; ``docs/metrics.md`` is for people. Namespace ``dynamodb_streams``; counters unless said
+otherwise.
 
-Calls and throttles are counted by operation too, as ``calls_GetRecords``, ``throttles_GetRecords`` and so on.
+Calls, throttles and retries are counted by operation too: ``by_operation(CALLS, "GetRecords")`` is
+``"calls_GetRecords"``.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ NAMESPACE: Final = "dynamodb_streams"
 
 RECORDS: Final = "records"  #: changes delivered
 BYTES: Final = "bytes"  #: bytes of the pages that brought them
-PAGES: Final = "pages"  #: pages that brought records
-EMPTY_PAGES: Final = "empty_pages"  #: pages without any
+PAGES: Final = "pages"  #: pages that brought changes to deliver
+EMPTY_PAGES: Final = "empty_pages"  #: pages without any record, which are billed too (fact 5)
 CALLS: Final = "calls"  #: requests sent, retries included
 THROTTLES: Final = "throttles"  #: answers that asked to slow down (fact 15)
-FAULTS: Final = "service_faults"  #: other faults that passed: 5xx, dropped connections, cut-off bodies
+RETRIES: Final = "retries"  #: requests sent again at once, after a throttle, a 5xx, a dropped or cut-off answer
+DELAYS: Final = "delays"  #: requests put off, since they failed so however often they were sent again
 ITERATOR_RENEWALS: Final = "iterator_renewals"  #: GetShardIterator calls, for new shards and for expired iterators
 SHARDS_OPENED: Final = "shards_opened"
 SHARDS_FINISHED: Final = "shards_finished"
@@ -25,5 +28,13 @@ DEAD_LETTERS: Final = "dead_letters"  #: malformed records
 
 SHARDS_OPEN: Final = "shards_open"  #: gauge: shards being read
 SHARDS_WAITING: Final = "shards_waiting"  #: gauge: shards read to their end whose children are awaited
+PARENTS_DOUBTED: Final = "parents_doubted"  #: gauge: parents that no listing shows, and that keep children waiting
 LAG_MILLIS: Final = "lag_millis"  #: distribution: from a page's newest change to the moment it was asked for
 HEADROOM_SECONDS: Final = "headroom_seconds"  #: gauge: until the oldest unread change may be trimmed
+
+COUNTED_BY_OPERATION: Final = (CALLS, THROTTLES, RETRIES)
+
+
+def by_operation(name: str, operation: str) -> str:
+    """``operation`` is the service's own name, such as GetRecords."""
+    return f"{name}_{operation}"

@@ -10,18 +10,15 @@ from dataclasses import replace
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from connector import metrics
 from connector.errors import DataLossError, MalformedRecordError
-from connector.shards.frontier import EARLIEST, Frontier
-from connector.source.delivery import MICROS, RETENTION_SECONDS
 from connector.source.element import StreamRead
 from connector.source.emission import Elements, Emission
 from connector.source.fetcher import ThreadedFetcher
+from connector.source.measures import Measures
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
 from connector.source.reader import Reader, Step
@@ -59,7 +56,7 @@ class _ReadStream(beam.DoFn):
 
     def setup(self) -> None:
         self._service = client(self._options.connection, self._options.pace.requests)
-        self._measures = _Measures(self._service)
+        self._measures = Measures(self._service)
 
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
@@ -76,7 +73,7 @@ class _ReadStream(beam.DoFn):
                 yield from self._emit(element, step, elements, watermark.current_watermark())
                 watermark.advance(step.watermark)
                 self._measures.step(step)
-            self._measures.reader(reader, tracker.current_restriction())
+            self._measures.slice(reader, tracker.current_restriction())
             worth_keeping = not tracker.current_restriction().closed
             if worth_keeping:
                 tracker.defer_remainder(Duration(max(0.0, reader.resumes - time.monotonic())))
@@ -151,45 +148,3 @@ class ReadBoundedStream(_ReadStream):
 
 def dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:
     return DeadLetter(element.stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)
-
-
-class _Measures:
-    """Beam's metrics of one DoFn instance; nothing here is done for a single record."""
-
-    def __init__(self, service: Client) -> None:
-        self._service = service
-        self._lag = Metrics.distribution(metrics.NAMESPACE, metrics.LAG_MILLIS)
-        self._open = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_OPEN)
-        self._waiting = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_WAITING)
-        self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
-
-    def _count(self, name: str, by: int) -> None:
-        if by:
-            Metrics.counter(metrics.NAMESPACE, name).inc(by)
-
-    def step(self, step: Step) -> None:
-        self._count(metrics.RECORDS, len(step.records))
-        self._count(metrics.PAGES, bool(step.records))
-        self._count(metrics.DEAD_LETTERS, len(step.malformed))
-        self._count(metrics.LOSSES, len(step.losses))
-        self._count(metrics.SHARDS_OPENED, len(step.opened))
-        self._count(metrics.SHARDS_FINISHED, bool(step.ended))
-        self._count(metrics.BYTES, step.page_bytes)
-        if step.lag is not None:
-            self._lag.update(int(step.lag * 1000))
-
-    def reader(self, reader: Reader, frontier: Frontier) -> None:
-        """What the reader and the client counted since the last slice, and how things stand."""
-        while reader.tally:
-            self._count(*reader.tally.popitem())
-        counts = self._service.calls.take()
-        for operation, calls in counts.calls.items():
-            self._count(f"{metrics.CALLS}_{operation}", calls)
-        for operation, throttles in counts.throttles.items():
-            self._count(f"{metrics.THROTTLES}_{operation}", throttles)
-        ended = len(frontier.ended_shards)
-        self._open.set(len(frontier.shards) - ended)
-        self._waiting.set(ended)
-        if frontier.watermark != EARLIEST:
-            behind = self._service.service_time() - frontier.watermark / MICROS
-            self._headroom.set(int(RETENTION_SECONDS - behind))

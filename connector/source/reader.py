@@ -14,7 +14,6 @@ from math import inf
 from typing import Final
 
 from connector import metrics
-from connector.errors import ThrottledError
 from connector.shards.discovery import discover
 from connector.shards.frontier import EARLIEST, Frontier, Hint, Reading
 from connector.shards.loss import Loss
@@ -114,6 +113,11 @@ class Reader:
                 return step
         return None
 
+    @property
+    def doubts(self) -> int:
+        """How many parents that no listing shows keep their children waiting (fact 8)."""
+        return self._listings.doubts
+
     def close(self) -> None:
         self.fetcher.close()
 
@@ -203,8 +207,8 @@ class Reader:
         match answer:
             case Failed(_, error):  # the reader is not asked again: what it remembers went with the request
                 raise error
-            case Delayed(request, error):
-                self.tally[metrics.THROTTLES if isinstance(error, ThrottledError) else metrics.FAULTS] += 1
+            case Delayed(request):
+                self.tally[metrics.DELAYS] += 1
                 if not isinstance(request, Read):
                     self._listings.delayed(now, self._agenda.back_off(3))
                 elif state is not None:

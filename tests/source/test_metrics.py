@@ -1,0 +1,260 @@
+"""Every metric is told when what it counts happens, and its table tells of every metric."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import apache_beam as beam
+import pytest
+from apache_beam.metrics import MetricsFilter
+from apache_beam.metrics.execution import MetricsContainer
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.sdf_utils import (
+    RestrictionTrackerView,
+    ThreadsafeRestrictionTracker,
+    ThreadsafeWatermarkEstimator,
+)
+from apache_beam.runners.worker import statesampler
+from apache_beam.utils.counters import CounterFactory
+
+from connector import ReadFromDynamoDBStreams, metrics
+from connector.shards.frontier import EARLIEST, Frontier, Reading, begin
+from connector.shards.position import TRIM_HORIZON, After
+from connector.source.element import StreamRead
+from connector.source.emission import CHANGES
+from connector.source.options import Connection, ReadOptions
+from connector.source.read import ReadUnboundedStream
+from connector.source.restriction import FrontierTracker
+from connector.source.service import client
+from connector.source.watermark import StreamWatermark
+from connector.testing import Clock, Faults, LocalStreams, Table
+
+TOLD = {
+    name: value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)
+}  # constant: name
+
+
+@dataclass
+class Told:
+    """A read whose slices are run with a metrics container of Beam's, and what it told."""
+
+    service: LocalStreams
+    orders: Table
+    frontier: Frontier = field(default_factory=lambda: begin(TRIM_HORIZON))
+    container: MetricsContainer = field(default_factory=lambda: MetricsContainer("Read"))
+    run: str = field(default_factory=lambda: uuid4().hex)
+
+    def slices(self, count: int = 1) -> Told:
+        options = ReadOptions(
+            "orders",
+            None,
+            TRIM_HORIZON,
+            None,
+            Connection("us-east-1", self.service.endpoint_url),
+            "continue",
+            "skip",
+            0.5,
+        )
+        do_fn = ReadUnboundedStream(options, CHANGES, tagged=True)
+        do_fn.setup()
+        element = StreamRead(self.run, self.orders.stream_arn)
+        with counted_in(self.container):
+            for _ in range(count):
+                tracker = ThreadsafeRestrictionTracker(FrontierTracker(self.frontier, bounded=False))
+                estimator = ThreadsafeWatermarkEstimator(StreamWatermark(EARLIEST))
+                for _ in do_fn.process(element, tracker=RestrictionTrackerView(tracker), watermark=estimator):
+                    pass
+                self.frontier, _ = tracker.deferred_status()
+        return self
+
+    def __getitem__(self, name: str) -> int:
+        """A counter's or a gauge's value; 0 where it was never told."""
+        found = {key.metric_name.name: cell for key, cell in self.container.metrics.items()}
+        if (cell := found.get(name)) is None:
+            return 0
+        value = cell.get_cumulative()
+        return int(getattr(value, "value", value) or 0)
+
+
+@contextmanager
+def counted_in(container: MetricsContainer) -> Iterator[None]:
+    """As a worker does it: metrics go to the container of the step that is being run."""
+    sampler = statesampler.StateSampler("test", CounterFactory())
+    before = statesampler.get_current_tracker()
+    statesampler.set_current_tracker(sampler)
+    try:
+        with sampler.scoped_state("Read", "process", metrics_container=container):
+            yield
+    finally:
+        statesampler.set_current_tracker(before)
+
+
+@pytest.fixture
+def told(service: LocalStreams) -> Told:
+    client.cache_clear()  # counts what it has called, whoever asked
+    return Told(service, service.create_table("orders", keys={"id": "S"}, shards=2))
+
+
+def test_what_is_delivered_is_counted(told: Told) -> None:
+    told.orders.put_many({"id": f"o-{n}"} for n in range(20))
+    told.slices(2)
+    assert told[metrics.RECORDS] == 20
+    assert told[metrics.PAGES] == 2, "one of each shard"
+    assert told[metrics.BYTES] > 20 * 200
+    assert told[metrics.EMPTY_PAGES] > 0
+    assert told[metrics.SHARDS_OPENED] == 2
+    assert told[metrics.SHARDS_OPEN] == 2
+    assert told[metrics.ITERATOR_RENEWALS] == 2
+
+
+def test_calls_are_counted_by_operation_as_the_service_counts_them(told: Told) -> None:
+    told.slices(2)
+    counted = told.service.counts.calls
+    assert counted["GetRecords"] > 2
+    for operation, calls in counted.items():
+        assert told[metrics.by_operation(metrics.CALLS, operation)] == calls
+    assert told[metrics.CALLS] == counted.total()
+
+
+def test_throttles_are_counted_by_operation_and_each_request_that_is_sent_again(told: Told) -> None:
+    """Fact 15."""
+    told.service.faults = Faults(throttle={"GetRecords": 0.4})
+    told.slices(3)
+    refused = told.service.counts.refusals.total()
+    assert refused > 0
+    assert told[metrics.by_operation(metrics.THROTTLES, "GetRecords")] == told[metrics.THROTTLES] == refused
+    assert 0 < told[metrics.by_operation(metrics.RETRIES, "GetRecords")] <= refused
+    assert told[metrics.RETRIES] == told[metrics.by_operation(metrics.RETRIES, "GetRecords")]
+
+
+def test_faults_other_than_throttles_are_retries(told: Told) -> None:
+    """Fact 15."""
+    told.service.faults = Faults(error={"DescribeStream": 0.5})
+    told.slices(3)
+    assert told[metrics.RETRIES] > 0
+    assert told[metrics.THROTTLES] == 0
+
+
+def test_a_request_that_fails_however_often_it_is_sent_is_a_delay(told: Told) -> None:
+    """Fact 15."""
+    told.service.faults = Faults(error={"GetRecords": 1.0})
+    while not told[metrics.DELAYS]:
+        told.slices()
+    assert told[metrics.RECORDS] == 0
+
+
+def test_an_expired_iterator_is_a_renewal(told: Told) -> None:
+    """Fact 9."""
+    told.service.faults = Faults(expire=1.0)
+    while not told[metrics.ITERATOR_RENEWALS] and not told[metrics.DELAYS]:
+        told.slices()
+    told.service.faults = Faults()
+    told.slices(8)
+    assert told[metrics.ITERATOR_RENEWALS] >= 2
+
+
+def test_shards_that_end_are_finished_and_wait_for_their_children(told: Told) -> None:
+    first, _ = told.orders.open_shard_ids
+    told.frontier = Frontier(shards={first: Reading(TRIM_HORIZON)})
+    told.service.faults = Faults(list_delay=3600.0)
+    told.orders.split(first)
+    told.slices(2)
+    assert told[metrics.SHARDS_FINISHED] == 1
+    assert told[metrics.SHARDS_WAITING] == 1
+    told.service.faults = Faults()
+    for _ in range(60):
+        if told.slices()[metrics.SHARDS_WAITING] == 0:
+            break
+    assert told[metrics.SHARDS_WAITING] == 0
+    assert told[metrics.SHARDS_OPEN] == 3, "its children, and the shard that the listing showed besides"
+
+
+def test_a_parent_that_no_listing_shows_is_doubted(told: Told) -> None:
+    """Fact 8."""
+    first, _ = told.orders.open_shard_ids
+    told.orders.hide(first)
+    told.orders.roll(first)
+    told.slices(3)
+    assert told[metrics.PARENTS_DOUBTED] == 1
+
+
+def test_shards_that_vanish_and_ranges_that_are_trimmed_are_losses(told: Told) -> None:
+    """Facts 10 and 11."""
+    lost, trimmed = told.orders.open_shard_ids
+    for shard in (lost, trimmed):
+        told.orders.put_many(told.orders.keys_in(shard, 3))
+    numbers = {change.shard_id: change.sequence_number for change in reversed(told.orders.changes)}
+    told.orders.trim(trimmed, keep=1)
+    told.orders.drop(lost)
+    told.frontier = Frontier(shards={shard: Reading(After(numbers[shard])) for shard in (lost, trimmed)})
+    told.slices(3)
+    assert told[metrics.SHARDS_LOST] == 1
+    assert told[metrics.LOSSES] == 2
+
+
+def test_malformed_records_are_dead_letters(told: Told) -> None:
+    told.orders.append(told.orders.open_shard_ids[0], b'{"dynamodb": 7}')
+    told.slices(2)
+    assert told[metrics.DEAD_LETTERS] == 1
+
+
+def test_how_far_a_read_is_behind_and_from_loss(tmp_path: Path) -> None:
+    """Both of the service's own clock."""
+    client.cache_clear()
+    clock = Clock(float(int(time.time())))
+    with LocalStreams(clock=clock) as service:
+        told = Told(service, service.create_table("orders", keys={"id": "S"}))
+        told.orders.put({"id": "o-1"})
+        clock.advance(7200)
+        told.slices(2)
+        (lag,) = (
+            cell.get_cumulative()
+            for key, cell in told.container.metrics.items()
+            if key.metric_name.name == metrics.LAG_MILLIS
+        )
+        assert lag.count == 1
+        assert 7_200_000 <= lag.max < 7_260_000
+        slack = 5
+        assert 22 * 3600 - 60 < told[metrics.HEADROOM_SECONDS] <= 22 * 3600 - slack
+
+
+def test_a_runner_is_told_in_the_one_namespace(service: LocalStreams) -> None:
+    """By its result, as docs/metrics.md shows it."""
+    service.create_table("orders", keys={"id": "S"}).put_many({"id": f"o-{n}"} for n in range(7))
+    read = ReadFromDynamoDBStreams(
+        "orders",
+        stop=7,
+        endpoint_url=service.endpoint_url,
+        region_name=service.region_name,
+        slice_time=timedelta(seconds=0.3),
+    )
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+    _ = pipeline | read
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = result.metrics().query(MetricsFilter().with_namespace(metrics.NAMESPACE))
+    counters = {each.key.metric.name: each.committed for each in found["counters"]}
+    assert counters[metrics.RECORDS] == 7
+    assert {each.key.metric.name for each in found["gauges"]} >= {metrics.SHARDS_OPEN, metrics.SHARDS_WAITING}
+    assert {each.key.metric.name for each in found["distributions"]} == {metrics.LAG_MILLIS}
+
+
+def test_every_name_is_asserted_here() -> None:
+    source = Path(__file__).read_text()
+    missing = [name for name in TOLD if f"metrics.{name}" not in source]
+    assert not missing
+
+
+def test_the_table_for_people_names_every_metric_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.MULTILINE)
+    assert [name for name, _ in rows] == [value for name, value in TOLD.items() if name != "NAMESPACE"]
+    assert {kind for _, kind in rows} == {"counter", "gauge", "distribution"}
+    assert f"namespace `{metrics.NAMESPACE}`" in page
