@@ -1,0 +1,253 @@
+"""A stream at a glance: its shards as one listing shows them, and with a sample what is in them.
+
+Everything but the sample is free of charge, and takes no reader's place: DescribeTable, DescribeStream and
+GetShardIterator. One listing may leave a shard out (fact 6); a second look shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from botocore.exceptions import ClientError
+
+from connector.errors import NotFoundError, ServiceError, TrimmedDataError
+from connector.shards.frontier import Hint
+from connector.shards.lineage import Lineage, Shard, created
+from connector.shards.position import TRIM_HORIZON, AtTime, Position
+from connector.source.agenda import Pace
+from connector.source.requests import Caller, Failed, PageRead, Read
+from connector.wire import Client, ListedShard, RawRecord, StreamPage
+
+RETENTION: Final = timedelta(hours=24)
+
+#: USD for a call in us-east-1, after the first 2.5 million of a month; other regions differ by some percent.
+PRICE: Final = 0.02 / 100_000
+
+_PAGE: Final = 100
+_QUIET_PAGES: Final = 8
+_LOOK_BACK: Final = (60, 600, 3600, 4 * 3600)
+"""How many seconds before its end a shard is looked at for its last record, one after the other."""
+
+_THREADS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """``records`` were read of the shard; ``first`` is the creation time of its oldest, ``last`` of its newest record,
+    or of one that is at most as far from it as the look back reached. None where none was found."""
+
+    records: int
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardGlance:
+    """``state``: "trimmed" is a parent that is gone with all its records, "unlisted" one that the listing left out.
+
+    ``created`` is what the id says, see :func:`connector.shards.lineage.created`. ``partly_trimmed``: whether its
+    oldest records are gone; None if the service does not tell.
+    """
+
+    shard_id: str
+    parent: str | None
+    state: Literal["open", "closed", "trimmed", "unlisted"]
+    created: datetime | None
+    starting_sequence_number: str | None = None
+    ending_sequence_number: str | None = None
+    partly_trimmed: bool | None = None
+    sampled: Sampled | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """GetRecords calls that one reader of the whole stream makes in a day, and their price in USD: while no shard
+    brings anything, and while each brings pages that are not full."""
+
+    idle_calls: int
+    busy_calls: int
+
+    @property
+    def idle_usd(self) -> float:
+        return self.idle_calls * PRICE
+
+    @property
+    def busy_usd(self) -> float:
+        return self.busy_calls * PRICE
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What was seen at the moment ``taken``, by the service's clock. ``shards``: parents before children."""
+
+    table: str
+    stream_arn: str
+    status: str
+    view_type: str
+    region: str
+    taken: datetime
+    shards: tuple[ShardGlance, ...]
+    cost: Cost
+
+    @property
+    def oldest(self) -> datetime | None:
+        """The oldest record of the sample, None without: a read from TRIM_HORIZON begins so far behind."""
+        return min(
+            (shard.sampled.first for shard in self.shards if shard.sampled and shard.sampled.first), default=None
+        )
+
+    @property
+    def headroom(self) -> timedelta | None:
+        """Until the oldest record is trimmed: the time that a read from TRIM_HORIZON has to get there."""
+        return None if self.oldest is None else RETENTION - (self.taken - self.oldest)
+
+    @property
+    def lineage(self) -> Lineage:
+        """The listed shards, which a notebook shows as a picture."""
+        return Lineage(
+            Shard(shard.shard_id, shard.parent, shard.starting_sequence_number, shard.ending_sequence_number)
+            for shard in self.shards
+            if shard.state in ("open", "closed")
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, times as datetimes, durations in seconds."""
+        headroom = self.headroom
+        return {
+            **asdict(self),
+            "cost": {**asdict(self.cost), "idle_usd": self.cost.idle_usd, "busy_usd": self.cost.busy_usd},
+            "oldest": self.oldest,
+            "headroom_seconds": None if headroom is None else headroom.total_seconds(),
+        }
+
+
+def glance(client: Client, stream_arn: str, *, sample: bool = False, pace: Pace = Pace()) -> Glance:
+    """Looks once. ``sample`` reads some pages of every shard, which are billed and take one of its two readers.
+
+    Raises what the service answers: :class:`connector.errors.NotFoundError` for a stream that is not there.
+    """
+    pages = list(_listing(client, stream_arn))
+    listed = {shard.shard_id: shard for page in pages for shard in page.shards}
+    missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
+    now = client.service_time()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        probed = dict(zip(missing, pool.map(lambda shard: _probed(client, stream_arn, shard), missing), strict=True))
+        cuts = pool.map(lambda shard: _partly_trimmed(client, stream_arn, shard), listed.values())
+        caller = Caller(client, stream_arn, limit=_PAGE)
+        ends = {shard.parent_shard_id: created(shard.shard_id) for shard in listed.values()}
+        samples = [
+            pool.submit(_sample, caller, shard.shard_id, ends.get(shard.shard_id) or now) if sample else None
+            for shard in listed.values()
+        ]
+        shards = [ShardGlance(shard, None, probed[shard], _created(shard)) for shard in sorted(probed)]
+        shards += [
+            ShardGlance(
+                shard.shard_id,
+                shard.parent_shard_id,
+                "open" if shard.ending_sequence_number is None else "closed",
+                _created(shard.shard_id),
+                shard.starting_sequence_number,
+                shard.ending_sequence_number,
+                cut,
+                sampled.result() if sampled else None,
+            )
+            for shard, cut, sampled in zip(listed.values(), cuts, samples, strict=True)
+        ]
+    tree = Lineage(Shard(shard.shard_id, shard.parent) for shard in shards)
+    shards.sort(key=lambda shard: (sum(1 for _ in tree.ancestors(shard.shard_id)), shard.shard_id))
+    return Glance(
+        pages[-1].table_name,
+        stream_arn,
+        pages[-1].status,
+        pages[-1].view_type,
+        client.region_name,
+        _time(now),
+        tuple(shards),
+        cost_a_day(sum(shard.state == "open" for shard in shards), pace),
+    )
+
+
+def cost_a_day(open_shards: int, pace: Pace) -> Cost:
+    """Each call is billed, empty or not; the others are free."""
+    day = 24 * 3600
+    return Cost(round(open_shards * day / pace.idle), round(open_shards * day / pace.poll))
+
+
+def _listing(client: Client, stream_arn: str) -> Iterator[StreamPage]:
+    cursors: list[str | None] = [None]
+    while True:
+        page = client.describe_stream(stream_arn, exclusive_start_shard_id=cursors[-1])
+        yield page
+        if page.last_evaluated_shard_id is None or page.last_evaluated_shard_id in cursors:  # it may repeat (fact 6)
+            return
+        cursors.append(page.last_evaluated_shard_id)
+
+
+def _probed(client: Client, stream_arn: str, shard: str) -> Literal["trimmed", "unlisted"]:
+    try:
+        client.get_shard_iterator(stream_arn, shard, "TRIM_HORIZON")
+    except (NotFoundError, TrimmedDataError):
+        return "trimmed"
+    return "unlisted"
+
+
+def _partly_trimmed(client: Client, stream_arn: str, shard: ListedShard) -> bool | None:
+    if shard.starting_sequence_number is None:
+        return None
+    try:
+        client.get_shard_iterator(
+            stream_arn, shard.shard_id, "AFTER_SEQUENCE_NUMBER", sequence_number=shard.starting_sequence_number
+        )
+    except TrimmedDataError:
+        return True
+    except (ServiceError, ClientError):
+        return None  # gone since it was listed, or an endpoint that takes the numbers of records only
+    return False
+
+
+def _sample(caller: Caller, shard: str, end: float) -> Sampled:
+    oldest = _records(caller, shard, TRIM_HORIZON)
+    if not oldest:
+        return Sampled(0)
+    first, newest = oldest[0], oldest
+    for back in _LOOK_BACK:
+        if end - back <= oldest[-1].dynamodb.ApproximateCreationDateTime:
+            break
+        if found := _records(caller, shard, AtTime(int(end - back))):
+            newest = found
+            break
+    read = len(oldest) + (len(newest) if newest is not oldest else 0)
+    return Sampled(read, _created_at(first), _created_at(newest[-1]))
+
+
+def _records(caller: Caller, shard: str, position: Position) -> list[RawRecord]:
+    """The first page that brings any; none if it is throttled or gone, since a glance goes on without."""
+    hint: Hint | None = None
+    for _ in range(_QUIET_PAGES):  # an empty page proves nothing (fact 5)
+        match caller.perform(Read(shard, position, hint)):
+            case Failed(_, error):
+                raise error
+            case PageRead() as page if page.records or page.hint is None:
+                return page.records
+            case PageRead() as page:
+                hint = page.hint
+            case _:
+                break
+    return []
+
+
+def _created(shard: str) -> datetime | None:
+    seconds = created(shard)
+    return None if seconds is None else _time(seconds)
+
+
+def _created_at(record: RawRecord) -> datetime:
+    return _time(record.dynamodb.ApproximateCreationDateTime)
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

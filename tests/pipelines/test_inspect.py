@@ -1,0 +1,227 @@
+"""``python -m pipelines.inspect``: a stream at a glance, on a clock that only tests move."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from connector.source.agenda import Pace
+from connector.testing import Clock, Faults, LocalStreams, Table
+from connector.wire import Client
+from pipelines.glance import cost_a_day, glance
+from pipelines.inspect import duration, looks, main
+
+ROOT = Path(__file__).parent.parent.parent
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOON)
+
+
+@pytest.fixture
+def local(clock: Clock) -> Iterator[LocalStreams]:
+    with LocalStreams(clock=clock) as started:
+        yield started
+
+
+@pytest.fixture
+def orders(local: LocalStreams) -> Table:
+    return local.create_table("orders", keys={"id": "S"}, shards=2)
+
+
+@pytest.fixture
+def run(local: LocalStreams, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """What the command prints."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: str) -> str:
+        assert main([f"--endpoint_url={local.endpoint_url}", "--region_name=us-east-1", *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def as_json(printed: str) -> dict[str, Any]:
+    (line,) = printed.splitlines()
+    parsed: dict[str, Any] = json.loads(line)
+    return parsed
+
+
+def states(seen: dict[str, Any]) -> dict[str, str]:
+    return {shard["shard_id"]: shard["state"] for shard in seen["shards"]}
+
+
+def test_it_shows_the_tree_with_ages_and_reads_nothing(local: LocalStreams, clock: Clock, run: Run) -> None:
+    one = local.create_table("one", keys={"id": "S"})
+    (root,) = one.open_shard_ids
+    clock.advance(4 * 3600 + 1200)
+    children = sorted(one.split(root))
+    clock.advance(95)
+    lines = [" ".join(line.split()) for line in run("--table=one").splitlines()]
+    root, first, second = (shard.rpartition("-")[2] for shard in (root, *children))
+    assert lines[-4:] == [
+        "shard state age",
+        f"{root} closed 4 h 21 min",
+        f"└ {first} open 1 min 35 s",
+        f"└ {second} open 1 min 35 s",
+    ]
+    assert "shards 2 open, 1 closed" in lines
+    assert local.counts.pages == 0
+
+
+def test_a_parent_that_is_gone_is_trimmed_and_one_that_is_only_hidden_is_not(orders: Table, run: Run) -> None:
+    """Fact 6: the listing's silence proves nothing."""
+    gone, hidden = orders.open_shard_ids
+    orders.put_many({**keys, "n": 1} for keys in [*orders.keys_in(gone, 2), *orders.keys_in(hidden, 2)])
+    children = orders.roll_all()
+    orders.trim(gone)
+    orders.hide(hidden)
+    seen = as_json(run("--table=orders", "--json"))
+    assert states(seen) == {gone: "trimmed", hidden: "unlisted", **dict.fromkeys(children, "open")}
+    assert {shard["parent"] for shard in seen["shards"]} == {None, gone, hidden}
+
+
+def test_it_tells_of_a_shard_whose_oldest_records_are_trimmed(orders: Table, run: Run) -> None:
+    """Fact 10."""
+    cut, whole = orders.open_shard_ids
+    orders.put_many({**keys, "n": 1} for keys in [*orders.keys_in(cut, 3), *orders.keys_in(whole, 3)])
+    orders.trim(cut, keep=1)
+    seen = as_json(run("--table=orders", "--json"))
+    assert {shard["shard_id"]: shard["partly_trimmed"] for shard in seen["shards"]} == {cut: True, whole: False}
+    assert "open, partly trimmed" in run("--table=orders")
+
+
+def test_a_sample_gives_first_and_last_times_and_the_headroom(orders: Table, clock: Clock, run: Run) -> None:
+    shard, idle = orders.open_shard_ids
+    for keys in orders.keys_in(shard, 300):  # more than a page
+        orders.put({**keys, "n": 1})
+        clock.advance(60)
+    seen = as_json(run("--table=orders", "--json", "--sample"))
+    sampled = {shard["shard_id"]: shard["sampled"] for shard in seen["shards"]}
+    assert sampled[shard]["first"] == "2026-01-01T12:00:00Z"
+    assert sampled[shard]["last"] == "2026-01-01T16:59:00Z"
+    assert sampled[idle] == {"records": 0, "first": None, "last": None}
+    assert seen["headroom_seconds"] == pytest.approx(19 * 3600, abs=1)
+    printed = run("--table=orders", "--sample")
+    assert "12:00:00" in printed
+    assert "2026-01-01 12:00:00 UTC, 5 h 0 min ago" in printed
+    assert "19 h 0 min until it is trimmed" in printed
+
+
+def test_empty_pages_before_the_first_record_do_not_hide_it(local: LocalStreams, orders: Table, run: Run) -> None:
+    """Fact 5."""
+    orders.put({"id": "o-1"})
+    local.faults = Faults(empty_page=0.6, empty_run=3)
+    seen = as_json(run("--table=orders", "--json", "--sample"))
+    assert seen["oldest"] == "2026-01-01T12:00:00Z"
+
+
+def test_all_shards_are_shown_however_many_pages_the_listing_has(local: LocalStreams, run: Run) -> None:
+    many = local.create_table("many", keys={"id": "S"}, shards=250)
+    assert states(as_json(run("--table=many", "--json"))) == dict.fromkeys(many.open_shard_ids, "open")
+    local.faults = Faults(repeat_listing=1.0)
+    assert len(states(as_json(run("--table=many", "--json")))) >= 100
+
+
+def test_the_cost_follows_the_settings(orders: Table, run: Run) -> None:
+    """Each GetRecords call is billed, empty or not."""
+    cost = cost_a_day(2, Pace(poll=0.2, idle=2.0))
+    assert (cost.idle_calls, cost.busy_calls) == (86_400, 864_000)
+    assert cost.busy_usd == pytest.approx(0.1728)
+    slow = as_json(run("--table=orders", "--json", "--poll_interval=1", "--idle_poll_interval=10"))["cost"]
+    assert (slow["idle_calls"], slow["busy_calls"]) == (17_280, 172_800)
+
+
+def test_the_tree_is_drawn_into_a_file(orders: Table, run: Run, tmp_path: Path) -> None:
+    orders.split(orders.open_shard_ids[0])
+    run("--table=orders", f"--svg={tmp_path / 'tree.svg'}")
+    picture = ElementTree.parse(tmp_path / "tree.svg")  # noqa: S314 - our own text
+    text = "".join(picture.getroot().itertext())
+    assert all(shard in text for shard in orders.shard_ids)
+
+
+def test_a_glance_has_the_lineage_that_a_notebook_shows(local: LocalStreams, orders: Table) -> None:
+    parent = orders.open_shard_ids[0]
+    children = orders.split(parent)
+    client = Client(endpoint_url=local.endpoint_url)
+    lineage = glance(client, orders.stream_arn).lineage
+    client.close()
+    assert sorted(lineage.children(parent)) == sorted(children)
+    assert lineage._repr_html_().startswith("<svg")
+
+
+def test_watching_looks_again_and_a_fault_that_passes_leaves_one_look_out(
+    local: LocalStreams, orders: Table, clock: Clock
+) -> None:
+    """Fact 15."""
+    client = Client(endpoint_url=local.endpoint_url, max_attempts=1, clock=clock, sleep=clock.advance)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        local.faults = Faults(throttle=1.0 if len(slept) == 1 else 0.0)
+
+    seen = looks(client, orders.stream_arn, sample=False, pace=Pace(), every=5.0, sleep=sleep)
+    assert len(next(seen).shards) == 2
+    orders.split(orders.open_shard_ids[0])
+    assert len(next(seen).shards) == 4
+    assert slept == [5.0, 5.0]
+    client.close()
+
+
+def test_watching_ends_with_an_interrupt(service: LocalStreams) -> None:
+    service.create_table("orders", keys={"id": "S"})
+    command = [sys.executable, "-m", "pipelines.inspect", "--table=orders", "--json", "--watch=0.05"]
+    with subprocess.Popen(
+        [*command, f"--endpoint_url={service.endpoint_url}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        first, second = json.loads(process.stdout.readline()), json.loads(process.stdout.readline())
+        assert first["shards"] == second["shards"]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--table=nothing"], "table 'nothing' does not exist"),
+        (["--table=plain"], "table 'plain' has no stream"),
+        (["--table=a", "--stream_arn=b"], "not allowed with"),
+        ([], "one of the arguments --table --stream_arn is required"),
+        (["--table=orders", "--watch=0"], "no number of seconds greater than 0"),
+        (["--table=orders", "--svg=/nowhere/tree.svg"], "'/nowhere/tree.svg' cannot be written"),
+    ],
+)
+def test_a_command_at_fault_is_told_in_one_line(
+    local: LocalStreams, orders: Table, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local.create_table("plain", keys={"id": "S"}, view_type=None)
+    with pytest.raises(SystemExit) as left:
+        main([f"--endpoint_url={local.endpoint_url}", *arguments])
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-3, "0 s"), (0.4, "0 s"), (59, "59 s"), (95, "1 min 35 s"), (3600, "1 h 0 min"), (90_061, "1 d 1 h")],
+)
+def test_durations_are_told_by_their_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(timedelta(seconds=seconds)) == text
