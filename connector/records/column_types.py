@@ -69,13 +69,18 @@ def tags(kind: pa.DataType) -> tuple[str, ...]:
     return ()
 
 
+def needs_escape(name: str) -> bool:
+    """True if the name of an attribute stands escaped in JSON."""
+    return _ESCAPED.search(name) is not None
+
+
 def is_open(column: pa.Field) -> bool:
     """True if the column, or one inside it, takes members whose names are not known beforehand.
 
     So does one with a name that stands escaped in JSON: the parsers of typed columns look for plain names.
     """
     kind = column.type
-    if _ESCAPED.search(column.name):
+    if needs_escape(column.name):
         return True
     if pa.types.is_struct(kind):
         return any(is_open(member) for member in kind)

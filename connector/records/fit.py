@@ -53,7 +53,7 @@ def fit_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] 
         for misfit in misfits:
             if misfit.attribute is not None and schema.policy(misfit.attribute) == "text":
                 others[misfit.attribute] = msgspec.Raw(misfit.payload)
-        row[schema.other] = msgspec.json.encode(others).decode() if others else None
+        row[schema.other] = msgspec.json.encode(dict(sorted(others.items()))).decode() if others else None
     return row, misfits
 
 

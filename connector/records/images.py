@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.json
 
 from connector.records.column_types import is_open, tags
-from connector.records.fit import fit_attribute
+from connector.records.parts import Json, Splitter
 from connector.records.schema import Schema
 from connector.records.vector import Odd, Paths, paths_in, tagged_type, untag
 
-_Json = bytes | msgspec.Raw
-_parse_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_LEAST_SHARE = 200_000  # bytes: less is parsed in a millisecond, and not worth a hand-over
 
 
 class ImageParser:
@@ -27,6 +26,9 @@ class ImageParser:
         self._schema = schema
         self._closed = [column for column in schema.attributes if not is_open(column)]
         self._open = [column for column in schema.attributes if is_open(column)]
+        self._names = [column.name for column in (*self._closed, *self._open)]
+        self._splitter = Splitter(schema, self._closed, self._open)
+        self._splits = bool(self._open)  # whether the images before had to be taken apart
         self._met: Paths = frozenset()
         self._strict = pa.schema([])  # of what was met so far
         self._conforms = msgspec.json.Decoder(_conforming(self._closed)).decode
@@ -34,28 +36,34 @@ class ImageParser:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._schema,)
 
-    def parse(self, raws: Sequence[_Json]) -> tuple[pa.StructArray, npt.NDArray[np.intp]]:
+    def parse(self, images: Sequence[Json]) -> tuple[pa.StructArray, npt.NDArray[np.intp]]:
         """One row an image in the type ``schema.image``, and the places of the odd ones, ascending."""
-        if not raws:
+        if not images:
             return pa.array([], self._schema.image), np.zeros(0, np.intp)
-        text = b"\n".join(raws)
-        parsed = None if self._open else self._parse_strictly(text, len(raws))
-        if parsed is not None:
-            columns, odd = self._untag(parsed)
-            others: pa.Array = pa.nulls(len(raws), pa.string())
+        table = None if self._splits else self._parse_strictly(images)
+        if table is not None:
+            columns, odd = self._untag(table)
+            others = None
         else:
-            columns, odd, others = self._parse_one_by_one(raws)
-        by_name = dict(zip((column.name for column in (*self._closed, *self._open)), columns, strict=True))
-        in_order = [by_name[column.name] for column in self._schema.attributes]
+            parts = self._splitter.split(images)
+            others = parts.others
+            self._splits = bool(self._open) or sum(map(len, parts.closed)) < sum(map(len, images))
+            # What is left may be what the strict parser takes, unless it is what it has just refused.
+            table = self._parse_strictly(parts.closed) if self._splits else None
+            columns, more = self._parse_and_learn(parts.closed) if table is None else self._untag(table)
+            columns += parts.opened
+            odd = parts.odd if more is None else parts.odd | more
+        by_name = dict(zip(self._names, columns, strict=True))
+        in_order = [by_name[name] for name in self._schema.attributes.names]
         if self._schema.other is not None:
-            in_order.append(others)
-        images = pa.StructArray.from_arrays(in_order, fields=list(self._schema.image))
-        return images, np.zeros(0, np.intp) if odd is None else np.flatnonzero(odd)
+            in_order.append(pa.nulls(len(images), pa.string()) if others is None else others)
+        rows = pa.StructArray.from_arrays(in_order, fields=list(self._schema.image))
+        return rows, np.zeros(0, np.intp) if odd is None else np.flatnonzero(odd)
 
-    def _parse_strictly(self, text: bytes, rows: int) -> pa.Table | None:
+    def _parse_strictly(self, images: Sequence[Json]) -> pa.Table | None:
         """None if any image holds what was not met before: Arrow stops at the first such member."""
         try:
-            return _read(text, rows, self._strict, "error") if len(self._strict) else None
+            return _read(images, self._strict, "error") if len(self._strict) else None
         except pa.ArrowInvalid:
             return None
 
@@ -80,52 +88,41 @@ class ImageParser:
             odd = more if odd is None else odd if more is None else odd | more
         return columns, odd
 
-    def _parse_one_by_one(self, raws: Sequence[_Json]) -> tuple[list[pa.Array], Odd, pa.Array]:
-        """The images that conform by Arrow; json and map columns, and attributes without a column, in Python."""
-        odd = np.zeros(len(raws), np.bool_)
-        texts: list[_Json] = []
-        opened: list[list[Any]] = [[] for _ in self._open]
-        others: list[str | None] = []
-        names = set(self._schema.attributes.names)
-        for place, raw in enumerate(raws):
+    def _parse_and_learn(self, images: Sequence[Json]) -> tuple[list[pa.Array], Odd]:
+        """The images that conform by Arrow. Nothing but attributes of closed columns is in them."""
+        if not self._closed:
+            return [], None
+        odd = np.zeros(len(images), np.bool_)
+        texts: list[Json] = []
+        for place, image in enumerate(images):
             try:
-                self._conforms(raw)
-                members = _parse_members(raw)
+                self._conforms(image)
             except (msgspec.DecodeError, RecursionError):
                 odd[place] = True
-                members = {}
-            texts.append(b"{}" if odd[place] else raw)
-            for column, values in zip(self._open, opened, strict=True):
-                value, reason = (None, None) if (it := members.get(column.name)) is None else fit_attribute(column, it)
-                values.append(value)
-                odd[place] |= reason is not None
-            rest = members.keys() - names if self._schema.other is not None else ()
-            others.append(
-                msgspec.json.encode({name: members[name] for name in members if name in rest}).decode()
-                if rest
-                else None
-            )
-        columns = [pa.array(values, column.type) for column, values in zip(self._open, opened, strict=True)]
-        if not self._closed:
-            return columns, odd, pa.array(others, pa.string())
+            texts.append(b"{}" if odd[place] else image)
         try:
-            table = _read(b"\n".join(texts), len(raws), self._tagged(None), "ignore")
-        except pa.ArrowInvalid:  # a name twice in an image, which Arrow refuses
-            closed: list[pa.Array] = [pa.nulls(len(raws), column.type) for column in self._closed]
-            return [*closed, *columns], np.ones(len(raws), np.bool_), pa.array(others, pa.string())
+            table = _read(texts, self._tagged(None), "ignore")
+        except pa.ArrowInvalid:  # what msgspec takes and Arrow does not, such as a line end between two attributes
+            return [pa.nulls(len(images), column.type) for column in self._closed], np.ones(len(images), np.bool_)
         self._learn(table)
-        closed, more = self._untag(table)
-        return [*closed, *columns], odd if more is None else odd | more, pa.array(others, pa.string())
+        columns, more = self._untag(table)
+        return columns, odd if more is None else odd | more
 
 
-def _read(text: bytes, rows: int, schema: pa.Schema, unexpected: str) -> pa.Table:
+def _read(images: Sequence[Json], schema: pa.Schema, unexpected: Literal["error", "ignore"]) -> pa.Table:
+    """On the threads of Arrow's own pool where there is enough to share, without the interpreter lock."""
+    text = b"\n".join(images)
+    shares = min(pa.cpu_count(), len(text) // _LEAST_SHARE) or 1
     table = pyarrow.json.read_json(
         pa.BufferReader(text),
-        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        # Arrow refuses an image that is longer than a block.
+        read_options=pyarrow.json.ReadOptions(
+            use_threads=shares > 1, block_size=len(text) // shares + max(map(len, images)) + 1
+        ),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
     )
-    if table.num_rows != rows:
-        raise pa.ArrowInvalid(f"{table.num_rows} rows of {rows} images")
+    if table.num_rows != len(images):
+        raise pa.ArrowInvalid(f"{table.num_rows} rows of {len(images)} images")
     return table.combine_chunks()
 
 

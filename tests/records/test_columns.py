@@ -224,7 +224,7 @@ def test_raise_names_the_attribute_the_reason_the_place_and_the_fix():
 def test_attributes_without_a_column_are_kept_as_json_or_left_out_if_asked():
     images = [image(note={"S": "a"}, more={"L": []}), image()]
     rows, misfits = new_images(Columns(SCHEMA), *images)
-    assert [row["other_attributes"] for row in rows] == ['{"note":{"S":"a"},"more":{"L":[]}}', None]
+    assert [row["other_attributes"] for row in rows] == ['{"more":{"L":[]},"note":{"S":"a"}}', None]
     assert misfits == []
     rows, misfits = new_images(Columns(Schema(ATTRIBUTES, keys=("order_id",), other=None)), *images)
     assert rows[0] == rows[1]
