@@ -85,7 +85,10 @@ def test_the_first_record_after_an_idle_time_is_not_late(bench: Bench) -> None:
     bench.serve()
     reading = bench.read(slack=1.0).go(30)
     for _ in range(10):
-        reading.go(7.3)
         bench.put(1)
+        reading.go(2.2)
+        before = reading.watermark
+        while reading.watermark == before:
+            reading.go(0.1, slice_seconds=0.1)
     reading.go(5)
     assert reading.ids == bench.written
