@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from math import floor
 from typing import Any, Final, Literal
 
 from botocore.exceptions import ClientError
@@ -82,7 +83,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What was seen at the moment ``taken``, by the service's clock. ``shards``: parents before children."""
+    """What was seen in the second ``taken`` of the service's clock. ``shards``: parents before children."""
 
     table: str
     stream_arn: str
@@ -103,7 +104,7 @@ class Glance:
     @property
     def headroom(self) -> timedelta | None:
         """Until the oldest record is trimmed: the time that a read from TRIM_HORIZON has to get there."""
-        return None if self.oldest is None else RETENTION - (self.taken - self.oldest)
+        return None if self.oldest is None else max(timedelta(0), RETENTION - (self.taken - self.oldest))
 
     @property
     def lineage(self) -> Lineage:
@@ -133,7 +134,7 @@ def glance(client: Client, stream_arn: str, *, sample: bool = False, pace: Pace 
     pages = list(_listing(client, stream_arn))
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
     missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
-    now = client.service_time()
+    now = floor(client.service_time())
     with ThreadPoolExecutor(_THREADS) as pool:
         probed = dict(zip(missing, pool.map(lambda shard: _probed(client, stream_arn, shard), missing), strict=True))
         cuts = pool.map(lambda shard: _partly_trimmed(client, stream_arn, shard), listed.values())
