@@ -122,7 +122,7 @@ class Agenda:
         if state.wait <= ROUND_SECONDS:
             self._schedule(shard, now + state.wait * (0.9 + self.random() / 5))
         else:
-            due = now + state.wait + ROUND_SECONDS * (self.random() - 0.5)
+            due = now + state.wait + max(ROUND_SECONDS, state.wait / 5) * (self.random() - 0.5)
             self._schedule(shard, max(round(due / ROUND_SECONDS), now // ROUND_SECONDS + 1) * ROUND_SECONDS)
 
     def after_failure(self, shard: str, now: float) -> None:

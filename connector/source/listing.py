@@ -169,6 +169,10 @@ class Listings:
             return Probe(self.fading.pop())
         self._credit -= 1
         parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
+        parents.sort(key=lambda parent: len(self.lineage.children(parent)) > 0)  # who knows no child reads none
+        fresh = [parent for parent in parents if not self._ended[parent].proof.asked]
+        if self.knows_shard_filter and fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
+            return List(children_of=fresh[0])  # waits neither for the rest of a listing nor for confirmations of others
         whole_is_cheaper = len(parents) > self._pages or not self.knows_shard_filter
         start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
         if self._passing or not parents or whole_is_cheaper or start_is_due:
