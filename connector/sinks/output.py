@@ -188,8 +188,8 @@ class BeamOutput:
         handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
 
         def publish(path: str) -> FileMetadata:
+            size = handle.tell()
             handle.close()
-            size = FileSystems.get_filesystem(temporary).metadata(temporary).size_in_bytes
             place = self._at(path)
             FileSystems.rename([temporary], [place])
             found: FileMetadata = FileSystems.get_filesystem(place).metadata(place)

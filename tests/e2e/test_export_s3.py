@@ -1,0 +1,99 @@
+"""An export to S3, against moto's server: Beam's own filesystem, files whole or absent, and resumed from the output."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+from moto.server import ThreadedMotoServer
+
+from connector.testing import Faults, LocalStreams, Table
+from pipelines import export
+
+DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
+
+
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def bucket(s3_url: str) -> Iterator[Any]:
+    resource = boto3.resource("s3", endpoint_url=s3_url)
+    made = resource.create_bucket(Bucket="changes")
+    yield made
+    made.objects.all().delete()
+    made.delete()
+
+
+@pytest.fixture
+def orders(service: LocalStreams) -> Table:
+    service.faults = Faults(disorder=4.0)  # so that there are several windows
+    table = service.create_table("orders", keys={"id": "S"}, shards=2)
+    table.put_many({"id": f"o-{n}", "n": n} for n in range(200))
+    return table
+
+
+def export_to(path: str, s3_url: str, service: LocalStreams, *more: str) -> int:
+    source = ["--table=orders", f"--endpoint_url={service.endpoint_url}", "--region_name=us-east-1"]
+    target = [f"--output={path}", "--format=parquet", "--window=2s", "--partitions=hour"]
+    s3 = [f"--s3_endpoint_url={s3_url}", "--s3_region_name=us-east-1"]
+    return export.main([*source, *target, *s3, *DIRECT, *more])
+
+
+def names(bucket: Any, prefix: str) -> list[str]:
+    return sorted(item.key.removeprefix(prefix) for item in bucket.objects.filter(Prefix=prefix))
+
+
+def ids(bucket: Any, prefix: str) -> Counter[str]:
+    files = [item for item in bucket.objects.filter(Prefix=prefix) if "/changes-" in item.key]
+    tables = [pq.read_table(io.BytesIO(item.get()["Body"].read()), columns=["event_id"]) for item in files]
+    return Counter(event_id for table in tables for event_id in table["event_id"].to_pylist())
+
+
+def test_an_export_to_s3_goes_on_where_its_output_ends(
+    service: LocalStreams, orders: Table, bucket: Any, s3_url: str
+) -> None:
+    assert export_to("s3://changes/out", s3_url, service, "--stop=120") == 0
+    before = set(names(bucket, "out/"))
+    assert {name.split("/")[0] for name in before} > {"_export.json", "_manifests"}
+    assert not any(name.startswith("_temporary") for name in before)
+    bucket.put_object(Key="out/_temporary/half", Body=b"PAR1 and no more")
+    assert len({name for name in before if name.startswith("_manifests/")}) > 1
+    bucket.Object(f"out/{max(name for name in before if name.startswith('_manifests/'))}").delete()
+    assert export_to("s3://changes/out/", s3_url, service, "--stop=NOW") == 0
+    assert ids(bucket, "out/") == Counter(change.event_id for change in orders.changes)
+    assert not any(name.startswith("_temporary") for name in names(bucket, "out/"))
+
+
+def test_an_output_on_s3_with_other_data_is_refused(
+    service: LocalStreams, orders: Table, bucket: Any, s3_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket.put_object(Key="mine/letter.txt", Body=b"keep me")
+    with pytest.raises(SystemExit) as exit_:
+        export_to("s3://changes/mine", s3_url, service, "--stop=1")
+    assert exit_.value.code == 2
+    assert "holds 'letter.txt' and is no export" in capsys.readouterr().err
+    assert names(bucket, "mine/") == ["letter.txt"]
+
+
+def test_a_bucket_that_does_not_exist_is_refused_before_anything_is_read(
+    service: LocalStreams, orders: Table, s3_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        export_to("s3://not-there/out", s3_url, service, "--stop=1")
+    assert exit_.value.code == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert not service.counts.calls

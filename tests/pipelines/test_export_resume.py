@@ -1,0 +1,197 @@
+"""``python -m pipelines.export`` again and again into one output: what goes on, what is refused, what was lost."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+
+from connector.records import Schema
+from connector.sinks import WriteChangesToParquet
+from connector.testing import Clock, Faults, LocalStreams, Table
+from pipelines import export
+from pipelines.arguments import stop_of
+
+DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(time.time())
+
+
+@pytest.fixture
+def old_service(clock: Clock) -> Iterator[LocalStreams]:
+    """A service whose time is the test's, and which knows no AT_TIMESTAMP."""
+    with LocalStreams(clock=clock, at_timestamp=False) as started:
+        yield started
+
+
+def orders_of(service: LocalStreams, changes: int = 60) -> Table:
+    service.faults = Faults(disorder=4.0)
+    table = service.create_table("orders", keys={"id": "S"}, shards=2)
+    table.put_many({"id": f"o-{n}", "n": n} for n in range(changes))
+    return table
+
+
+def run(service: LocalStreams, output: Path, *arguments: str) -> int:
+    source = [f"--endpoint_url={service.endpoint_url}", "--region_name=us-east-1", "--table=orders"]
+    form = [] if any(argument.startswith("--format") for argument in arguments) else ["--format=parquet"]
+    return export.main([*source, f"--output={output}", *form, *DIRECT, *arguments])
+
+
+def refused(
+    capsys: pytest.CaptureFixture[str], service: LocalStreams, output: Path, *arguments: str, code: int = 2
+) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        run(service, output, *arguments)
+    assert exit_.value.code == code
+    return capsys.readouterr().err
+
+
+def ids(output: Path) -> Counter[str]:
+    table = ds.dataset(output, format="parquet", partitioning="hive").to_table(columns=["event_id"])
+    return Counter(table["event_id"].to_pylist())
+
+
+def expected(table: Table, first: int = 0) -> Counter[str]:
+    return Counter(change.event_id for change in table.changes[first:])
+
+
+def test_runs_up_to_a_number_of_changes_add_up_to_all_of_them(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = orders_of(service)
+    for stop in ("25", "25", "10"):
+        assert run(service, tmp_path, f"--stop={stop}", "--window=1s", "--partitions=date") == 0
+    assert ids(tmp_path) == expected(table)
+    assert "going on where it ends" in capsys.readouterr().err
+
+
+def test_a_shard_that_split_between_two_runs_is_read_on_by_its_children(service: LocalStreams, tmp_path: Path) -> None:
+    table = orders_of(service)
+    assert run(service, tmp_path, "--stop=60") == 0
+    table.split(table.open_shard_ids[0])
+    table.put_many({"id": f"o-{n}", "n": n + 1000} for n in range(60))
+    assert run(service, tmp_path, "--stop=60") == 0
+    assert ids(tmp_path) == expected(table)
+
+
+def test_latest_is_the_moment_of_the_first_run(old_service: LocalStreams, tmp_path: Path, clock: Clock) -> None:
+    """Fact 3; and an endpoint without AT_TIMESTAMP is read from the horizon, and older changes are skipped."""
+    table = orders_of(old_service)
+    clock.advance(60)
+    old_service.faults = Faults()
+    saved = tmp_path / "out"
+    with WriteChangesToParquet(saved, window=5).resume() as position:
+        assert not position.shards
+    (saved / "_export.json").unlink()
+    table.put({"id": "new"})
+    assert run(old_service, saved, "--start=LATEST", "--stop=1", "--window=5s") == 0
+    table.put({"id": "newer"})
+    assert run(old_service, saved, "--start=LATEST", "--stop=1", "--window=5s") == 0
+    assert ids(saved) == expected(table, 60)
+    assert json.loads((saved / "_export.json").read_bytes())["start"]["start"].endswith("Z")
+
+
+def test_what_was_trimmed_while_no_export_ran_is_told_of(
+    tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Facts 10 and 13: the next run says what is missing, and with on_data_loss=continue reads what is left."""
+    with LocalStreams(clock=clock) as service:
+        table = orders_of(service)
+        assert run(service, tmp_path, "--stop=30") == 0
+        clock.advance(25 * 3600)
+        table.put_many({"id": f"o-{n}", "n": n + 1000} for n in range(20))
+        assert "may have been lost" in refused(capsys, service, tmp_path, "--stop=20", code=1)
+        assert run(service, tmp_path, "--stop=20", "--on_data_loss=continue") == 0
+        found = ids(tmp_path)
+    assert len(found) == found.total() == 50
+    assert expected(table, 60).items() <= found.items()
+
+
+def test_an_export_of_another_form_into_the_same_output_is_refused(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders_of(service)
+    assert run(service, tmp_path, "--stop=10") == 0
+    says = refused(capsys, service, tmp_path, "--stop=10", "--format=avro")
+    assert 'holds an export with format "parquet", and this one has "avro"' in says
+    assert "layout" in refused(capsys, service, tmp_path, "--stop=10", "--layout=latest_image")
+
+
+def test_an_export_of_another_stream_into_the_same_output_is_refused(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fact 14: a stream that was enabled again is another stream."""
+    table = orders_of(service)
+    assert run(service, tmp_path, "--stop=10") == 0
+    table.disable_stream()
+    table.enable_stream()
+    assert "holds an export with stream_arn" in refused(capsys, service, tmp_path, "--stop=10")
+
+
+def test_an_output_that_another_export_writes_to_is_refused(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders_of(service)
+    with WriteChangesToParquet(tmp_path).resume():
+        assert "is being written by another export" in refused(capsys, service, tmp_path, "--stop=10")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--codec=zip"], "codec='zip' is unknown"),
+        (["--layout=wide"], "invalid choice: 'wide'"),
+        (["--partitions=minute"], "invalid choice: 'minute'"),
+        (["--window=soon"], "window='soon' is neither"),
+        (["--window=0"], "window=0 is no length"),
+        (["--schema=/schema/is/not/there"], "cannot be read"),
+        (["--format=jsonl", "--schema=columns.json"], "JSON lines have none"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value).replace("/", "|"),
+)
+def test_a_bad_option_for_files_is_refused_before_anything_is_asked_of_the_service(
+    arguments: list[str], says: str, service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(capsys, service, tmp_path / "out", *arguments)
+    assert not service.counts.calls
+    assert not (tmp_path / "out").exists()
+
+
+def schema_file(path: Path, kind: pa.DataType, **options: str) -> str:
+    schema = Schema(pa.schema([("id", kind), ("n", pa.int64())]), ("id",), **options)  # type: ignore[arg-type]
+    path.write_text(schema.to_json())
+    return f"--schema={path}"
+
+
+def test_a_saved_schema_makes_typed_columns(service: LocalStreams, tmp_path: Path) -> None:
+    orders_of(service)
+    schema = schema_file(tmp_path / "schema.json", pa.string())
+    assert run(service, tmp_path / "out", "--stop=60", schema, "--layout=latest_image") == 0
+    rows = ds.dataset(tmp_path / "out", format="parquet").to_table()
+    assert sorted(image["n"] for image in rows["image"].to_pylist()) == list(range(60))
+
+
+def test_a_schema_that_contradicts_the_type_of_a_key_is_told_of_with_the_fix(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders_of(service)
+    schema = schema_file(tmp_path / "schema.json", pa.int64(), on_misfit="raise")
+    says = refused(capsys, service, tmp_path / "out", "--stop=10", schema, code=1)
+    assert ".id does not fit its column" in says
+    assert "Declare another type" in says
+    assert not list((tmp_path / "out").rglob("changes-*"))
+
+
+def test_a_window_is_seconds_or_a_duration() -> None:
+    assert stop_of("90") == 90
+    assert stop_of("1m30s") == timedelta(seconds=90)
