@@ -57,6 +57,15 @@ def discover(
             foreign = growth.knows_as_foreign(lineage.children(parent))
             if parent not in growth.shards and frontier.adopts and not foreign:
                 growth.open(shard, frontier.start, EARLIEST)
+            elif parent in growth.shards:
+                growth.wait(shard, parent)
+        elif parent is not None and parent in growth.awaited:
+            growth.wait(shard, parent)
+            if parent not in lineage and growth.top(parent) not in growth.shards:
+                if parent in gone:  # what led here is read or gone
+                    growth.open(shard, frontier.start, EARLIEST)
+                else:
+                    doubtful[shard] = parent
         elif parent is not None and parent in lineage:
             pass  # its parent is new too, and comes first
         elif not frontier.adopts:
@@ -78,13 +87,25 @@ class _Growth:
         self.shards = dict(frontier.shards)
         self.finished = dict(frontier.finished)
         self.saved = dict(frontier.saved)
+        self.awaited = dict(frontier.awaited)
         self.opened: list[str] = []
         self._second = second
+        self._adopts = frontier.adopts
 
     def open(self, shard: str, position: StartPosition | None, watermark: int) -> None:
         assert position is not None  # noqa: S101 - narrows the type: a followed parent has a start for its children
         self.shards[shard] = Reading(self.saved.pop(shard, position), watermark)
         self.opened.append(shard)
+
+    def wait(self, shard: str, parent: str) -> None:
+        """``shard`` is this frontier's, and not reached yet. One that adopts would find it again without a link."""
+        if not self._adopts:
+            self.awaited.setdefault(shard, parent)  # a link once seen stays true, whatever a listing says later
+
+    def top(self, shard: str) -> str:
+        while (parent := self.awaited.get(shard)) is not None:
+            shard = parent
+        return shard
 
     def hand_over(self, parent: str, lineage: Lineage) -> None:
         """The ended parent leaves and its known children take its place, in one step (fact 20); else it waits."""
@@ -110,9 +131,11 @@ class _Growth:
         )
 
     def frontier(self, before: Frontier) -> Frontier:
-        if self.shards == before.shards and self.finished == before.finished:
+        held = self.shards.keys() | self.finished.keys()
+        awaited = {s: parent for s, parent in self.awaited.items() if s not in held and self.top(parent) in held}
+        if (self.shards, self.finished, awaited) == (before.shards, before.finished, before.awaited):
             return before
-        return replace(before, shards=self.shards, finished=self.finished, saved=self.saved)
+        return replace(before, shards=self.shards, finished=self.finished, saved=self.saved, awaited=awaited)
 
 
 def _passed(frontier: Frontier, lineage: Lineage) -> set[str]:

@@ -57,7 +57,9 @@ class Finished:
 class Frontier:
     """See the module. ``start`` is where a shard begins whose parent was not read by us; ``saved`` holds positions of
     an earlier run for shards that are not reached yet; ``remaining`` counts the records left under ``stop=N``.
-    ``adopts``: whether shards without any known relative are this frontier's (exactly one of a split's parts)."""
+    ``adopts``: whether shards without any known relative are this frontier's (exactly one of a split's parts).
+    ``awaited``: of one that does not adopt, the known descendants that are not reached yet, each with its parent: after
+    a pause in which the links between were trimmed, no listing tells any more whose they are."""
 
     start: StartPosition = TRIM_HORIZON
     shards: Mapping[str, Reading] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Frontier:
     remaining: int | None = None
     adopts: bool = True
     closed: bool = False
+    awaited: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def open_shards(self) -> tuple[str, ...]:
@@ -78,8 +81,8 @@ class Frontier:
 
     @property
     def shared(self) -> bool:
-        """Whether shards are finished here that another frontier may be reading."""
-        return any(done.children is None for done in self.finished.values())
+        """Whether another frontier may be reading shards of this stream."""
+        return not self.adopts or any(done.children is None for done in self.finished.values())
 
     @property
     def watermark(self) -> int:
@@ -145,7 +148,7 @@ class Frontier:
 
     def close(self) -> Frontier:
         """Nothing is left to read: the stream is disabled and read, or the stop is met."""
-        return replace(self, closed=True, shards={}, finished={}, saved={})
+        return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={})
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
         """``(kept, given)``: ``mine`` and what descends from it stays, the rest is given.
@@ -158,10 +161,29 @@ class Frontier:
         given = {shard: state for shard, state in self.shards.items() if shard not in keep}
         foreign_to_kept = {shard: Finished(second, None) for shard in given}
         foreign_to_given = {shard: Finished(second, None) for shard in [*kept, *self.finished]}
+        theirs = {shard for shard in self.awaited if self.top(shard) in given}
         return (
-            replace(self, shards=kept, finished={**self.finished, **foreign_to_kept}),
-            replace(self, shards=given, finished=foreign_to_given, saved={}, adopts=False),
+            replace(
+                self,
+                shards=kept,
+                finished={**self.finished, **foreign_to_kept},
+                awaited={shard: parent for shard, parent in self.awaited.items() if shard not in theirs},
+            ),
+            replace(
+                self,
+                shards=given,
+                finished=foreign_to_given,
+                saved={},
+                adopts=False,
+                awaited={shard: self.awaited[shard] for shard in theirs},
+            ),
         )
+
+    def top(self, shard: str) -> str:
+        """The eldest that the awaited links lead to from ``shard``."""
+        while (parent := self.awaited.get(shard)) is not None:
+            shard = parent
+        return shard
 
 
 def begin(

@@ -8,6 +8,7 @@ finished ancestors that stay listed beside it takes less than 200 bytes. A shard
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from connector.shards.frontier import Finished, Frontier, Hint, Reading
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon, Position, StartPosition
 
 VERSION: Final = 1
+SHARED_VERSION: Final = 2  # with awaited shards: a release that knew none would leave them unread
 LONGEST_STORED_HINT: Final = 512  # characters
 
 _SHARD_ID: Final = re.compile(r"shardId-([0-9]{20})-([0-9a-f]{8})")
@@ -59,8 +61,19 @@ class _Frontier(msgspec.Struct, array_like=True):
     closed: bool
 
 
+class _Awaited(msgspec.Struct, array_like=True):
+    shard: _Name
+    parent: _Name
+
+
+class _SharedFrontier(msgspec.Struct, array_like=True):
+    frontier: _Frontier
+    awaited: list[_Awaited]
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Frontier)
+_shared_decoder: Final = msgspec.msgpack.Decoder(_SharedFrontier)
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
@@ -77,18 +90,26 @@ def encode_frontier(frontier: Frontier) -> bytes:
         frontier.adopts,
         frontier.closed,
     )
-    return bytes([VERSION]) + _encoder.encode(stored)
+    if not frontier.awaited:
+        return bytes([VERSION]) + _encoder.encode(stored)
+    awaited = [_Awaited(_pack_shard(shard), _pack_shard(frontier.awaited[shard])) for shard in sorted(frontier.awaited)]
+    return bytes([SHARED_VERSION]) + _encoder.encode(_SharedFrontier(stored, awaited))
 
 
 def decode_frontier(data: bytes) -> Frontier:
     """The inverse of :func:`encode_frontier`. Raises :class:`ConnectorError` for bytes that are not a frontier."""
-    if not data or data[0] != VERSION:
+    version = data[0] if data else None
+    if version not in (VERSION, SHARED_VERSION):
         raise ConnectorError(
-            f"stored frontier has version {data[0] if data else 'none'}, this release reads {VERSION}: "
+            f"stored frontier has version {version}, this release reads {VERSION} and {SHARED_VERSION}: "
             "resume with the release that wrote it, or newer"
         )
     try:
-        return _unpack(_decoder.decode(memoryview(data)[1:]))
+        if version == VERSION:
+            return _unpack(_decoder.decode(memoryview(data)[1:]))
+        shared = _shared_decoder.decode(memoryview(data)[1:])
+        awaited = {_shard(entry.shard): _shard(entry.parent) for entry in shared.awaited}
+        return replace(_unpack(shared.frontier), awaited=awaited)
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise ConnectorError(f"stored frontier is damaged: {error}") from error
 

@@ -9,17 +9,21 @@ from typing import Final
 import msgspec
 
 from connector.errors import ConnectorError
+from connector.shards.frontier import Frontier
 from connector.shards.position import TRIM_HORIZON, Position, StartPosition
+from connector.shards.stored import decode_frontier, encode_frontier
 from connector.shards.stream_position import StreamPosition
 
 VERSION: Final = 1
+SHARED_VERSION: Final = 2  # with a frontier of its own: a release that knew none would read the whole stream
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRead:
     """``run`` names the read since its pipeline started: two reads of one stream in one process stay apart.
 
-    ``stop`` is the last second to deliver, ``records`` how many changes; None where there is no such end.
+    ``stop`` is the last second to deliver, ``records`` how many changes; None where there is no such end. ``frontier``
+    is where it begins if the stream is shared among several; None if it reads all that listings will show.
     """
 
     run: str
@@ -28,14 +32,16 @@ class StreamRead:
     saved: Mapping[str, Position] = field(default_factory=dict)
     stop: int | None = None
     records: int | None = None
+    frontier: Frontier | None = None
 
 
-class _Stored(msgspec.Struct):
+class _Stored(msgspec.Struct, omit_defaults=True):
     version: int
     run: str
     position: str
     stop: int | None
     records: int | None
+    frontier: bytes | None = None
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -43,9 +49,11 @@ _decoder: Final = msgspec.json.Decoder(_Stored)
 
 
 def encode_stream_read(element: StreamRead) -> bytes:
-    """JSON text; where the read starts is a saved position's own text."""
-    position = StreamPosition(element.stream_arn, element.start, element.saved)
-    return _encoder.encode(_Stored(VERSION, element.run, position.to_json(), element.stop, element.records))
+    """JSON text; where the read starts is a saved position's own text, a frontier is its own stored form."""
+    position = StreamPosition(element.stream_arn, element.start, element.saved).to_json()
+    frontier = None if element.frontier is None else encode_frontier(element.frontier)
+    version = VERSION if frontier is None else SHARED_VERSION
+    return _encoder.encode(_Stored(version, element.run, position, element.stop, element.records, frontier))
 
 
 def decode_stream_read(data: bytes) -> StreamRead:
@@ -53,12 +61,18 @@ def decode_stream_read(data: bytes) -> StreamRead:
         stored = _decoder.decode(data)
     except msgspec.DecodeError as error:
         raise ConnectorError(f"stored stream element is damaged: {error}") from error
-    if stored.version != VERSION:
+    if stored.version not in (VERSION, SHARED_VERSION):
         raise ConnectorError(
-            f"stored stream element has version {stored.version}, this release reads {VERSION}: "
+            f"stored stream element has version {stored.version}, this release reads {VERSION} and {SHARED_VERSION}: "
             "resume with the release that wrote it, or newer"
         )
     position = StreamPosition.from_json(stored.position)
     return StreamRead(
-        stored.run, position.stream_arn or "", position.start, position.shards, stored.stop, stored.records
+        stored.run,
+        position.stream_arn or "",
+        position.start,
+        position.shards,
+        stored.stop,
+        stored.records,
+        None if stored.frontier is None else decode_frontier(stored.frontier),
     )

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final, Literal, get_args
 
 from connector.errors import InvalidOptionError
-from connector.shards.bounds import Start, Stop, parse_start, parse_stop
+from connector.shards.bounds import RecordCount, Start, Stop, parse_start, parse_stop
 from connector.shards.quiet import QuietRule
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
@@ -44,6 +44,7 @@ class ReadOptions:
     slice_seconds: float
     rules: Rules = field(default_factory=Rules)
     pace: Pace = field(default_factory=Pace)
+    shard_groups: int | None = None
 
 
 def parse_options(
@@ -65,6 +66,7 @@ def parse_options(
     slice_time: timedelta,
     event_names: Collection[str] | None,
     where: Where | None,
+    shard_groups: int | None = None,
 ) -> ReadOptions:
     """Raises :class:`InvalidOptionError`, quoting the value and naming the fix."""
     if (table is None) == (stream_arn is None):
@@ -86,11 +88,17 @@ def parse_options(
     poll = _seconds("poll_interval", poll_interval, at_least=0.01)
     idle = _seconds("idle_poll_interval", idle_poll_interval, at_least=poll)
     parsed_start = parse_start(start)
+    parsed_stop = parse_stop(stop, parsed_start)
+    groups = None if shard_groups is None else _count("shard_groups", shard_groups)
+    if groups is not None and groups > 1 and isinstance(parsed_stop, RecordCount):
+        raise InvalidOptionError(
+            f"shard_groups={groups} with stop={stop!r}: several groups cannot count together. Leave shard_groups out"
+        )
     return ReadOptions(
         table,
         stream_arn,
         parsed_start,
-        parse_stop(stop, parsed_start),
+        parsed_stop,
         Connection(region_name, endpoint_url),
         "fail" if on_data_loss == "fail" else "continue",
         "fail" if on_malformed == "fail" else "skip",
@@ -101,6 +109,7 @@ def parse_options(
             selection=_selection(event_names, where),
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
+        groups,
     )
 
 

@@ -31,7 +31,7 @@ from connector.source.delivery import (
     vanished,
 )
 from connector.source.fetcher import Fetcher
-from connector.source.listing import Listings
+from connector.source.listing import RELIST_SECONDS, Listings
 from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read
 from connector.wire import MalformedEntry, RawRecord
 
@@ -84,6 +84,7 @@ class Reader:
     _ending: bool = False
     _loss_reported: set[str] = field(default_factory=set)
     _saved: int = 0
+    _empty_watermark: int = EARLIEST
 
     def __post_init__(self) -> None:
         self._agenda = Agenda(self.fetcher, self.random, self.pace)
@@ -126,7 +127,7 @@ class Reader:
         known = self._known
         if known != frontier:
             self._listings.begin_anew(now)  # whatever they have shown, this frontier has not seen it
-            self._ending, self._saved = False, len(frontier.saved)
+            self._ending, self._saved = False, len(frontier.saved) if frontier.adopts else 0
             self._loss_reported.clear()
         if known is not None and (
             known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items())
@@ -181,7 +182,8 @@ class Reader:
     def _close(self, frontier: Frontier, now: float) -> Step | None:
         """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
         found, that nothing more is to be read."""
-        if self._listings.status != "DISABLED" and not self.rules.past_stop(self.service_time()):
+        deserted = not frontier.adopts and not frontier.shards and not frontier.awaited  # nothing will ever come to it
+        if self._listings.status != "DISABLED" and not self.rules.past_stop(self.service_time()) and not deserted:
             return None
         if not self._ending:
             self._ending = True
@@ -292,9 +294,14 @@ class Reader:
 
     def _refresh(self, frontier: Frontier) -> Step | None:
         """At the end of a slice: the iterators and watermarks that empty pages brought, worth storing once."""
-        if not self._quiet_hints and not self._quiet_watermarks:
+        quiet = bool(self._quiet_hints or self._quiet_watermarks)
+        if not quiet and (frontier.shards or not frontier.shared):
             return None
-        return self._complete(Step(frontier), self.fetcher.now())
+        step = self._complete(Step(frontier), self.fetcher.now())
+        if not quiet and step.watermark < self._empty_watermark + MICROS:
+            return None
+        self._empty_watermark = step.watermark
+        return step
 
     def _complete(self, step: Step, now: float) -> Step:
         """The step with what empty pages brought, and its watermark; its frontier is the one known from now on."""
@@ -306,6 +313,9 @@ class Reader:
             self._meet(frontier, now)
         self._known = frontier  # the positions of the rest are already those remembered
         watermark = EARLIEST  # held until the listings settled: a shard may be there that none has shown yet
-        if frontier.shards and self._listings.settled(now) and not self._listings.doubts:
-            watermark = min([frontier.watermark, *self._listings.held_watermarks()])
+        if self._listings.settled(now) and not self._listings.doubts:
+            if frontier.shards:
+                watermark = min([frontier.watermark, *self._listings.held_watermarks()])
+            elif frontier.shared:  # the others' changes wait for this one, whatever it may yet adopt
+                watermark = int((self.service_time() - self.rules.slack - RELIST_SECONDS) * MICROS)
         return replace(step, frontier=frontier, watermark=watermark)

@@ -72,6 +72,8 @@ class FrontierProvider(RestrictionProvider):
         self._bounded = bounded
 
     def initial_restriction(self, element: StreamRead) -> Frontier:
+        if element.frontier is not None:
+            return element.frontier
         return begin(element.start, saved=element.saved, remaining=element.records)
 
     def create_tracker(self, restriction: Frontier) -> FrontierTracker:

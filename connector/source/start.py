@@ -13,16 +13,18 @@ from connector.errors import NotFoundError, RunnerError, StreamNotEnabledError
 from connector.shards.bounds import resolve_bounds
 from connector.shards.stream_position import StreamPosition
 from connector.source.element import StreamRead
+from connector.source.groups import share
 from connector.source.options import ReadOptions
 from connector.source.service import client
 from connector.wire import Client
 
 
 class StartRead(beam.DoFn):
-    """One element in, one :class:`StreamRead` out. Runs once for a pipeline: a restored one starts past it."""
+    """One element in, one :class:`StreamRead` for each group out. Runs once: a restored pipeline starts past it."""
 
-    def __init__(self, options: ReadOptions) -> None:
+    def __init__(self, options: ReadOptions, groups: int = 1) -> None:
         self._options = options
+        self._groups = groups
 
     def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
         if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):
@@ -32,7 +34,8 @@ class StartRead(beam.DoFn):
                 "windows, TestStream, unsafe triggers or a cross-language transform. Leave that out, or use "
                 "PrismRunner or FlinkRunner"
             )
-        yield begin_read(client(self._options.connection, self._options.pace.requests), self._options)
+        service = client(self._options.connection, self._options.pace.requests)
+        yield from share(begin_read(service, self._options), service, self._options, self._groups)
 
 
 def begin_read(service: Client, options: ReadOptions) -> StreamRead:

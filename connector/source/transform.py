@@ -15,6 +15,7 @@ from connector.records import ChangeRecord, Schema
 from connector.shards.loss import Loss
 from connector.source.emission import CHANGES as CHANGES_EMISSION
 from connector.source.emission import Batches, Emission
+from connector.source.groups import groups_on
 from connector.source.options import parse_options
 from connector.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
 from connector.source.read import ReadBoundedStream, ReadUnboundedStream
@@ -59,6 +60,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
         caught up after so many empty pages in a row over so long; a stop, and an idle shard's watermark, wait for it.
       max_concurrent_reads: GetRecords calls in flight at once; also bounds the pages (of 1 MB at most) in memory.
       slice_time: how long the source keeps a bundle before it checkpoints itself.
+      shard_groups: over how many elements the stream is spread, each read by one worker at a time. Unset, it is one,
+        and on Flink, where a parallelism above 1 is set, two for each slot. Several are refused on Prism, which drops
+        the records of the lagging one as late.
       event_names: the kinds of change to deliver, of ``"INSERT"``, ``"MODIFY"`` and ``"REMOVE"``; None for all.
       where: a function that tells whether to deliver a change. It is asked before anything is decoded, so one that
         looks at ``event_name``, ``is_ttl_delete`` or ``keys`` saves the decoding of the images of all others.
@@ -86,6 +90,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         quiet_time: timedelta = timedelta(seconds=10),
         max_concurrent_reads: int = 16,
         slice_time: timedelta = timedelta(seconds=1),
+        shard_groups: int | None = None,
         event_names: Collection[str] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
     ) -> None:
@@ -106,6 +111,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             quiet_time=quiet_time,
             max_concurrent_reads=max_concurrent_reads,
             slice_time=slice_time,
+            shard_groups=shard_groups,
             event_names=event_names,
             where=where,
         )
@@ -154,7 +160,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
     def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
-        started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(StartRead(self._options))
+        start = StartRead(self._options, groups_on(pbegin.pipeline, self._options))
+        started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start)
         read = (ReadBoundedStream if self._bounded else ReadUnboundedStream)(
             self._options, self._emission, tagged=self._tagged
         )

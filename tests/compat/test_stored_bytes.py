@@ -5,6 +5,7 @@ A golden file (hex) is never changed. A new version adds files, and its reader k
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ SHARD = "shardId-00000001769860800000-a1b2c3d4"
 OTHER = "shardId-00000001769875200000-0badf00d"
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
 SECOND = 1_769_860_800
+
+SHARED = Frontier(
+    start=AtTime(SECOND),
+    shards={SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000)},
+    finished={OTHER: Finished(SECOND, None)},
+    adopts=False,
+    awaited={"shardId-00000001769889600000-a1b2c3d4": SHARD, "later": "shardId-00000001769889600000-a1b2c3d4"},
+)
 
 STORED: dict[str, tuple[Coder, Any]] = {
     "frontier_v1_begin": (FrontierCoder(), Frontier()),
@@ -53,6 +62,8 @@ STORED: dict[str, tuple[Coder, Any]] = {
         StreamReadCoder(),
         StreamRead("run-1", ARN, AtTime(SECOND), {SHARD: After("421584500000000017450439091")}, SECOND + 60, 100),
     ),
+    "frontier_v2_shared": (FrontierCoder(), SHARED),
+    "stream_read_v2_shared": (StreamReadCoder(), StreamRead("run-1-0", ARN, frontier=SHARED)),
     "watermark_v1": (WatermarkCoder(), SECOND * 1_000_000 + 123_456),
     "watermark_v1_earliest": (WatermarkCoder(), EARLIEST),
 }
@@ -63,7 +74,7 @@ def hints(frontier: Frontier) -> dict[str, Hint | None]:
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_bytes_of_version_1_are_read_and_written(name: str) -> None:
+def test_bytes_of_each_version_are_read_and_written(name: str) -> None:
     coder, value = STORED[name]
     golden = bytes.fromhex((HERE / f"{name}.hex").read_text())
     decoded = coder.decode(golden)
@@ -77,7 +88,7 @@ def test_bytes_of_version_1_are_read_and_written(name: str) -> None:
 def test_bytes_of_a_version_to_come_are_refused_and_told_which_release_reads_them(name: str) -> None:
     coder, value = STORED[name]
     newer = coder.encode(value)
-    newer = newer.replace(b'"version":1', b'"version":2') if newer.startswith(b"{") else b"\x02" + newer[1:]
+    newer = re.sub(rb'"version":\d', b'"version":9', newer) if newer.startswith(b"{") else b"\x09" + newer[1:]
     with pytest.raises(ConnectorError, match=r"version.*resume with the release that wrote it, or newer"):
         coder.decode(newer)
 

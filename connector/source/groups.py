@@ -1,0 +1,85 @@
+"""How many elements a read becomes, and the listing that deals the shards to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from apache_beam.options.pipeline_options import FlinkRunnerOptions
+from apache_beam.pipeline import Pipeline
+from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
+from apache_beam.runners.portability.flink_runner import FlinkRunner
+from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+
+from connector.errors import RunnerError
+from connector.shards.bounds import RecordCount
+from connector.shards.discovery import discover
+from connector.shards.frontier import Frontier, begin
+from connector.shards.groups import deal
+from connector.shards.lineage import Lineage
+from connector.source.element import StreamRead
+from connector.source.listing import Listings
+from connector.source.options import ReadOptions
+from connector.source.requests import Caller, Delayed, Failed, Found, Gone, NoShardFilter, PageListed
+from connector.wire import Client
+
+#: Flink spreads elements over its slots by hash: with one for each slot, every other slot of two would stay idle.
+GROUPS_PER_SLOT = 2
+
+
+def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
+    """``shard_groups``, or what suits the runner. Raises :class:`RunnerError` for several where they lose data."""
+    runner, asked = pipeline.runner, options.shard_groups
+    if asked is not None:
+        if asked > 1 and isinstance(runner, PrismRunner | SwitchingDirectRunner):
+            raise RunnerError(
+                f"shard_groups={asked} on {type(runner).__name__}: where one transform reads several restrictions, "
+                "Prism drops the records of those that lag as late. Leave shard_groups out: one group reads all "
+                "shards at once; or use --runner=FlinkRunner"
+            )
+        return asked
+    flink = isinstance(runner, FlinkRunner) or type(runner) is PortableRunner
+    slots = pipeline.options.view_as(FlinkRunnerOptions).parallelism if flink else 1
+    return slots * GROUPS_PER_SLOT if slots > 1 and not isinstance(options.stop, RecordCount) else 1
+
+
+def share(read: StreamRead, service: Client, options: ReadOptions, groups: int) -> Iterator[StreamRead]:
+    """The read as at most so many, of which each shard of the stream belongs to exactly one."""
+    if groups == 1:
+        yield read
+        return
+    caller = Caller(service, read.stream_arn, limit=options.pace.page)
+    whole = begin(read.start, saved=read.saved, remaining=read.records)
+    frontier, lineage = first_frontier(whole, caller, service.service_time, time.monotonic, time.sleep)
+    for number, part in enumerate(deal(frontier, lineage, groups, second=int(service.service_time()))):
+        yield replace(read, run=f"{read.run}-{number}", frontier=part)
+
+
+def first_frontier(
+    frontier: Frontier,
+    caller: Caller,
+    service_time: Callable[[], float],
+    now: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> tuple[Frontier, Lineage]:
+    """What ``frontier`` holds once the listings have settled, and what they showed; takes five seconds at least.
+
+    It is taken once, before the elements exist, because no two listings need agree on which shards have no parent.
+    """
+    listings = Listings()
+    listings.settle(now())
+    while True:
+        found = discover(frontier, listings.lineage, second=int(service_time()), gone=listings.gone)
+        listings.doubt(set(found.doubtful.values()), now(), patient=False)
+        if listings.settled(now()) and not listings.doubts:
+            return found.frontier, listings.lineage
+        sleep(max(0.0, listings.due(now()) - now()))
+        match caller.perform(listings.request(now())):
+            case Failed(_, error):
+                raise error
+            case Delayed():
+                listings.delayed(now(), 1.0)
+            case PageListed() | Found() | Gone() | NoShardFilter() as answer:
+                listings.take(answer, now())
