@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, TypedDict
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from connector.records.record import ChangeRecord, make_record
 
@@ -131,13 +130,13 @@ def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
 def metadata_of_page(records: Sequence[RawRecord], shard_id: str) -> list[pa.Array]:
     """The columns of `METADATA_COLUMNS`."""
     changes = [record.dynamodb for record in records]
-    seconds = pa.array([change.ApproximateCreationDateTime for change in changes], pa.float64())
+    seconds = np.array([change.ApproximateCreationDateTime for change in changes], np.float64)
     return [
         pa.array([record.eventID for record in records], pa.string()),
         pa.array([record.eventName for record in records], pa.string()),
         pa.array([change.SequenceNumber for change in changes], pa.string()),
         pa.repeat(pa.scalar(shard_id, pa.string()), len(records)),
-        pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64()).cast(_TIME),
+        pa.array(np.rint(seconds * 1e6)).cast(pa.int64()).view(_TIME),  # refuses what is no time
         pa.array([change.SizeBytes for change in changes], pa.int64()),
         pa.array([change.StreamViewType for change in changes], pa.string()),
         _texts([record.userIdentity for record in records]),
