@@ -96,8 +96,8 @@ MUTANTS = (
         18,
         "a shuffle stands between the source and the next step",
         "source/transform.py",
-        'outputs = started | "Read" >> beam.ParDo(read).with_output_types(self._emission.element_type)',
-        'outputs = started | "Read" >> beam.ParDo(read) | beam.Reshuffle()',
+        ".with_output_types(self._emission.element_type)",
+        ".with_output_types(self._emission.element_type) | beam.Reshuffle()",
         "source/test_records_delivered.py::test_no_shuffle_stands_between_the_source_and_the_next_step",
     ),
     Mutant(
@@ -128,8 +128,8 @@ MUTANTS = (
         19,
         "the first record past the stop ends its shard",
         DELIVERY,
-        "newest > rules.stop + rules.slack:",
-        "newest > rules.stop:",
+        "newest > rules.stop + rules.slack",
+        "newest > rules.stop",
         "source/test_reader_stop.py::test_a_stop_delivers_what_comes_out_of_order_around_it",
     ),
     Mutant(
