@@ -1,0 +1,147 @@
+"""An hour of an unbounded read on Prism, while its shards split and roll: does memory stay flat, and the restriction
+small?
+
+`python -m benchmarks.hour [minutes] [iterator_length] [directory]`. 200 changes a second over 8 to 12 shards, one of
+which splits or rolls every 20 seconds; a trim horizon of 10 minutes, so that shards come and go within the hour. Every
+10 seconds a line of a CSV file: resident memory of the worker's process and of Prism, the size of the frontier as it
+is stored, the shards in it, and how far behind the elements are. Printed at the end: a summary of each tenth.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import sys
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import apache_beam as beam
+
+from benchmarks.live import Load, NoteLatency, Pipeline, Service, latencies, percentile, rss_bytes
+from connector import ChangeRecord
+from connector.shards.frontier import Frontier
+from connector.shards.stored import decode_frontier, encode_frontier
+from connector.source.coders import FrontierCoder
+
+RATE = 200.0
+RETENTION_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of the file. Sizes in bytes; ``lag`` is the largest of these ten seconds, in seconds."""
+
+    second: int
+    worker_rss: int
+    prism_rss: int
+    stored: int
+    stored_without_hints: int
+    reading: int
+    finished: int
+    lag: float
+    elements: int
+
+
+class _NotedCoder(FrontierCoder):
+    """The restriction's coder, that leaves what it encoded last in a file."""
+
+    noted = ""
+
+    def encode(self, value: Frontier) -> bytes:
+        data = encode_frontier(value)
+        made = Path(f"{self.noted}.new")
+        made.write_bytes(data)
+        made.replace(self.noted)
+        return data
+
+
+def build(changes: beam.PCollection[ChangeRecord], directory: str) -> None:
+    FrontierCoder.encode = _NotedCoder.encode  # type: ignore[method-assign]
+    FrontierCoder.noted = f"{directory}/restriction"  # type: ignore[attr-defined]
+    _ = (changes | beam.ParDo(NoteLatency(f"{directory}/fused")),) | beam.Flatten()
+
+
+def sample(pipeline: Pipeline, began: float) -> Sample:
+    stored = (pipeline.directory / "restriction").read_bytes()
+    frontier = decode_frontier(stored)
+    bare = encode_frontier(
+        Frontier(
+            frontier.start,
+            {shard: type(reading)(reading.position, reading.watermark) for shard, reading in frontier.shards.items()},
+            frontier.finished,
+        )
+    )
+    fused = pipeline.directory / "fused"
+    lags = latencies(fused)
+    fused.unlink(missing_ok=True)
+    return Sample(
+        int(time.monotonic() - began),
+        rss_bytes(pipeline.pid),
+        rss_bytes(pipeline.prism()),
+        len(stored),
+        len(bare),
+        len(frontier.shards),
+        len(frontier.finished),
+        percentile(lags, 1.0),
+        len(lags),
+    )
+
+
+def summary(samples: list[Sample]) -> str:
+    lines = [
+        (
+            "| minutes | worker, MB | Prism, MB | restriction, bytes | without hints | a shard read, bytes "
+            "| shards read | finished | largest lag, s | elements |"
+        ),
+        "|" + "---|" * 10,
+    ]
+    size = max(1, len(samples) // 10)
+    for first in range(0, len(samples), size):
+        part = samples[first : first + size]
+
+        def median(name: str, part: list[Sample] = part) -> float:
+            return statistics.median(getattr(each, name) for each in part)
+
+        lines.append(
+            f"| {part[0].second / 60:.0f}–{part[-1].second / 60:.0f} | {median('worker_rss') / 1e6:.0f} "
+            f"| {median('prism_rss') / 1e6:.0f} | {median('stored'):,.0f} | {median('stored_without_hints'):,.0f} "
+            f"| {statistics.median(each.stored_without_hints / max(1, each.reading) for each in part):.0f} "
+            f"| {median('reading'):.0f} | {median('finished'):.0f} | {max(each.lag for each in part):.2f} "
+            f"| {sum(each.elements for each in part):,} |"
+        )
+    return "\n".join(lines)
+
+
+def main(minutes: float = 60.0, iterator_length: float = 300, directory: str = ".") -> None:
+    load = Load(
+        8,
+        rate=RATE,
+        roll_every=20.0,
+        most_shards=12,
+        iterator_length=int(iterator_length),
+        retention=RETENTION_SECONDS,
+    )
+    path = Path(directory) / f"hour-{load.iterator_length}.csv"
+    samples: list[Sample] = []
+    with Service(load) as service, Pipeline(service.url, build=build) as pipeline, path.open("w") as file:
+        lines = csv.writer(file)
+        lines.writerow(each.name for each in fields(Sample))
+        while not (pipeline.directory / "restriction").exists():
+            assert pipeline.alive, "the pipeline ended"
+            time.sleep(1)
+        service.write()
+        began = time.monotonic()
+        while time.monotonic() - began < minutes * 60:
+            time.sleep(10)
+            assert pipeline.alive, "the pipeline ended"
+            samples.append(sample(pipeline, began))
+            lines.writerow(getattr(samples[-1], each.name) for each in fields(Sample))
+            file.flush()
+        written = service.written()
+    print(f"{minutes:g} minutes, iterators of {load.iterator_length} characters, {written:,} changes written\n")
+    print(summary(samples))
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:3]), *sys.argv[3:])

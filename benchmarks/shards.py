@@ -1,0 +1,86 @@
+"""What shards cost: 1, 10, 100 and 1,000 of them, idle, busy and rolling, on Prism at the source's default settings.
+
+`python -m benchmarks.shards [seconds] [shards …]`. For each, the local service and the pipeline run in processes of
+their own. Idle: measured once every shard is proven quiet; the lag is that of single changes, one a shard, afterwards.
+Busy: 1,000 changes a second over all shards. Rolling: the same, and every two seconds a shard splits or rolls. CPU is
+percent of one core; the worker is Beam's driver and SDK harness in one process, the runner the prism process. The
+local service, which stands in for AWS, is not counted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Literal
+
+from benchmarks.live import Counted, Cpu, Load, Pipeline, Service, latencies, percentile
+
+Kind = Literal["idle", "busy", "rolling"]
+
+RATE = 1000.0
+ROLL_EVERY_SECONDS = 2.0
+PROBE_SECONDS = 20.0
+HEAD = (
+    "| shards | | worker, % of a core | Prism, % | both, % | GetRecords a shard and hour | DescribeStream/s "
+    "| elements/s | lag p50, s | lag p99, s |"
+)
+
+
+def settle(service: Service, pipeline: Pipeline, shards: int, kind: Kind) -> None:
+    """Until each shard has been asked, and, idle, asked no more often than quiet ones are."""
+    while service.counts().calls.get("GetRecords", 0) < 2 * shards:
+        assert pipeline.alive, "the pipeline ended"
+        time.sleep(0.5)
+    if kind != "idle":
+        service.write()
+        time.sleep(15)
+        return
+    before, rate, rounds = service.counts(), float("inf"), 0
+    while rounds < 24:
+        time.sleep(10)
+        now = service.counts()
+        slower = now.since(before).calls["GetRecords"] / 10
+        if slower > 0.95 * rate:
+            return
+        before, rate, rounds = now, slower, rounds + 1
+
+
+def measure(shards: int, seconds: float, kind: Kind, **options: object) -> str:
+    rolls = ROLL_EVERY_SECONDS if kind == "rolling" else None
+    load = Load(shards, rate=RATE, roll_every=rolls, most_shards=int(shards * 1.2) + 1)
+    with Service(load) as service, Pipeline(service.url, {"start": "LATEST", **options}) as pipeline:
+        settle(service, pipeline, shards, kind)
+        began, at = time.monotonic(), time.time()
+        before, cpu_before = service.counts(), Cpu.of(pipeline, service)
+        time.sleep(seconds)
+        cpu, counted = Cpu.of(pipeline, service).since(cpu_before), service.counts().since(before)
+        elapsed = time.monotonic() - began
+        if kind == "idle":
+            service.probe(PROBE_SECONDS)
+            time.sleep(PROBE_SECONDS + 5)
+        lags = latencies(pipeline.directory / "fused", since=at)
+        return row(shards, kind, elapsed, cpu, counted, lags)
+
+
+def row(shards: int, kind: Kind, seconds: float, cpu: Cpu, counted: Counted, lags: list[float]) -> str:
+    calls = counted.calls.get("GetRecords", 0) / shards / seconds * 3600
+    worker, runner = (100 * each / seconds for each in (cpu.worker, cpu.runner))
+    elements = "–" if kind == "idle" else f"{len(lags) / seconds:,.0f}"
+    return (
+        f"| {shards:,} | {kind} | {worker:.1f} | {runner:.1f} | {worker + runner:.1f} | {calls:,.0f} "
+        f"| {counted.calls.get('DescribeStream', 0) / seconds:.2f} | {elements} "
+        f"| {percentile(lags, 0.5):.2f} | {percentile(lags, 0.99):.2f} |"
+    )
+
+
+def main(seconds: float = 30.0, *shards: float) -> None:
+    print(HEAD)
+    print("|" + "---|" * 10)
+    kinds: tuple[Kind, ...] = ("idle", "busy", "rolling")
+    for count in shards or (1, 10, 100, 1000):
+        for kind in kinds:
+            print(measure(int(count), seconds, kind), flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:]))
