@@ -14,8 +14,11 @@ import pyarrow.json
 from connector.records.column_types import is_open, tags
 from connector.records.parts import Json, Splitter
 from connector.records.schema import Schema
+from connector.records.shapes import shaped
 from connector.records.vector import Odd, Paths, paths_in, tagged_type, untag
 
+_FEWEST_OF_SHAPES = 64  # images
+_PAGES_WITHOUT_SHAPES = 15
 _LEAST_SHARE = 200_000  # bytes: less is parsed in a millisecond, and not worth a hand-over
 
 
@@ -29,6 +32,7 @@ class ImageParser:
         self._names = [column.name for column in (*self._closed, *self._open)]
         self._splitter = Splitter(schema, self._closed, self._open)
         self._splits = bool(self._open)  # whether the images before had to be taken apart
+        self._shapeless = 0  # how many pages more are not looked at for shapes, because few were of one
         self._met: Paths = frozenset()
         self._strict = pa.schema([])  # of what was met so far
         self._conforms = msgspec.json.Decoder(_conforming(self._closed)).decode
@@ -40,6 +44,39 @@ class ImageParser:
         """One row an image in the type ``schema.image``, and the places of the odd ones, ascending."""
         if not images:
             return pa.array([], self._schema.image), np.zeros(0, np.intp)
+        if self._open or len(images) < _FEWEST_OF_SHAPES or self._shapeless > 0:
+            self._shapeless -= 1
+            return self._parse_any(images)
+        pieces, places, odd = [], [], []
+        for found in shaped(images, self._closed):
+            pieces.append(self._struct(found.columns, None, len(found.places)))
+            places.append(found.places)
+            if found.odd is not None:
+                odd.append(found.places[found.odd])
+        many = sum(map(len, places))
+        self._shapeless = 0 if many > len(images) // 2 else _PAGES_WITHOUT_SHAPES
+        if not pieces:
+            return self._parse_any(images)
+        if many < len(images):
+            rest = np.setdiff1d(np.arange(len(images)), np.concatenate(places), assume_unique=True)
+            rows, more = self._parse_any([images[place] for place in rest.tolist()])
+            pieces.append(rows)
+            places.append(rest)
+            odd.append(rest[more])
+        if len(pieces) == 1:
+            return pieces[0], np.concatenate([*odd, np.zeros(0, np.intp)])
+        in_order = pa.concat_arrays(pieces).take(pa.array(np.argsort(np.concatenate(places))))
+        return in_order, np.sort(np.concatenate([*odd, np.zeros(0, np.intp)]))
+
+    def _struct(self, columns: list[pa.Array], others: pa.Array | None, rows: int) -> pa.StructArray:
+        """``columns``: the closed ones, then the open ones."""
+        by_name = dict(zip(self._names, columns, strict=True))
+        in_order = [by_name[name] for name in self._schema.attributes.names]
+        if self._schema.other is not None:
+            in_order.append(pa.nulls(rows, pa.string()) if others is None else others)
+        return pa.StructArray.from_arrays(in_order, fields=list(self._schema.image))
+
+    def _parse_any(self, images: Sequence[Json]) -> tuple[pa.StructArray, npt.NDArray[np.intp]]:
         table = None if self._splits else self._parse_strictly(images)
         if table is not None:
             columns, odd = self._untag(table)
@@ -53,11 +90,7 @@ class ImageParser:
             columns, more = self._parse_and_learn(parts.closed) if table is None else self._untag(table)
             columns += parts.opened
             odd = parts.odd if more is None else parts.odd | more
-        by_name = dict(zip(self._names, columns, strict=True))
-        in_order = [by_name[name] for name in self._schema.attributes.names]
-        if self._schema.other is not None:
-            in_order.append(pa.nulls(len(images), pa.string()) if others is None else others)
-        rows = pa.StructArray.from_arrays(in_order, fields=list(self._schema.image))
+        rows = self._struct(columns, others, len(images))
         return rows, np.zeros(0, np.intp) if odd is None else np.flatnonzero(odd)
 
     def _parse_strictly(self, images: Sequence[Json]) -> pa.Table | None:

@@ -75,16 +75,21 @@ def untag(tagged: pa.StructArray, kind: pa.DataType) -> tuple[pa.Array, Odd]:
         odd = _any(_valid(tagged) & (count != 1))
     columns = []
     for tag, content in held.items():
-        if tag != "NULL":
-            column, more = _content(content, tag, kind)
+        if tag == "NULL":
+            odd = (
+                either(odd, content.fill_null(True).to_numpy(zero_copy_only=False) == 0) if content.false_count else odd
+            )
+        else:
+            column, more = content_of_tag(content, tag, kind)
             columns.append(column)
-            odd = _either(odd, more)
+            odd = either(odd, more)
     if not columns:
         return pa.nulls(rows, kind), odd
     return columns[0] if len(columns) == 1 else pc.coalesce(*columns), odd
 
 
-def _content(content: pa.Array, tag: str, kind: pa.DataType) -> tuple[pa.Array, Odd]:
+def content_of_tag(content: pa.Array, tag: str, kind: pa.DataType) -> tuple[pa.Array, Odd]:
+    """The values of what stands under this tag: texts, or lists of them for a set."""
     match tag:
         case "S" | "BOOL":
             return content, None
@@ -96,10 +101,10 @@ def _content(content: pa.Array, tag: str, kind: pa.DataType) -> tuple[pa.Array, 
             return _structs(content, kind)
         case "L":
             elements, odd = untag(content.values, kind.value_type)
-            odd = _either(odd, ~_valid(content.values)) if content.values.null_count else odd
+            odd = either(odd, ~_valid(content.values)) if content.values.null_count else odd
             return _lists(content, elements, kind), _rows_of(content, odd)
         case _:
-            elements, odd = _content(content.values, tag[0], kind.value_type)
+            elements, odd = content_of_tag(content.values, tag[0], kind.value_type)
             return _sorted(_lists(content, elements, kind)), _rows_of(content, odd)
 
 
@@ -150,7 +155,8 @@ def _binaries(texts: pa.StringArray) -> tuple[pa.Array, Odd]:
     characters = np.frombuffer(encoded, np.uint8)
     last = limits[1:][lengths > 0]
     padding = np.zeros(len(texts), np.int32)
-    padding[lengths > 0] = (characters[last - 1] == _PAD).astype(np.int32) + (characters[last - 2] == _PAD)
+    padded = characters[last - 1] == _PAD
+    padding[lengths > 0] = padded.astype(np.int32) + (padded & (characters[last - 2] == _PAD))
     whole = not np.any(lengths % 4) and encoded.count(b"=") == padding.sum()
     try:
         decoded = a2b_base64(encoded.replace(b"=", b"A") if whole else b"?", strict_mode=True)
@@ -189,7 +195,7 @@ def _structs(content: pa.StructArray, kind: pa.DataType) -> tuple[pa.Array, Odd]
         if place >= 0:
             column, more = untag(content.field(place), member.type)
         columns.append(column)
-        odd = _either(odd, more)
+        odd = either(odd, more)
     missing = content.is_null() if content.null_count else None
     return pa.StructArray.from_arrays(columns, fields=list(kind), mask=missing), odd
 
@@ -205,6 +211,20 @@ def _rows_of(content: pa.ListArray, odd_elements: Odd) -> Odd:
     odd = np.zeros(len(content), np.bool_)
     odd[pc.list_parent_indices(content).to_numpy()[odd_elements]] = True
     return odd
+
+
+def lists_of_texts(texts: pa.StringArray, tag: str, kind: pa.DataType, rows: int) -> tuple[pa.Array, Odd]:
+    """Lists of scalars of this tag, as many in each row."""
+    offsets = np.linspace(0, len(texts), rows + 1).astype(np.int32)
+    content = pa.ListArray.from_arrays(offsets, texts)
+    elements, odd = content_of_tag(texts, tag, kind.value_type)
+    return _lists(content, elements, kind), _rows_of(content, odd)
+
+
+def sets_of_texts(texts: pa.StringArray, tag: str, kind: pa.DataType, rows: int) -> tuple[pa.Array, Odd]:
+    """The same for sets."""
+    offsets = np.linspace(0, len(texts), rows + 1).astype(np.int32)
+    return content_of_tag(pa.ListArray.from_arrays(offsets, texts), tag, kind)
 
 
 def _sorted(lists: pa.ListArray) -> pa.ListArray:
@@ -229,7 +249,7 @@ def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
     return column.is_valid().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def _either(one: Odd, other: Odd) -> Odd:
+def either(one: Odd, other: Odd) -> Odd:
     if one is None or other is None:
         return one if other is None else other
     return one | other

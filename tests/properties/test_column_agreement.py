@@ -220,3 +220,18 @@ def test_a_double_is_the_nearest_to_the_number(each):
         assert all(
             math.isclose(real, float(number), rel_tol=0, abs_tol=0) for real, number in zip(reals, each, strict=True)
         )
+
+
+@few
+@given(st.lists(any_images, min_size=1, max_size=3), st.lists(fitting_images, min_size=1, max_size=2), st.randoms())
+def test_images_of_one_shape_are_what_the_one_by_one_rule_says(wild, fitting, order):
+    schema = Schema(pa.schema(CLOSED), keys=("id",))
+    images = [*wild, *fitting] * 40  # enough of each to be cut and not parsed
+    order.shuffle(images)
+    records = read([(image, None) for image in images])
+    batch = Columns(schema).of_records(records)
+    fits = [fit_image(schema, record.new_image_json) for record in records]
+    assert batch.rows.column("new_image").equals(pa.array([row for row, _ in fits], schema.image))
+    assert [(misfit.attribute, misfit.reason, misfit.payload) for misfit in batch.misfits] == [
+        (misfit.attribute, misfit.reason, misfit.payload) for _, found in fits for misfit in found
+    ]
