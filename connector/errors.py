@@ -122,3 +122,11 @@ class ShardFilterError(ServiceError):
 
 class ClosedError(ConnectorError):
     """The client was closed before the call or while it waited to try again: the reader is being stopped."""
+
+
+class ProgressHeldError(ConnectorError):
+    """Another run of the same application is alive: it moves the progress, and a second one would move it too."""
+
+
+class FencedError(ConnectorError):
+    """Another run took the application's progress over; this one must not move it any more, and ends."""

@@ -63,8 +63,8 @@ class StreamPosition:
             {
                 "version": VERSION,
                 "stream_arn": self.stream_arn,
-                "start": _text(self.start),
-                "shards": {shard: _text(position) for shard, position in self.shards.items()},
+                "start": position_text(self.start),
+                "shards": {shard: position_text(position) for shard, position in self.shards.items()},
             },
             sort_keys=True,
         )
@@ -84,8 +84,8 @@ class StreamPosition:
                 raise TypeError(stream_arn)  # noqa: TRY301 - told of below, with the whole text
             return cls(
                 stream_arn,
-                _start(saved["start"]),
-                {str(shard): _position(place) for shard, place in saved["shards"].items()},
+                start_of(saved["start"]),
+                {str(shard): position_of(place) for shard, place in saved["shards"].items()},
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InvalidOptionError):
@@ -96,20 +96,21 @@ class StreamPosition:
             ) from error
 
     def __repr__(self) -> str:
-        return f"StreamPosition({self.stream_arn}, start={_text(self.start)}, {len(self.shards)} shards)"
+        return f"StreamPosition({self.stream_arn}, start={position_text(self.start)}, {len(self.shards)} shards)"
 
     def _repr_html_(self) -> str:
-        rows = [(shard, _text(position)) for shard, position in islice(self.shards.items(), _SHOWN)]
+        rows = [(shard, position_text(position)) for shard, position in islice(self.shards.items(), _SHOWN)]
         rest = len(self.shards) - len(rows)
         return html_table(
             ("shard", "delivered up to"),
             rows,
             title=f"StreamPosition of {self.stream_arn or 'any stream'}",
-            note=f"{f'{rest:,} more shards; ' if rest else ''}all others from {_text(self.start)}",
+            note=f"{f'{rest:,} more shards; ' if rest else ''}all others from {position_text(self.start)}",
         )
 
 
-def _text(position: Position) -> str:
+def position_text(position: Position) -> str:
+    """A position as a saved one shows it: a sequence number, a UTC second, TRIM_HORIZON or SHARD_END."""
     match position:
         case AtTime(second):
             return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -119,13 +120,15 @@ def _text(position: Position) -> str:
             return str(position)
 
 
-def _start(text: str) -> StartPosition:
+def start_of(text: str) -> StartPosition:
+    """The inverse of :func:`position_text` for starts. Raises ValueError for any other text."""
     if text == str(TRIM_HORIZON):
         return TRIM_HORIZON
     return AtTime(int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()))
 
 
-def _position(text: str) -> Position:
+def position_of(text: str) -> Position:
+    """The inverse of :func:`position_text`; children begin at TRIM_HORIZON. Raises ValueError for any other text."""
     if text.isascii() and text.isdecimal():
         return After(text)
-    return End(TRIM_HORIZON) if text == "SHARD_END" else _start(text)
+    return End(TRIM_HORIZON) if text == "SHARD_END" else start_of(text)

@@ -1,0 +1,1 @@
+"""Progress outside the runner: how far an application delivered, in a table or a file, and who may move it."""

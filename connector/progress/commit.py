@@ -1,0 +1,148 @@
+"""``CommitProgress``: what a step delivered, as its application's progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from math import ceil
+from typing import Any, Final
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam import typehints
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
+
+from connector.errors import InvalidOptionError
+from connector.progress.address import Progress, parse_progress
+from connector.progress.holding import Holding, Time, adopt
+from connector.records import ChangeRecord
+from connector.shards.position import After, Position
+
+#: How much event time one write covers.
+_SECONDS: Final = 5
+
+
+class CommitProgress(beam.PTransform):
+    """Writes how far the changes that reach it were delivered. Put it behind what delivers them, on the changes that
+    it passes on once they are delivered, and give it the ``progress`` of the read.
+
+    PCollection[ChangeRecord], or of our record batches, → an empty PCollection, so that a pipeline can go on behind it.
+
+    Changes may come in any order and more than once: a shard's progress is written up to a moment of event time once
+    the watermark has passed it, that is, once nothing from before it is still under way. So it trails: by 5 seconds,
+    by ``watermark_slack`` (that of the read), and by the length of the input's windows. That is what a killed run
+    repeats. What the service delivers later than the slack allows may be passed by, as Beam drops it as late.
+
+    The input is in the global window or in fixed ones. A change whose timestamp is not its creation time has that of
+    its window's end, as after a GroupByKey.
+
+    Raises :class:`InvalidOptionError` at construction; while it runs, and fails the pipeline, :class:`FencedError` if
+    another run took over, and :class:`DelayError` if the store does not answer.
+    """
+
+    def __init__(
+        self, progress: str | Progress, *, watermark_slack: timedelta = timedelta(seconds=5), label: str | None = None
+    ) -> None:
+        super().__init__(label)
+        parsed = parse_progress(progress)
+        if parsed is None:
+            raise InvalidOptionError('progress=None: give the one of the read, such as "dynamodb://TABLE/APPLICATION"')
+        if not isinstance(watermark_slack, timedelta) or watermark_slack < timedelta(0):
+            raise InvalidOptionError(f"watermark_slack={watermark_slack!r}: use the timedelta that the read has")
+        self.progress = parsed
+        self._slack = watermark_slack
+
+    def expand(self, delivered: beam.PCollection) -> beam.PCollection:
+        windows = delivered.windowing.windowfn
+        if isinstance(windows, FixedWindows):
+            length = float(windows.size)
+        elif isinstance(windows, GlobalWindows):
+            length = 0.0
+        else:
+            raise InvalidOptionError(
+                f"{self.label} behind {windows}: changes of one shard leave such windows in no order that is known; "
+                "use fixed windows or none"
+            )
+        return (
+            delivered
+            | "Whole" >> beam.WindowInto(GlobalWindows())
+            | "Reach" >> beam.ParDo(_Reach(ceil(self._slack.total_seconds() + length)))
+            | "Moments" >> beam.WindowInto(FixedWindows(_SECONDS))
+            | "Shards" >> beam.GroupByKey()
+            | "Commit" >> beam.ParDo(_Commit(self.progress))
+        )
+
+
+@beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
+@beam.typehints.with_output_types(typehints.Tuple[str, str])
+class _Reach(beam.DoFn):
+    """Of a bundle, for each shard and moment, the last sequence number.
+
+    A change that precedes another one in its shard was created at most the slack after it, so all that precedes it has
+    passed once the watermark is the slack beyond it, and a window more where changes have the time of its end.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+
+    def start_bundle(self) -> None:
+        self._reached: dict[tuple[str, int], int] = {}
+
+    def process(
+        self, element: ChangeRecord | pa.RecordBatch, timestamp: Any = beam.DoFn.TimestampParam
+    ) -> Iterator[tuple[str, str]]:
+        if isinstance(element, pa.RecordBatch):
+            for shard, number, created in _last_of_each(element):
+                self._add(shard, number, max(created, timestamp))
+        else:
+            self._add(element.shard_id, element.sequence_number, timestamp)
+        yield from ()
+
+    def _add(self, shard: str, number: str, created: Timestamp) -> None:
+        moment = -(-created.micros // 1_000_000) + self._seconds
+        key = (shard, moment - moment % _SECONDS)
+        self._reached[key] = max(int(number), self._reached.get(key, -1))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for (shard, moment), number in self._reached.items():
+            yield WindowedValue((shard, str(number)), Timestamp(moment), [GlobalWindow()])
+
+
+def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
+    """For each shard of a batch: its largest number, and when the youngest of its changes was created."""
+    youngest = Timestamp.from_utc_datetime(pc.max(batch["approximate_creation_time"]).as_py())
+    last: dict[str, int] = {}
+    for shard, number in zip(batch["shard_id"].to_pylist(), batch["sequence_number"].to_pylist(), strict=True):
+        last[shard] = max(int(number), last.get(shard, -1))
+    for shard, found in last.items():
+        yield shard, str(found), youngest
+
+
+@beam.typehints.with_output_types(ChangeRecord)
+class _Commit(beam.DoFn):
+    """One write for the shards of a bundle. Only forward, so whichever moment comes first does no harm."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def setup(self) -> None:
+        self._holding: Holding | None = None
+
+    def start_bundle(self) -> None:
+        self._reached: dict[str, Position] = {}
+
+    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[ChangeRecord]:
+        shard, numbers = element
+        known = self._reached.get(shard)
+        floor = int(known.sequence_number) if isinstance(known, After) else -1
+        self._reached[shard] = After(str(max(floor, *map(int, numbers))))
+        yield from ()
+
+    def finish_bundle(self) -> None:
+        if self._reached:
+            if self._holding is None:
+                self._holding = adopt(self._progress, Time())
+            self._holding.commit(self._reached)

@@ -1,0 +1,107 @@
+"""The only door of this folder to DynamoDB: a client of botocore's, and its errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+)
+
+from connector.errors import (
+    AccessDeniedError,
+    CredentialsError,
+    InvalidOptionError,
+    NotFoundError,
+    ServiceError,
+    ThrottledError,
+    UnavailableError,
+)
+
+#: An attribute value and an item as the service writes them: ``{"S": "text"}``.
+Value = Mapping[str, Any]
+Item = Mapping[str, Value]
+
+_ERRORS: Final[Mapping[str, type[ServiceError]]] = {
+    "LimitExceededException": ThrottledError,
+    "ProvisionedThroughputExceededException": ThrottledError,
+    "RequestLimitExceeded": ThrottledError,
+    "ThrottlingException": ThrottledError,
+    "TransactionConflictException": ThrottledError,
+    "TransactionInProgressException": ThrottledError,
+    "InternalServerError": UnavailableError,
+    "ServiceUnavailable": UnavailableError,
+    "ResourceNotFoundException": NotFoundError,
+    "AccessDeniedException": AccessDeniedError,
+    "UnrecognizedClientException": CredentialsError,
+    "InvalidSignatureException": CredentialsError,
+    "ExpiredTokenException": CredentialsError,
+}
+
+
+def table_client(region_name: str | None, endpoint_url: str | None) -> Any:
+    """A client for tables; thread-safe. It waits seconds for an answer, not minutes: a beat must not come too late."""
+    try:
+        return botocore.session.Session().create_client(
+            "dynamodb",
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            config=Config(
+                connect_timeout=3,
+                read_timeout=5,
+                retries={"mode": "standard", "total_max_attempts": 4},
+                user_agent_extra="beam-dynamodb-streams",
+            ),
+        )
+    except NoRegionError as error:
+        raise InvalidOptionError(
+            "no AWS region was found: pass region_name=, or set AWS_DEFAULT_REGION or the profile's region"
+        ) from error
+    except (BotoCoreError, ValueError) as error:
+        raise InvalidOptionError(f"region_name={region_name!r}, endpoint_url={endpoint_url!r}: {error}") from error
+
+
+@contextmanager
+def told(action: str, table: str) -> Iterator[None]:
+    """Errors of the service as ours; ``action`` is the API's name of the call. Codes of our own logic pass through."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        kind = _ERRORS.get(code) or (UnavailableError if status >= 500 else None)
+        if kind is None:
+            raise
+        fix = f"; allow dynamodb:{action} on it" if kind is AccessDeniedError else ""
+        raise kind(f"{action} on table {table!r} failed ({code}){fix}") from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise CredentialsError(f"{action} on table {table!r}: {error}") from error
+    except BotoCoreError as error:  # what is left is the network
+        raise UnavailableError(f"{action} on table {table!r} got no answer: {error}") from error
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response["Error"]["Code"])
+
+
+def table_of_leases(client: Any, table: str) -> tuple[list[Item], float]:
+    """Every item of a table, and the second at which the table was created. It is only read."""
+    with told("DescribeTable", table):
+        created = client.describe_table(TableName=table)["Table"]["CreationDateTime"].timestamp()
+    items: list[Item] = []
+    start: dict[str, Any] = {}
+    with told("Scan", table):
+        while True:
+            page = client.scan(TableName=table, ConsistentRead=True, **start)
+            items += page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return items, created
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}

@@ -1,0 +1,64 @@
+"""Tables by moto's server, a clock that tests move, and stores of both kinds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from moto.server import ThreadedMotoServer
+
+from connector.progress.dynamodb import TableStore
+from connector.progress.address import TableAddress
+from connector.progress.files import FileStore
+from connector.progress.holding import Time
+from connector.progress.store import Store
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def tables(moto: str) -> Any:
+    """A client of moto's tables."""
+    return botocore.session.Session().create_client("dynamodb", endpoint_url=moto, region_name="us-east-1")
+
+
+class Hand:
+    """A clock that moves when it is moved, and when someone sleeps by it. ``during`` is called in each sleep."""
+
+    def __init__(self, seconds: float = 1_769_860_800.0) -> None:
+        self.seconds = seconds
+        self.during: Callable[[], None] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.during()
+
+    @property
+    def time(self) -> Time:
+        return Time(lambda: self.seconds, self.sleep)
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture(params=["table", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, hand: Hand) -> Store:
+    if request.param == "file":
+        return FileStore(str(tmp_path / "deep" / "progress.json"))
+    tables = request.getfixturevalue("tables")
+    return TableStore(tables, TableAddress("progress", f"application-{next(NUMBERS)}"), hand.sleep)

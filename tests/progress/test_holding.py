@@ -1,0 +1,238 @@
+"""Two runs of one application, by a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from connector.errors import FencedError, InvalidOptionError, ProgressHeldError, UnavailableError
+from connector.progress.address import FileAddress, Progress, TableAddress, parse_progress
+from connector.progress.holding import MARGIN_SECONDS, Holding, take
+from connector.progress.store import Application, Hold, Store
+from connector.shards.position import SHARD_END, After, Position
+from connector.shards.stream_position import StreamPosition
+from tests.progress.conftest import Hand
+
+ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
+PROGRESS = Progress("file:unused")  # the stores are given
+TAKEOVER = PROGRESS.takeover_after.total_seconds()
+
+
+def holding(store: Store, hand: Hand, owner: str = "one", *, trailing: bool = False) -> Holding:
+    """A run that has begun."""
+    take(store, owner, ARN, TAKEOVER, hand.time)
+    if ARN not in store.read().streams:
+        store.begin(owner, StreamPosition(ARN), int(hand.seconds))
+    return Holding(store, owner, ARN, PROGRESS, hand.time, trailing=trailing)
+
+
+def kept(store: Store) -> Mapping[str, Position]:
+    return store.read().streams[ARN].position(ARN).shards
+
+
+def test_a_second_run_is_refused_as_soon_as_the_first_shows_that_it_is_alive(store: Store, hand: Hand) -> None:
+    first = holding(store, hand)
+    began = hand.seconds
+    hand.during = first.beat
+    with pytest.raises(ProgressHeldError, match="is held by run one, which is alive: stop it, or give this run"):
+        take(store, "two", ARN, TAKEOVER, hand.time)
+    assert hand.seconds - began <= PROGRESS.beat_seconds + 1
+    first.beat()
+    first.delivered({"a": After("1")})
+    assert kept(store) == {"a": After("1")}
+
+
+def test_the_successor_of_a_killed_run_waits_it_out_and_goes_on(store: Store, hand: Hand) -> None:
+    first = holding(store, hand)
+    first.beat()
+    died = hand.seconds
+    hand.seconds += 7
+    take(store, "two", ARN, TAKEOVER, hand.time)
+    assert TAKEOVER <= hand.seconds - died <= TAKEOVER + 1
+    assert store.read().hold == Hold("two", ARN, hand.seconds)
+
+
+def test_a_run_that_died_long_ago_is_not_waited_for(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    hand.seconds += TAKEOVER
+    began = hand.seconds
+    take(store, "two", ARN, TAKEOVER, hand.time)
+    assert hand.seconds == began
+
+
+def test_a_run_that_read_to_its_end_is_not_waited_for_and_may_still_tell_what_was_delivered(
+    store: Store, hand: Hand
+) -> None:
+    first = holding(store, hand)
+    first.ended()
+    first.commit({"a": After("7")})  # a step behind the read is slower
+    began = hand.seconds
+    take(store, "two", ARN, TAKEOVER, hand.time)
+    assert (hand.seconds, kept(store)) == (began, {"a": After("7")})
+    with pytest.raises(FencedError):
+        first.commit({"a": After("9")})
+
+
+def test_of_two_successors_one_goes_on_and_the_other_is_refused(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+
+    def faster() -> None:
+        hand.during = lambda: None
+        hand.seconds += TAKEOVER
+        take(store, "two", ARN, TAKEOVER, hand.time)
+
+    hand.during = faster
+    with pytest.raises(ProgressHeldError, match="held by run two"):
+        take(store, "three", ARN, TAKEOVER, hand.time)
+
+
+def test_a_paused_run_that_lost_its_place_fails_at_its_next_beat_and_moves_nothing(store: Store, hand: Hand) -> None:
+    first = holding(store, hand)
+    first.beat()
+    hand.seconds += TAKEOVER + 60
+    second = holding(store, hand, "two")
+    second.delivered({"a": After("5")})
+    hand.seconds += 10
+    first.delivered({"a": After("9")})  # what its finalizer raised, nobody would hear
+    assert kept(store) == {"a": After("5")}
+    with pytest.raises(FencedError, match=r"no longer held by this run \(one\) but by run two"):
+        first.beat()
+    with pytest.raises(FencedError):
+        first.commit({"a": After("9")})
+    second.beat()
+
+
+def test_what_a_runner_restored_goes_on_unless_another_run_is_alive(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    hand.seconds += 600
+    restored = Holding(store, "one", ARN, PROGRESS, hand.time)
+    restored.beat()
+    assert store.read().hold == Hold("one", ARN, hand.seconds)
+    hand.seconds += 600
+    holding(store, hand, "two")
+    with pytest.raises(FencedError):
+        Holding(store, "one", ARN, PROGRESS, hand.time).beat()
+
+
+def test_a_run_whose_place_another_took_and_left_for_dead_goes_on_when_it_is_restored(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    hand.seconds += 600
+    holding(store, hand, "two")
+    hand.seconds += 600
+    Holding(store, "one", ARN, PROGRESS, hand.time).beat()
+    assert store.read().hold == Hold("one", ARN, hand.seconds)
+
+
+def test_progress_is_written_no_more_often_than_asked_and_at_the_end_at_once(store: Store, hand: Hand) -> None:
+    run = holding(store, hand)
+    run.delivered({"a": After("1")})
+    hand.seconds += 1
+    run.delivered({"a": After("2"), "b": After("1")})
+    assert kept(store) == {"a": After("1")}
+    hand.seconds += 1
+    run.delivered({})
+    assert kept(store) == {"a": After("2"), "b": After("1")}
+    run.delivered({"b": SHARD_END}, last=True)
+    assert kept(store) == {"a": After("2"), "b": SHARD_END}
+    assert store.read().hold == Hold("one", ARN, 0.0)
+
+
+def test_what_a_finalizer_does_not_prove_is_written_after_the_margin_and_another_finalizer(
+    store: Store, hand: Hand
+) -> None:
+    run = holding(store, hand, trailing=True)
+    run.delivered({"a": After("1")})
+    hand.seconds += MARGIN_SECONDS - 1
+    run.delivered({"a": After("2")})
+    assert kept(store) == {}
+    hand.seconds += 1
+    run.delivered({"a": After("3")})
+    assert kept(store) == {"a": After("1")}
+    run.delivered({"a": After("4")}, last=True)
+    assert kept(store) == {"a": After("1")}
+
+
+class Unplugged:
+    """A store that does not answer for a while."""
+
+    name = "dynamodb://progress/unplugged"
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.answers = store, False
+
+    def read(self) -> Application:
+        return self._through().read()
+
+    def swap(self, known: Hold | None, hold: Hold) -> bool:
+        return self._through().swap(known, hold)
+
+    def beat(self, owner: str, moment: float) -> None:
+        self._through().beat(owner, moment)
+
+    def begin(self, owner: str, position: StreamPosition, second: int) -> None:
+        self._through().begin(owner, position, second)
+
+    def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
+        self._through().advance(owner, stream_arn, shards, second)
+
+    def drop(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
+        self._through().drop(owner, stream_arn, shards)
+
+    def _through(self) -> Store:
+        if not self.answers:
+            raise UnavailableError("no answer")
+        return self.store
+
+
+def test_a_store_that_does_not_answer_is_waited_for_until_the_run_counts_as_dead(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    unplugged = Unplugged(store)
+    run = Holding(unplugged, "one", ARN, PROGRESS, hand.time)
+    unplugged.answers = True
+    run.beat()
+    unplugged.answers = False
+    hand.seconds += 20
+    run.beat()
+    run.delivered({"a": After("3")})
+    unplugged.answers = True
+    hand.seconds += 5
+    run.beat()
+    run.delivered({})
+    assert kept(store) == {"a": After("3")}
+    unplugged.answers = False
+    hand.seconds += TAKEOVER
+    with pytest.raises(UnavailableError):
+        run.beat()
+
+
+def test_addresses_are_read_and_anything_else_is_refused() -> None:
+    assert Progress("dynamodb://progress/orders").place == TableAddress("progress", "orders")
+    for text, path in (
+        ("file:a.json", "a.json"),
+        ("file:/a/b", "/a/b"),
+        ("file:///a/b", "/a/b"),
+        ("file:s3://b/c",) * 2,
+    ):
+        assert Progress(text).place == FileAddress(path.removeprefix("file:"))
+    assert parse_progress(None) is None
+    given = parse_progress("dynamodb://progress/orders", region_name="eu-central-1", endpoint_url="http://127.0.0.1:9")
+    assert given is not None
+    assert (given.region_name, given.endpoint_url) == ("eu-central-1", "http://127.0.0.1:9")
+    for bad in (
+        "",
+        "progress",
+        "dynamodb://",
+        "dynamodb://progress",
+        "dynamodb://progress/",
+        "file:",
+        "dynamodb://p/a/b",
+        7,
+    ):
+        with pytest.raises(InvalidOptionError, match="is no place for progress: use"):
+            parse_progress(bad)
+    with pytest.raises(InvalidOptionError, match="takeover_after"):
+        Progress("file:a", takeover_after=timedelta(0))
+    with pytest.raises(InvalidOptionError, match="a third of it at most"):
+        Progress("file:a", commit_every=timedelta(seconds=20))

@@ -1,0 +1,197 @@
+"""What both stores promise: forward only, by the run that holds the application, apart from all others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from connector.errors import ConnectorError, FencedError, InvalidOptionError, NotFoundError, UnavailableError
+from connector.progress.address import TableAddress
+from connector.progress.dynamodb import TableStore
+from connector.progress.files import FileStore
+from connector.progress.store import KEPT_SECONDS, Application, Hold, Kept, Mark, Store, is_further, rank
+from connector.progress.tables import table_client
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from connector.shards.stream_position import StreamPosition
+
+ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
+LATER = ARN.replace("01-31", "02-01")
+SECOND = 1_769_860_800
+
+
+def held(store: Store, owner: str = "one") -> Store:
+    assert store.swap(store.read().hold, Hold(owner, ARN, SECOND))
+    return store
+
+
+def kept(store: Store, arn: str = ARN) -> dict[str, Position]:
+    return dict(store.read().streams[arn].position(arn).shards)
+
+
+def test_what_was_never_written_is_empty(store: Store) -> None:
+    assert store.read() == Application()
+
+
+def test_a_position_comes_back_as_it_was_kept(store: Store) -> None:
+    position = StreamPosition(ARN, AtTime(SECOND), {"a": After("1" * 40), "b": SHARD_END, "c": TRIM_HORIZON})
+    held(store).begin("one", position, SECOND)
+    assert store.read().streams[ARN].position(ARN) == position
+    assert store.read().hold == Hold("one", ARN, SECOND)
+
+
+def test_each_shard_only_moves_forward_and_sequence_numbers_are_integers(store: Store) -> None:
+    """Fact 4: "99" is before "100", whatever their texts say; and numbers pass the 38 digits of an N."""
+    held(store).begin("one", StreamPosition(ARN), SECOND)
+    store.advance("one", ARN, {"a": After("99"), "b": After("9" * 39), "c": SHARD_END}, SECOND)
+    store.advance("one", ARN, {"a": After("100"), "b": After("1" + "0" * 39), "c": After("5")}, SECOND)
+    store.advance("one", ARN, {"a": After("99"), "b": AtTime(SECOND), "d": After("1")}, SECOND)
+    assert kept(store) == {"a": After("100"), "b": After("1" + "0" * 39), "c": SHARD_END, "d": After("1")}
+
+
+def test_the_order_of_positions_is_that_of_their_ranks() -> None:
+    positions = [TRIM_HORIZON, AtTime(9), AtTime(SECOND), After("7"), After("99"), After("1" * 40), SHARD_END]
+    shuffled = Random(1).sample(positions, len(positions))
+    assert sorted(shuffled, key=rank) == positions
+    for n, position in enumerate(positions):
+        assert [is_further(position, other) for other in positions] == [m < n for m in range(len(positions))]
+
+
+def test_a_run_that_lost_the_application_moves_nothing_and_is_told(store: Store) -> None:
+    held(store).begin("one", StreamPosition(ARN), SECOND)
+    store.advance("one", ARN, {"a": After("5")}, SECOND)
+    held(store, "two")
+    before = store.read()
+    for fenced in (
+        lambda: store.advance("one", ARN, {"a": After("9")}, SECOND),
+        lambda: store.beat("one", SECOND + 1),
+        lambda: store.begin("one", StreamPosition(ARN), SECOND),
+        lambda: store.drop("one", ARN, None),
+    ):
+        with pytest.raises(FencedError, match="no longer held by this run \\(one\\) but by run two"):
+            fenced()
+    assert store.read() == before
+
+
+def test_of_two_runs_that_take_a_dead_ones_place_one_does(store: Store) -> None:
+    held(store)
+    dead = store.read().hold
+    assert [store.swap(dead, Hold(owner, ARN, SECOND + 60)) for owner in ("two", "three")] == [True, False]
+    assert store.swap(None, Hold("four", ARN, SECOND)) is False
+    store.beat("two", SECOND + 61)
+    assert store.read().hold == Hold("two", ARN, SECOND + 61)
+
+
+def test_streams_and_shards_are_forgotten_one_by_one(store: Store) -> None:
+    held(store)
+    for arn in (ARN, LATER):
+        store.begin("one", StreamPosition(arn, TRIM_HORIZON, {"a": After("1"), "b": After("2")}), SECOND)
+    store.drop("one", ARN, ["a"])
+    assert kept(store) == {"b": After("2")}
+    store.drop("one", ARN, None)
+    assert set(store.read().streams) == {LATER}
+
+
+def test_what_a_beginning_that_was_cut_off_left_behind_does_not_count(store: Store) -> None:
+    held(store)
+    if isinstance(store, TableStore):
+        store.advance("one", ARN, {"a": After("9")}, SECOND)  # the start comes last, and never came
+    assert store.read().streams == {}
+    store.begin("one", StreamPosition(ARN, TRIM_HORIZON, {"b": After("1")}), SECOND)
+    assert kept(store) == {"b": After("1")}
+
+
+def test_more_shards_than_a_transaction_takes_are_written(store: Store) -> None:
+    shards: dict[str, Position] = {f"shard-{n:03}": After(str(n)) for n in range(250)}
+    held(store).begin("one", StreamPosition(ARN, TRIM_HORIZON, shards), SECOND)
+    moved: dict[str, Position] = {shard: After(str(900 - n)) for n, shard in enumerate(shards)}
+    store.advance("one", ARN, moved, SECOND)
+    assert kept(store) == moved
+    store.drop("one", ARN, None)
+    assert store.read().streams == {}
+
+
+def test_shards_that_the_application_went_on_without_for_days_are_dropped_and_a_pause_drops_none() -> None:
+    old, new = Mark(After("1"), SECOND), Mark(After("2"), SECOND + KEPT_SECONDS + 1)
+    assert Kept(marks={"a": old, "b": new}).outlived() == ["a"]
+    assert Kept(marks={"a": old, "b": old}).outlived() == []
+
+
+# The table
+
+
+def test_the_table_is_made_by_the_first_write_with_on_demand_billing(tables: Any) -> None:
+    store = TableStore(tables, TableAddress("made-on-demand", "one"), lambda _: None)
+    assert store.read() == Application()
+    with pytest.raises(ClientError):
+        tables.describe_table(TableName="made-on-demand")
+    held(store)
+    made = tables.describe_table(TableName="made-on-demand")["Table"]
+    assert made["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert [key["AttributeName"] for key in made["KeySchema"]] == ["application", "item"]
+
+
+def test_applications_share_a_table_and_do_not_collide(tables: Any) -> None:
+    one, other = (TableStore(tables, TableAddress("shared", name), lambda _: None) for name in ("one", "one-more"))
+    held(one).begin("one", StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")}), SECOND)
+    held(other, "two").begin("two", StreamPosition(ARN, AtTime(SECOND), {"a": After("3")}), SECOND)
+    other.advance("two", ARN, {"a": After("4")}, SECOND)
+    assert (kept(one), kept(other)) == ({"a": After("5")}, {"a": After("4")})
+    assert (one.read().hold, other.read().hold) == (Hold("one", ARN, SECOND), Hold("two", ARN, SECOND))
+
+
+def test_a_table_of_another_kind_is_refused_and_left_alone(tables: Any) -> None:
+    tables.create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    store = TableStore(tables, TableAddress("orders", "one"), lambda _: None)
+    with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is no table of progress"):
+        store.swap(None, Hold("one", ARN, SECOND))
+    with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is no table of progress"):
+        store.read()
+    assert tables.scan(TableName="orders")["Items"] == []
+
+
+def test_an_endpoint_that_does_not_answer_is_a_delay() -> None:
+    store = TableStore(table_client("us-east-1", "http://127.0.0.1:9"), TableAddress("progress", "one"), lambda _: None)
+    with pytest.raises(UnavailableError, match="Query on table 'progress' got no answer"):
+        store.read()
+
+
+def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any) -> None:
+    store = TableStore(tables, TableAddress("deleted", "one"), lambda _: None)
+    held(store)
+    tables.delete_table(TableName="deleted")
+    with pytest.raises(NotFoundError, match="UpdateItem on table 'deleted'"):
+        store.beat("one", SECOND)
+
+
+# The file
+
+
+def test_a_file_that_is_no_progress_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    for text in ("", "hello", "[]", '{"version": 1}', '{"version": 1, "hold": null, "streams": {"a": {"start": "x"}}}'):
+        path.write_text(text)
+        with pytest.raises(ConnectorError, match="is not progress that this package wrote, or it is damaged"):
+            held(FileStore(str(path)))
+        assert path.read_text() == text
+
+
+def test_a_file_of_a_release_to_come_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "progress.json"
+    path.write_text(json.dumps({"version": 2}))
+    with pytest.raises(ConnectorError, match="version 2, this release reads 1"):
+        FileStore(str(path)).read()
+
+
+def test_a_filesystem_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(InvalidOptionError, match="no filesystem for it is installed"):
+        FileStore("nowhere://bucket/progress.json")
