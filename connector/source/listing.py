@@ -20,6 +20,7 @@ SETTLED_SECONDS: Final = 5.0
 SPACING: Final = 0.125
 BURST: Final = 200.0  # calls that may be made at once, above one a second
 RELIST_SECONDS: Final = 60.0
+PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
@@ -46,11 +47,16 @@ class _Proof:
 
 @dataclass(slots=True)
 class _Ended:
-    """A parent that was read to its end: its children are looked for until their number is settled."""
+    """A parent that was read to its end: its children are looked for until their number is settled.
+
+    ``probed``: whether the service still knows it was asked after the stream was disabled. If not, children may have
+    been there, and are gone like their parent.
+    """
 
     proof: _Proof
     watermark: int
     probe: float
+    probed: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +76,7 @@ class Listings:
     _listed: frozenset[str] = frozenset()
     _cursors: list[str | None] = field(default_factory=list)  # where this listing's pages began
     _pass_began: float = 0.0
+    _whole_began: float = 0.0  # the latest whole listing
     _passing: bool = False
     _pages: int = 1
     _next_pass: float = 0.0
@@ -101,9 +108,7 @@ class Listings:
         return [
             shard
             for shard, ended in self._ended.items()
-            if ended.proof.holds(now)
-            and not self.lineage.children(shard)
-            and (self.status == "DISABLED" or shard in self.gone)
+            if ended.proof.holds(now) and not self.lineage.children(shard) and (ended.probed or shard in self.gone)
         ]
 
     @property
@@ -126,7 +131,8 @@ class Listings:
 
     def await_children(self, parent: str, watermark: int, now: float) -> None:
         if parent not in self._ended:
-            self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
+            probe = now if self.status == "DISABLED" else now + RELIST_SECONDS
+            self._ended[parent] = _Ended(_Proof(now, now), watermark, probe)
             self.dirty = True  # the listings so far may show them already
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
@@ -159,11 +165,11 @@ class Listings:
         self._next_call = now + SPACING
         for parent, (since, probe) in self._doubts.items():
             if probe <= now and not self._passing:  # the rest of a listing may still show it
-                self._doubts[parent] = (since, now + 2.0)
+                self._doubts[parent] = (since, now + PROBE_SECONDS)
                 return Probe(parent)
         for shard, ended in self._ended.items():
             if ended.probe <= now:
-                ended.probe = now + RELIST_SECONDS
+                ended.probe = now + (PROBE_SECONDS if self.status == "DISABLED" else RELIST_SECONDS)
                 return Probe(shard)
         if self.fading and not self._passing:
             return Probe(self.fading.pop())
@@ -185,6 +191,8 @@ class Listings:
 
     def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> None:
         self._in_flight -= 1
+        if isinstance(answer.request, Probe) and self.status == "DISABLED" and answer.request.shard in self._ended:
+            self._ended[answer.request.shard].probed = True
         match answer:
             case PageListed(request, page):
                 self._take_page(request, page, now)
@@ -197,8 +205,10 @@ class Listings:
                     and not self._shared
                     and request.shard not in self.lineage
                 ):
-                    # It exists but no listing shows it: read it as a root, its own parent cannot be known.
-                    self.dirty |= self.lineage.add([Shard(request.shard)])
+                    if now - self._whole_began > RELIST_SECONDS:  # nobody looked for long: look again, then believe
+                        self._next_pass = min(self._next_pass, now)
+                    else:  # it exists but no listing shows it: read it as a root, its own parent cannot be known
+                        self.dirty |= self.lineage.add([Shard(request.shard)])
             case Gone(request=Probe(shard)):
                 self.gone.add(shard)
                 self.dirty = True
@@ -208,7 +218,8 @@ class Listings:
             case Gone(request=List(after=str())):  # the shard that the listing had come to is gone: begin anew
                 self._finish_pass(now, whole=False)
             case Gone():  # the stream itself: what is left to read will be denied shard by shard
-                self.status, self.dirty = "DISABLED", True
+                self._take_status("DISABLED", now)
+                self.dirty = True
                 self._seen = set()
                 self._finish_pass(now, whole=True)
         self._forget_settled(now)
@@ -222,7 +233,7 @@ class Listings:
             self._finish_pass(now, whole=False)
 
     def _take_page(self, request: List, page: StreamPage, now: float) -> None:
-        self.status = page.status
+        self._take_status(page.status, now)
         self._failed_pages = 0
         shards = [
             Shard(s.shard_id, s.parent_shard_id, s.starting_sequence_number, s.ending_sequence_number)
@@ -242,12 +253,18 @@ class Listings:
         else:
             self._cursors.append(following)
 
+    def _take_status(self, status: str, now: float) -> None:
+        if status == "DISABLED" != self.status:
+            for ended in self._ended.values():
+                ended.probe = min(ended.probe, now)
+        self.status = status
+
     def _finish_pass(self, now: float, *, whole: bool) -> None:
         self._passing = False
         self._pages = max(1, len(self._cursors))
         self._next_pass = now + max(RELIST_SECONDS, 2.0 * self._pages)
         if whole:
-            self._listed = frozenset(self._seen)
+            self._listed, self._whole_began = frozenset(self._seen), self._pass_began
         if self._start is not None:
             self._start.listed(now, whole=whole)
         for ended in self._ended.values():
@@ -259,7 +276,7 @@ class Listings:
             if self.lineage.children(shard):
                 del self._ended[shard]
                 self.dirty = True
-            elif self.status == "DISABLED" or shard in self.gone:
+            elif self._ended[shard].probed or shard in self.gone:
                 self.dirty = True
 
     def keep(self, shards: Container[str]) -> None:
