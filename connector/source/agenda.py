@@ -14,7 +14,7 @@ from connector.shards.quiet import NOT_QUIET, QuietRun
 from connector.source.fetcher import Fetcher
 from connector.source.requests import Read, Request
 
-#: Idle shards are asked on whole multiples of this, together: between them nothing is to do, and a bundle may rest.
+#: Idle shards are asked in rounds that are no closer together: between them nothing is to do, and a bundle may rest.
 ROUND_SECONDS: Final = 1.0
 
 
@@ -116,14 +116,15 @@ class Agenda:
         self._schedule(shard, now + self.pace.poll)
 
     def seldom(self, shard: str, now: float) -> None:
-        """Less and less often. Waits of more than a round end with a round, spread so that not all shards share one."""
-        state = self._shards[shard]
-        state.wait = min(self.pace.idle, max(self.pace.poll, state.wait * 1.5))
-        if state.wait <= ROUND_SECONDS:
+        """Less and less often, in the end every ``idle``: then on rounds, of which each shard has drawn its own."""
+        state, idle = self._shards[shard], self.pace.idle
+        before, state.wait = state.wait, min(idle, max(self.pace.poll, state.wait * 1.5))
+        if state.wait < idle:
             self._schedule(shard, now + state.wait * (0.9 + self.random() / 5))
         else:
-            due = now + state.wait + max(ROUND_SECONDS, state.wait / 5) * (self.random() - 0.5)
-            self._schedule(shard, max(round(due / ROUND_SECONDS), now // ROUND_SECONDS + 1) * ROUND_SECONDS)
+            spread = 1.0 if before == idle else self.random()
+            size = idle / max(1, idle // ROUND_SECONDS)
+            self._schedule(shard, max((now + idle * spread) // size, now // size + 1) * size)
 
     def after_failure(self, shard: str, now: float) -> None:
         state = self._shards[shard]

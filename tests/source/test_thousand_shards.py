@@ -103,9 +103,11 @@ def test_a_shard_that_is_always_full_does_not_starve_the_others_nor_they_it(thou
     busy, *others = orders.open_shard_ids
     (key,) = orders.keys_in(busy)
     orders.put_many({**key, "n": number} for number in range(30_000))
-    wanted = {change.sequence_number for shard in others[:100] for change in orders.put_many(orders.keys_in(shard))}
-    thousand.network.reads = 0.03
+    thousand.network.reads = 0.05
+    while not thousand.read.delivered:
+        thousand.go(1)
     began = thousand.clock()
+    wanted = {change.sequence_number for shard in others[:100] for change in orders.put_many(orders.keys_in(shard))}
     while wanted and thousand.clock() < began + 60:
         thousand.go(1)
         wanted -= {number for _, number in thousand.read.delivered}
