@@ -14,7 +14,7 @@ DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink soak mutants contract clean
+.PHONY: help demo test check format prism boot flink soak mutants contract notebooks clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -73,6 +73,9 @@ $(DYNOXIDE):
 	  cargo install dynoxide-rs --version $(DYNOXIDE_VERSION) --locked --root .build/dynoxide -q \
 	    --no-default-features --features native-sqlite,http-server,cli; \
 	else echo "NOT BUILT: dynoxide needs cargo; its runs of the contract will be named as not run"; fi
+
+notebooks: $(READY) prism  ## Runs the notebooks and keeps their outputs; the tests run them too
+	$(BIN)/python -m tests.notebooks.executed
 
 clean:  ## Removes what was built and installed here
 	rm -rf $(VENV) .build build dist *.egg-info demo-output

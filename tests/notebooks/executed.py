@@ -6,6 +6,7 @@ python -m tests.notebooks.executed 1_explore  # some
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -20,25 +21,26 @@ def sources() -> list[Path]:
     return sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
-def executed(path: Path) -> nbformat.NotebookNode:
+async def execute(path: Path) -> nbformat.NotebookNode:
     """The notebook with the outputs of a fresh kernel. Raises CellExecutionError where a cell fails."""
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(NOTEBOOKS)}}  # where it runs
     quiet = ["--log-level=ERROR"]  # the kernel warns that it listens on loopback
-    NotebookClient(
+    client = NotebookClient(
         notebook,
         kernel_name="python3",
         timeout=120,
         record_timing=False,
         resources=resources,
         extra_arguments=quiet,
-    ).execute()
+    )
+    await client.async_execute()
     return notebook
 
 
 def keep(path: Path) -> None:
     """Executes it and keeps its outputs, without what differs from one machine to the next."""
-    notebook = executed(path)
+    notebook = asyncio.run(execute(path))
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
         if cell.cell_type == "code":  # Beam sends a script that loads others from the web

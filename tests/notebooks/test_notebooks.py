@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,16 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.notebooks.executed import NOTEBOOKS, SCRIPT, executed, sources
+from tests.notebooks.executed import NOTEBOOKS, SCRIPT, execute, sources
 
 NAMES = [path.stem for path in sources()]
+STREAMS = ("3_lag_and_life",)
 PNG = b"\x89PNG\r\n\x1a\n"
-
-pytestmark = [
-    # The client's own event loop and sockets, closed late.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
 
 
 def cells(name: str) -> Iterator[nbformat.NotebookNode]:
@@ -26,15 +22,27 @@ def cells(name: str) -> Iterator[nbformat.NotebookNode]:
     return (cell for cell in notebook.cells if cell.cell_type == "code")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.prism) if name[0] == "3" else name for name in NAMES]
-)
-def test_it_runs_from_top_to_bottom(name: str, request: pytest.FixtureRequest) -> None:
-    if name.startswith("3"):
+@pytest.fixture(scope="module")
+def runs() -> dict[str, nbformat.NotebookNode | BaseException]:
+    """All of them side by side: most of their time is waiting."""
+
+    async def run() -> list[nbformat.NotebookNode | BaseException]:
+        return await asyncio.gather(*map(execute, sources()), return_exceptions=True)
+
+    return dict(zip(NAMES, asyncio.run(run()), strict=True))
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.prism] * (name in STREAMS)) for name in NAMES])
+def test_it_runs_from_top_to_bottom(
+    name: str, runs: dict[str, nbformat.NotebookNode | BaseException], request: pytest.FixtureRequest
+) -> None:
+    if name in STREAMS:
         request.getfixturevalue("prism")
-    kept = [cell.get("outputs") != [] for cell in cells(name)]
-    run = [cell.outputs != [] for cell in executed(NOTEBOOKS / f"{name}.ipynb").cells if cell.cell_type == "code"]
-    assert run == kept  # the cells that show something are those of which something is kept
+    run = runs[name]
+    if isinstance(run, BaseException):
+        raise run
+    shown = [bool(cell.outputs) for cell in run.cells if cell.cell_type == "code"]
+    assert shown == [bool(cell.outputs) for cell in cells(name)]  # what shows something is what is kept
 
 
 @pytest.mark.parametrize("name", NAMES)
