@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,6 +17,8 @@ from connector.records.schema import Schema
 from connector.records.shapes import shaped
 from connector.records.vector import Odd, Paths, paths_in, tagged_type, untag
 
+Places: TypeAlias = npt.NDArray[np.intp]
+_NONE: Places = np.zeros(0, np.intp)
 _FEWEST_OF_SHAPES = 64  # images
 _PAGES_WITHOUT_SHAPES = 15
 _LEAST_SHARE = 200_000  # bytes: less is parsed in a millisecond, and not worth a hand-over
@@ -40,33 +42,70 @@ class ImageParser:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._schema,)
 
-    def parse(self, images: Sequence[Json]) -> tuple[pa.StructArray, npt.NDArray[np.intp]]:
+    def parse(self, images: Sequence[Json]) -> tuple[pa.StructArray, Places]:
         """One row an image in the type ``schema.image``, and the places of the odd ones, ascending."""
         if not images:
-            return pa.array([], self._schema.image), np.zeros(0, np.intp)
-        if self._open or len(images) < _FEWEST_OF_SHAPES or self._shapeless > 0:
+            return pa.array([], self._schema.image), _NONE
+        if self._splits:
+            return self._split(images)
+        return self._by_shape(images, lambda columns, rows: self._struct(columns, None, rows), self._parse_or_split)
+
+    def _by_shape(
+        self,
+        images: Sequence[Json],
+        struct: Callable[[list[pa.Array], int], pa.StructArray],
+        parse: Callable[[Sequence[Json]], tuple[pa.StructArray, Places]],
+    ) -> tuple[pa.StructArray, Places]:
+        """The images of frequent shapes are cut and made a struct, the others parsed."""
+        if len(images) < _FEWEST_OF_SHAPES or self._shapeless > 0:
             self._shapeless -= 1
-            return self._parse_any(images)
-        pieces, places, odd = [], [], []
+            return parse(images)
+        pieces, places, odd = [], [], [_NONE]
         for found in shaped(images, self._closed):
-            pieces.append(self._struct(found.columns, None, len(found.places)))
+            pieces.append(struct(found.columns, len(found.places)))
             places.append(found.places)
             if found.odd is not None:
                 odd.append(found.places[found.odd])
         many = sum(map(len, places))
         self._shapeless = 0 if many > len(images) // 2 else _PAGES_WITHOUT_SHAPES
         if not pieces:
-            return self._parse_any(images)
+            return parse(images)
         if many < len(images):
             rest = np.setdiff1d(np.arange(len(images)), np.concatenate(places), assume_unique=True)
-            rows, more = self._parse_any([images[place] for place in rest.tolist()])
+            rows, more = parse([images[place] for place in rest.tolist()])
             pieces.append(rows)
             places.append(rest)
             odd.append(rest[more])
         if len(pieces) == 1:
-            return pieces[0], np.concatenate([*odd, np.zeros(0, np.intp)])
+            return pieces[0], np.concatenate(odd)
         in_order = pa.concat_arrays(pieces).take(pa.array(np.argsort(np.concatenate(places))))
-        return in_order, np.sort(np.concatenate([*odd, np.zeros(0, np.intp)]))
+        return in_order, np.sort(np.concatenate(odd))
+
+    def _parse_or_split(self, images: Sequence[Json]) -> tuple[pa.StructArray, Places]:
+        table = self._parse_strictly(images)
+        if table is None:
+            return self._split(images, refused=True)
+        columns, odd = self._untag(table)
+        return self._struct(columns, None, len(images)), _places(odd)
+
+    def _split(self, images: Sequence[Json], *, refused: bool = False) -> tuple[pa.StructArray, Places]:
+        """``refused``: by the strict parser, as they are."""
+        parts = self._splitter.split(images)
+        self._splits = bool(self._open) or sum(map(len, parts.closed)) < sum(map(len, images))
+        columns, odd = [], _places(parts.odd)
+        if self._closed:
+            parse = self._parse_and_learn if refused and not self._splits else self._parse_closed
+            rows, more = self._by_shape(parts.closed, lambda columns, _: self._closed_struct(columns), parse)
+            columns, odd = rows.flatten(), np.union1d(odd, more)
+        return self._struct([*columns, *parts.opened], parts.others, len(images)), odd
+
+    def _parse_closed(self, images: Sequence[Json]) -> tuple[pa.StructArray, Places]:
+        """Images that hold attributes of closed columns alone."""
+        table = self._parse_strictly(images)
+        if table is None:
+            return self._parse_and_learn(images)
+        columns, odd = self._untag(table)
+        return self._closed_struct(columns), _places(odd)
 
     def _struct(self, columns: list[pa.Array], others: pa.Array | None, rows: int) -> pa.StructArray:
         """``columns``: the closed ones, then the open ones."""
@@ -76,22 +115,8 @@ class ImageParser:
             in_order.append(pa.nulls(rows, pa.string()) if others is None else others)
         return pa.StructArray.from_arrays(in_order, fields=list(self._schema.image))
 
-    def _parse_any(self, images: Sequence[Json]) -> tuple[pa.StructArray, npt.NDArray[np.intp]]:
-        table = None if self._splits else self._parse_strictly(images)
-        if table is not None:
-            columns, odd = self._untag(table)
-            others = None
-        else:
-            parts = self._splitter.split(images)
-            others = parts.others
-            self._splits = bool(self._open) or sum(map(len, parts.closed)) < sum(map(len, images))
-            # What is left may be what the strict parser takes, unless it is what it has just refused.
-            table = self._parse_strictly(parts.closed) if self._splits else None
-            columns, more = self._parse_and_learn(parts.closed) if table is None else self._untag(table)
-            columns += parts.opened
-            odd = parts.odd if more is None else parts.odd | more
-        rows = self._struct(columns, others, len(images))
-        return rows, np.zeros(0, np.intp) if odd is None else np.flatnonzero(odd)
+    def _closed_struct(self, columns: list[pa.Array]) -> pa.StructArray:
+        return pa.StructArray.from_arrays(columns, fields=self._closed)
 
     def _parse_strictly(self, images: Sequence[Json]) -> pa.Table | None:
         """None if any image holds what was not met before: Arrow stops at the first such member."""
@@ -121,10 +146,8 @@ class ImageParser:
             odd = more if odd is None else odd if more is None else odd | more
         return columns, odd
 
-    def _parse_and_learn(self, images: Sequence[Json]) -> tuple[list[pa.Array], Odd]:
+    def _parse_and_learn(self, images: Sequence[Json]) -> tuple[pa.StructArray, Places]:
         """The images that conform by Arrow. Nothing but attributes of closed columns is in them."""
-        if not self._closed:
-            return [], None
         odd = np.zeros(len(images), np.bool_)
         texts: list[Json] = []
         for place, image in enumerate(images):
@@ -136,10 +159,15 @@ class ImageParser:
         try:
             table = _read(texts, self._tagged(None), "ignore")
         except pa.ArrowInvalid:  # what msgspec takes and Arrow does not, such as a line end between two attributes
-            return [pa.nulls(len(images), column.type) for column in self._closed], np.ones(len(images), np.bool_)
+            nulls: list[pa.Array] = [pa.nulls(len(images), column.type) for column in self._closed]
+            return self._closed_struct(nulls), np.arange(len(images))
         self._learn(table)
         columns, more = self._untag(table)
-        return columns, odd if more is None else odd | more
+        return self._closed_struct(columns), _places(odd if more is None else odd | more)
+
+
+def _places(odd: Odd) -> Places:
+    return _NONE if odd is None else np.flatnonzero(odd)
 
 
 def _read(images: Sequence[Json], schema: pa.Schema, unexpected: Literal["error", "ignore"]) -> pa.Table:
