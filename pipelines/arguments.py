@@ -27,9 +27,6 @@ _WHERE: Final = re.compile(r" \[while running '[^']*'\]$")
 
 _STREAM: Final = ("table", "stream_arn", "start", "stop", "region_name", "endpoint_url")
 
-LONGEST_RUN_SECONDS: Final = 10 * 365 * 24 * 3600
-"""Beam (2.77) gives up a job on Prism or another job server, however well it runs, after so long: 300 if not told."""
-
 COMMAND_FAULTS: Final = (
     errors.InvalidOptionError,
     errors.RunnerError,
@@ -202,5 +199,4 @@ def command(parser: Parser) -> Iterator[Callable[[beam.Pipeline], None]]:
 
 def beam_options(rest: Sequence[str], *, runner: str | None = None) -> PipelineOptions:
     """Beam's options; ``runner`` is the default of ``--runner`` where it is not to be Beam's own."""
-    defaults = [f"--job_server_timeout={LONGEST_RUN_SECONDS}", *([f"--runner={runner}"] if runner else [])]
-    return PipelineOptions([*defaults, *rest])
+    return PipelineOptions([*([f"--runner={runner}"] if runner else []), *rest])

@@ -16,6 +16,7 @@ from connector.shards.loss import Loss
 from connector.source.emission import CHANGES as CHANGES_EMISSION
 from connector.source.emission import Batches, Emission
 from connector.source.groups import groups_on
+from connector.source.job_server import wait_for_long_runs
 from connector.source.options import parse_options
 from connector.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
 from connector.source.read import ReadBoundedStream, ReadUnboundedStream
@@ -160,6 +161,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
     def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
+        wait_for_long_runs(pbegin.pipeline.options)
         start = StartRead(self._options, groups_on(pbegin.pipeline, self._options))
         started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start)
         read = (ReadBoundedStream if self._bounded else ReadUnboundedStream)(

@@ -1,0 +1,58 @@
+"""A pipeline that reads for hours is not given up by Beam's driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+from apache_beam.runners.runner import PipelineState
+
+from connector import ReadFromDynamoDBStreams
+from connector.source.job_server import LONGEST_RUN_SECONDS
+from connector.testing import LocalStreams
+from tests.runners.test_prism import read_orders, until
+
+
+def timeout_after_a_read(*flags: str) -> int:
+    pipeline = beam.Pipeline(options=PipelineOptions([*flags]))
+    _ = pipeline | ReadFromDynamoDBStreams("orders")
+    return int(pipeline.options.view_as(PortableOptions).job_server_timeout)
+
+
+def test_beams_wait_for_a_job_is_longer_than_any_run() -> None:
+    """Its default ends an unbounded pipeline on Prism after five minutes, with DEADLINE_EXCEEDED."""
+    assert timeout_after_a_read() == LONGEST_RUN_SECONDS
+
+
+def test_a_wait_that_the_user_chose_is_left_alone() -> None:
+    assert timeout_after_a_read("--job_server_timeout=60") == 60
+
+
+@pytest.mark.prism
+def test_prism_runs_a_pipeline_with_that_wait(service: LocalStreams, prism: str, tmp_path: Path) -> None:
+    orders = service.create_table("orders", keys={"id": "S"})
+    orders.put({"id": "o-1"})
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=PrismRunner", f"--prism_location={prism}"]))
+    _ = pipeline | read_orders(service) | beam.Map(lambda change: (tmp_path / change.keys["id"]).touch())
+    result = pipeline.run()
+    until((tmp_path / "o-1").exists, result)
+    orders.disable_stream()
+    result.wait_until_finish()
+    assert result.state == PipelineState.DONE
+
+
+@pytest.mark.soak
+@pytest.mark.prism
+def test_an_unbounded_pipeline_runs_for_more_than_five_minutes(service: LocalStreams, prism: str) -> None:
+    service.create_table("orders", keys={"id": "S"})
+    flags = ["--runner=PrismRunner", f"--prism_location={prism}", "--prism_log_level=error"]
+    pipeline = beam.Pipeline(options=PipelineOptions(flags))
+    _ = pipeline | read_orders(service)
+    result = pipeline.run()
+    result.wait_until_finish(duration=330_000)
+    assert result.state == PipelineState.RUNNING
+    service.table("orders").disable_stream()
+    result.wait_until_finish()
+    assert result.state == PipelineState.DONE
