@@ -277,6 +277,39 @@ def test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_r
     assert "parent" in hand.listings.lineage
 
 
+def test_an_unlisted_parent_that_other_frontiers_may_read_is_waited_for() -> None:
+    hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("child<parent"))
+    hand.go(1)
+    hand.listings.doubt({"parent"}, hand.now, patient=True, shared=True)
+    hand.go(2 * PATIENT_DOUBT_SECONDS)
+    assert "parent" not in hand.listings.lineage
+
+
+def test_a_pause_is_no_reason_to_believe_that_a_parent_is_never_listed() -> None:
+    """Nobody looked meanwhile: a listing is made before the parent is read as a root (facts 6 and 8)."""
+    shown = ["child<parent"]
+    hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page(*shown))
+    hand.settle()
+    hand.listings.doubt({"parent"}, hand.now, patient=False)
+    hand.go(5)
+    hand.now += 10 * DOUBT_SECONDS
+    shown.append("parent<grandparent")
+    hand.go(10)
+    assert hand.listings.lineage.parent("parent") == "grandparent"
+
+
+def test_a_disabled_streams_ended_shard_is_asked_for_before_it_is_believed_childless() -> None:
+    """Fact 13: if the service no longer knows it, it may have had children that are gone too."""
+    answers = {True: page("other", status="DISABLED")}
+    hand = Hand(lambda request: answers.get(isinstance(request, List), Gone(request)))
+    hand.go(1)
+    hand.listings.await_children("ended", 0, hand.now)
+    asked = hand.go(SETTLED_SECONDS + 1)
+    assert Probe("ended") in asked
+    assert hand.listings.leaves(hand.now) == ["ended"]
+    assert "ended" in hand.listings.gone
+
+
 def test_a_shard_that_is_gone_says_nothing_of_its_stream() -> None:
     """Fact 11: neither as a parent whose children are asked for, nor as the cursor of a listing."""
 

@@ -104,3 +104,30 @@ def test_a_reader_goes_on_listing_for_days() -> None:
         read.run(2000)
         assert written is not None
         assert read.delivered == [(written.shard_id, written.sequence_number)]
+
+
+def test_children_that_came_and_went_before_a_disabled_streams_end_are_told_as_a_possible_loss() -> None:
+    """The parent was read to its end, its child not listed yet; a day later only the grandchild is left (fact 13)."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        orders.put({"id": "o-1", "n": 1})
+        parent = orders.open_shard_ids[0]
+        child = orders.roll(parent)
+        orders.hide(child)
+        read = DrivenRead(service, clock, orders.stream_arn)
+        read.run(20)
+        assert read.frontier.ended_shards == (parent,)
+        orders.put({"id": "o-1", "n": 2})
+        clock.advance(2 * 3600)
+        orders.roll(child)
+        clock.advance(23 * 3600)
+        last = orders.put({"id": "o-1", "n": 3})
+        assert last is not None
+        orders.disable_stream()
+        read.restore(read.stored())
+        read.run(60)
+        assert read.frontier.closed
+        assert [number for _, number in read.delivered[1:]] == [last.sequence_number]
+        assert [loss.shard_id for loss in read.losses] == [parent]
+        assert not read.losses[0].certain
