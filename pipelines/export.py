@@ -27,6 +27,7 @@ from connector.sinks.layouts import LAYOUTS
 from connector.sinks.output import check_writable
 from connector.sinks.rows import PARTITIONS
 from connector.source.options import Connection
+from connector.source.progressed import place_of
 from connector.source.service import client
 from connector.source.start import find_stream
 from pipelines.arguments import Parser, beam_options, command, read_of, stop_of
@@ -96,7 +97,8 @@ def first_start(arguments: argparse.Namespace) -> tuple[str, StreamPosition]:
     service = client(Connection(arguments.region_name, arguments.endpoint_url), 1)
     stream_arn = arguments.stream_arn or find_stream(service, arguments.table)
     service.describe_stream(stream_arn, limit=1)
-    start = parse_start(arguments.start)
+    connection = Connection(arguments.region_name, arguments.endpoint_url)
+    start = place_of(parse_start(arguments.start), stream_arn, service, connection)
     bounds = resolve_bounds(start, parse_stop(arguments.stop, start), service.service_time())
     saved_of = start.stream_arn if isinstance(start, StreamPosition) else None
     return stream_arn, StreamPosition(saved_of or stream_arn, bounds.start, bounds.saved)

@@ -6,11 +6,12 @@ rounded down: creation times are floored to the second (fact 19), so a whole sec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import floor
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from connector.errors import InvalidOptionError
 from connector.shards.position import TRIM_HORIZON, AtTime, Horizon, Position, StartPosition
@@ -48,13 +49,28 @@ class RecordCount:
     records: int
 
 
-Start: TypeAlias = Horizon | Latest | AtTime | StreamPosition
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """Where the workers of a Kinesis Client Library application stopped, by its table of leases."""
+
+    table: str
+
+    def __str__(self) -> str:
+        return f"{_KCL}{self.table}"
+
+
+_KCL: Final = "kcl://"
+_TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
+#: What is a place in the stream without asking anyone else.
+Place: TypeAlias = Horizon | Latest | AtTime | StreamPosition
+Start: TypeAlias = Place | Leases
 Stop: TypeAlias = UntilSecond | UntilNow | ForDuration | RecordCount
 
 
 def parse_start(option: object) -> Start:
-    """The option ``start=``: "TRIM_HORIZON", "LATEST", a timezone-aware datetime, or a :class:`StreamPosition` (or its
-    JSON text). Raises :class:`InvalidOptionError` for anything else."""
+    """The option ``start=``: "TRIM_HORIZON", "LATEST", a timezone-aware datetime, a :class:`StreamPosition` (or its
+    JSON text), or "kcl://LEASE_TABLE". Raises :class:`InvalidOptionError` for anything else."""
     match option:
         case "TRIM_HORIZON":
             return TRIM_HORIZON
@@ -66,9 +82,11 @@ def parse_start(option: object) -> Start:
             return option
         case str() if option.lstrip().startswith("{"):
             return StreamPosition.from_json(option)
+        case str() if option.startswith(_KCL) and _TABLE.fullmatch(option.removeprefix(_KCL)):
+            return Leases(option.removeprefix(_KCL))
     raise InvalidOptionError(
         f'start={option!r} is not a start position: use "TRIM_HORIZON", "LATEST", a timezone-aware datetime, '
-        "or a saved StreamPosition"
+        'a saved StreamPosition, or "kcl://LEASE_TABLE"'
     )
 
 
@@ -115,7 +133,7 @@ class Bounds:
     records: int | None
 
 
-def resolve_bounds(start: Start, stop: Stop | None, now: float) -> Bounds:
+def resolve_bounds(start: Place, stop: Stop | None, now: float) -> Bounds:
     """Fixes the moments that depend on ``now``, the service's clock when the pipeline starts (epoch seconds).
 
     Raises :class:`InvalidOptionError` for a start in the future and for a stop before the start.

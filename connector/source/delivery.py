@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from connector.shards.frontier import EARLIEST, Frontier, Reading
@@ -21,12 +21,14 @@ RETENTION_SECONDS = 24 * 3600
 class Rules:
     """What a read is asked for. ``stop``: the last second to deliver, inclusive; ``slack``: how far creation times may
     be out of order inside a shard (fact 19), in seconds; ``quiet``: when empty pages are believed; ``selection``: which
-    changes are delivered at all."""
+    changes are delivered at all. ``gapless``: a shard ends at its first change past the stop, so that what is delivered
+    of it has no gap, and the next read may go on after the last."""
 
     stop: int | None = None
     slack: float = 5.0
     quiet: QuietRule = QuietRule()
     selection: Selection = ALL
+    gapless: bool = False
 
     def past_stop(self, moment: float) -> bool:
         """Whether, at ``moment``, whatever belongs before the stop was written and visible: the stop's own second is
@@ -50,14 +52,18 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     """Moves the shard of ``read`` to the end of its page, or to the stop inside it.
 
     Records past the stop are passed over; the shard is finished once one is later than the stop by more than the
-    slack, since an earlier one may still follow it until then.
+    slack, since an earlier one may still follow it until then; at once where the rules want no gap.
     """
     shard = read.request.shard
+    newest = max(map(_created, read.records), default=None)
+    cut_off = False
+    if rules.gapless and rules.stop is not None and newest is not None and newest >= rules.stop + 1:
+        cut_off = True
+        read = _before_the_stop(read, rules)
     records, malformed = read.records, read.page.malformed
-    newest = max((record.dynamodb.ApproximateCreationDateTime for record in records), default=None)
     position = _last(read)
     if rules.stop is not None and newest is not None and newest >= rules.stop + 1:
-        records = [record for record in records if record.dynamodb.ApproximateCreationDateTime < rules.stop + 1]
+        records = [record for record in records if _created(record) < rules.stop + 1]
     records, undecodable = rules.selection.of(records, shard)
     malformed = [*malformed, *undecodable]
     cut = frontier.remaining is not None and len(records) >= frontier.remaining
@@ -74,11 +80,23 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     )
     if moved.remaining == 0:
         return Delivery(moved.close(), records, malformed, newest)
-    if rules.stop is not None and newest is not None and newest > rules.stop + rules.slack:
+    if cut_off or (rules.stop is not None and newest is not None and newest > rules.stop + rules.slack):
         return Delivery(moved.finish(shard, second=int(read.asked)), records, malformed, newest, finished=True)
     if read.hint is None:  # the last page may bring records and no next iterator (fact 1)
         return Delivery(moved.end(shard), records, malformed, newest, ended=True)
     return Delivery(moved, records, malformed, newest)
+
+
+def _before_the_stop(read: PageRead, rules: Rules) -> PageRead:
+    """The page up to its first record past the stop."""
+    first = next(n for n, r in enumerate(read.records) if rules.stop is not None and _created(r) >= rules.stop + 1)
+    end = int(read.records[first].dynamodb.SequenceNumber)
+    malformed = [m for m in read.page.malformed if m.sequence_number is None or int(m.sequence_number) < end]
+    return replace(read, records=read.records[:first], page=replace(read.page, malformed=malformed))
+
+
+def _created(record: RawRecord) -> float:
+    return record.dynamodb.ApproximateCreationDateTime
 
 
 def _last(read: PageRead) -> Position | None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final, Literal, get_args
 
 from connector.errors import InvalidOptionError
+from connector.progress.address import Progress, parse_progress
 from connector.shards.bounds import RecordCount, Start, Stop, parse_start, parse_stop
 from connector.shards.quiet import QuietRule
 from connector.source.agenda import Pace
@@ -45,6 +46,7 @@ class ReadOptions:
     rules: Rules = field(default_factory=Rules)
     pace: Pace = field(default_factory=Pace)
     shard_groups: int | None = None
+    progress: Progress | None = None
 
 
 def parse_options(
@@ -67,6 +69,7 @@ def parse_options(
     event_names: Collection[str] | None,
     where: Where | None,
     shard_groups: int | None = None,
+    progress: object = None,
 ) -> ReadOptions:
     """Raises :class:`InvalidOptionError`, quoting the value and naming the fix."""
     if (table is None) == (stream_arn is None):
@@ -94,6 +97,7 @@ def parse_options(
         raise InvalidOptionError(
             f"shard_groups={groups} with stop={stop!r}: several groups cannot count together. Leave shard_groups out"
         )
+    kept = parse_progress(progress, region_name=region_name, endpoint_url=endpoint_url)
     return ReadOptions(
         table,
         stream_arn,
@@ -107,9 +111,11 @@ def parse_options(
             slack=slack,
             quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
             selection=_selection(event_names, where),
+            gapless=kept is not None,
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
         groups,
+        kept,
     )
 
 

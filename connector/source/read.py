@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import apache_beam as beam
@@ -15,12 +15,15 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from connector.errors import DataLossError, MalformedRecordError
+from connector.progress.holding import Holding, holding
+from connector.shards.position import Position
 from connector.source.element import StreamRead
 from connector.source.emission import Elements, Emission
 from connector.source.fetcher import ThreadedFetcher
 from connector.source.measures import Measures
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
+from connector.source.progressed import moved, owner_of
 from connector.source.reader import Reader, Step
 from connector.source.readers import READERS
 from connector.source.requests import Caller
@@ -48,8 +51,12 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
 class _ReadStream(beam.DoFn):
     """The body of both reads. ``tagged``: losses and dead letters have outputs of their own."""
 
-    def __init__(self, options: ReadOptions, emission: Emission, *, tagged: bool) -> None:
+    def __init__(
+        self, options: ReadOptions, emission: Emission, *, tagged: bool, trailing: bool = False, commits: bool = False
+    ) -> None:
         self._options = options
+        self._trailing = trailing
+        self.commits = commits
         self._emission = emission
         self._tagged = tagged
         self._dead_letters = tagged or options.on_malformed == "skip"
@@ -58,12 +65,14 @@ class _ReadStream(beam.DoFn):
         self._service = client(self._options.connection, self._options.pace.requests)
         self._measures = Measures(self._service)
 
-    def _slice(self, element: StreamRead, tracker: Any, watermark: Any) -> Iterator[Any]:
+    def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: Delivered | None) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
         reader = READERS.take(element.run, lambda: reader_of(self._service, element, self._options))
         worth_keeping = False
         try:
             deadline = time.monotonic() + self._options.slice_seconds
+            if bundle is not None:
+                bundle.holding.beat()
             while (step := reader.next(tracker.current_restriction(), deadline, rests=True)) is not None:
                 elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
                 step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
@@ -73,10 +82,13 @@ class _ReadStream(beam.DoFn):
                 yield from self._emit(element, step, elements, watermark.current_watermark())
                 watermark.advance(step.watermark)
                 self._measures.step(step)
+                if bundle is not None:
+                    bundle.add(step)
             self._measures.slice(reader, tracker.current_restriction())
             worth_keeping = not tracker.current_restriction().closed
             if worth_keeping:
-                tracker.defer_remainder(Duration(max(0.0, reader.resumes - time.monotonic())))
+                wait = max(0.0, reader.resumes - time.monotonic())
+                tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest_wait)))
         finally:
             if worth_keeping:
                 READERS.give_back(element.run, reader, time.monotonic())
@@ -112,13 +124,46 @@ class _ReadStream(beam.DoFn):
 
     def _log(self, step: Step) -> None:
         for shard in step.opened:
-            _LOGGER.info("shard %s begins at %s", shard, step.frontier.shards[shard].position)
+            if (reading := step.frontier.shards.get(shard)) is not None:  # not one saved as read, gone at once
+                _LOGGER.info("shard %s begins at %s", shard, reading.position)
         if step.ended:
             _LOGGER.info("shard %s is read to its end", step.ended)
         for loss in step.losses:
             _LOGGER.warning("%s", loss)
         for entry in step.malformed:
             _LOGGER.warning("malformed record in shard %s at %s: %s", step.shard, entry.sequence_number, entry.reason)
+
+    def _bundle(self, element: StreamRead, finalizer: Any) -> Delivered:
+        progress, owner = self._options.progress, owner_of(element.run)
+        assert progress is not None  # noqa: S101 - narrows the type: only reads with progress come here
+        held = holding(progress, owner, element.stream_arn, trailing=self._trailing)
+        bundle = Delivered(held, progress.beat_seconds, commits=self.commits)
+        finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
+        return bundle
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What a bundle moves, told to the run's holding once the bundle is finalized. ``commits``: whether that proves
+    that it was delivered; else a step behind the read tells."""
+
+    holding: Holding
+    longest_wait: float
+    commits: bool
+    _moved: dict[str, Position] = field(default_factory=dict)
+    _last: bool = False
+
+    def add(self, step: Step) -> None:
+        """The step is claimed and emitted."""
+        self.holding.beat()
+        self._moved.update(moved(step))
+        self._last = step.frontier.closed
+
+    def finalized(self) -> None:
+        if self.commits:
+            self.holding.delivered(self._moved, last=self._last)
+        elif self._last:
+            self.holding.ended()
 
 
 class ReadUnboundedStream(_ReadStream):
@@ -131,7 +176,7 @@ class ReadUnboundedStream(_ReadStream):
         tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=False)),
         watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
     ) -> Iterator[Any]:
-        yield from self._slice(element, tracker, watermark)
+        yield from self._slice(element, tracker, watermark, None)
 
 
 class ReadBoundedStream(_ReadStream):
@@ -143,7 +188,36 @@ class ReadBoundedStream(_ReadStream):
         tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=True)),
         watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
     ) -> Iterator[Any]:
-        yield from self._slice(element, tracker, watermark)
+        yield from self._slice(element, tracker, watermark, None)
+
+
+class ReadUnboundedStreamWithProgress(_ReadStream):
+    """The same, with progress outside the runner."""
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: StreamRead,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=False)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        bundle = self._bundle(element, finalizer)
+        yield from self._slice(element, tracker, watermark, bundle)
+
+
+class ReadBoundedStreamWithProgress(_ReadStream):
+    """The same, with progress outside the runner."""
+
+    def process(
+        self,
+        element: StreamRead,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=True)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        bundle = self._bundle(element, finalizer)
+        yield from self._slice(element, tracker, watermark, bundle)
 
 
 def dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:

@@ -44,17 +44,30 @@ _PRISM: Final = (
 @dataclass(frozen=True, slots=True)
 class ReadFacts:
     """What decides whether a read can run. ``grouping``: the label of a step after an unbounded read that waits for the
-    end of its input, or None. ``workers``: the option direct_num_workers; 0 is one for each processor."""
+    end of its input, or None. ``workers``: the option direct_num_workers; 0 is one for each processor. ``unfused``: the
+    label of a step in whose place a CommitProgress would have to tell what is delivered, or None."""
 
     label: str
     bounded: bool
     grouping: str | None
     workers: int
+    unfused: str | None = None
 
     @classmethod
-    def of(cls, label: str, pipeline: Pipeline, outputs: list[PValue], *, bounded: bool) -> Self:
+    def of(
+        cls, label: str, pipeline: Pipeline, outputs: list[PValue], *, bounded: bool, unfused: str | None = None
+    ) -> Self:
         workers = pipeline.options.view_as(DirectOptions).direct_num_workers
-        return cls(label, bounded, None if bounded else grouped_after(pipeline, outputs), int(workers))
+        return cls(label, bounded, None if bounded else grouped_after(pipeline, outputs), int(workers), unfused)
+
+    def unproven(self) -> RunnerError | None:
+        """Why nothing could tell how far the read was delivered; None if something can."""
+        if self.unfused is None:
+            return None
+        return RunnerError(
+            f"{self.label} has progress=, and {self.unfused!r} after it delivers in a bundle of its own, so that the "
+            "end of the read's proves nothing: put CommitProgress, with the same progress, behind what delivers"
+        )
 
     def refusal(self) -> RunnerError | None:
         """Why FnApiRunner cannot run this read; None if it can."""
@@ -88,8 +101,8 @@ class CheckedRead(beam.PTransform):
 
     def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:
         facts = self.facts()
-        self._refusal = None
-        if runs_on_fn_api_runner(context):
+        self._refusal = facts.unproven()
+        if self._refusal is None and runs_on_fn_api_runner(context):
             self._refusal = facts.refusal()
             if self._refusal is None and not facts.bounded:
                 _LOGGER.warning(

@@ -10,11 +10,12 @@ import apache_beam as beam
 from apache_beam.runners.direct.executor import _ExecutorService
 
 from connector.errors import NotFoundError, RunnerError, StreamNotEnabledError
-from connector.shards.bounds import resolve_bounds
+from connector.shards.bounds import Place, resolve_bounds
 from connector.shards.stream_position import StreamPosition
 from connector.source.element import StreamRead
 from connector.source.groups import share
 from connector.source.options import ReadOptions
+from connector.source.progressed import held, keep, owner_of, place_of
 from connector.source.service import client
 from connector.wire import Client
 
@@ -40,11 +41,28 @@ class StartRead(beam.DoFn):
 
 def begin_read(service: Client, options: ReadOptions) -> StreamRead:
     """The read that begins at this moment of the service's clock, under a name of its own."""
+    run = uuid.uuid4().hex
     stream_arn = options.stream_arn or find_stream(service, options.table or "")
     service.describe_stream(stream_arn, limit=1)  # a stream that is not there is told of now, not by a worker
-    bounds = resolve_bounds(options.start, options.stop, service.service_time())
+    if options.progress is None:
+        return _from_the_start(run, stream_arn, service, options)
+    with held(options.progress, owner_of(run), stream_arn) as kept:
+        if kept is not None:
+            return _read_from(kept, run, stream_arn, service, options)
+        read = _from_the_start(run, stream_arn, service, options)
+        keep(options.progress, owner_of(run), StreamPosition(stream_arn, read.start, read.saved))
+        return read
+
+
+def _from_the_start(run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
     check_position(options.start, stream_arn)
-    return StreamRead(uuid.uuid4().hex, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records)
+    start = place_of(options.start, stream_arn, service, options.connection)
+    return _read_from(start, run, stream_arn, service, options)
+
+
+def _read_from(start: Place, run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
+    bounds = resolve_bounds(start, options.stop, service.service_time())
+    return StreamRead(run, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records)
 
 
 def find_stream(service: Client, table: str) -> str:

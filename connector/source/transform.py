@@ -11,6 +11,7 @@ from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
 
 from connector.errors import InvalidOptionError
+from connector.progress.address import Progress
 from connector.records import ChangeRecord, Schema
 from connector.shards.loss import Loss
 from connector.source.emission import CHANGES as CHANGES_EMISSION
@@ -19,7 +20,13 @@ from connector.source.groups import groups_on
 from connector.source.job_server import wait_for_long_runs
 from connector.source.options import parse_options
 from connector.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
-from connector.source.read import ReadBoundedStream, ReadUnboundedStream
+from connector.source.progressed import committed_by_a_step, proves_by_finalizing, unfused_after
+from connector.source.read import (
+    ReadBoundedStream,
+    ReadBoundedStreamWithProgress,
+    ReadUnboundedStream,
+    ReadUnboundedStreamWithProgress,
+)
 from connector.source.runner_check import CheckedRead, ReadFacts
 from connector.source.start import StartRead
 
@@ -45,7 +52,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
       stream_arn: the stream itself, e.g. of a stream that was disabled less than 24 hours ago.
       start: ``"TRIM_HORIZON"`` (the oldest change the service still has, 24 hours back at most), ``"LATEST"`` (from
         the moment the pipeline starts; up to one second from before may come too), a timezone-aware datetime (changes
-        created at or after it), or a :class:`StreamPosition` saved by an earlier run.
+        created at or after it), a :class:`StreamPosition` saved by an earlier run, or ``"kcl://LEASE_TABLE"`` (where
+        the workers of a Kinesis Client Library application stopped).
       stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
         created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes. With a
         stop the PCollection is bounded.
@@ -67,10 +75,19 @@ class ReadFromDynamoDBStreams(CheckedRead):
       event_names: the kinds of change to deliver, of ``"INSERT"``, ``"MODIFY"`` and ``"REMOVE"``; None for all.
       where: a function that tells whether to deliver a change. It is asked before anything is decoded, so one that
         looks at ``event_name``, ``is_ttl_delete`` or ``keys`` saves the decoding of the images of all others.
+      progress: where to keep, outside the runner, how far was delivered: ``"dynamodb://TABLE/APPLICATION"``,
+        ``"file:PATH"`` or a :class:`Progress`. A run goes on where the last one of the application got; what the runner
+        itself restores wins over that, and that over ``start``. A second run is refused while the first is alive, and
+        a killed one is waited out (30 seconds). It is written once a bundle is finalized, if all steps behind the read
+        are in the same bundle (on Flink 10 seconds later, and after another checkpoint); else by the
+        :class:`CommitProgress` behind the sink. A killed run repeats what it delivered since the last write. With a
+        ``stop`` that is a time, a shard ends at its first change past it.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
-      RunnerError: when the pipeline is run, if the runner cannot stream what the pipeline asks.
+      RunnerError: when the pipeline is run, if the runner cannot stream what the pipeline asks, or nothing in it can
+        tell what ``progress`` is to be written.
+      ProgressHeldError, FencedError: while it runs, if another run of the application is alive, or took over.
     """
 
     def __init__(
@@ -94,6 +111,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         shard_groups: int | None = None,
         event_names: Collection[str] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
+        progress: str | Progress | None = None,
     ) -> None:
         super().__init__()
         self._options = parse_options(
@@ -115,6 +133,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             shard_groups=shard_groups,
             event_names=event_names,
             where=where,
+            progress=progress,
         )
         self._tagged = False
         self._emission: Emission = CHANGES_EMISSION
@@ -122,6 +141,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         self._bounded = self._options.stop is not None
         self._pipeline: beam.Pipeline | None = None
         self._outputs: list[PCollection] = []
+        self._reads: list[beam.ParDo] = []
         self._name = ""
 
     def with_outputs(self) -> ReadFromDynamoDBStreams:
@@ -164,28 +184,42 @@ class ReadFromDynamoDBStreams(CheckedRead):
         wait_for_long_runs(pbegin.pipeline.options)
         start = StartRead(self._options, groups_on(pbegin.pipeline, self._options))
         started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start)
-        read = (ReadBoundedStream if self._bounded else ReadUnboundedStream)(
-            self._options, self._emission, tagged=self._tagged
-        )
+        read = beam.ParDo(self._dofn(pbegin.pipeline))
         outputs: PCollection | ReadOutputs
         if not self._tagged:
-            outputs = started | "Read" >> beam.ParDo(read).with_output_types(self._emission.element_type)
+            outputs = started | "Read" >> read.with_output_types(self._emission.element_type)
             reached = [outputs]
         else:
-            tagged = started | "Read" >> beam.ParDo(read).with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
+            tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
             outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
             for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
                 output.element_type = kind
             reached = list(outputs)
         if self._pipeline is not pbegin.pipeline:
-            self._pipeline, self._outputs = pbegin.pipeline, []
+            self._pipeline, self._outputs, self._reads = pbegin.pipeline, [], []
         self._outputs += reached  # of each place where this one object is applied
+        self._reads.append(read)
         self._name = self.label  # a label of the user's own holds only while the transform is applied
         return outputs
 
+    def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
+        options, emission, tagged = self._options, self._emission, self._tagged
+        if options.progress is None:
+            return (ReadBoundedStream if self._bounded else ReadUnboundedStream)(options, emission, tagged=tagged)
+        read = ReadBoundedStreamWithProgress if self._bounded else ReadUnboundedStreamWithProgress
+        return read(options, emission, tagged=tagged, trailing=not proves_by_finalizing(pipeline))
+
     def facts(self) -> ReadFacts:
-        """What :mod:`connector.source.runner_check` judges by, taken when the pipeline is whole."""
-        return ReadFacts.of(self._name, self._pipeline, self._outputs, bounded=self._bounded)
+        """What :mod:`connector.source.runner_check` judges by, taken when the pipeline is whole.
+
+        Whether the read itself may write its progress shows only then, too; the steps are translated after this.
+        """
+        progress, unfused = self._options.progress, None
+        if progress is not None and not committed_by_a_step(self._pipeline, progress):
+            unfused = unfused_after(self._pipeline, self._outputs)
+            for read in self._reads:
+                read.dofn.commits = unfused is None
+        return ReadFacts.of(self._name, self._pipeline, self._outputs, bounded=self._bounded, unfused=unfused)
 
     def display_data(self) -> dict[str, Any]:
         options = self._options

@@ -11,8 +11,8 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector.progress.dynamodb import TableStore
 from connector.progress.address import TableAddress
+from connector.progress.dynamodb import TableStore
 from connector.progress.files import FileStore
 from connector.progress.holding import Time
 from connector.progress.store import Store

@@ -1,0 +1,190 @@
+"""The read and its progress outside the runner: where it begins, what a step moves, and who may say that it moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
+from apache_beam.pvalue import PValue
+from apache_beam.runners.common import DoFnSignature
+from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.transforms.core import ParDo
+from apache_beam.transforms.userstate import is_stateful_dofn
+
+from connector.errors import NotFoundError
+from connector.progress.address import Progress
+from connector.progress.commit import CommitProgress
+from connector.progress.holding import Time, store_of, take
+from connector.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
+from connector.progress.tables import table_client, table_of_leases
+from connector.shards.bounds import Leases, Place, Start
+from connector.shards.lineage import Lineage, Shard
+from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from connector.shards.stream_position import StreamPosition
+from connector.source.options import Connection
+from connector.source.reader import Step
+from connector.wire import Client
+
+#: The runners on which a finalized bundle, with all that is fused to the read in it, is over for good.
+_PROVING: Final = (PrismRunner, SwitchingDirectRunner, FnApiRunner)
+_PASSES: Final = 3  # a hole in one listing is filled by another (fact 6)
+
+
+def owner_of(run: str) -> str:
+    """The run without the number of its group: its groups hold the application together."""
+    return run.partition("-")[0]
+
+
+def moved(step: Step) -> Iterator[tuple[str, Position]]:
+    """Where a step's shard stands for another read, once the step is delivered. Pure.
+
+    A shard that ended before it met a record as young as the start is not told of: its children would begin at the
+    horizon, and not at the start.
+    """
+    if not step.shard and not step.ended:
+        return
+    shard = step.shard or step.ended
+    reading = step.frontier.shards.get(shard)
+    if reading is None:  # the stop is met: what was delivered before it counts
+        if step.records:
+            yield shard, After(step.records[-1].dynamodb.SequenceNumber)
+    elif isinstance(reading.position, After) or reading.position == End(TRIM_HORIZON):
+        yield shard, reading.position
+
+
+# Where it begins
+
+
+@contextmanager
+def held(progress: Progress, owner: str, stream_arn: str) -> Iterator[StreamPosition | None]:
+    """Holds the application while a read begins, and gives what is kept of the stream; lets go if that fails.
+
+    Raises :class:`NotFoundError` if another stream of the table is kept and this one is not: what is unread of the
+    other one would be lost (fact 14).
+    """
+    store, clock = store_of(progress), Time()
+    take(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
+    try:
+        streams = store.read().streams
+        kept = streams.get(stream_arn)
+        if kept is None:
+            _check_others(progress, stream_arn, list(streams))
+        elif outlived := kept.outlived():
+            store.drop(owner, stream_arn, outlived)
+            kept = store.read().streams[stream_arn]
+        yield None if kept is None else kept.position(stream_arn)
+    except BaseException:
+        store.beat(owner, 0.0)
+        raise
+
+
+def _check_others(progress: Progress, stream_arn: str, kept: list[str]) -> None:
+    table = stream_arn.partition("/stream/")[0]
+    for other in kept:
+        if other.partition("/stream/")[0] == table:
+            raise NotFoundError(
+                f"{progress.address} is progress in {other}, no longer the table's stream: read that one to its end "
+                f"with stream_arn=…, then forget it: python -m pipelines.progress reset {progress.address} "
+                f"--stream_arn {other}",
+                stream=stream_arn,
+            )
+
+
+def keep(progress: Progress, owner: str, first: StreamPosition) -> None:
+    """From now on the application has progress in the stream."""
+    store_of(progress).begin(owner, first, int(Time().now()))
+
+
+def place_of(start: Start, stream_arn: str, service: Client, connection: Connection) -> Place:
+    """``start``, with a lease table of KCL's as the position that it says."""
+    if not isinstance(start, Leases):
+        return start
+    items, created = table_of_leases(table_client(connection.region_name, connection.endpoint_url), start.table)
+    leases = leases_of(items, start.table)
+    # Whatever the workers' first LATEST was, their table of leases was there before it.
+    position = position_of_leases(leases, stream_arn, start.table, latest=AtTime(int(created)))
+    return with_ended_ancestors(position, listed(service, stream_arn))
+
+
+def listed(service: Client, stream_arn: str) -> Lineage:
+    lineage = Lineage()
+    for _ in range(_PASSES):
+        after: str | None = None
+        while True:
+            page = service.describe_stream(stream_arn, exclusive_start_shard_id=after)
+            lineage.add(Shard(shard.shard_id, shard.parent_shard_id) for shard in page.shards)
+            if page.last_evaluated_shard_id is None or page.last_evaluated_shard_id == after:
+                break
+            after = page.last_evaluated_shard_id
+    return lineage
+
+
+# Who may say that it moved
+
+
+def proves_by_finalizing(pipeline: Pipeline) -> bool:
+    return isinstance(pipeline.runner, _PROVING)
+
+
+def committed_by_a_step(pipeline: Pipeline | None, progress: Progress) -> bool:
+    """Whether a CommitProgress of the same application is in the pipeline."""
+    if pipeline is None:
+        return False
+    visitor = _Committing(progress.address)
+    pipeline.visit(visitor)
+    return visitor.found
+
+
+def unfused_after(pipeline: Pipeline | None, outputs: list[PValue]) -> str | None:
+    """The label of a step after ``outputs`` that may run in another bundle than the read; None if there is none.
+
+    What Prism and FnApiRunner fuse: a plain ParDo with what it reads from. A grouping, a Flatten, state and timers, a
+    splittable DoFn, a side input and a step with an environment of its own (resource hints) each begin a new stage.
+    """
+    if pipeline is None:
+        return None
+    visitor = _Unfused(set(outputs))
+    pipeline.visit(visitor)
+    return visitor.label
+
+
+class _Committing(PipelineVisitor):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.found = False
+
+    def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
+        step = transform_node.transform
+        self.found |= isinstance(step, CommitProgress) and step.progress.address == self._address
+
+
+class _Unfused(PipelineVisitor):
+    """Beam visits producers before consumers, so one pass is enough."""
+
+    def __init__(self, reached: set[PValue]) -> None:
+        self._reached = reached
+        self.label: str | None = None
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        node = transform_node
+        aside = not self._reached.isdisjoint(side.pvalue for side in node.side_inputs)
+        if self._reached.isdisjoint(node.inputs) and not aside:
+            return
+        self._reached.update(node.outputs.values())
+        if self.label is None and (aside or not _is_plain(node)):
+            self.label = node.full_label
+
+
+def _is_plain(node: AppliedPTransform) -> bool:
+    step = node.transform
+    return (
+        isinstance(step, ParDo)
+        and not node.side_inputs
+        and not node.resource_hints
+        and not is_stateful_dofn(step.dofn)
+        and not DoFnSignature(step.dofn).is_splittable_dofn()
+    )

@@ -1,0 +1,57 @@
+"""A read with progress and a stop leaves no gap in a shard, so that the next read may go on after its last record."""
+
+from __future__ import annotations
+
+from connector.shards.frontier import Frontier, Reading
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from connector.source.delivery import Rules, deliver
+from connector.source.progressed import moved, owner_of
+from connector.source.reader import Step
+from tests.source.test_delivery import NOW, page, raw, reading
+
+RULES = Rules(stop=NOW, slack=5.0, gapless=True)
+
+
+def numbers(records: list[object]) -> list[str]:
+    return [record.dynamodb.SequenceNumber for record in records]  # type: ignore[attr-defined]
+
+
+def test_a_shard_ends_at_its_first_record_past_the_stop() -> None:
+    """Fact 19: the last one is within the stop, and comes with what the next read begins with."""
+    moved_to = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 1), raw("3", NOW)), RULES)
+    assert (numbers(moved_to.records), moved_to.finished) == (["1"], True)
+    without = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 1), raw("3", NOW)), Rules(stop=NOW, slack=5.0))
+    assert (numbers(without.records), without.finished) == (["1", "3"], False)
+
+
+def test_malformed_records_past_the_stop_are_told_of_by_the_next_read() -> None:
+    for number, told in (("1", 1), ("3", 0)):
+        moved_to = deliver(reading(), page(raw("2", NOW + 1), malformed=number), RULES)
+        assert (len(moved_to.malformed), moved_to.records) == (told, [])
+
+
+def test_a_page_within_the_stop_is_delivered_whole() -> None:
+    moved_to = deliver(reading(), page(raw("1", NOW), raw("2", NOW)), RULES)
+    assert (numbers(moved_to.records), moved_to.finished) == (["1", "2"], False)
+
+
+def step(shards: dict[str, Reading], **rest: object) -> Step:
+    return Step(Frontier(shards=shards), shard="a", **rest)  # type: ignore[arg-type]
+
+
+def test_a_step_moves_its_shard_to_where_another_read_may_go_on() -> None:
+    assert dict(moved(step({"a": Reading(After("7"))}, records=[raw("5")]))) == {"a": After("7")}
+    assert dict(moved(step({"a": Reading(SHARD_END)}, ended="a"))) == {"a": SHARD_END}
+    assert dict(moved(step({}, records=[raw("5"), raw("6")]))) == {"a": After("6")}, "the stop is met"
+    assert dict(moved(step({}))) == {}
+
+
+def test_a_shard_that_met_no_record_as_young_as_the_start_is_left_to_begin_there() -> None:
+    """Its children begin at the start too, and not at the horizon."""
+    for position in (TRIM_HORIZON, AtTime(NOW), End(AtTime(NOW))):
+        assert dict(moved(step({"a": Reading(position)}))) == {}
+    assert dict(moved(Step(Frontier(shards={"b": Reading(TRIM_HORIZON)}), opened=["b"]))) == {}
+
+
+def test_the_groups_of_a_run_hold_its_application_together() -> None:
+    assert owner_of("1f0c") == owner_of("1f0c-0") == owner_of("1f0c-13") == "1f0c"
