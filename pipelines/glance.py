@@ -6,8 +6,8 @@ GetShardIterator. One listing may leave a shard out (fact 6); a second look show
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from math import floor
@@ -16,34 +16,17 @@ from typing import Any, Final, Literal
 from botocore.exceptions import ClientError
 
 from connector.errors import NotFoundError, ServiceError, TrimmedDataError
-from connector.shards.frontier import Hint
 from connector.shards.lineage import Lineage, Shard, created
-from connector.shards.position import TRIM_HORIZON, AtTime, Position
 from connector.source.agenda import Pace
-from connector.source.requests import Caller, Failed, PageRead, Read
-from connector.wire import Client, ListedShard, RawRecord, StreamPage
-
-RETENTION: Final = timedelta(hours=24)
+from connector.source.requests import Caller
+from connector.wire import Client, ListedShard, StreamPage
+from pipelines.applications import RETENTION, ApplicationGlance, Kept, application_glance
+from pipelines.sampled import PAGE, Sampled, sampled
 
 #: USD for a call in us-east-1, after the first 2.5 million of a month; other regions differ by some percent.
 PRICE: Final = 0.02 / 100_000
 
-_PAGE: Final = 100
-_QUIET_PAGES: Final = 8
-_LOOK_BACK: Final = (60, 600, 3600, 4 * 3600)
-"""How many seconds before its end a shard is looked at for its last record, one after the other."""
-
 _THREADS: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """``records`` were read of the shard; ``first`` is the creation time of its oldest, ``last`` of its newest record,
-    or of one that is at most as far from it as the look back reached. None where none was found."""
-
-    records: int
-    first: datetime | None = None
-    last: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +76,7 @@ class Glance:
     taken: datetime
     shards: tuple[ShardGlance, ...]
     cost: Cost
+    application: ApplicationGlance | None = None
 
     @property
     def oldest(self) -> datetime | None:
@@ -122,12 +106,21 @@ class Glance:
             **asdict(self),
             "cost": {**asdict(self.cost), "idle_usd": self.cost.idle_usd, "busy_usd": self.cost.busy_usd},
             "oldest": self.oldest,
+            "application": None if self.application is None else self.application.to_dict(),
             "headroom_seconds": None if headroom is None else headroom.total_seconds(),
         }
 
 
-def glance(client: Client, stream_arn: str, *, sample: bool = False, pace: Pace = Pace()) -> Glance:
+def glance(
+    client: Client,
+    stream_arn: str,
+    *,
+    sample: bool = False,
+    pace: Pace = Pace(),
+    application: Callable[[Lineage], Kept] | None = None,
+) -> Glance:
     """Looks once. ``sample`` reads some pages of every shard, which are billed and take one of its two readers.
+    ``application`` gives what is kept of one, for the shards that are listed.
 
     Raises what the service answers: :class:`connector.errors.NotFoundError` for a stream that is not there.
     """
@@ -135,29 +128,14 @@ def glance(client: Client, stream_arn: str, *, sample: bool = False, pace: Pace 
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
     missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
     now = floor(client.service_time())
+    caller = Caller(client, stream_arn, limit=PAGE) if sample else None
+    lineage = Lineage(Shard(shard.shard_id, shard.parent_shard_id) for shard in listed.values())
+    what = application(lineage) if application is not None else None
     with ThreadPoolExecutor(_THREADS) as pool:
-        probed = dict(zip(missing, pool.map(lambda shard: _probed(client, stream_arn, shard), missing), strict=True))
-        cuts = pool.map(lambda shard: _partly_trimmed(client, stream_arn, shard), listed.values())
-        caller = Caller(client, stream_arn, limit=_PAGE)
-        ends = {shard.parent_shard_id: created(shard.shard_id) for shard in listed.values()}
-        samples = [
-            pool.submit(_sample, caller, shard.shard_id, ends.get(shard.shard_id) or now) if sample else None
-            for shard in listed.values()
-        ]
-        shards = [ShardGlance(shard, None, probed[shard], _created(shard)) for shard in sorted(probed)]
-        shards += [
-            ShardGlance(
-                shard.shard_id,
-                shard.parent_shard_id,
-                "open" if shard.ending_sequence_number is None else "closed",
-                _created(shard.shard_id),
-                shard.starting_sequence_number,
-                shard.ending_sequence_number,
-                cut,
-                sampled.result() if sampled else None,
-            )
-            for shard, cut, sampled in zip(listed.values(), cuts, samples, strict=True)
-        ]
+        shards = _shards(client, stream_arn, listed, missing, now, pool, caller)
+        followed = (
+            None if what is None else application_glance(client, stream_arn, lineage, what, _time(now), pool, caller)
+        )
     tree = Lineage(Shard(shard.shard_id, shard.parent) for shard in shards)
     shards.sort(key=lambda shard: (sum(1 for _ in tree.ancestors(shard.shard_id)), shard.shard_id))
     return Glance(
@@ -169,7 +147,37 @@ def glance(client: Client, stream_arn: str, *, sample: bool = False, pace: Pace 
         _time(now),
         tuple(shards),
         cost_a_day(sum(shard.state == "open" for shard in shards), pace),
+        followed,
     )
+
+
+def _shards(
+    client: Client,
+    stream_arn: str,
+    listed: Mapping[str, ListedShard],
+    missing: Collection[str],
+    now: int,
+    pool: Executor,
+    caller: Caller | None,
+) -> list[ShardGlance]:
+    ends = {shard.parent_shard_id: created(shard.shard_id) for shard in listed.values()}
+
+    def look(shard: ListedShard) -> ShardGlance:
+        return ShardGlance(
+            shard.shard_id,
+            shard.parent_shard_id,
+            "open" if shard.ending_sequence_number is None else "closed",
+            _created(shard.shard_id),
+            shard.starting_sequence_number,
+            shard.ending_sequence_number,
+            _partly_trimmed(client, stream_arn, shard),
+            None if caller is None else sampled(caller, shard.shard_id, ends.get(shard.shard_id) or now),
+        )
+
+    def probe(shard: str) -> ShardGlance:
+        return ShardGlance(shard, None, _probed(client, stream_arn, shard), _created(shard))
+
+    return [*pool.map(probe, missing), *pool.map(look, listed.values())]
 
 
 def cost_a_day(open_shards: int, pace: Pace) -> Cost:
@@ -210,44 +218,9 @@ def _partly_trimmed(client: Client, stream_arn: str, shard: ListedShard) -> bool
     return False
 
 
-def _sample(caller: Caller, shard: str, end: float) -> Sampled:
-    oldest = _records(caller, shard, TRIM_HORIZON)
-    if not oldest:
-        return Sampled(0)
-    first, newest = oldest[0], oldest
-    for back in _LOOK_BACK:
-        if end - back <= oldest[-1].dynamodb.ApproximateCreationDateTime:
-            break
-        if found := _records(caller, shard, AtTime(int(end - back))):
-            newest = found
-            break
-    read = len(oldest) + (len(newest) if newest is not oldest else 0)
-    return Sampled(read, _created_at(first), _created_at(newest[-1]))
-
-
-def _records(caller: Caller, shard: str, position: Position) -> list[RawRecord]:
-    """The first page that brings any; none if it is throttled or gone, since a glance goes on without."""
-    hint: Hint | None = None
-    for _ in range(_QUIET_PAGES):  # an empty page proves nothing (fact 5)
-        match caller.perform(Read(shard, position, hint)):
-            case Failed(_, error):
-                raise error
-            case PageRead() as page if page.records or page.hint is None:
-                return page.records
-            case PageRead() as page:
-                hint = page.hint
-            case _:
-                break
-    return []
-
-
 def _created(shard: str) -> datetime | None:
     seconds = created(shard)
     return None if seconds is None else _time(seconds)
-
-
-def _created_at(record: RawRecord) -> datetime:
-    return _time(record.dynamodb.ApproximateCreationDateTime)
 
 
 def _time(seconds: float) -> datetime:

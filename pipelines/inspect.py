@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +31,10 @@ from connector.shards.lineage import Lineage, Shard
 from connector.source.agenda import Pace
 from connector.source.start import find_stream
 from connector.wire import Client
+from pipelines.applications import ApplicationGlance, Kept, ShardProgress, kept
 from pipelines.arguments import COMMAND_FAULTS, Parser
-from pipelines.glance import Glance, Sampled, ShardGlance, glance
+from pipelines.glance import Glance, ShardGlance, glance
+from pipelines.sampled import Sampled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
             stream_arn = arguments.stream_arn or find_stream(client, arguments.table)
-            glances = looks(client, stream_arn, sample=arguments.sample, pace=pace, every=arguments.watch)
+            application = _application(arguments, stream_arn)
+            look = partial(glance, client, stream_arn, sample=arguments.sample, pace=pace, application=application)
+            glances = looks(look, every=arguments.watch)
             _show(parser, glances, arguments)
     except KeyboardInterrupt:
         return 130
@@ -70,6 +75,12 @@ def _parser() -> Parser:
         help="read some pages of every shard for the times of its records: billed, and one of its two readers",
     )
     parser.add_argument(
+        "--progress",
+        metavar="WHERE",
+        help="how far an application is: dynamodb://TABLE/APPLICATION, file:PATH, or kcl://LEASE_TABLE; its lag is"
+        " known with --sample",
+    )
+    parser.add_argument(
         "--watch", type=_seconds, nargs="?", const=5.0, metavar="SECONDS", help="look again so often (default: every 5)"
     )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each look, for scripts")
@@ -83,21 +94,22 @@ def _parser() -> Parser:
     return parser
 
 
+def _application(arguments: argparse.Namespace, stream_arn: str) -> Callable[[Lineage], Kept] | None:
+    if arguments.progress is None:
+        return None
+    where = {"region_name": arguments.region_name, "endpoint_url": arguments.endpoint_url}
+    return lambda lineage: kept(arguments.progress, stream_arn, lineage, **where)
+
+
 def looks(
-    client: Client,
-    stream_arn: str,
-    *,
-    sample: bool,
-    pace: Pace,
-    every: float | None,
-    sleep: Callable[[float], object] = time.sleep,
+    look: Callable[[], Glance], *, every: float | None, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[Glance]:
     """One look, or one every so many seconds; a fault that passes leaves one out."""
-    yield glance(client, stream_arn, sample=sample, pace=pace)
+    yield look()
     while every is not None:
         sleep(every)
         with suppress(DelayError):
-            yield glance(client, stream_arn, sample=sample, pace=pace)
+            yield look()
 
 
 def _show(parser: Parser, glances: Iterator[Glance], arguments: argparse.Namespace) -> None:
@@ -134,15 +146,18 @@ def view(seen: Glance) -> RenderableType:
         facts.add_row(Text(name, "dim"), text)
     sampled = any(shard.sampled for shard in seen.shards)
     heads = ["sampled", "first (UTC)", "last (UTC)"] if sampled else []
+    followed = {} if seen.application is None else {each.shard_id: each for each in seen.application.shards}
     columns = [Column(head, no_wrap=head != "state") for head in ["shard", "state", "age", *heads]]
-    table = Table(*columns, box=None, header_style="dim", pad_edge=False)
+    table = Table(*columns, *(["application"] if followed else []), box=None, header_style="dim", pad_edge=False)
     shards = {shard.shard_id: shard for shard in seen.shards}
     tree = list(places(Lineage(Shard(shard.shard_id, shard.parent) for shard in seen.shards)))
     for place in tree[:_MOST_SHARDS]:
         shard = shards[place.shard_id]
         guide = "  " * (place.generation - 1) + "└ " if place.generation else ""
         label = Text.assemble((guide, "dim"), (short_id(shard.shard_id), _STYLES[shard.state]))
-        table.add_row(label, _state(shard), _age(shard, seen.taken), *_times(shard.sampled))
+        times = _times(shard.sampled) if sampled else ()
+        told = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
+        table.add_row(label, _state(shard), _age(shard, seen.taken), *times, *told)
     rest = len(tree) - _MOST_SHARDS
     return Group(facts, Text(), table, *([Text(f"and {rest:,} more shards")] if rest > 0 else []))
 
@@ -155,9 +170,35 @@ def _facts(seen: Glance) -> Iterator[tuple[str, str]]:
     if seen.oldest is not None and seen.headroom is not None:
         yield "oldest record", f"{seen.oldest:%Y-%m-%d %H:%M:%S} UTC, {duration(seen.taken - seen.oldest)} ago"
         yield "headroom", f"{duration(seen.headroom)} until it is trimmed"
+    if seen.application is not None:
+        yield from _facts_of(seen.application)
     cost = seen.cost
     yield "GetRecords a day", f"{cost.idle_calls:,} ({cost.idle_usd:.2f} USD) while all shards are idle"
     yield "", f"{cost.busy_calls:,} ({cost.busy_usd:.2f} USD) while all bring changes"
+
+
+def _facts_of(application: ApplicationGlance) -> Iterator[tuple[str, str]]:
+    by = "held by nobody" if application.owner is None else f"held by {application.owner}"
+    if application.alive is not None:
+        by += f", alive {duration(application.taken - application.alive)} ago"
+    yield "application", f"{application.address}, {by}"
+    if application.lag is not None and application.headroom is not None:
+        yield "its lag", f"{duration(application.lag)}, and {duration(application.headroom)} until changes are lost"
+    if lost := sum(shard.state == "trimmed" for shard in application.shards):
+        yield "", f"of {lost:,} of its shards changes were, or may have been, trimmed unread"
+
+
+def _progress(shard: ShardProgress | None, now: datetime) -> str:
+    if shard is None:
+        return ""
+    said = {"ended": "read to its end", "waiting": "after its parent", "trimmed": "trimmed unread"}.get(shard.state)
+    if said is None:
+        said = "caught up" if shard.caught_up else "reading"
+    if shard.unread is not None:
+        said += f", {duration(now - shard.unread)} behind"
+    elif shard.moved is not None and shard.state == "reading":
+        said += f", moved {duration(now - shard.moved)} ago"
+    return said
 
 
 def _state(shard: ShardGlance) -> str:
@@ -170,7 +211,7 @@ def _age(shard: ShardGlance, now: datetime) -> str:
 
 def _times(sampled: Sampled | None) -> tuple[str, ...]:
     if sampled is None:
-        return ()
+        return "", "", ""
     moments = ("" if moment is None else f"{moment:%H:%M:%S}" for moment in (sampled.first, sampled.last))
     return f"{sampled.records:,}", *moments
 

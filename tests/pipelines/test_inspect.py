@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -174,7 +175,7 @@ def test_watching_looks_again_and_a_fault_that_passes_leaves_one_look_out(
         slept.append(seconds)
         local.faults = Faults(throttle=1.0 if len(slept) == 1 else 0.0)
 
-    seen = looks(client, orders.stream_arn, sample=False, pace=Pace(), every=5.0, sleep=sleep)
+    seen = looks(partial(glance, client, orders.stream_arn), every=5.0, sleep=sleep)
     assert len(next(seen).shards) == 2
     orders.split(orders.open_shard_ids[0])
     assert len(next(seen).shards) == 4

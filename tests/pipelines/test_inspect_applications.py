@@ -1,0 +1,194 @@
+"""``python -m pipelines.inspect --progress``: an application against its stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from connector.progress.files import FileStore
+from connector.progress.store import Hold
+from connector.shards.lineage import Lineage, Shard
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from connector.shards.stream_position import StreamPosition
+from connector.testing import Clock, LocalStreams, Table
+from pipelines.applications import kept, standing
+from pipelines.inspect import main
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SEVENTH = AtTime(7)
+
+Run = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("tree", "positions", "standings"),
+    [
+        ({"a": "bc"}, {}, {"a": ("reading", SEVENTH), "b": ("waiting", TRIM_HORIZON), "c": ("waiting", TRIM_HORIZON)}),
+        ({"a": "b"}, {"a": After("5")}, {"a": ("reading", After("5")), "b": ("waiting", TRIM_HORIZON)}),
+        ({"a": "b"}, {"a": SHARD_END}, {"a": ("ended", SHARD_END), "b": ("reading", TRIM_HORIZON)}),
+        ({"a": "b", "b": "c"}, {"a": SHARD_END}, {"c": ("waiting", TRIM_HORIZON)}),
+        ({"a": "b"}, {"a": SHARD_END, "b": After("9")}, {"b": ("reading", After("9"))}),
+    ],
+    ids=["nothing-read", "in-the-parent", "parent-ended", "two-generations", "in-the-child"],
+)
+def test_a_child_stands_where_its_parents_end_leaves_it(
+    tree: Mapping[str, str], positions: Mapping[str, Position], standings: Mapping[str, tuple[str, Position]]
+) -> None:
+    """Facts 2 and 8."""
+    found = standing(StreamPosition("arn", SEVENTH, positions), Lineage.draw(tree))
+    assert {shard: found[shard] for shard in standings} == standings
+
+
+def test_a_shard_whose_parent_is_no_longer_listed_stands_at_the_start_unless_the_parent_was_read() -> None:
+    lineage = Lineage([Shard("b", "gone")])
+    assert standing(StreamPosition("arn", SEVENTH), lineage) == {"b": ("reading", SEVENTH)}
+    read = StreamPosition("arn", SEVENTH, {"gone": SHARD_END})
+    assert standing(read, lineage) == {"b": ("reading", TRIM_HORIZON)}
+
+
+class Followed:
+    """An orders table whose changes an application delivers, as its progress tells."""
+
+    def __init__(self, service: LocalStreams, clock: Clock, path: Path) -> None:
+        self.service, self.clock = service, clock
+        self.orders: Table = service.create_table("orders", keys={"id": "S"}, shards=2)
+        self.store = FileStore(str(path))
+        self.address = f"file:{path}"
+        self.store.swap(None, Hold("run-7", self.orders.stream_arn, clock()))
+        self.store.begin("run-7", StreamPosition(self.orders.stream_arn), int(clock()))
+
+    def put(self, shard: str, count: int) -> list[str]:
+        """One a minute; gives their sequence numbers."""
+        numbers = []
+        for keys in self.orders.keys_in(shard, count):
+            numbers += [change.sequence_number for change in self.orders.put_many([{**keys, "n": 1}])]
+            self.clock.advance(60)
+        return numbers
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOON)
+
+
+@pytest.fixture
+def followed(clock: Clock, tmp_path: Path) -> Iterator[Followed]:
+    with LocalStreams(clock=clock) as service:
+        yield Followed(service, clock, tmp_path / "progress.json")
+
+
+@pytest.fixture
+def run(followed: Followed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(*arguments: str) -> str:
+        where = [f"--endpoint_url={followed.service.endpoint_url}", "--table=orders", f"--progress={followed.address}"]
+        assert main([*where, *arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def shards_of(printed: str) -> dict[str, Any]:
+    return {shard["shard_id"]: shard for shard in json.loads(printed)["application"]["shards"]}
+
+
+def test_it_tells_who_holds_the_application_and_where_its_shards_stand_and_reads_nothing(
+    followed: Followed, clock: Clock, run: Run
+) -> None:
+    one, other = followed.orders.open_shard_ids
+    numbers = followed.put(one, 3)
+    child = followed.orders.roll(other)
+    followed.store.advance(
+        "run-7", followed.orders.stream_arn, {one: After(numbers[0]), other: SHARD_END}, int(clock())
+    )
+    clock.advance(90)
+    shards = shards_of(run("--json"))
+    assert {shard: told["state"] for shard, told in shards.items()} == {
+        one: "reading",
+        other: "ended",
+        child: "reading",
+    }
+    assert shards[one]["position"] == numbers[0]
+    printed = run()
+    assert "held by run-7, alive 4 min 30 s ago" in printed
+    assert "reading, moved 1 min 30 s ago" in printed
+    assert "read to its end" in printed
+    assert "its lag" not in printed
+    assert followed.service.counts.pages == 0
+
+
+def test_with_a_sample_it_tells_the_lag_and_how_long_until_changes_are_lost(
+    followed: Followed, clock: Clock, run: Run
+) -> None:
+    one, other = followed.orders.open_shard_ids
+    numbers, others = followed.put(one, 10), followed.put(other, 2)
+    followed.store.advance(
+        "run-7", followed.orders.stream_arn, {one: After(numbers[3]), other: After(others[-1])}, int(clock())
+    )
+    shards = shards_of(run("--json", "--sample"))
+    assert shards[one]["unread"] == "2026-01-01T12:04:00Z"
+    assert shards[other]["caught_up"]
+    application = json.loads(run("--json", "--sample"))["application"]
+    assert (application["lag_seconds"], application["headroom_seconds"]) == (8 * 60, 24 * 3600 - 8 * 60)
+    assert "8 min 0 s, and 23 h 52 min until changes are lost" in run("--sample")
+
+
+def test_an_application_that_delivered_everything_has_no_lag(followed: Followed, clock: Clock, run: Run) -> None:
+    one, other = followed.orders.open_shard_ids
+    last = {one: After(followed.put(one, 1)[0]), other: After(followed.put(other, 1)[0])}
+    followed.store.advance("run-7", followed.orders.stream_arn, last, int(clock()))
+    followed.store.beat("run-7", 0.0)
+    printed = run("--sample")
+    assert "0 s, and 1 d 0 h until changes are lost" in printed
+    assert "held by nobody" in printed
+    assert printed.count("caught up") == 2
+
+
+def test_a_position_whose_changes_are_trimmed_is_told(followed: Followed, clock: Clock, run: Run) -> None:
+    """Fact 10: found by a call that is free."""
+    one, _ = followed.orders.open_shard_ids
+    numbers = followed.put(one, 5)
+    followed.store.advance("run-7", followed.orders.stream_arn, {one: After(numbers[0])}, int(clock()))
+    followed.orders.trim(one, keep=1)
+    assert shards_of(run("--json"))[one]["state"] == "trimmed"
+    assert "of 1 of its shards changes were, or may have been, trimmed unread" in run()
+
+
+def test_an_application_without_progress_in_the_stream_is_the_commands_fault(
+    followed: Followed, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(
+            [f"--endpoint_url={followed.service.endpoint_url}", "--table=orders", f"--progress=file:{tmp_path / 'no'}"]
+        )
+    assert left.value.code == 2
+    assert "keeps no progress in" in capsys.readouterr().err
+
+
+def test_the_leases_of_a_kcl_application_tell_where_its_workers_are() -> None:
+    lineage = Lineage.draw({"a": "b", "b": "c"})
+    with mock_aws():
+        tables = boto3.client("dynamodb", region_name="us-east-1")
+        tables.create_table(
+            TableName="leases",
+            KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "leaseKey", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        lease = {"leaseKey": {"S": "b"}, "checkpoint": {"S": "123"}, "leaseOwner": {"S": "worker-1"}}
+        tables.put_item(TableName="leases", Item=lease)
+        found = kept("kcl://leases", "arn", lineage, region_name="us-east-1", endpoint_url=None)
+    assert found.owner == "worker-1"
+    assert standing(found.position, lineage) == {
+        "a": ("ended", SHARD_END),
+        "b": ("reading", After("123")),
+        "c": ("waiting", TRIM_HORIZON),
+    }
