@@ -54,11 +54,13 @@ def discover(
             growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
         elif parent is not None and parent in passed:
             # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
-            foreign = growth.knows_as_foreign(lineage.children(parent))
-            if parent not in growth.shards and frontier.adopts and not foreign:
-                growth.open(shard, frontier.start, EARLIEST)
-            elif parent in growth.shards:
+            ours = growth.holds_one_of(lineage.children(parent))
+            if parent in growth.shards:
                 growth.wait(shard, parent)
+            elif ours or (ours is None and frontier.adopts):
+                growth.open(shard, frontier.start, EARLIEST)
+            elif ours is False:
+                growth.finished[shard] = Finished(second, None)
         elif parent is not None and parent in growth.awaited:
             growth.wait(shard, parent)
             if parent not in lineage and growth.top(parent) not in growth.shards:
@@ -123,12 +125,11 @@ class _Growth:
             del self.shards[parent]
             self.finished[parent] = Finished(self._second, reading.position.children)
 
-    def knows_as_foreign(self, siblings: Iterable[str]) -> bool:
-        """Whether all of them that are remembered are another frontier's: what is their parent's is too, then."""
+    def holds_one_of(self, siblings: Iterable[str]) -> bool | None:
+        """Whether the siblings that are remembered are this frontier's; None where that does not tell."""
         known = [sibling for sibling in siblings if sibling in self.shards or sibling in self.finished]
-        return bool(known) and all(
-            (done := self.finished.get(sibling)) is not None and done.children is None for sibling in known
-        )
+        ours = {sibling in self.shards or self.finished[sibling].children is not None for sibling in known}
+        return ours.pop() if len(ours) == 1 else None
 
     def frontier(self, before: Frontier) -> Frontier:
         held = self.shards.keys() | self.finished.keys()

@@ -228,8 +228,11 @@ def test_another_frontiers_shard_is_remembered_until_the_service_denies_it() -> 
     assert frontier.forget_finished(before=5, listed=[], gone=["theirs"]).finished == {}
 
 
-def test_a_late_sibling_of_another_frontiers_shards_is_not_adopted() -> None:
-    """Their parent is no longer remembered, but it was not ours."""
+def test_a_late_sibling_belongs_to_the_frontier_that_has_its_sibling() -> None:
+    """The adopting one or not: both parts of a split can tell, though their parent is no longer remembered."""
+    other = Frontier(shards={"b": Reading(TRIM_HORIZON)}, finished={"x": Finished(NOW, None)}, adopts=False)
+    assert set(discover(other, FAMILY, second=NOW, gone={"a"}).frontier.shards) == {"b", "c"}
     frontier = Frontier(shards={"x": Reading(TRIM_HORIZON)}, finished={"b": Finished(NOW, None)})
     found = discover(frontier, FAMILY, second=NOW, gone={"a"})
     assert set(found.frontier.shards) == {"x"}
+    assert found.frontier.finished["c"] == Finished(NOW, None)
