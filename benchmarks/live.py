@@ -21,7 +21,6 @@ from random import Random
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from connector import ChangeRecord, ReadFromDynamoDBStreams
@@ -209,41 +208,20 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 def note_fused(changes: beam.PCollection, directory: str) -> None:
+    """And something that leaves the stage of the read: without, Prism (2.77) spins on a core while a bundle runs."""
     _ = (changes | beam.ParDo(NoteLatency(f"{directory}/fused")),) | beam.Flatten()
 
 
 Build = Callable[[beam.PCollection, str], None]
 
 
-def _run(url: str, prism: str, options: dict[str, Any], build: Build, directory: str, profile: str | None) -> None:
+def _run(url: str, prism: str, options: dict[str, Any], build: Build, directory: str) -> None:
     os.environ |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     flags = ["--runner=PrismRunner", f"--prism_location={prism}", "--prism_log_level=error", "--streaming"]
-    flags.append("--job_server_timeout=1000000")  # Beam (2.77) stops waiting for any job after five minutes otherwise
     pipeline = beam.Pipeline(options=PipelineOptions(flags))
     build(pipeline | ReadFromDynamoDBStreams(TABLE, endpoint_url=url, **options), directory)
-    if profile is not None:
-        _profile_threads(profile)
-    result = pipeline.run()
-    result.wait_until_finish()
-    counters = {each.key.metric.name: each.committed for each in result.metrics().query(MetricsFilter())["counters"]}
-    Path(directory, "counters").write_text(json.dumps(counters))
-
-
-def _profile_threads(path: str) -> None:
-    """``path`` gets, each few seconds, the CPU seconds of every thread so far, by its name."""
-
-    def note() -> None:
-        while True:
-            time.sleep(2)
-            used = {}
-            for thread in threading.enumerate():
-                with contextlib.suppress(OSError):
-                    fields = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rpartition(")")[2].split()
-                    used[f"{thread.name} {thread.native_id}"] = (int(fields[11]) + int(fields[12])) / _TICK
-            Path(path).write_text(json.dumps(used))
-
-    threading.Thread(target=note, daemon=True, name="notes").start()
+    pipeline.run().wait_until_finish()
 
 
 @dataclass
@@ -253,12 +231,11 @@ class Pipeline:
     url: str
     options: dict[str, Any] = field(default_factory=dict)
     build: Build = note_fused
-    profile: str | None = None
 
     def __enter__(self) -> Pipeline:
         self._directory = tempfile.TemporaryDirectory()
         self.directory = Path(self._directory.name)
-        arguments = (self.url, prism_path(), self.options, self.build, str(self.directory), self.profile)
+        arguments = (self.url, prism_path(), self.options, self.build, str(self.directory))
         self._process = _SPAWN.Process(target=_run, args=arguments)
         self._process.start()
         return self
@@ -277,20 +254,9 @@ class Pipeline:
     def pid(self) -> int:
         return self._process.pid or 0
 
-    def wait(self, seconds: float) -> bool:
-        """Whether it ended by itself."""
-        self._process.join(seconds)
-        return not self._process.is_alive()
-
     @property
     def alive(self) -> bool:
         return self._process.is_alive()
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """Beam's, once it has ended."""
-        counted: dict[str, int] = json.loads((self.directory / "counters").read_text())
-        return counted
 
     def prism(self) -> int | None:
         """The process of the runner, once there is one."""
