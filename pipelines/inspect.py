@@ -4,13 +4,14 @@
     python -m pipelines.inspect --table orders --sample --watch
     python -m pipelines.inspect --table orders --json | jq '.shards[] | select(.state == "open")'
 
-Without ``--sample`` no record is read: it is free of charge and disturbs no reader. Exit code 0, 130 after SIGINT, 1
-when the service failed, 2 when the command is at fault.
+Without ``--sample`` no record is read: it is free of charge and disturbs no reader. Exit code 0, also when the reader
+of the output has gone, 130 after SIGINT, 1 when the service failed, 2 when the command is at fault.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _show(parser, glances, arguments)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
     except COMMAND_FAULTS as error:
         parser.error(str(error))
     except (ConnectorError, BotoCoreError, ClientError) as error:

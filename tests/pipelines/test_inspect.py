@@ -183,19 +183,38 @@ def test_watching_looks_again_and_a_fault_that_passes_leaves_one_look_out(
     client.close()
 
 
-def test_watching_ends_with_an_interrupt(service: LocalStreams) -> None:
+@pytest.fixture
+def watching(service: LocalStreams) -> Iterator[subprocess.Popen[str]]:
     service.create_table("orders", keys={"id": "S"})
     command = [sys.executable, "-m", "pipelines.inspect", "--table=orders", "--json", "--watch=0.05"]
+    where = [f"--endpoint_url={service.endpoint_url}"]
     with subprocess.Popen(
-        [*command, f"--endpoint_url={service.endpoint_url}"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, *where], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        first, second = json.loads(process.stdout.readline()), json.loads(process.stdout.readline())
-        assert first["shards"] == second["shards"]
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert b"Traceback" not in said
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_watching_ends_with_an_interrupt(watching: subprocess.Popen[str]) -> None:
+    assert watching.stdout is not None
+    first, second = json.loads(watching.stdout.readline()), json.loads(watching.stdout.readline())
+    assert first["shards"] == second["shards"]
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=20)
+    assert watching.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_watching_ends_quietly_once_nobody_reads_its_output(watching: subprocess.Popen[str]) -> None:
+    assert watching.stdout is not None
+    assert watching.stderr is not None
+    watching.stdout.readline()
+    watching.stdout.close()
+    said = watching.stderr.read()
+    assert watching.wait(20) == 0
+    assert "BrokenPipe" not in said
 
 
 @pytest.mark.parametrize(
