@@ -2,7 +2,8 @@
 one run.
 
 `python benchmarks/records.py [rounds]`. The page is made here: 1,000 changes of order items, both images,
-about 1 KB each. The ways alternate round by round, so that a busy machine slows all of them alike.
+about 1 KB each. The ways alternate round by round, so that a busy machine slows all of them alike. All items are of one
+shape, but for "many shapes"; "one without" leaves an attribute without a column. At last, wall seconds on two threads.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import botocore.parsers
@@ -78,9 +80,29 @@ def order_item(source: random.Random, number: int) -> dict[str, Any]:
     }
 
 
-def order_page(records: int = 1000, seed: int = 7) -> bytes:
-    answer = {"Records": order_changes(records, seed), "NextShardIterator": "i" * 300}
+def order_page(records: int = 1000, seed: int = 7, *, mixed: bool = False) -> bytes:
+    """``mixed``: hardly two items are of one shape."""
+    changes = order_changes(records, seed)
+    if mixed:
+        source = random.Random(seed)
+        for change in changes:
+            for name in ("NewImage", "OldImage"):
+                change["dynamodb"][name] = mixed_item(source, change["dynamodb"][name])
+    answer = {"Records": changes, "NextShardIterator": "i" * 300}
     return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def mixed_item(source: random.Random, item: dict[str, Any]) -> dict[str, Any]:
+    """The item with sets of other sizes, and without some of its attributes, in any order."""
+    weights = {str(source.randrange(1, 999)) for _ in range(source.randrange(1, 4))}
+    item = item | {
+        "tags": {"SS": source.sample(["gift", "fragile", "express", "bulk", "return"], source.randrange(1, 4))},
+        "weights": {"NS": sorted(weights)},
+        "coupon": source.choice([{"NULL": True}, {"S": 'the "half" price'}]),
+    }
+    names = [name for name in item if name in ("order_id", "line") or source.random() < 0.95]
+    source.shuffle(names)
+    return {name: item[name] for name in names}
 
 
 def order_changes(records: int, seed: int) -> list[dict[str, Any]]:
@@ -128,6 +150,9 @@ def ways(pages: list[bytes]) -> dict[str, Callable[[bytes], object]]:
         ]
 
     columns = Columns(ORDER_SCHEMA)
+    some = Columns(Schema(ORDER_SCHEMA.attributes.remove(2), keys=ORDER_SCHEMA.keys))
+    mixed = {body: order_page(seed=seed, mixed=True) for seed, body in enumerate(pages)}
+    columns_of_mixed = Columns(ORDER_SCHEMA)
 
     return {
         "orjson.loads": orjson.loads,
@@ -138,6 +163,8 @@ def ways(pages: list[bytes]) -> dict[str, Callable[[bytes], object]]:
         "records, JSON text to Arrow": lambda body: to_arrow(undecoded(body)),
         "a page, JSON text to Arrow": lambda body: change_batch(decode_records(body).records, SHARD),
         "typed columns of a page": lambda body: columns.of_page(decode_records(body).records, SHARD),
+        "typed columns, many shapes": lambda body: columns_of_mixed.of_page(decode_records(mixed[body]).records, SHARD),
+        "typed columns, one without": lambda body: some.of_page(decode_records(body).records, SHARD),
         "typed columns of records": lambda body: columns.of_records(undecoded(body)),
         "coder: encode": lambda body: [coder.encode(record) for record in read[body]],
         "coder: decode": lambda body: [coder.decode(each) for each in stored[body]],
@@ -183,6 +210,28 @@ def measure(
     return {name: statistics.median(seconds) for name, seconds in timed.items()}
 
 
+def on_two_threads(ways: dict[str, Callable[[bytes], object]], pages: list[bytes], rounds: int) -> None:
+    """Prints wall seconds for a page where two threads take pages, beside `orjson.loads` on one.
+
+    It means something on two idle cores alone, so the least and the quartiles are given. Each round takes eight pages.
+    """
+    work = [pages[turn % len(pages)] for turn in range(8)]
+    names = {"orjson.loads": 1, "typed columns of a page": 2, "typed columns, many shapes": 2}
+    timed: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, threads in names.items():
+            with ThreadPoolExecutor(threads) as pool:
+                started = time.perf_counter()
+                for _ in pool.map(ways[name], work):
+                    pass
+                timed[name].append((time.perf_counter() - started) / len(work))
+    least = min(timed["orjson.loads"])
+    print(f"{'wall, two threads':32}{'least':>10}{'× orjson':>10}{'quartiles':>20}")
+    for name, seconds in timed.items():
+        quartiles = " ".join(f"{each * 1e3:.2f}" for each in statistics.quantiles(seconds))
+        print(f"{name:32}{min(seconds) * 1e3:10.2f}{min(seconds) / least:10.2f}{quartiles:>20}")
+
+
 def main(rounds: int = 25) -> None:
     pages = [order_page(seed=seed) for seed in range(5)]
     to_measure = ways(pages)
@@ -197,6 +246,7 @@ def main(rounds: int = 25) -> None:
         for medians in (alone, collected):
             print(f"{medians[name] * 1e3:10.2f}{medians[name] / medians['orjson.loads']:10.2f}", end="")
         print()
+    on_two_threads(to_measure, pages, rounds)
 
 
 if __name__ == "__main__":

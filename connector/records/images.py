@@ -21,7 +21,6 @@ Places: TypeAlias = npt.NDArray[np.intp]
 _NONE: Places = np.zeros(0, np.intp)
 _FEWEST_OF_SHAPES = 64  # images
 _PAGES_WITHOUT_SHAPES = 15
-_LEAST_SHARE = 200_000  # bytes: less is parsed in a millisecond, and not worth a hand-over
 
 
 class ImageParser:
@@ -171,15 +170,11 @@ def _places(odd: Odd) -> Places:
 
 
 def _read(images: Sequence[Json], schema: pa.Schema, unexpected: Literal["error", "ignore"]) -> pa.Table:
-    """On the threads of Arrow's own pool where there is enough to share, without the interpreter lock."""
     text = b"\n".join(images)
-    shares = min(pa.cpu_count(), len(text) // _LEAST_SHARE) or 1
     table = pyarrow.json.read_json(
         pa.BufferReader(text),
-        # Arrow refuses an image that is longer than a block.
-        read_options=pyarrow.json.ReadOptions(
-            use_threads=shares > 1, block_size=len(text) // shares + max(map(len, images)) + 1
-        ),
+        # Arrow's own threads would cost 3 to 5 % more CPU; the lock is free for other shards' pages meanwhile.
+        read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
     )
     if table.num_rows != len(images):

@@ -79,7 +79,7 @@ def test_a_table_whose_attribute_names_are_data_is_read_as_any_other():
         assert rows[7]["other_attributes"] == f'{{"name {start + 7}":{{"N":"7"}}}}'
 
 
-def test_a_long_image_among_many_is_parsed_in_shares_as_in_one():
+def test_a_long_image_among_many_is_parsed_as_they_are():
     columns = Columns(Schema(pa.schema(ATTRIBUTES), keys=("id",)))
     images = [image(count={"N": str(place)}) for place in range(20_000)]
     images[11_000] = msgspec.json.encode({"id": {"S": "é" * 300_000}, "count": {"N": "11000"}})
