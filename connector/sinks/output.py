@@ -9,6 +9,7 @@ delete, and show the copy only when it is whole.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable
@@ -167,6 +168,8 @@ class LocalOutput:
 
 
 def _sync_directory(directory: str) -> None:
+    if sys.platform == "win32":
+        return  # where a directory cannot be opened
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,15 +8,15 @@
 * Files that no manifest names, and unfinished ones, were left by a kill: they are removed before the next run writes
   their changes again.
 * ``_owner`` is locked while an export runs, on a local disk: a second one of the same output is refused. The system
-  takes the lock back when the process ends, however it ends. On other filesystems there is no lock.
+  takes the lock back when the process ends, however it ends. On other filesystems, and Windows, there is no lock.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -177,9 +177,11 @@ def left_behind(paths: Iterable[str], manifests: Iterable[Manifest]) -> list[str
 
 @contextmanager
 def _owned(directory: str) -> Iterator[None]:
-    if not is_local(directory):
+    if sys.platform == "win32" or not is_local(directory):
         yield
         return
+    import fcntl
+
     with open(os.path.join(directory, OWNER), "a+", encoding="utf-8") as owner:
         try:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)

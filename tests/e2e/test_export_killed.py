@@ -16,6 +16,9 @@ from random import Random
 import pyarrow.dataset as ds
 import pytest
 
+from connector import StreamPosition
+from connector.sinks.output import output_of
+from connector.sinks.resume import position_of, read_manifests
 from connector.testing import Faults, LocalStreams, Table
 from tests.e2e.workload import Writer
 
@@ -69,6 +72,12 @@ def assert_exactly_once(table: Table, output: Path, columns: str = "event_id") -
     named = Counter(file["path"] for manifest in manifests for file in manifest["files"])
     assert named == Counter(path.relative_to(output).as_posix() for path in files)
     assert list((output / "_temporary").iterdir()) == []
+    last: dict[str, int] = {}
+    for change in table.changes:
+        last[change.shard_id] = max(last.get(change.shard_id, 0), int(change.sequence_number))
+    found = output_of(str(output))
+    position = position_of(read_manifests(found, found.list("_manifests/")))
+    assert position == StreamPosition.delivered({shard: str(number) for shard, number in last.items()})
 
 
 @pytest.mark.prism

@@ -79,13 +79,14 @@ def item(random: Random, number: int) -> dict[str, object]:
 
 def write_changes(table: Table, changes: int) -> None:
     random = Random(changes)
-    while len(table.changes) < changes:
-        written = item(random, len(table.changes))
+    for number in range(changes):
+        written = item(random, number)
         table.put(written)
         if random.random() < 0.1:
             table.delete({"id": written["id"], "at": written["at"]}, by=random.choice(["user", "ttl"]))
-        if len(table.changes) % (changes // 4) == 0:
+        if number % (changes // 4) == changes // 8:
             table.split(random.choice(table.open_shard_ids))
+    assert len(table.changes) >= changes
 
 
 def records_of(table: Table) -> list[ChangeRecord]:
