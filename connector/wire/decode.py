@@ -88,6 +88,8 @@ def decode_records(body: bytes) -> RecordsPage:
     Raises UnavailableError for a body that is no JSON (cut off on the way), ServiceError for a page whose
     frame is not what the service documents.
     """
+    if not _is_text(body):
+        return _decode_each(body)
     try:
         page = _records.decode(body)
     except msgspec.ValidationError:
@@ -151,11 +153,25 @@ def _decode_each(body: bytes) -> RecordsPage:
     malformed: list[MalformedEntry] = []
     for index, payload in enumerate(page.Records):
         try:
+            if not _is_text(payload):
+                raise msgspec.ValidationError("not UTF-8")
             records.append(_record.decode(payload))
         except msgspec.DecodeError as error:
             malformed.append(MalformedEntry(index, bytes(payload), str(error), _sequence_number(payload)))
     _drop_nulls(records)
     return RecordsPage(body, records, malformed, page.NextShardIterator)
+
+
+def _is_text(json: bytes | msgspec.Raw) -> bool:
+    """Whether it is UTF-8 throughout; what is left undecoded is not looked at by the decoder."""
+    text = bytes(json)
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _drop_nulls(records: list[RawRecord]) -> None:

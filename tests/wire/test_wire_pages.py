@@ -103,6 +103,17 @@ def test_a_malformed_record_costs_itself_alone(entry: object, reason: str, seque
     assert decoded.next_iterator == "next"
 
 
+def test_a_record_with_an_image_that_is_no_text_costs_itself_alone() -> None:
+    """Nobody decodes the image here, but whoever writes it as text would fail on it, and the page with it."""
+    good, bad = (json.dumps(record(n, NewImage={"id": {"S": "naïve%"}}), ensure_ascii=False).encode() for n in (1, 2))
+    bad = bad.replace(b"%", b"\xff")
+    decoded = decode_records(b'{"Records":[' + good + b"," + bad + b"]}")
+    assert [r.eventID for r in decoded.records] == ["id-1"]
+    [malformed] = decoded.malformed
+    assert (malformed.payload, malformed.reason, malformed.index) == (bad, "not UTF-8", 1)
+    assert malformed.sequence_number is not None
+
+
 def test_what_is_said_of_a_malformed_record_quotes_no_item() -> None:
     [malformed] = page(record(Keys={"id": {"S": "private"}}, SizeBytes="private")).malformed
     assert b"private" in malformed.payload
