@@ -113,7 +113,7 @@ class _Reach(beam.DoFn):
 
 def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
     """For each shard of a batch: its largest number, and when the youngest of its changes was created."""
-    youngest = Timestamp.from_utc_datetime(pc.max(batch["approximate_creation_time"]).as_py())
+    youngest = Timestamp(pc.max(batch["approximate_creation_time"]).as_py().timestamp())
     last: dict[str, int] = {}
     for shard, number in zip(batch["shard_id"].to_pylist(), batch["sequence_number"].to_pylist(), strict=True):
         last[shard] = max(int(number), last.get(shard, -1))

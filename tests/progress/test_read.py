@@ -1,0 +1,250 @@
+"""A read with progress on FnApiRunner: it goes on where the last run of the application got, whatever `start` says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.transforms.window import FixedWindows, Sessions
+
+from connector import AsChanges, ChangeRecord, CommitProgress, Progress
+from connector.errors import InvalidOptionError, NotFoundError, RunnerError
+from connector.progress.holding import store_of
+from connector.progress.store import Hold
+from connector.testing import LocalStreams, Table
+from tests.e2e.collected import outputs_of, read_orders
+
+NO_SLACK = timedelta(0)
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> str:
+    return f"file:{tmp_path / 'progress.json'}"
+
+
+@pytest.fixture
+def orders(service: LocalStreams) -> Table:
+    table = service.create_table("orders", keys={"id": "S"}, shards=2)
+    write(table, 0)
+    return table
+
+
+def write(table: Table, generation: int, count: int = 60) -> set[str]:
+    return {change.event_id for change in table.put_many({"id": f"o-{n}", "n": generation} for n in range(count))}
+
+
+def ids(elements: list[tuple[Any, Any]]) -> list[str]:
+    return [record.event_id for record, _ in elements]
+
+
+def read(service: LocalStreams, directory: Path, progress: str | Progress, **options: Any) -> list[str]:
+    (out,) = outputs_of(directory, read_orders(service, progress=progress, **options))
+    return ids(out)
+
+
+def test_each_run_brings_what_came_since_the_last_one_and_nothing_twice(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    first = read(service, tmp_path, progress, stop=60)
+    orders.split(orders.open_shard_ids[0])
+    orders.roll(orders.open_shard_ids[-1])
+    new = write(orders, 1)
+    second = read(service, tmp_path, progress, start="LATEST")
+    assert sorted(second) == sorted(new)
+    assert sorted(first + second) == sorted(change.event_id for change in orders.changes)
+
+
+def test_a_count_of_changes_at_a_time_is_no_gap(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    came = [id_ for _ in range(3) for id_ in read(service, tmp_path, progress, stop=20)]
+    assert sorted(came) == sorted(change.event_id for change in orders.changes)
+
+
+def test_the_moment_of_the_first_start_is_kept_and_later_runs_miss_nothing_since(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    """Fact 3: "LATEST" again would lose what was written in between."""
+    before = read(service, tmp_path, progress, start="LATEST")
+    new = write(orders, 1)
+    after = read(service, tmp_path, progress, start="LATEST", stop=60)
+    assert new <= set(before) | set(after)
+
+
+def test_progress_that_one_read_left_is_another_applications_nothing(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    one, other = (read(service, tmp_path, address, stop=60) for address in (progress, f"{progress}-2"))
+    assert sorted(one) == sorted(other)
+
+
+def test_a_table_whose_stream_was_enabled_anew_is_told_of_and_not_begun_silently(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    """Fact 14: what is unread of the old stream would be lost."""
+    read(service, tmp_path, progress, stop=10)
+    old = orders.stream_arn
+    orders.disable_stream()
+    orders.enable_stream()
+    with pytest.raises(NotFoundError, match=rf"is progress in {old}, no longer the table's stream: read that one"):
+        read(service, tmp_path, progress)
+    hold = store_of(Progress(progress)).read().hold
+    assert hold is not None
+    assert hold.beat == 0.0, "what fails to start lets go"
+
+
+def test_a_run_that_cannot_begin_lets_go_of_the_application(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    with pytest.raises(NotFoundError, match="DescribeTable"):
+        read(service, tmp_path, Progress(progress), start="kcl://leases-of-nobody")
+    hold = store_of(Progress(progress)).read().hold
+    assert hold is not None
+    assert hold.beat == 0.0
+
+
+# Steps in bundles of their own
+
+
+class Stateful(beam.DoFn):
+    COUNT = beam.transforms.userstate.CombiningValueStateSpec("count", sum)
+
+    def process(self, _: Any, count: Any = beam.DoFn.StateParam(COUNT)) -> None:
+        count.add(1)
+
+
+def flattened(changes: beam.PCollection) -> beam.PCollection:
+    return (changes, changes | "Twice" >> beam.Filter(bool)) | beam.Flatten() | beam.Map(print)
+
+
+def grouped(changes: beam.PCollection) -> beam.PCollection:
+    return changes | "Key" >> beam.Map(lambda change: (change.shard_id, change)) | beam.GroupByKey()
+
+
+def stateful(changes: beam.PCollection) -> beam.PCollection:
+    return changes | "Key" >> beam.Map(lambda change: (change.shard_id, change)) | beam.ParDo(Stateful())
+
+
+def aside(changes: beam.PCollection) -> beam.PCollection:
+    one = changes.pipeline | beam.Create([1])
+    return changes | beam.Map(lambda change, by: (change, by), beam.pvalue.AsList(one))
+
+
+def hinted(changes: beam.PCollection) -> beam.PCollection:
+    return changes | beam.Map(print).with_resource_hints(min_ram="1GB")
+
+
+@pytest.mark.parametrize("then", [flattened, grouped, stateful, aside, hinted])
+def test_a_pipeline_in_which_nothing_can_tell_what_was_delivered_is_refused(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str, then: Any
+) -> None:
+    with pytest.raises(RunnerError, match=r"has progress=, and .* after it delivers in a bundle of its own"):
+        outputs_of(tmp_path, read_orders(service, progress=progress), then=then)
+    assert not service.counts.calls, "before anything is read"
+
+
+def through_a_grouping(progress: str, **windows: Any) -> Any:
+    """A sink that delivers windows, and passes on what it delivered."""
+
+    def then(changes: beam.PCollection) -> beam.PCollection:
+        if windows:
+            changes = changes | beam.WindowInto(**windows)
+        delivered = (
+            changes
+            | "Key" >> beam.Map(lambda change: (change.shard_id, change))
+            | "Group" >> beam.GroupByKey()
+            | "Deliver" >> beam.FlatMap(lambda group: group[1]).with_output_types(ChangeRecord)
+        )
+        _ = delivered | CommitProgress(progress, watermark_slack=NO_SLACK)
+        return delivered
+
+    return then
+
+
+@pytest.mark.parametrize("windows", [{}, {"windowfn": FixedWindows(1)}], ids=["global", "windows"])
+def test_a_step_behind_a_grouping_tells_what_was_delivered(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str, windows: dict[str, Any]
+) -> None:
+    runs = []
+    for generation in (1, 2):
+        source = read_orders(service, progress=progress, stop=60)
+        (out,) = outputs_of(tmp_path, source, then=through_a_grouping(progress, **windows))
+        runs.append(ids(out))
+        write(orders, generation)
+    assert sorted(runs[0] + runs[1]) == sorted(change.event_id for change in orders.changes[:-60])
+
+
+def test_batches_tell_it_too(service: LocalStreams, orders: Table, tmp_path: Path, progress: str) -> None:
+    def then(batches: beam.PCollection) -> beam.PCollection:
+        grouped = batches | "Group" >> beam.Reshuffle()
+        _ = grouped | CommitProgress(progress, watermark_slack=NO_SLACK)
+        return grouped | AsChanges()
+
+    (first,) = outputs_of(tmp_path, read_orders(service, progress=progress, stop=60).as_batches(), then=then)
+    new = write(orders, 1)
+    (second,) = outputs_of(tmp_path, read_orders(service, progress=progress, stop=60).as_batches(), then=then)
+    assert sorted(ids(second)) == sorted(new)
+    assert sorted(ids(first + second)) == sorted(change.event_id for change in orders.changes)
+
+
+def test_what_a_step_has_not_delivered_comes_again(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    """Fact 21: here the sink delivers nothing."""
+
+    def then(changes: beam.PCollection) -> beam.PCollection:
+        _ = changes | "None" >> beam.Filter(lambda _: False) | CommitProgress(progress)
+        return changes
+
+    for _ in range(2):
+        (out,) = outputs_of(tmp_path, read_orders(service, progress=progress, stop=60), then=then)
+        assert sorted(ids(out)) == sorted(change.event_id for change in orders.changes)
+
+
+def test_a_step_whose_read_has_other_progress_fails(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    def then(changes: beam.PCollection) -> beam.PCollection:
+        _ = changes | CommitProgress(f"{progress}-of-nobody", watermark_slack=NO_SLACK)
+        return changes
+
+    with pytest.raises(Exception, match=r"no run holds file:.*-of-nobody: give the read the same progress="):
+        outputs_of(tmp_path, read_orders(service, stop=60), then=then)
+
+
+def test_windows_whose_order_is_unknown_are_refused(progress: str) -> None:
+    with pytest.raises(InvalidOptionError, match="use fixed windows or none"):
+        _ = (
+            beam.Pipeline("FnApiRunner")
+            | beam.Create([]).with_output_types(ChangeRecord)
+            | beam.WindowInto(Sessions(5))
+            | CommitProgress(progress)
+        )
+    with pytest.raises(InvalidOptionError, match="progress=None"):
+        CommitProgress(None)  # type: ignore[arg-type]
+
+
+def test_a_read_whose_hold_another_run_takes_fails_and_moves_nothing(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    def steal(change: ChangeRecord) -> ChangeRecord:
+        store = store_of(Progress(progress))
+        hold = store.read().hold
+        assert hold is not None
+        if hold.owner != "another":
+            store.swap(hold, Hold("another", "arn", 4e9))
+        return change
+
+    with pytest.raises(Exception, match="no longer held by this run"):
+        outputs_of(
+            tmp_path,
+            read_orders(
+                service, progress=Progress(progress, takeover_after=timedelta(seconds=1), commit_every=NO_SLACK)
+            ),
+            then=lambda changes: changes | beam.Map(steal),
+        )
+    (kept,) = store_of(Progress(progress)).read().streams.values()
+    assert kept.marks == {}
