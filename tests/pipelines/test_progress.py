@@ -1,0 +1,189 @@
+"""``python -m pipelines.progress``: looked at, saved, restored and begun anew by hand."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connector import StreamPosition
+from connector.progress.files import FileStore
+from connector.progress.holding import take
+from connector.progress.store import Hold
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
+from pipelines.progress import main
+from tests.progress.conftest import Hand, moto, tables
+from tests.progress.leases import lease_items, make_table
+
+__all__ = ["moto", "tables"]  # fixtures
+
+ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
+OTHER = ARN.replace("orders", "refunds")
+SECOND = 1_769_860_800
+POSITION = StreamPosition(ARN, AtTime(SECOND), {"a": After("100"), "b": SHARD_END})
+
+
+@pytest.fixture
+def hand() -> Hand:
+    return Hand(SECOND)
+
+
+@pytest.fixture
+def run(hand: Hand, tmp_path: Path) -> Callable[..., int]:
+    def command(name: str, *arguments: str) -> int:
+        return main([name, f"file:{tmp_path / 'kept.json'}", *arguments], clock=hand.time)
+
+    return command
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    store = FileStore(str(tmp_path / "kept.json"))
+    store.swap(None, Hold("one", ARN, 0.0))
+    store.begin("one", POSITION, SECOND)
+    return store
+
+
+def saved(tmp_path: Path, position: StreamPosition) -> str:
+    (tmp_path / "saved.json").write_text(position.to_json())
+    return str(tmp_path / "saved.json")
+
+
+def test_list_tells_who_holds_it_and_where_each_shard_stands(
+    run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("list") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "run one has ended",
+        f"{ARN}: 2 shards, all others from 2026-01-31T12:00:00Z",
+        "  a  2026-01-31 12:00:00  100",
+        "  b  2026-01-31 12:00:00  SHARD_END",
+    ]
+    store.beat("one", hand.seconds - 7)
+    run("list")
+    assert "run one is alive 7 s ago" in capsys.readouterr().out
+    hand.seconds += 60
+    run("list")
+    assert "run one was alive 67 s ago" in capsys.readouterr().out
+
+
+def test_list_of_nothing_makes_nothing(
+    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("list") == 0
+    assert "is empty" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_export_prints_import_puts_back(
+    run: Callable[..., int],
+    store: FileStore,
+    tmp_path: Path,
+    hand: Hand,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run("export") == 0
+    text = capsys.readouterr().out
+    assert StreamPosition.from_json(text) == POSITION
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert main(["import", f"file:{tmp_path / 'other.json'}", "-"], clock=hand.time) == 0
+    assert FileStore(str(tmp_path / "other.json")).read().streams[ARN].position(ARN) == POSITION
+
+
+def test_what_loses_data_is_told_and_not_done_without_a_yes(
+    run: Callable[..., int],
+    store: FileStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = saved(tmp_path, StreamPosition(ARN, TRIM_HORIZON, {"a": After("999"), "b": After("5")}))
+    before = store.read()
+    for arguments, told in (
+        (("import", file), "1 shards move forward, and what is unread of them in between never comes; 1 move back"),
+        (("reset",), "2 shards of arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream"),
+    ):
+        with pytest.raises(SystemExit) as refused:
+            run(*arguments)
+        said = capsys.readouterr().err
+        assert (refused.value.code, said.count("\n")) == (2, 1)
+        assert told in said
+        assert "Add --yes to do it" in said
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        monkeypatch.setattr("builtins.input", lambda _: "n")
+        assert run(*arguments) == 1
+        monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert store.read().streams == before.streams
+
+
+def test_import_and_reset_do_what_they_were_told(run: Callable[..., int], store: FileStore, tmp_path: Path) -> None:
+    position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
+    assert run("import", saved(tmp_path, position), "--yes") == 0
+    assert store.read().streams[ARN].position(ARN) == position
+    assert run("reset", "--yes") == 0
+    assert store.read().streams == {}
+    hold = store.read().hold
+    assert hold is not None
+    assert hold.beat == 0.0, "the next run need not wait"
+
+
+def test_they_are_refused_while_a_run_is_alive(
+    run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(store, "two", ARN, 30.0, hand.time)
+    hand.during = lambda: store.beat("two", hand.seconds)
+    with pytest.raises(SystemExit) as refused:
+        run("reset", "--yes")
+    assert refused.value.code == 1
+    assert "is held by run two, which is alive" in capsys.readouterr().err
+    assert set(store.read().streams) == {ARN}
+
+
+def test_one_of_several_streams_is_to_be_named(
+    run: Callable[..., int], store: FileStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.begin("one", StreamPosition(OTHER), SECOND)
+    with pytest.raises(SystemExit) as refused:
+        run("export")
+    assert refused.value.code == 2
+    assert "give --stream_arn of one" in capsys.readouterr().err
+    assert run("reset", "--yes", "--stream_arn", OTHER) == 0
+    assert set(store.read().streams) == {ARN}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["list", "progress"], "is no place for progress"),
+        (["export", "file:/not/there"], "has progress in nothing"),
+        (["import", "file:/not/there", "/not/here"], "'/not/here' cannot be read"),
+        (["reset"], "arguments are required: ADDRESS"),
+        (["forget", "file:x"], "invalid choice"),
+    ],
+)
+def test_a_command_at_fault_is_told_in_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert (refused.value.code, said.count("\n")) == (2, 1)
+    assert told in said
+
+
+def test_show_kcl_tells_each_lease_and_of_one_stream_the_position(
+    tables: object,
+    moto: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    checkpoints = {"shardId-1": "SHARD_END", "shardId-2": "300000000000000499659"}
+    make_table(tables, "app-shown", lease_items("kcl1", checkpoints, {"shardId-2": "shardId-1"}, stream_arn=ARN))
+    assert main(["show-kcl", "app-shown", "--endpoint_url", moto, "--region_name", "us-east-1"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["shardId-1", "SHARD_END", "nobody"],
+        ["shardId-2", "300000000000000499659", "kcl1-worker:6d2a9f0e"],
+    ]
