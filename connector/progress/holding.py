@@ -49,19 +49,21 @@ def take(store: Store, owner: str, stream_arn: str, takeover_after: float, clock
     """Makes ``owner`` the one that holds the application.
 
     A hold whose run was killed is waited out: at most ``takeover_after`` seconds after its last sign of life. Raises
-    :class:`ProgressHeldError` as soon as the run that holds it shows that it is alive.
+    :class:`ProgressHeldError` once the run that holds it has shown twice that it is alive: a single sign may be the
+    last one of a run that is just being stopped.
     """
-    first: Hold | None = None
+    seen: list[Hold] = []
     while True:
         hold, now = store.read().hold, clock.now()
         if hold is None or hold.owner == owner or hold.is_stale(now, takeover_after):
             if store.swap(hold, Hold(owner, stream_arn, now)):
                 return
             continue  # another run was faster, and is alive
-        if first is None:
-            first = hold
+        if not seen:
             _LOGGER.info("%s was held %.0f s ago by run %s: waiting", store.name, now - hold.beat, hold.owner)
-        elif hold != first:
+        if hold not in seen:
+            seen.append(hold)
+        if len(seen) > 2:
             raise ProgressHeldError(
                 f"{store.name} is held by run {hold.owner}, which is alive: stop it, or give this run an application "
                 "of its own"

@@ -32,13 +32,13 @@ def kept(store: Store) -> Mapping[str, Position]:
     return store.read().streams[ARN].position(ARN).shards
 
 
-def test_a_second_run_is_refused_as_soon_as_the_first_shows_that_it_is_alive(store: Store, hand: Hand) -> None:
+def test_a_second_run_is_refused_once_the_first_has_shown_twice_that_it_is_alive(store: Store, hand: Hand) -> None:
     first = holding(store, hand)
     began = hand.seconds
     hand.during = first.beat
     with pytest.raises(ProgressHeldError, match="is held by run one, which is alive: stop it, or give this run"):
         take(store, "two", ARN, TAKEOVER, hand.time)
-    assert hand.seconds - began <= PROGRESS.beat_seconds + 1
+    assert hand.seconds - began <= 2 * (PROGRESS.beat_seconds + 1)
     first.beat()
     first.delivered({"a": After("1")})
     assert kept(store) == {"a": After("1")}
@@ -51,6 +51,19 @@ def test_the_successor_of_a_killed_run_waits_it_out_and_goes_on(store: Store, ha
     hand.seconds += 7
     take(store, "two", ARN, TAKEOVER, hand.time)
     assert TAKEOVER <= hand.seconds - died <= TAKEOVER + 1
+    assert store.read().hold == Hold("two", ARN, hand.seconds)
+
+
+def test_the_last_sign_of_a_run_that_is_being_stopped_is_waited_out_too(store: Store, hand: Hand) -> None:
+    first = holding(store, hand)
+
+    def last() -> None:
+        hand.during = lambda: None
+        first.beat()
+
+    hand.seconds += PROGRESS.beat_seconds
+    hand.during = last
+    take(store, "two", ARN, TAKEOVER, hand.time)
     assert store.read().hold == Hold("two", ARN, hand.seconds)
 
 
@@ -79,9 +92,8 @@ def test_of_two_successors_one_goes_on_and_the_other_is_refused(store: Store, ha
     holding(store, hand)
 
     def faster() -> None:
-        hand.during = lambda: None
         hand.seconds += TAKEOVER
-        take(store, "two", ARN, TAKEOVER, hand.time)
+        hand.during = holding(store, hand, "two").beat
 
     hand.during = faster
     with pytest.raises(ProgressHeldError, match="held by run two"):

@@ -12,6 +12,7 @@ from connector import ReadFromDynamoDBStreams
 from connector.errors import DataLossError, InvalidOptionError, NotFoundError
 from connector.source.service import client
 from connector.testing import LocalStreams, Table
+from pipelines.progress import main as show
 from tests.e2e.collected import outputs_of
 from tests.progress.leases import each_generation, lease_items, make_table
 
@@ -109,6 +110,15 @@ def test_what_takes_over_goes_on_from_its_own_progress_and_not_from_the_leases(
     second = read(orders, "kcl://app-once", tmp_path, progress=progress, stop=len(left) - 40)
     assert len(first) == 40
     assert sorted(first + second) == sorted(left)
+
+
+def test_what_a_table_says_can_be_saved_looked_at_and_started_from(
+    orders: Table, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoints, left = stopped_at(orders)
+    make_table(tables, "app-saved", lease_items("kcl2", checkpoints, parents_of(orders), stream_arn=orders.stream_arn))
+    assert show(["show-kcl", "app-saved", "--stream_arn", orders.stream_arn]) == 0
+    assert sorted(read(orders, capsys.readouterr().out, tmp_path, stop=len(left))) == sorted(left)
 
 
 def test_a_table_that_is_not_there_or_says_nothing_of_the_stream_is_told_before_anything_is_read(

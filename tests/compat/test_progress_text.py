@@ -1,0 +1,66 @@
+"""What is kept of an application's progress is a promise: files and items of every released version are read.
+
+A golden file is never changed. A new version adds files, and its reader keeps the old ones passing.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.errors import ConnectorError
+from connector.progress import dynamodb, files
+from connector.progress.store import Application, Hold, Kept, Mark
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
+
+HERE = Path(__file__).parent
+ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
+SECOND = 1_769_860_800
+KEPT = Application(
+    Hold("8f14e45fceea467f9d3b1c2a00000001", ARN, SECOND + 0.25),
+    {
+        ARN: Kept(
+            AtTime(SECOND),
+            {
+                "shardId-00000001769860800000-a1b2c3d4": Mark(After("421584500000000017450439091"), SECOND + 1),
+                "shardId-00000001769875200000-0badf00d": Mark(SHARD_END, SECOND + 2),
+                "shardId-00000001769875200001-0badf00d": Mark(TRIM_HORIZON, SECOND + 3),
+            },
+        ),
+        ARN.replace("orders", "refunds"): Kept(),
+    },
+)
+
+
+def test_the_file_of_each_version_is_read_and_written() -> None:
+    golden = (HERE / "progress_v1.json").read_text()
+    assert files.application_of(golden, "golden") == KEPT
+    assert files.application_text(KEPT) == golden.rstrip("\n")
+
+
+def test_the_items_of_each_version_are_read() -> None:
+    golden: list[dict[str, dict[str, Any]]] = json.loads((HERE / "progress_items_v1.json").read_text())
+    assert dynamodb.application_of(golden) == KEPT
+    assert KEPT.hold is not None
+    (hold,) = [item for item in golden if item["item"] == {"S": "hold"}]
+    assert {**dynamodb.hold_item(KEPT.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == hold
+
+
+def test_the_items_that_are_written_are_those_of_the_newest_version() -> None:
+    golden: list[dict[str, dict[str, Any]]] = json.loads((HERE / "progress_items_v1.json").read_text())
+    marks = KEPT.streams[ARN].marks
+    for item in golden:
+        if (mark := marks.get(item["item"]["S"].partition("|")[2])) is not None:
+            written = dynamodb.mark_item(mark.position, mark.second)
+            assert {name: item[name.removeprefix(":")] for name in written} == written
+
+
+def test_the_items_of_a_version_to_come_are_refused_and_told_which_release_reads_them() -> None:
+    golden: list[dict[str, dict[str, Any]]] = json.loads((HERE / "progress_items_v1.json").read_text())
+    for item in golden:
+        if "version" in item:
+            with pytest.raises(ConnectorError, match="version 9, this release reads 1: use the release that wrote it"):
+                dynamodb.application_of([{**item, "version": {"N": "9"}}])

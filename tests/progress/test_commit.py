@@ -1,0 +1,73 @@
+"""The law of CommitProgress: whatever order a sink delivers in, what it commits of a shard was delivered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+from apache_beam.utils.timestamp import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.progress.commit import _SECONDS, _Reach
+from connector.records import ChangeRecord
+
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def record(number: int, second: int) -> ChangeRecord:
+    return ChangeRecord(
+        event_id=str(number),
+        event_name="INSERT",
+        keys={"id": "o-1"},
+        sequence_number=str(number),
+        shard_id="a",
+        approximate_creation_time=START + timedelta(seconds=second),
+    )
+
+
+def moments(bundle: list[tuple[int, int, float]], seconds: int) -> list[tuple[float, int]]:
+    """(end of the window in which it is committed, sequence number) of what a bundle of (number, creation, timestamp)
+    reached."""
+    reach = _Reach(seconds)
+    reach.start_bundle()
+    for number, created, timestamp in bundle:
+        assert list(reach.process(record(number, created), Timestamp(START.timestamp() + timestamp))) == []
+    reached = []
+    for found in reach.finish_bundle():
+        moment = float(found.timestamp) - START.timestamp()
+        reached.append((moment - moment % _SECONDS + _SECONDS, int(found.value[1])))
+    return reached
+
+
+@st.composite
+def shards(draw: st.DrawFn) -> tuple[int, int, list[int]]:
+    """(slack, length of the windows or 0, creation seconds in the order of the shard): no record precedes another one
+    that was created more than the slack before it."""
+    slack, length = draw(st.integers(0, 7)), draw(st.sampled_from([0, 3, 10, 60]))
+    newest, created = 0, []
+    for _ in range(draw(st.integers(1, 30))):
+        newest += draw(st.sampled_from([0, 0, 1, 2, 9]))
+        created.append(max(0, newest - draw(st.integers(0, slack))))
+    return slack, length, created
+
+
+@given(shards(), st.randoms())
+def test_all_that_precedes_a_committed_change_was_delivered_before_the_watermark_let_it_be(
+    shard: tuple[int, int, list[int]], random: object
+) -> None:
+    """A change is under way while the watermark has not passed its timestamp: its creation, or its window's end."""
+    slack, length, created = shard
+    stamps = [second if not length else (second // length + 1) * length - 0.001 for second in created]
+    reached = [
+        entry
+        for number, (second, stamp) in enumerate(zip(created, stamps, strict=True))
+        for entry in moments([(number, second, stamp)], slack + ceil(length))
+    ]
+    for end, number in reached:
+        assert all(stamp < end for stamp in stamps[: number + 1])
+
+
+def test_a_bundle_tells_the_last_of_each_moment_only() -> None:
+    bundle = [(n, n // 10, float(n // 10)) for n in range(100)]
+    assert sorted(moments(bundle, 0)) == [(5.0, 49), (10.0, 99)]
