@@ -1,0 +1,127 @@
+"""A command of a page: its words checked, and, where it needs no account and no cluster, run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import re
+import shlex
+import sys
+import tomllib
+from functools import cache
+from types import ModuleType
+from typing import Final
+from unittest import mock
+
+import botocore.session
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from botocore import xform_name
+
+from tests.docs.pages import ROOT, Command
+
+#: What needs a place that a test has not, takes minutes, or does not end: its options are checked, no more.
+CHECKED_ONLY: Final = (
+    *("dynamodb:", "kcl:", "s3:", "--watch", "Flink", "Prism", "@"),
+    *("pipelines.schema", "pipelines.demo", "pipelines.progress"),
+)
+
+#: Options that Beam's Flink job server tells of when it is asked, so that the SDK alone does not know them (2.43).
+FLINK_OPTIONS: Final = frozenset(
+    {
+        *("--checkpointing_interval", "--finish_bundle_before_checkpointing", "--max_bundle_time_mills"),
+        *("--savepoint_path", "--shutdown_sources_after_idle_ms"),
+    }
+)
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's targets, with what `make help` says of each."""
+    text = (ROOT / "Makefile").read_text("utf-8")
+    return dict(re.findall(r"^([a-z-]+):[^\n#=]*(?:## ([^\n]*))?$", text, re.MULTILINE))
+
+
+def extras() -> set[str]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return set(tomllib.load(file)["project"]["optional-dependencies"])
+
+
+def check(command: Command) -> None:
+    """Fails for a target, an extra, a module or an option that is not there."""
+    match words := _words(command):
+        case ["make", *named]:
+            assert set(named) <= set(targets())
+        case ["pip", "install", *what]:
+            asked = {extra for text in re.findall(r"\[([\w,]+)\]", " ".join(what)) for extra in text.split(",")}
+            assert asked <= extras()
+        case ["aws", *_]:
+            _check_aws(words)
+        case ["python" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | ".", *_]:
+            pass
+        case ["python", "-m", module, *arguments]:
+            _check_options(module, arguments)
+        case _:
+            pytest.fail(f"nothing checks {command.text!r}: teach tests/docs/commands.py how")
+
+
+def run(command: Command) -> None:
+    """Runs a pipeline's command on the local table, and nothing else; what would go on for ever stops now."""
+    match _words(command):
+        case ["python", "-m", module, *arguments] if module.startswith("pipelines."):
+            if any(mark in command.text for mark in CHECKED_ONLY):
+                return
+            said = help_of(module)
+            added = [("--stop", "NOW")] if "--stop" in said and "--stop" not in arguments else []
+            added += [("--runner", "FnApiRunner")] if "goes to Beam" in said and "--runner" not in arguments else []
+            if "--region_name" in arguments:
+                arguments[arguments.index("--region_name") + 1] = "us-east-1"
+            whole = [*arguments, *(word for pair in added for word in pair)]
+            assert main_of(module).main(whole) in (0, None)
+
+
+def main_of(module: str) -> ModuleType:
+    found = importlib.util.find_spec(module)
+    assert found is not None, f"there is no module {module}"
+    return importlib.import_module(f"{module}.__main__" if found.submodule_search_locations else module)
+
+
+@cache
+def help_of(module: str) -> str:
+    text = io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [module, "--help"]),
+        contextlib.redirect_stdout(text),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main_of(module).main()
+    assert ended.value.code == 0
+    return text.getvalue()
+
+
+def _words(command: Command) -> list[str]:
+    words = shlex.split(command.text.partition(" | ")[0])
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):  # of the environment
+        words = words[1:]
+    return words
+
+
+def _check_options(module: str, arguments: list[str]) -> None:
+    """Each option is the command's own, or Beam's where the command passes it on."""
+    said = help_of(module)
+    known = set(re.findall(r"(?<!\w)--?[a-z][\w-]*", said))
+    if "goes to Beam" in said:
+        known |= {f"--{name}" for name in PipelineOptions([]).get_all_options()} | FLINK_OPTIONS
+    unknown = {word.partition("=")[0] for word in arguments if word.startswith("--")} - known
+    assert not unknown, f"{module} does not know {sorted(unknown)}"
+
+
+def _check_aws(words: list[str]) -> None:
+    """By the service's own model: the operation, and its parameters."""
+    _, service, operation, *arguments = words
+    model = botocore.session.get_session().get_service_model(service)
+    name = next(name for name in model.operation_names if xform_name(name, "-") == operation)
+    known = {f"--{xform_name(member, '-')}" for member in model.operation_model(name).input_shape.members}
+    asked = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    assert asked <= known | {"--region", "--endpoint-url", "--profile"}

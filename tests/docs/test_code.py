@@ -1,0 +1,77 @@
+"""The pages say what is true: their code runs, each page from its first block to its last."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pytest
+
+import connector
+from connector import ReadFromDynamoDBStreams
+from connector.testing import Table
+from tests.docs.commands import run
+from tests.docs.pages import PAGES, ROOT, Block, blocks, commands_of, name_of
+
+#: Pages whose code a test of their own runs and looks at.
+ELSEWHERE = {
+    "docs/files.md": "tests/e2e/test_export_page.py",
+    "docs/schemas.md": "tests/records/test_schemas_page.py",
+}
+
+RUN_HERE = [page for page in PAGES if name_of(page) not in ELSEWHERE and any(blocks(page))]
+BLOCKS = [block for page in PAGES for block in blocks(page, "python")]
+
+
+class AtTopLevel(ast.NodeVisitor):
+    """The names that a block uses as it runs, not those in the functions that it makes."""
+
+    def __init__(self) -> None:
+        self.loaded: set[str] = set()
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.loaded.add(node.id)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None: ...
+    def visit_ClassDef(self, node: ast.ClassDef) -> None: ...
+    def visit_Lambda(self, node: ast.Lambda) -> None: ...
+
+
+def run_python(block: Block, names: dict[str, Any]) -> None:
+    """With a pipeline, and changes in it, where the block uses them without having made them."""
+    uses = AtTopLevel()
+    uses.visit(ast.parse(block.text))
+    pipeline = None
+    if uses.loaded & {"pipeline", "changes"} and "beam.Pipeline(" not in block.text:
+        names["pipeline"] = pipeline = beam.Pipeline("FnApiRunner")
+        if "changes" in uses.loaded:
+            names["changes"] = pipeline | "Given" >> ReadFromDynamoDBStreams(table="orders")
+    exec(compile(block.compiled(), str(block.page), "exec"), names)  # noqa: S102 - our own page
+    if pipeline is not None and pipeline.transforms_stack[0].parts:
+        pipeline.run().wait_until_finish()
+
+
+@pytest.mark.parametrize("page", RUN_HERE, ids=name_of)
+def test_what_a_page_says_runs_from_its_first_block_to_its_last(page: Path, orders: Table) -> None:
+    """In one directory, as by somebody who follows it."""
+    names: dict[str, Any] = {name: getattr(connector, name) for name in connector.__all__}
+    names["beam"] = beam
+    for block in blocks(page):
+        if block.language == "python" and not block.not_run:
+            run_python(block, names)
+        elif block.language == "console":
+            for command in commands_of(block):
+                run(command)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+def test_code_that_is_not_run_is_python_all_the_same(block: Block) -> None:
+    compile(block.compiled(), str(block.page), "exec")
+
+
+def test_a_page_whose_code_runs_elsewhere_is_named_there() -> None:
+    for page, test in ELSEWHERE.items():
+        assert Path(page).name in (ROOT / test).read_text("utf-8")

@@ -1,0 +1,55 @@
+"""The recipe against repeats, as docs/guarantees.md gives it: without a real-time timer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import get_dofn_specs
+from apache_beam.transforms.window import TimestampedValue
+
+from connector import ChangeRecord
+from tests.docs.pages import ROOT, blocks
+
+PAGE = ROOT / "docs" / "guarantees.md"
+
+
+def recipe(changes: beam.PCollection) -> dict[str, Any]:
+    (block,) = blocks(PAGE, "python")
+    names: dict[str, Any] = {"beam": beam, "ChangeRecord": ChangeRecord, "changes": changes}
+    exec(compile(block.compiled(), str(PAGE), "exec"), names)  # noqa: S102 - our own page
+    return names
+
+
+def change(number: int) -> ChangeRecord:
+    return ChangeRecord(
+        event_id=f"event-{number}",
+        event_name="INSERT",
+        keys={"id": f"o-{number}"},
+        sequence_number=str(100 + number),
+        shard_id="shardId-00000001",
+        approximate_creation_time=datetime(2026, 1, 31, 8, 0, number, tzinfo=UTC),
+    )
+
+
+def test_a_change_that_comes_again_is_dropped() -> None:
+    """Fact 18."""
+    three = [change(number) for number in range(3)]
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        changes = (
+            pipeline
+            | beam.Create([*three, three[0], *three[1:], three[0]])
+            | beam.Map(lambda change: TimestampedValue(change, change.approximate_creation_time.timestamp()))
+        )
+        once = recipe(changes)["once"]
+        assert_that(once | beam.Map(lambda change: change.event_id), equal_to([change.event_id for change in three]))
+
+
+def test_what_was_seen_is_forgotten_by_event_time_and_no_real_time_timer_changes_the_runner() -> None:
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        names = recipe(pipeline | beam.Create([]).with_output_types(ChangeRecord))
+        _, timers = get_dofn_specs(names["FirstOfEach"]())
+    assert {timer.time_domain for timer in timers} == {TimeDomain.WATERMARK}
