@@ -1,0 +1,101 @@
+"""A canary for a credential: it signs every call, and must be found nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
+from connector.shards.frontier import begin
+from connector.shards.stored import encode_frontier
+from connector.source.element import encode_stream_read
+from connector.source.read import reader_of
+from connector.source.service import client
+from connector.source.start import begin_read
+from connector.testing import Faults, LocalStreams, Table
+from pipelines import export
+
+ACCESS_KEY = "AKIACANARYOFTHEACCESS"
+CANARIES = ("canary-of-the-secret-key", "canary-of-the-session-token")
+
+
+@pytest.fixture
+def signed(orders: Table, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Table:
+    """The pages' table; whoever calls signs with the canaries, and everything that is logged is kept."""
+    for name, value in zip(("SECRET_ACCESS_KEY", "SESSION_TOKEN"), CANARIES, strict=True):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    client.cache_clear()
+    caplog.set_level(logging.DEBUG)
+    return orders
+
+
+def assert_clean(*seen: bytes | str) -> None:
+    for text in seen:
+        found = text if isinstance(text, bytes) else text.encode()
+        assert not [canary for canary in CANARIES if canary.encode() in found]
+
+
+def asked(tmp_path: Path) -> list[str]:
+    command = ["--table", "orders", "--output", str(tmp_path / "out"), "--format", "jsonl", "--stop", "NOW"]
+    return [*command, "--runner", "FnApiRunner"]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    """By everybody, botocore among them, at any level."""
+    assert caplog.records
+    return "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records)
+
+
+def test_a_credential_is_nowhere_but_in_the_signature(
+    signed: Table, service: LocalStreams, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+) -> None:
+    """A command, through faults: what it says and logs, and every file that it leaves."""
+    service.faults = Faults(throttle={"GetRecords": 0.2}, error={"GetRecords": 0.1}, expire=0.2)
+    assert export.main(asked(tmp_path)) == 0
+    said = capfd.readouterr()
+    assert_clean(said.out, said.err, logged(caplog))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 2, "data, a manifest, and what the output is"
+    assert_clean(*(path.read_bytes() for path in files))
+
+
+def test_what_is_sent_to_a_runner_has_no_credential_in_it(signed: Table, tmp_path: Path) -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    read = ReadFromDynamoDBStreams(table="orders")
+    _ = pipeline | read | WriteChangesToParquet(tmp_path / "out")
+    sent = pipeline.to_runner_api().SerializeToString()
+    assert b"orders" in sent
+    assert_clean(sent, str(read.display_data()), repr(read))
+
+
+def test_what_a_runner_stores_has_no_credential_in_it(signed: Table, service: LocalStreams) -> None:
+    options = ReadFromDynamoDBStreams(table="orders", slice_time=timedelta(seconds=0.2))._options
+    wire = client(options.connection, options.pace.requests)
+    read = begin_read(wire, options)
+    assert_clean(encode_stream_read(read))
+    reader = reader_of(wire, read, options)
+    frontier, steps = begin(read.start), 0
+    try:
+        while (step := reader.next(frontier, reader.fetcher.now() + 1.0)) is not None:
+            frontier, steps = step.frontier, steps + 1
+            assert_clean(encode_frontier(frontier))
+    finally:
+        reader.close()
+    assert steps > 1
+
+
+def test_refused_credentials_are_told_without_them(
+    signed: Table, service: LocalStreams, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+) -> None:
+    service.expire_credentials(ACCESS_KEY)
+    with pytest.raises(SystemExit) as ended:
+        export.main(asked(tmp_path))
+    assert ended.value.code == 2
+    said = capfd.readouterr()
+    assert "have expired" in said.err
+    assert_clean(said.out, said.err, logged(caplog))
