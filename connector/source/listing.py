@@ -111,6 +111,19 @@ class Listings:
             if ended.proof.holds(now) and not self.lineage.children(shard) and (ended.probed or shard in self.gone)
         ]
 
+    def _childless(self, now: float) -> list[str]:
+        """Ended shards of a disabled stream that would be leaves, if the service still knows them."""
+        if self.status != "DISABLED":
+            return []
+        return [
+            shard
+            for shard, ended in self._ended.items()
+            if not ended.probed
+            and shard not in self.gone
+            and ended.proof.holds(now)
+            and not self.lineage.children(shard)
+        ]
+
     @property
     def doubts(self) -> int:
         """How many unlisted parents keep shards waiting."""
@@ -131,8 +144,7 @@ class Listings:
 
     def await_children(self, parent: str, watermark: int, now: float) -> None:
         if parent not in self._ended:
-            probe = now if self.status == "DISABLED" else now + RELIST_SECONDS
-            self._ended[parent] = _Ended(_Proof(now, now), watermark, probe)
+            self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
             self.dirty = True  # the listings so far may show them already
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
@@ -153,6 +165,8 @@ class Listings:
             wanted = min(wanted, self._start.due)
         for ended in self._ended.values():
             wanted = min(wanted, ended.proof.due, ended.probe)
+        if self._childless(now):
+            wanted = now
         if not self._passing:
             wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
         self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
@@ -169,8 +183,10 @@ class Listings:
                 return Probe(parent)
         for shard, ended in self._ended.items():
             if ended.probe <= now:
-                ended.probe = now + (PROBE_SECONDS if self.status == "DISABLED" else RELIST_SECONDS)
+                ended.probe = now + RELIST_SECONDS
                 return Probe(shard)
+        for shard in self._childless(now):
+            return Probe(shard)
         if self.fading and not self._passing:
             return Probe(self.fading.pop())
         self._credit -= 1
@@ -218,8 +234,7 @@ class Listings:
             case Gone(request=List(after=str())):  # the shard that the listing had come to is gone: begin anew
                 self._finish_pass(now, whole=False)
             case Gone():  # the stream itself: what is left to read will be denied shard by shard
-                self._take_status("DISABLED", now)
-                self.dirty = True
+                self.status, self.dirty = "DISABLED", True
                 self._seen = set()
                 self._finish_pass(now, whole=True)
         self._forget_settled(now)
@@ -233,7 +248,7 @@ class Listings:
             self._finish_pass(now, whole=False)
 
     def _take_page(self, request: List, page: StreamPage, now: float) -> None:
-        self._take_status(page.status, now)
+        self.status = page.status
         self._failed_pages = 0
         shards = [
             Shard(s.shard_id, s.parent_shard_id, s.starting_sequence_number, s.ending_sequence_number)
@@ -252,12 +267,6 @@ class Listings:
             self._finish_pass(now, whole=following is None)
         else:
             self._cursors.append(following)
-
-    def _take_status(self, status: str, now: float) -> None:
-        if status == "DISABLED" != self.status:
-            for ended in self._ended.values():
-                ended.probe = min(ended.probe, now)
-        self.status = status
 
     def _finish_pass(self, now: float, *, whole: bool) -> None:
         self._passing = False

@@ -310,6 +310,18 @@ def test_a_disabled_streams_ended_shard_is_asked_for_before_it_is_believed_child
     assert "ended" in hand.listings.gone
 
 
+def test_a_disabled_streams_many_ended_shards_do_not_keep_the_listings_waiting() -> None:
+    """Each is asked for once, when all else is settled."""
+    hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("other", status="DISABLED"))
+    hand.go(1)
+    ended = [f"ended-{number}" for number in range(50)]
+    for shard in ended:
+        hand.listings.await_children(shard, 0, hand.now)
+    asked = hand.go(30)
+    assert sorted(hand.listings.leaves(hand.now)) == sorted(ended)
+    assert len([request for request in asked if isinstance(request, Probe)]) == len(ended)
+
+
 def test_a_shard_that_is_gone_says_nothing_of_its_stream() -> None:
     """Fact 11: neither as a parent whose children are asked for, nor as the cursor of a listing."""
 
