@@ -60,7 +60,7 @@ def _parser() -> Parser:
     parser = Parser(
         "python -m pipelines.progress", "Shows, saves, restores and forgets the progress of an application."
     )
-    parser.epilog = None
+    parser.epilog = "COMMAND --help tells its options: --stream_arn, --yes, --region_name and --endpoint_url."
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Command)
     kept = _Command(add_help=False)
     kept.add_argument("address", metavar="ADDRESS", help="dynamodb://TABLE/APPLICATION or file:PATH")

@@ -32,7 +32,7 @@ _KEYS: Final = [
 class TableStore:
     """See :class:`connector.progress.store.Store`. The table is created by the first write, with on-demand billing.
 
-    It needs DescribeTable, CreateTable, Query, GetItem, PutItem, UpdateItem, DeleteItem and ConditionCheckItem.
+    It needs DescribeTable, CreateTable, Query, PutItem, UpdateItem, DeleteItem and ConditionCheckItem.
     """
 
     def __init__(self, client: Any, address: TableAddress, sleep: Callable[[float], object]) -> None:

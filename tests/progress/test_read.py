@@ -8,6 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows, Sessions
 
 from connector import AsChanges, ChangeRecord, CommitProgress, Progress
@@ -15,7 +16,7 @@ from connector.errors import InvalidOptionError, NotFoundError, RunnerError
 from connector.progress.holding import store_of
 from connector.progress.store import Hold
 from connector.testing import LocalStreams, Table
-from tests.e2e.collected import outputs_of, read_orders
+from tests.e2e.collected import Keep, outputs_of, read_orders
 
 NO_SLACK = timedelta(0)
 
@@ -104,6 +105,20 @@ def test_a_run_that_cannot_begin_lets_go_of_the_application(
     hold = store_of(Progress(progress)).read().hold
     assert hold is not None
     assert hold.beat == 0.0
+
+
+def test_a_pipeline_that_beam_makes_anew_from_its_translation_writes_it_too(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    """With --streaming, DirectRunner runs such a one."""
+    options = PipelineOptions(["--runner=DirectRunner", "--prism_location=/prism/is/not/there", "--streaming"])
+    Keep.kept[progress] = []
+    for changes in (40, 20):
+        with beam.Pipeline(options=options) as pipeline:
+            source = read_orders(service, progress=progress, stop=changes)
+            _ = pipeline | source | beam.ParDo(Keep(progress))
+    came = [record.event_id for record, _ in Keep.kept.pop(progress)]
+    assert sorted(came) == sorted(change.event_id for change in orders.changes)
 
 
 # Steps in bundles of their own

@@ -7,7 +7,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import boto3
 import pytest
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 from botocore.exceptions import ClientError
 
 from connector.errors import ConnectorError, FencedError, InvalidOptionError, NotFoundError, UnavailableError
@@ -195,3 +198,17 @@ def test_a_file_of_a_release_to_come_is_refused(tmp_path: Path) -> None:
 def test_a_filesystem_that_is_not_installed_is_refused() -> None:
     with pytest.raises(InvalidOptionError, match="no filesystem for it is installed"):
         FileStore("nowhere://bucket/progress.json")
+
+
+def test_a_file_may_be_on_any_filesystem_that_beam_knows(moto: str) -> None:
+    """S3, by moto's server: there no lock keeps a fenced run from writing, but it is noticed all the same."""
+    boto3.resource("s3", endpoint_url=moto).create_bucket(Bucket="progress")
+    FileSystems.set_options(PipelineOptions([f"--s3_endpoint_url={moto}", "--s3_region_name=us-east-1"]))
+    store = FileStore("s3://progress/orders.json")
+    assert store.read() == Application()
+    held(store).begin("one", StreamPosition(ARN, AtTime(SECOND)), SECOND)
+    store.advance("one", ARN, {"a": After("5")}, SECOND)
+    held(FileStore("s3://progress/orders.json"), "two")
+    with pytest.raises(FencedError):
+        store.advance("one", ARN, {"a": After("9")}, SECOND)
+    assert kept(store) == {"a": After("5")}
