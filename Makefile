@@ -14,7 +14,7 @@ DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink soak mutants contract notebooks clean
+.PHONY: help demo test check format prism boot flink soak nightly mutants contract notebooks clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -60,6 +60,10 @@ $(FLINK): runners/flink/pom.xml
 
 soak: $(READY) prism flink  ## The tests of more than two minutes
 	$(BIN)/python -m pytest -q -m soak --timeout 1800
+
+nightly: $(READY)  ## The life-cycle machine with a hundred times as many examples, new ones each time (benchmarks/nightly.md)
+	$(BIN)/python -m pytest -q --hypothesis-profile=nightly --hypothesis-show-statistics --timeout 0 \
+	  tests/properties/test_life_cycle.py
 
 mutants: $(READY)  ## Disables the handling of each of the 21 traps in turn, in a copy, and requires its named test to fail
 	@$(BIN)/python -m tests.mutants

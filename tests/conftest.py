@@ -31,7 +31,8 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 # A shared, busy machine is no reason for a law to fail.
 hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("shared")
+hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("shared"), print_blob=True)
+hypothesis.settings.load_profile("shared")  # --hypothesis-profile=nightly comes after this, and wins
 
 # Beam says at exit, after pytest closed the stream, that it stops the prism it started.
 logging.getLogger("apache_beam.utils.subprocess_server").setLevel(logging.ERROR)
