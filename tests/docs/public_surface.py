@@ -1,0 +1,124 @@
+"""The public surface as a user's type checker sees it; `mypy --strict` reads this, and a test runs it.
+
+What Beam itself leaves untyped (a PCollection's elements) is `Any` here too.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import assert_type
+
+import apache_beam as beam
+import pyarrow as pa
+
+from connector import (
+    AsChanges,
+    ChangeRecord,
+    CommitProgress,
+    ConnectorError,
+    DeadLetter,
+    DeliveredPosition,
+    Loss,
+    Progress,
+    ReadFromDynamoDBStreams,
+    Sample,
+    Schema,
+    StreamPosition,
+    WriteChangesToAvro,
+    WriteChangesToJsonLines,
+    WriteChangesToParquet,
+    errors,
+    read_schema,
+    sample,
+)
+from connector.testing import Clock, Counts, Faults, LocalStreams, Table
+
+
+def a_change() -> ChangeRecord:
+    change = ChangeRecord(
+        event_id="1",
+        event_name="INSERT",
+        keys={"id": "o-1"},
+        new_image={"id": "o-1", "total": Decimal("9.99")},
+        sequence_number="100",
+        shard_id="shardId-00000001",
+        approximate_creation_time=datetime(2026, 1, 31, tzinfo=UTC),
+    )
+    assert_type(change.event_id, str)
+    assert_type(change.approximate_creation_time, datetime)
+    assert_type(change.is_ttl_delete, bool)
+    assert_type(change.new_image_json, bytes | None)
+    assert_type(ChangeRecord.from_json(change.to_json()), ChangeRecord)
+    return change
+
+
+def a_position(change: ChangeRecord) -> StreamPosition:
+    position = StreamPosition().after(change)
+    assert_type(StreamPosition.from_json(position.to_json()), StreamPosition)
+    return position.merge(StreamPosition())
+
+
+def a_schema() -> Schema:
+    schema = read_schema({"id": str, "total": "decimal128(12, 2)"}, keys=["id"], on_misfit="text")
+    assert_type(Schema.from_json(schema.to_json()), Schema)
+    assert_type(schema.to_json(), str)
+    return schema
+
+
+def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) -> None:
+    read = ReadFromDynamoDBStreams(
+        table="orders",
+        start=datetime(2026, 1, 31, tzinfo=UTC),
+        stop=timedelta(minutes=5),
+        event_names={"INSERT"},
+        where=lambda change: not change.is_ttl_delete,
+        on_data_loss="continue",
+        progress=Progress(f"file:{directory / 'progress'}", takeover_after=timedelta(seconds=30)),
+        endpoint_url=service.endpoint_url,
+        region_name=service.region_name,
+    )
+    assert_type(read.with_outputs(), ReadFromDynamoDBStreams)
+    assert_type(read.as_batches(a_schema(), span=timedelta(minutes=1)), ReadFromDynamoDBStreams)
+    for sink in (
+        WriteChangesToParquet(directory, window=60, layout="latest_image", partitions="hour"),
+        WriteChangesToAvro(directory),
+        WriteChangesToJsonLines(directory),
+    ):
+        assert isinstance(sink, beam.PTransform)
+    steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"))
+    assert len(steps) == 3
+
+
+def a_sample(service: LocalStreams) -> Sample:
+    some = sample("orders", limit=10, endpoint_url=service.endpoint_url, region_name=service.region_name)
+    assert_type(some[0], ChangeRecord)
+    assert_type(some[:1], tuple[ChangeRecord, ...])
+    assert_type(some.dead_letters, tuple[DeadLetter, ...])
+    assert_type(some.losses, tuple[Loss, ...])
+    table: pa.Table = some.to_arrow()
+    assert table.num_rows == len(some)
+    return some
+
+
+def a_refusal() -> str:
+    try:
+        ReadFromDynamoDBStreams(table="orders", stop="SOON")
+    except errors.InvalidOptionError as error:
+        assert_type(error.stream, str | None)
+        known: ConnectorError = error
+        return known.message
+    raise AssertionError("SOON is no stop")
+
+
+def main(directory: Path) -> None:
+    with LocalStreams(clock=Clock(datetime.now(UTC)), faults=Faults(throttle={"GetRecords": 0.1})) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        assert_type(orders, Table)
+        orders.put({"id": "o-1", "total": Decimal("9.99")})
+        assert_type(service.counts, Counts)
+        assert len(a_sample(service)) == 1
+        a_pipeline(beam.Pipeline("FnApiRunner"), service, directory)
+    assert a_position(a_change()).shards
+    assert "SOON" in a_refusal()
