@@ -10,7 +10,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import Progress, ReadFromDynamoDBStreams
+from connector import ChangeRecord, CommitProgress, Progress, ReadFromDynamoDBStreams
 from connector.progress.holding import store_of
 from connector.shards.position import After
 from connector.testing import LocalStreams, Table
@@ -100,6 +100,49 @@ def test_what_prism_left_flink_reads_and_what_flink_left_fn_api_runner(
     pipeline(service, progress, notes, ["--runner=FnApiRunner"], stop="NOW").run().wait_until_finish()
     assert set(came(notes)) == written(orders)
     print(f"{len(came(notes)) - len(written(orders))} repeats, of {on_flink - 250} changes read on Flink")
+
+
+@pytest.mark.prism
+def test_a_step_behind_a_grouping_tells_what_was_delivered_while_an_unbounded_read_goes_on(
+    service: LocalStreams, orders: Table, progress: Progress, prism: str, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes"
+    notes.touch()
+    write(orders, 0)
+    made = beam.Pipeline(options=PipelineOptions(["--runner=PrismRunner", f"--prism_location={prism}"]))
+    delivered = (
+        made
+        | ReadFromDynamoDBStreams(
+            table="orders",
+            endpoint_url=service.endpoint_url,
+            region_name="us-east-1",
+            watermark_slack=timedelta(seconds=1),
+            quiet_pages=8,
+            quiet_time=timedelta(seconds=1),
+            progress=progress,
+        )
+        | beam.WindowInto(beam.window.FixedWindows(2))
+        | beam.Map(lambda change: (change.shard_id, change))
+        | beam.GroupByKey()
+        | beam.FlatMap(lambda group: group[1])
+        | beam.ParDo(Note(str(notes))).with_output_types(ChangeRecord)
+    )
+    _ = delivered | CommitProgress(progress, watermark_slack=timedelta(seconds=1))
+    result = made.run()
+    until(lambda: covered(orders, progress) == written(orders))
+    assert set(came(notes)) == written(orders), "nothing is told of before it is delivered"
+    write(orders, 1)
+    orders.disable_stream()
+    result.wait_until_finish()
+    assert covered(orders, progress) == written(orders)
+    assert sorted(came(notes)) == sorted(written(orders))
+
+
+def covered(orders: Table, progress: Progress) -> set[tuple[str, str]]:
+    """The changes up to the kept positions of their shards."""
+    marks = {s: mark for kept in store_of(progress).read().streams.values() for s, mark in kept.marks.items()}
+    numbers = {s: int(m.position.sequence_number) for s, m in marks.items() if isinstance(m.position, After)}
+    return {(shard, number) for shard, number in written(orders) if int(number) <= numbers.get(shard, -1)}
 
 
 def reached(progress: Progress) -> int:
