@@ -154,7 +154,7 @@ class Listings:
         is listed or gone.
         """
         self._patient, self._shared = patient, shared
-        self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in parents}
+        self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in sorted(parents)}
 
     def due(self, now: float) -> float:
         """When the next request should be made; never before ``now`` + the spacing since the last one."""
@@ -177,18 +177,10 @@ class Listings:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""
         self._in_flight += 1
         self._next_call = now + SPACING
-        for parent, (since, probe) in self._doubts.items():
-            if probe <= now and not self._passing:  # the rest of a listing may still show it
-                self._doubts[parent] = (since, now + PROBE_SECONDS)
-                return Probe(parent)
-        for shard, ended in self._ended.items():
-            if ended.probe <= now:
-                ended.probe = now + RELIST_SECONDS
-                return Probe(shard)
-        for shard in self._childless(now):
-            return Probe(shard)
-        if self.fading and not self._passing:
-            return Probe(self.fading.pop())
+        start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
+        listing_is_due = not self._passing and (start_is_due or self._next_pass <= now)
+        if not listing_is_due and (probed := self._probe(now)) is not None:
+            return Probe(probed)
         self._credit -= 1
         parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
         parents.sort(key=lambda parent: len(self.lineage.children(parent)) > 0)  # who knows no child reads none
@@ -196,12 +188,27 @@ class Listings:
         if self.knows_shard_filter and fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
             return List(children_of=fresh[0])  # waits neither for the rest of a listing nor for confirmations of others
         whole_is_cheaper = len(parents) > self._pages or not self.knows_shard_filter
-        start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
-        if self._passing or not parents or whole_is_cheaper or start_is_due:
+        if self._passing or not parents or whole_is_cheaper or listing_is_due:
             if not self._passing:
                 self._passing, self._pass_began, self._cursors, self._seen = True, now, [None], set()
             return List(after=self._cursors[-1])
         return List(children_of=parents[0])
+
+    def _probe(self, now: float) -> str | None:
+        """The shard to ask after. Never before a listing that is due: many would put it off for ever, each asked for
+        again before the last one's turn."""
+        if not self._passing:  # the rest of a listing may still show it
+            for parent, (since, probe) in self._doubts.items():
+                if probe <= now:
+                    self._doubts[parent] = (since, now + PROBE_SECONDS)
+                    return parent
+        for shard, ended in self._ended.items():
+            if ended.probe <= now:
+                ended.probe = now + RELIST_SECONDS
+                return shard
+        for shard in self._childless(now):
+            return shard
+        return self.fading.pop() if self.fading and not self._passing else None
 
     # What came
 

@@ -137,10 +137,13 @@ class StreamRules(RuleBasedStateMachine):
 
     @rule(changes=changes, keep=st.integers(0, 5), which=which)
     def trim(self, changes: int, keep: int, which: int) -> None:
+        """What is trimmed is older than what is kept: of the shard's ancestors nothing is left."""
         if (shard := self.shard(which)) is not None:
             event("trim")
             self.write(changes)
             self.table.trim(shard, keep=keep)
+            for older in self.ledger.ancestors(shard):
+                self.table.trim(older)
             self.ledger.lied = True
 
     @rule(changes=changes, which=which, listed=st.booleans())

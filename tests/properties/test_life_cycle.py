@@ -153,7 +153,7 @@ class LifeCycle(StreamRules):
 
 
 LifeCycle.TestCase.settings = settings(
-    max_examples=15_000 if NIGHTLY else 150,
+    max_examples=10_000 if NIGHTLY else 100,
     stateful_step_count=30,
     derandomize=not NIGHTLY,
     deadline=None,
