@@ -1,8 +1,4 @@
-"""Progress in a DynamoDB table: every write is conditional, so a fenced run can move nothing, wherever it is.
-
-Key: ``application`` (S, hash) and ``item`` (S, range). Items are ``hold``, ``STREAM_ARN|`` with the start, and
-``STREAM_ARN|SHARD`` for each shard. The form is a promise: golden items are in ``tests/compat``.
-"""
+"""Progress in a DynamoDB table: every write is conditional, so a fenced run can move nothing, wherever it is."""
 
 from __future__ import annotations
 
@@ -14,13 +10,12 @@ from botocore.exceptions import ClientError
 
 from connector.errors import ConnectorError, InvalidOptionError, NotFoundError, ThrottledError, UnavailableError
 from connector.progress.address import TableAddress
-from connector.progress.store import Application, Hold, Kept, Mark, fenced, rank
+from connector.progress.items import HOLD, application_of, hold_item, mark_item, number, version
+from connector.progress.store import Application, Hold, Kept, fenced
 from connector.progress.tables import Item, code_of, told
 from connector.shards.position import Position
-from connector.shards.stream_position import StreamPosition, position_of, position_text, start_of
+from connector.shards.stream_position import StreamPosition, position_text
 
-VERSION: Final = 1
-_HOLD: Final = "hold"
 _IN_TRANSACTION: Final = 99  # the service's limit is 100 items, of which one says whose progress it is
 _ATTEMPTS: Final = 5
 _KEYS: Final = [
@@ -51,10 +46,10 @@ class TableStore:
         if known is not None:
             condition = {
                 "ConditionExpression": "#owner = :owner AND #beat = :beat",
-                "ExpressionAttributeValues": {":owner": {"S": known.owner}, ":beat": _number(known.beat)},
+                "ExpressionAttributeValues": {":owner": {"S": known.owner}, ":beat": number(known.beat)},
             }
             names = {"#owner": "owner", "#beat": "beat"}
-        item = {**self._key(_HOLD), **hold_item(hold)}
+        item = {**self._key(HOLD), **hold_item(hold)}
 
         def put() -> None:
             self._client.put_item(TableName=self._table, Item=item, ExpressionAttributeNames=names, **condition)
@@ -73,11 +68,11 @@ class TableStore:
             with told("UpdateItem", self._table):
                 self._client.update_item(
                     TableName=self._table,
-                    Key=self._key(_HOLD),
+                    Key=self._key(HOLD),
                     UpdateExpression="SET #beat = :beat",
                     ConditionExpression="#owner = :owner",
                     ExpressionAttributeNames={"#owner": "owner", "#beat": "beat"},
-                    ExpressionAttributeValues={":owner": {"S": owner}, ":beat": _number(moment)},
+                    ExpressionAttributeValues={":owner": {"S": owner}, ":beat": number(moment)},
                 )
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":
@@ -92,7 +87,7 @@ class TableStore:
         ]  # of a beginning, or a forgetting, that was cut off
         self._transact(owner, [self._delete(name) for name in left])
         self.advance(owner, arn, position.shards, second)
-        start = {**self._key(f"{arn}|"), "start": {"S": position_text(position.start)}, **_version()}
+        start = {**self._key(f"{arn}|"), "start": {"S": position_text(position.start)}, **version()}
         self._transact(owner, [{"Put": {"TableName": self._table, "Item": start}}])  # now all of it counts
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
@@ -149,7 +144,7 @@ class TableStore:
         mine = {
             "ConditionCheck": {
                 "TableName": self._table,
-                "Key": self._key(_HOLD),
+                "Key": self._key(HOLD),
                 "ConditionExpression": "#owner = :owner",
                 "ExpressionAttributeNames": {"#owner": "owner"},
                 "ExpressionAttributeValues": {":owner": {"S": owner}},
@@ -235,45 +230,3 @@ class TableStore:
 _REASONS: Final = frozenset(
     {"None", "ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
-
-
-def hold_item(hold: Hold) -> Item:
-    return {"owner": {"S": hold.owner}, "stream": {"S": hold.stream_arn}, "beat": _number(hold.beat), **_version()}
-
-
-def mark_item(position: Position, second: int) -> Item:
-    return {
-        ":position": {"S": position_text(position)},
-        ":rank": {"S": rank(position)},
-        ":second": {"N": str(second)},
-    }
-
-
-def application_of(items: Sequence[Item]) -> Application:
-    """What the items of one application say. Raises :class:`ConnectorError` for those of another release."""
-    hold: Hold | None = None
-    starts: dict[str, str] = {}
-    marks: dict[str, dict[str, Mark]] = {}
-    for item in items:
-        if "version" in item and item["version"] != _version()["version"]:
-            raise ConnectorError(
-                f"progress of version {item['version'].get('N')}, this release reads {VERSION}: "
-                "use the release that wrote it, or newer"
-            )
-        stream_arn, found, shard = item["item"]["S"].partition("|")
-        if not found:
-            hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]))
-        elif not shard:
-            starts[stream_arn] = item["start"]["S"]
-        else:
-            mark = Mark(position_of(item["position"]["S"]), int(item["second"]["N"]))
-            marks.setdefault(stream_arn, {})[shard] = mark
-    return Application(hold, {arn: Kept(start_of(start), marks.get(arn, {})) for arn, start in starts.items()})
-
-
-def _number(seconds: float) -> dict[str, str]:
-    return {"N": f"{seconds:.6f}"}
-
-
-def _version() -> dict[str, dict[str, str]]:
-    return {"version": {"N": str(VERSION)}}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connector.errors import ConnectorError
-from connector.progress import dynamodb, files
+from connector.progress import files, items
 from connector.progress.store import Application, Hold, Kept, Mark
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
 
@@ -43,10 +43,10 @@ def test_the_file_of_each_version_is_read_and_written() -> None:
 
 def test_the_items_of_each_version_are_read() -> None:
     golden: list[dict[str, dict[str, Any]]] = json.loads((HERE / "progress_items_v1.json").read_text())
-    assert dynamodb.application_of(golden) == KEPT
+    assert items.application_of(golden) == KEPT
     assert KEPT.hold is not None
     (hold,) = [item for item in golden if item["item"] == {"S": "hold"}]
-    assert {**dynamodb.hold_item(KEPT.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == hold
+    assert {**items.hold_item(KEPT.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == hold
 
 
 def test_the_items_that_are_written_are_those_of_the_newest_version() -> None:
@@ -54,7 +54,7 @@ def test_the_items_that_are_written_are_those_of_the_newest_version() -> None:
     marks = KEPT.streams[ARN].marks
     for item in golden:
         if (mark := marks.get(item["item"]["S"].partition("|")[2])) is not None:
-            written = dynamodb.mark_item(mark.position, mark.second)
+            written = items.mark_item(mark.position, mark.second)
             assert {name: item[name.removeprefix(":")] for name in written} == written
 
 
@@ -63,4 +63,4 @@ def test_the_items_of_a_version_to_come_are_refused_and_told_which_release_reads
     for item in golden:
         if "version" in item:
             with pytest.raises(ConnectorError, match="version 9, this release reads 1: use the release that wrote it"):
-                dynamodb.application_of([{**item, "version": {"N": "9"}}])
+                items.application_of([{**item, "version": {"N": "9"}}])

@@ -1,0 +1,61 @@
+"""An application's items in a table: their form is a promise, and golden items are in ``tests/compat``.
+
+Key: ``application`` (S, hash) and ``item`` (S, range). Items are ``hold``, ``STREAM_ARN|`` with the start, and
+``STREAM_ARN|SHARD`` for each shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from connector.errors import ConnectorError
+from connector.progress.store import Application, Hold, Kept, Mark, rank
+from connector.progress.tables import Item
+from connector.shards.position import Position
+from connector.shards.stream_position import position_of, position_text, start_of
+
+VERSION: Final = 1
+HOLD: Final = "hold"
+
+
+def hold_item(hold: Hold) -> Item:
+    return {"owner": {"S": hold.owner}, "stream": {"S": hold.stream_arn}, "beat": number(hold.beat), **version()}
+
+
+def mark_item(position: Position, second: int) -> Item:
+    return {
+        ":position": {"S": position_text(position)},
+        ":rank": {"S": rank(position)},
+        ":second": {"N": str(second)},
+    }
+
+
+def application_of(items: Sequence[Item]) -> Application:
+    """What the items of one application say. Raises :class:`ConnectorError` for those of another release."""
+    hold: Hold | None = None
+    starts: dict[str, str] = {}
+    marks: dict[str, dict[str, Mark]] = {}
+    for item in items:
+        if "version" in item and item["version"] != version()["version"]:
+            raise ConnectorError(
+                f"progress of version {item['version'].get('N')}, this release reads {VERSION}: "
+                "use the release that wrote it, or newer"
+            )
+        stream_arn, found, shard = item["item"]["S"].partition("|")
+        if not found:
+            hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]))
+        elif not shard:
+            starts[stream_arn] = item["start"]["S"]
+        else:
+            mark = Mark(position_of(item["position"]["S"]), int(item["second"]["N"]))
+            marks.setdefault(stream_arn, {})[shard] = mark
+    return Application(hold, {arn: Kept(start_of(start), marks.get(arn, {})) for arn, start in starts.items()})
+
+
+def number(seconds: float) -> dict[str, str]:
+    return {"N": f"{seconds:.6f}"}
+
+
+def version() -> dict[str, dict[str, str]]:
+    return {"version": {"N": str(VERSION)}}
