@@ -12,9 +12,13 @@ FLINK := .build/flink/classpath.txt
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
+PIP_AUDIT := 2.10.1
+AUDITED := .build/audit/audited
+PIPELINES := $(patsubst pipelines/%.py,%,$(shell grep -l '^def main' pipelines/*.py))
+CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink soak nightly mutants contract notebooks clean
+.PHONY: help demo test check format prism boot flink soak nightly mutants contract notebooks docs audit package clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,10 +29,25 @@ demo: $(READY)  ## The main job, on a local service: changes of an orders table 
 test: $(READY) check prism boot flink  ## All tests but the long ones; names what could not run for want of Go or Java
 	$(BIN)/python -m pytest -q
 
-check: $(READY)  ## Style and types: ruff, mypy --strict
+check: $(READY) $(AUDITED)  ## Style and types: ruff, mypy --strict; dependencies that fit each other, without known holes
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check -q .
 	$(BIN)/mypy
+	@$(BIN)/python -m pip check
+
+audit:  ## Asks again what is known against the dependencies in requirements.lock (OSV's database, by network)
+	@rm -f $(AUDITED)
+	@$(MAKE) --no-print-directory $(AUDITED)
+
+# Once for each lock. pip-audit tells holes and a database that it cannot reach by the same exit code, but then no report.
+$(AUDITED): requirements.lock
+	@mkdir -p $(dir $@) && rm -f $(dir $@)report
+	@test -x $(dir $@)bin/pip-audit || { $(PYTHON) -m venv $(dir $@) && $(dir $@)bin/python -m pip install -q pip-audit==$(PIP_AUDIT); }
+	@$(dir $@)bin/pip-audit -r $< --no-deps --disable-pip -s osv --timeout 5 --progress-spinner off \
+	  -f markdown -o $(dir $@)report >$(dir $@)said 2>&1; code=$$?; \
+	if [ $$code = 0 ]; then touch $@; \
+	elif [ -s $(dir $@)report ]; then cat $(dir $@)report; exit 1; \
+	else echo "NOT RUN: the audit of the dependencies reaches no database ($(dir $@)said tells why)"; fi
 
 format: $(READY)  ## Formats the code
 	$(BIN)/ruff check --fix -q .
@@ -80,6 +99,22 @@ $(DYNOXIDE):
 
 notebooks: $(READY) prism  ## Runs the notebooks and keeps their outputs; the tests run them too
 	$(BIN)/python -m tests.notebooks.executed
+
+docs: $(READY)  ## The API reference, from docstrings, into .build/docs
+	@$(BIN)/python -m docs.reference .build/docs
+
+package: $(READY)  ## Wheel and sdist into dist, each installed in a clean environment, imported, every command asked for help
+	@rm -rf dist $(CLEAN) && mkdir -p .build
+	@$(BIN)/python -m build --no-isolation -o dist . >.build/built 2>&1 || { cat .build/built; exit 1; }
+	@$(PYTHON) -m venv $(CLEAN)
+	@for built in dist/*.whl dist/*.tar.gz; do \
+	  echo "$$built in a clean environment" && \
+	  $(CLEAN)/bin/python -m pip install -q --force-reinstall $$([ -e $(CLEAN)/filled ] && echo --no-deps) $$built && \
+	  touch $(CLEAN)/filled && cd $(CLEAN) && \
+	  bin/python -c "import connector, connector.testing; print('connector', sorted(connector.__all__))" && \
+	  for name in $(PIPELINES); do bin/python -m pipelines.$$name --help >/dev/null && echo "pipelines.$$name" || exit 1; done && \
+	  bin/python -m connector.testing --help >/dev/null && bin/python -m pip check && cd ../.. || exit 1; \
+	done
 
 clean:  ## Removes what was built and installed here
 	rm -rf $(VENV) .build build dist *.egg-info demo-output
