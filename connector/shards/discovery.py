@@ -52,12 +52,12 @@ def discover(
             growth.finished[shard] = Finished(second, None)  # the parent's verdict holds for what descends from it
         elif done is not None:
             growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
+        elif parent in growth.shards:
+            growth.wait(shard, parent)
         elif parent is not None and parent in passed:
             # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
             ours = growth.holds_one_of(lineage.children(parent))
-            if parent in growth.shards:
-                growth.wait(shard, parent)
-            elif ours or (ours is None and frontier.adopts):
+            if ours or (ours is None and frontier.adopts):
                 growth.open(shard, frontier.start, EARLIEST)
             elif ours is False:
                 growth.finished[shard] = Finished(second, None)

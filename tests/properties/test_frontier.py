@@ -174,7 +174,9 @@ def test_no_shard_is_read_and_finished_at_once_nor_before_its_parents_end(
 def test_discovery_is_idempotent_and_deaf_to_the_order_of_the_listing(
     read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject
 ) -> None:
-    family, _, frontier = read
+    family, _, whole = read
+    parts = whole.split(data.draw(st.sets(st.sampled_from(sorted(whole.shards)))) if whole.shards else (), second=NOW)
+    frontier = data.draw(st.sampled_from([whole, *parts]))
     listed = family[: data.draw(st.integers(0, len(family)))]
     gone = data.draw(st.sets(st.sampled_from([shard.shard_id for shard in family])))
     first = discover(frontier, Lineage(listed), second=NOW, gone=gone)

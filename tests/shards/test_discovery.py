@@ -236,3 +236,11 @@ def test_a_late_sibling_belongs_to_the_frontier_that_has_its_sibling() -> None:
     found = discover(frontier, FAMILY, second=NOW, gone={"a"})
     assert set(found.frontier.shards) == {"x"}
     assert found.frontier.finished["c"] == Finished(NOW, None)
+
+
+def test_what_descends_from_a_shard_that_has_just_begun_is_awaited_at_once() -> None:
+    """Else a part of a split that is stored just now, and paused until the links are trimmed, no longer knows it."""
+    given = replace(reading("mine").end("mine"), adopts=False)
+    found = discover(given, Lineage.draw({"mine": ["child"], "child": ["grandchild"]}), second=NOW)
+    assert found.frontier.awaited == {"grandchild": "child"}
+    assert discover(found.frontier, Lineage.draw({"mine": ["child"]}), second=NOW).frontier is found.frontier
