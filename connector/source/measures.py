@@ -7,7 +7,9 @@ from apache_beam.metrics import Metrics
 from connector import metrics
 from connector.shards.frontier import EARLIEST, Frontier
 from connector.source.delivery import MICROS, RETENTION_SECONDS
+from connector.source.element import StreamRead
 from connector.source.reader import Reader, Step
+from connector.source.standing import tell
 from connector.wire import Client
 
 
@@ -22,8 +24,9 @@ class Measures:
         self._doubted = Metrics.gauge(metrics.NAMESPACE, metrics.PARENTS_DOUBTED)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
-    def step(self, step: Step) -> None:
+    def step(self, read: StreamRead, step: Step) -> None:
         """What was delivered."""
+        tell(read, step, self._service.service_time)
         _count(metrics.RECORDS, len(step.records))
         _count(metrics.PAGES, bool(step.records))
         _count(metrics.BYTES, step.page_bytes)

@@ -81,7 +81,7 @@ class _ReadStream(beam.DoFn):
                     return  # what the reader remembers was never claimed
                 yield from self._emit(element, step, elements, watermark.current_watermark())
                 watermark.advance(step.watermark)
-                self._measures.step(step)
+                self._measures.step(element, step)
                 if bundle is not None:
                     bundle.add(step)
             self._measures.slice(reader, tracker.current_restriction())
