@@ -27,6 +27,7 @@ from pipelines.account import READERS, differences, kind_of, written_files
 from pipelines.arguments import Parser, beam_options, command
 from pipelines.export import build
 from pipelines.orders import write_orders
+from pipelines.progress_line import Terminal, progress_line
 
 MARK = ".made-by-the-demo"
 SHARDS, THREADS, TURNS = 4, 4, 8
@@ -51,20 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def show(service: LocalStreams, count: int, output: Path, rest: Sequence[str], run: Run) -> int:
-    progress = Progress()
     table = service.create_table("orders", keys={"id": "S"}, shards=SHARDS)
-    progress.phase(f"writing {count:,} changes of an orders table, from {THREADS} threads")
-    write_orders(
-        table,
-        count,
-        threads=THREADS,
-        turns=TURNS,
-        progress=lambda made: progress.show(f"  {made:,} of {count:,} changes, {len(table.shard_ids)} shards"),
-    )
+    phase(f"writing {count:,} changes of an orders table, from {THREADS} threads")
+    with Terminal(sys.stderr) as terminal:
+        write_orders(
+            table,
+            count,
+            threads=THREADS,
+            turns=TURNS,
+            progress=lambda made: terminal.show(f"{made:,} of {count:,} changes, {len(table.shard_ids)} shards"),
+        )
     changes = table.changes
-    progress.phase(f"exporting them from {len(table.shard_ids)} shards to Parquet and Avro, up to NOW")
-    read_seconds, seconds = export(service, changes, output, rest, run, progress)
-    progress.phase("reading the files back")
+    phase(f"exporting them from {len(table.shard_ids)} shards to Parquet and Avro, up to NOW")
+    read_seconds, seconds = export(service, changes, output, rest, run)
+    phase("reading the files back")
     files: dict[str, int] = {}
     wrong: dict[str, list[str]] = {}
     for name, rows_of in READERS.items():
@@ -72,7 +73,6 @@ def show(service: LocalStreams, count: int, output: Path, rest: Sequence[str], r
         files[name] = len(paths)
         if found := differences(changes, chain.from_iterable(map(rows_of, paths))):
             wrong[name] = found
-    progress.end()
     if wrong:
         print("FAILED: the files do not hold what was written.")
         for name, found in wrong.items():
@@ -83,7 +83,7 @@ def show(service: LocalStreams, count: int, output: Path, rest: Sequence[str], r
 
 
 def export(
-    service: LocalStreams, changes: Sequence[Change], output: Path, rest: Sequence[str], run: Run, progress: Progress
+    service: LocalStreams, changes: Sequence[Change], output: Path, rest: Sequence[str], run: Run
 ) -> tuple[float, float]:
     """Runs the pipeline; gives the seconds until the last change was served, and of the whole run."""
     total = sum(len(change.body) for change in changes)
@@ -93,12 +93,9 @@ def export(
     ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.05):
-            share = min(1.0, (service.counts.page_bytes - before) / total)
-            if share == 1.0 and not served:
+        while not served and not ended.wait(0.05):
+            if service.counts.page_bytes - before >= total:
                 served.append(time.monotonic() - started)
-            doing = "waiting for proof that nothing is left" if served else "reading"
-            progress.show(f"  {share:4.0%} served, {doing}, {time.monotonic() - started:.0f} s")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -116,7 +113,8 @@ def export(
         # A bounded read needs no streaming runner: this one is in every Beam and starts at once.
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
         build(pipeline, read, {name: str(output / name) for name in READERS})
-        run(pipeline)
+        with progress_line():
+            run(pipeline)
     finally:
         ended.set()
         watcher.join()
@@ -147,22 +145,8 @@ def account(
     return "\n".join(lines)
 
 
-class Progress:
-    """Lines on stderr; on a terminal the last one is refreshed, elsewhere only what begins is told."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-
-    def phase(self, text: str) -> None:
-        self.end()
-        print(text, file=sys.stderr, flush=True)
-
-    def show(self, text: str) -> None:
-        if self._terminal:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        self.show("")
+def phase(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def make_fresh(directory: Path) -> bool:

@@ -3,6 +3,7 @@
     python -m pipelines.export --table orders --output out --format parquet --stop NOW
 
 The output is its own checkpoint: the same command again, however the last one ended, goes on where its files end.
+While it runs, a line on the terminal tells how it gets on.
 
 Exit code 0 when all is written, 1 when the run failed, 2 when the command is at fault; errors are one line on stderr.
 """
@@ -31,6 +32,7 @@ from connector.source.progressed import place_of
 from connector.source.service import client
 from connector.source.start import find_stream
 from pipelines.arguments import Parser, beam_options, command, read_of, stop_of
+from pipelines.progress_line import progress_line
 
 WRITERS: Final[Mapping[str, Any]] = {
     "parquet": WriteChangesToParquet,
@@ -72,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             read = read_of(arguments, start=position, on_data_loss=arguments.on_data_loss)
             pipeline = beam.Pipeline(options=options)
             build(pipeline, read.as_batches(sink.schema), {arguments.format: sink})
-            run(pipeline)
+            with progress_line():
+                run(pipeline)
     print(f"{arguments.format} files are in {arguments.output}")
     return 0
 
