@@ -197,11 +197,11 @@ class Listings:
     def _probe(self, now: float) -> str | None:
         """The shard to ask after. Never before a listing that is due: many would put it off for ever, each asked for
         again before the last one's turn."""
-        if not self._passing:  # the rest of a listing may still show it
-            for parent, (since, probe) in self._doubts.items():
-                if probe <= now:
-                    self._doubts[parent] = (since, now + PROBE_SECONDS)
-                    return parent
+        if self._doubts and not self._passing:  # the rest of a listing may still show it
+            parent, (since, probe) = min(self._doubts.items(), key=lambda doubt: doubt[1][1])
+            if probe <= now:
+                self._doubts[parent] = (since, now + PROBE_SECONDS)
+                return parent
         for shard, ended in self._ended.items():
             if ended.probe <= now:
                 ended.probe = now + RELIST_SECONDS

@@ -196,8 +196,8 @@ MUTANTS = (
         8,
         "a child is read while its parent is",
         DISCOVERY,
-        "if parent not in growth.shards and frontier.adopts",
-        "if frontier.adopts",
+        "        elif parent in growth.shards:\n            growth.wait(shard, parent)",
+        "        elif parent in growth.shards:\n            growth.open(shard, frontier.start, EARLIEST)",
         "shards/test_discovery.py::test_a_child_waits_for_its_parents_end",
     ),
     Mutant(
@@ -220,8 +220,8 @@ MUTANTS = (
         8,
         "nobody asks the service whether an unlisted parent is gone",
         LISTING,
-        "if probe <= now and not self._passing:",
-        "if False:",
+        "            if probe <= now:\n                self._doubts[parent]",
+        "            if False:\n                self._doubts[parent]",
         "source/test_listing.py::test_an_unlisted_parent_is_asked_about",
     ),
     Mutant(
@@ -350,8 +350,8 @@ MUTANTS = (
         14,
         "the leaves of a disabled stream wait for children",
         LISTING,
-        "            and (",
-        "            and (False and ",
+        "and (ended.probed or shard in self.gone)",
+        "and shard in self.gone",
         "source/test_listing.py::test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled",
     ),
     Mutant(

@@ -411,3 +411,13 @@ def test_a_refused_request_is_made_again_when_its_delay_is_over(credit: float) -
     assert hand.asked == []
     hand.go(2)
     assert hand.asked
+
+
+def test_many_doubtful_parents_do_not_put_off_the_listing_that_would_settle_them() -> None:
+    """There are more of them than can be asked after before the first one's turn comes again."""
+    hand = Hand(shows("s-1")).settle()
+    hand.go(10.0)
+    hand.listings.doubt({f"p-{n}" for n in range(40)}, hand.now, patient=False)
+    asked = hand.go(3 * RELIST_SECONDS)
+    assert sum(isinstance(request, List) for request in asked) >= 2
+    assert len({request.shard for request in asked if isinstance(request, Probe)}) == 40
