@@ -34,7 +34,9 @@ class ThreadedFetcher:
         self._perform = perform
         self._limit = threads
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        # Not a SimpleQueue: where its time runs out while it looks again, CPython's (3.11 to 3.13) waits for ever, as
+        # it computes a negative rest and takes that for no limit.
+        self._answers: queue.Queue[Answer] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._unanswered = 0
 

@@ -1,0 +1,53 @@
+"""The threads that wait for the network."""
+
+from __future__ import annotations
+
+import threading
+
+from connector.shards.position import TRIM_HORIZON
+from connector.source.fetcher import ThreadedFetcher
+from connector.source.requests import Answer, Found, Probe, Read, Request
+
+
+def found(request: Request) -> Answer:
+    return Found(Probe(request.shard if isinstance(request, Read) else ""))
+
+
+def test_taking_an_answer_ends_with_its_time_however_short() -> None:
+    """A wait that began just before its end once never ended: every shard of a worker stood still."""
+    fetcher = ThreadedFetcher(found, threads=1)
+    over, answer = threading.Event(), found(Read("a", TRIM_HORIZON))
+
+    def take() -> None:
+        for _ in range(50_000):
+            fetcher._answers.put(answer)  # what a thread of its own does, without the wait for it
+            assert fetcher.take(0.0) is answer
+            assert fetcher.take(3e-7) is None
+        over.set()
+
+    threading.Thread(target=take, daemon=True).start()
+    assert over.wait(60)
+    fetcher.close()
+
+
+def test_no_more_requests_are_performed_at_once_than_there_are_threads() -> None:
+    going, most, lock, let = 0, 0, threading.Lock(), threading.Event()
+
+    def perform(request: Request) -> Answer:
+        nonlocal going, most
+        with lock:
+            going += 1
+            most = max(most, going)
+        let.wait(60)
+        with lock:
+            going -= 1
+        return found(request)
+
+    fetcher = ThreadedFetcher(perform, threads=3)
+    for shard in "abcdefg":
+        fetcher.submit(Read(shard, TRIM_HORIZON))
+    let.set()
+    answers = [fetcher.take(60) for _ in range(7)]
+    assert None not in answers
+    assert most <= 3
+    fetcher.close()
