@@ -136,6 +136,7 @@ def main(minutes: float = 60.0, iterator_length: float = 300, directory: str = "
             time.sleep(10)
             assert pipeline.alive, "the pipeline ended"
             samples.append(sample(pipeline, began))
+            assert any(each.elements for each in samples[-6:]), "the read has stood still for a minute"
             lines.writerow(getattr(samples[-1], each.name) for each in fields(Sample))
             file.flush()
         written = service.written()

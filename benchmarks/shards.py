@@ -35,14 +35,13 @@ def settle(service: Service, pipeline: Pipeline, shards: int, kind: Kind) -> Non
         service.write()
         time.sleep(15)
         return
-    before, rate, rounds = service.counts(), float("inf"), 0
-    while rounds < 24:
+    fewest, steady = float("inf"), 0
+    while steady < 3:
+        before = service.counts()
         time.sleep(10)
-        now = service.counts()
-        slower = now.since(before).calls["GetRecords"] / 10
-        if slower > 0.95 * rate:
-            return
-        before, rate, rounds = now, slower, rounds + 1
+        calls = service.counts().since(before).calls["GetRecords"]
+        steady = steady + 1 if calls > 0.97 * fewest else 0
+        fewest = min(fewest, calls)
 
 
 def measure(shards: int, seconds: float, kind: Kind, **options: object) -> str:
