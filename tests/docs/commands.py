@@ -58,7 +58,7 @@ def check(command: Command) -> None:
             assert asked <= extras()
         case ["aws", *_]:
             _check_aws(words)
-        case ["python" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | ".", *_]:
+        case ["python" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | "." | "export", *_]:
             pass
         case ["python", "-m", module, *arguments]:
             _check_options(module, arguments)

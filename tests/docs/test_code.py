@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pytest
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
 
 import connector
-from connector import ReadFromDynamoDBStreams
+from connector import ChangeRecord, sample
 from connector.testing import Table
 from tests.docs.commands import run
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands_of, name_of
@@ -25,33 +29,41 @@ RUN_HERE = [page for page in PAGES if name_of(page) not in ELSEWHERE and any(blo
 BLOCKS = [block for page in PAGES for block in blocks(page, "python")]
 
 
-class AtTopLevel(ast.NodeVisitor):
-    """The names that a block uses as it runs, not those in the functions that it makes."""
+class TakenAsGiven(ast.NodeVisitor):
+    """The names that a block uses as it runs without having made them; not those in the functions that it makes."""
 
     def __init__(self) -> None:
-        self.loaded: set[str] = set()
+        self.names: set[str] = set()
+        self._made: set[str] = set()
 
     def visit_Name(self, node: ast.Name) -> None:
-        if isinstance(node.ctx, ast.Load):
-            self.loaded.add(node.id)
+        if isinstance(node.ctx, ast.Store):
+            self._made.add(node.id)
+        elif node.id not in self._made:
+            self.names.add(node.id)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None: ...
     def visit_ClassDef(self, node: ast.ClassDef) -> None: ...
     def visit_Lambda(self, node: ast.Lambda) -> None: ...
 
 
-def run_python(block: Block, names: dict[str, Any]) -> None:
-    """With a pipeline, and changes in it, where the block uses them without having made them."""
-    uses = AtTopLevel()
-    uses.visit(ast.parse(block.text))
+def run_python(block: Block, names: dict[str, Any], given: Callable[[], list[ChangeRecord]]) -> None:
+    """With a pipeline, and changes in it, where the block takes them as given."""
+    taken = TakenAsGiven()
+    taken.visit(ast.parse(block.text))
     pipeline = None
-    if uses.loaded & {"pipeline", "changes"} and "beam.Pipeline(" not in block.text:
+    if taken.names & {"pipeline", "changes"}:
         names["pipeline"] = pipeline = beam.Pipeline("FnApiRunner")
-        if "changes" in uses.loaded:
-            names["changes"] = pipeline | "Given" >> ReadFromDynamoDBStreams(table="orders")
+        if "changes" in taken.names:
+            names["changes"] = pipeline | "Given" >> beam.Create(given()) | "At its time" >> beam.Map(at_its_time)
     exec(compile(block.compiled(), str(block.page), "exec"), names)  # noqa: S102 - our own page
     if pipeline is not None and pipeline.transforms_stack[0].parts:
         pipeline.run().wait_until_finish()
+
+
+@beam.typehints.with_output_types(ChangeRecord)
+def at_its_time(change: ChangeRecord) -> TimestampedValue:
+    return TimestampedValue(change, Timestamp(micros=change.creation_micros))
 
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=name_of)
@@ -59,9 +71,10 @@ def test_what_a_page_says_runs_from_its_first_block_to_its_last(page: Path, orde
     """In one directory, as by somebody who follows it."""
     names: dict[str, Any] = {name: getattr(connector, name) for name in connector.__all__}
     names["beam"] = beam
+    given = cache(lambda: list(sample("orders")))
     for block in blocks(page):
         if block.language == "python" and not block.not_run:
-            run_python(block, names)
+            run_python(block, names, given)
         elif block.language == "console":
             for command in commands_of(block):
                 run(command)
