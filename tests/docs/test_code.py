@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -83,6 +85,14 @@ def test_what_a_page_says_runs_from_its_first_block_to_its_last(page: Path, orde
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_code_that_is_not_run_is_python_all_the_same(block: Block) -> None:
     compile(block.compiled(), str(block.page), "exec")
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
+def test_the_code_of_the_pages_has_the_projects_own_format(block: Block) -> None:
+    """It is what people copy. Lines around it do not count: a block is a piece of a file."""
+    ruff = [Path(sys.executable).with_name("ruff"), "format", "--stdin-filename", str(ROOT / "block.py"), "-"]
+    formatted = subprocess.run(ruff, input=block.text, capture_output=True, text=True, check=True).stdout
+    assert block.text.strip() == formatted.strip()
 
 
 def test_a_page_whose_code_runs_elsewhere_is_named_there() -> None:
