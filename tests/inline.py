@@ -16,8 +16,9 @@ from connector.shards.frontier import Frontier, begin
 from connector.shards.loss import Loss
 from connector.shards.position import TRIM_HORIZON, Position, StartPosition
 from connector.shards.stored import decode_frontier, encode_frontier
+from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Pace, Reader, Step
+from connector.source.reader import Earlier, Reader, Step
 from connector.source.requests import Answer, Caller, Delayed, Read, Request
 from connector.testing import Clock, LocalStreams
 from connector.testing.answers import Request as ServedRequest
@@ -84,10 +85,11 @@ class InlineFetcher:
 
 @dataclass
 class Network:
-    """Between a reader and its service: how many seconds of the clock an answer takes, whether listings hang until
-    they time out, and how many shards a listing's page has at most."""
+    """Between a reader and its service: how many seconds of the clock an answer takes, whether no page of records comes
+    through, whether listings hang until they time out, and how many shards a listing's page has at most."""
 
     reads: float = 0.0
+    reads_fail: bool = False
     listings: float = 0.0
     listings_hang: bool = False
     listing_page: int | None = None
@@ -96,7 +98,7 @@ class Network:
         return self.reads if isinstance(request, Read) else self.listings
 
     def perform(self, caller: Caller, request: Request) -> Answer:
-        if self.listings_hang and not isinstance(request, Read):
+        if self.reads_fail if isinstance(request, Read) else self.listings_hang:
             return Delayed(request, UnavailableError("timed out"))
         return caller.perform(request)
 
@@ -177,6 +179,7 @@ class DrivenRead:
         rules: Rules | None = None,
         pace: Pace | None = None,
         saved: Mapping[str, Position] | None = None,
+        until: int | None = None,
         frontier: Frontier | None = None,
         network: Network | None = None,
         sockets: bool = True,
@@ -196,6 +199,7 @@ class DrivenRead:
         self._clock, self._stream = clock, stream_arn
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
+        self._earlier = Earlier(saved or {}, until)
         self.frontier = begin(start, saved=saved) if frontier is None else frontier
         self.delivered: list[tuple[str, str]] = []
         self.losses: list[Loss] = []
@@ -212,7 +216,9 @@ class DrivenRead:
             self._network.seconds,
         )
         self.fetchers.append(fetcher)
-        return Reader(self._stream, fetcher, self._client.service_time, lambda: 0.5, self._rules, self._pace)
+        return Reader(
+            self._stream, fetcher, self._client.service_time, lambda: 0.5, self._rules, self._pace, self._earlier
+        )
 
     def run(self, seconds: float) -> None:
         """Reads for so many seconds of the clock, or to the end."""

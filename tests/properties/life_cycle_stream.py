@@ -74,8 +74,8 @@ class StreamRules(RuleBasedStateMachine):
     def begin_reading(self, start: StartPosition) -> None:
         raise NotImplementedError
 
-    def list_truly(self) -> None:
-        """Lets every group see what is there, before some of it is gone."""
+    def before_loss(self) -> None:
+        """Called before something is gone at once that a service would take a day for."""
         raise NotImplementedError
 
     def write(self, changes: int) -> None:
@@ -141,6 +141,7 @@ class StreamRules(RuleBasedStateMachine):
         if (shard := self.shard(which)) is not None:
             event("trim")
             self.write(changes)
+            self.before_loss()
             self.table.trim(shard, keep=keep)
             for older in self.ledger.ancestors(shard):
                 self.table.trim(older)
@@ -154,7 +155,7 @@ class StreamRules(RuleBasedStateMachine):
             shard = self.open_shard(which)
             self.write(changes)
             self.table.roll(shard)
-            self.list_truly()
+            self.before_loss()
             for gone in [shard, *self.ledger.ancestors(shard)]:
                 self.table.drop(gone, listed=listed)
             self.ledger.lied = True
@@ -224,7 +225,7 @@ class StreamRules(RuleBasedStateMachine):
         """Nobody reads, and the service trims by age."""
         event(f"stop for {hours} hours")
         self.write(changes)
-        self.list_truly()
+        self.before_loss()
         self.ledger.lied = True
         self.clock.advance(hours * 3600)
 
