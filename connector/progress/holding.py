@@ -115,12 +115,17 @@ class Holding:
                 _LOGGER.warning("no sign of life in %s: %s", self._store.name, error)
 
     def _resume(self, now: float) -> None:
-        """The first beat of this process. What a runner restored goes on, unless another run is alive."""
-        hold = self._store.read().hold
-        if hold is not None and hold.owner != self._owner and not hold.is_stale(now, self._takeover_after):
-            raise fenced(self._store.name, self._owner, hold)
-        if not self._store.swap(hold, Hold(self._owner, self._stream_arn, now)):
-            raise fenced(self._store.name, self._owner, self._store.read().hold)
+        """The first beat of this process. What a runner restored goes on, unless another run is alive.
+
+        A swap that fails proves nothing: another process of this run may have shown itself just then.
+        """
+        mine = Hold(self._owner, self._stream_arn, now)
+        while True:
+            hold = self._store.read().hold
+            if hold is not None and hold.owner != self._owner and not hold.is_stale(now, self._takeover_after):
+                raise fenced(self._store.name, self._owner, hold)
+            if self._store.swap(hold, mine):
+                return
 
     def delivered(self, shards: Mapping[str, Position], *, last: bool = False) -> None:
         """A bundle is finalized that moved the shards so far. ``last``: it read to the end.

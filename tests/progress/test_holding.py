@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
@@ -135,6 +136,41 @@ def test_a_run_whose_place_another_took_and_left_for_dead_goes_on_when_it_is_res
     hand.seconds += 600
     Holding(store, "one", ARN, PROGRESS, hand.time).beat()
     assert store.read().hold == Hold("one", ARN, hand.seconds)
+
+
+class Interleaved:
+    """A store to which something happens once, right after it was read."""
+
+    def __init__(self, store: Store, meanwhile: Callable[[], None]) -> None:
+        self.store, self.meanwhile = store, meanwhile
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+    def read(self) -> Application:
+        found = self.store.read()
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return found
+
+
+def test_processes_of_one_run_that_show_themselves_at_once_do_not_fence_each_other(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    hand.seconds += 1
+    other = Holding(store, "one", ARN, PROGRESS, hand.time)
+    mine = Holding(cast(Store, Interleaved(store, other.beat)), "one", ARN, PROGRESS, hand.time)
+    mine.beat()
+    mine.delivered({"a": After("1")})
+    other.delivered({"b": After("2")})
+    assert kept(store) == {"a": After("1"), "b": After("2")}
+
+
+def test_a_run_whose_place_is_taken_between_a_look_and_its_first_beat_is_fenced(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    hand.seconds += TAKEOVER
+    taken = Interleaved(store, lambda: take(store, "two", ARN, TAKEOVER, hand.time))
+    with pytest.raises(FencedError, match="but by run two"):
+        Holding(cast(Store, taken), "one", ARN, PROGRESS, hand.time).beat()
 
 
 def test_progress_is_written_no_more_often_than_asked_and_at_the_end_at_once(store: Store, hand: Hand) -> None:
