@@ -125,12 +125,14 @@ def parse_stop(option: object, start: Start) -> Stop | None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Start and stop as moments. ``stop_second`` is inclusive; ``records`` counts changes; both None: unbounded."""
+    """Start and stop as moments. ``stop_second`` is inclusive; ``records`` counts changes; both None: unbounded.
+    ``saved`` and ``until`` are an earlier run's, as in :class:`StreamPosition`."""
 
     start: StartPosition
     saved: Mapping[str, Position]
     stop_second: int | None
     records: int | None
+    until: int | None = None
 
 
 def resolve_bounds(start: Place, stop: Stop | None, now: float) -> Bounds:
@@ -165,7 +167,8 @@ def resolve_bounds(start: Place, stop: Stop | None, now: float) -> Bounds:
         raise InvalidOptionError(
             f"stop={_iso(until)} is before the start at {_iso(begin.second)}: use a later stop or an earlier start"
         )
-    return Bounds(begin, saved, until, stop.records if isinstance(stop, RecordCount) else None)
+    records = stop.records if isinstance(stop, RecordCount) else None
+    return Bounds(begin, saved, until, records, start.until if isinstance(start, StreamPosition) else None)
 
 
 def _aware(name: str, moment: datetime) -> datetime:

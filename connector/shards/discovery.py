@@ -82,6 +82,18 @@ def discover(
     return Discovery(growth.frontier(frontier), tuple(growth.opened), doubtful)
 
 
+def take_over(frontier: Frontier, lineage: Lineage, *, second: int) -> Discovery:
+    """What :func:`discover` gives where ``lineage`` has shown nothing since the last discovery and no shard was denied,
+    in time proportional to the frontier: the known children of ended shards take their places."""
+    growth = _Growth(frontier, second)
+    for ended in frontier.ended_shards:
+        growth.hand_over(ended, lineage)
+    for shard in growth.opened:  # an earlier run may have saved that a shard was read to its end
+        if growth.shards[shard].ended:
+            growth.hand_over(shard, lineage)
+    return Discovery(growth.frontier(frontier), tuple(growth.opened))
+
+
 class _Growth:
     """The tables of a frontier while one discovery changes them: a copy for a listing, not one for every shard."""
 
@@ -131,9 +143,15 @@ class _Growth:
         ours = {sibling in self.shards or self.finished[sibling].children is not None for sibling in known}
         return ours.pop() if len(ours) == 1 else None
 
+    def _holds(self, shard: str) -> bool:
+        return shard in self.shards or shard in self.finished
+
     def frontier(self, before: Frontier) -> Frontier:
-        held = self.shards.keys() | self.finished.keys()
-        awaited = {s: parent for s, parent in self.awaited.items() if s not in held and self.top(parent) in held}
+        awaited = {
+            shard: parent
+            for shard, parent in self.awaited.items()
+            if not self._holds(shard) and self._holds(self.top(parent))
+        }
         if (self.shards, self.finished, awaited) == (before.shards, before.finished, before.awaited):
             return before
         return replace(before, shards=self.shards, finished=self.finished, saved=self.saved, awaited=awaited)

@@ -30,6 +30,9 @@ class Delivered(Protocol):
 class StreamPosition:
     """For every shard that delivered something, its last sequence number; ``start`` for all that did not.
 
+    ``until``: the second up to which a bounded read delivered all there was, where that is known. A stream may be quiet
+    for so long that none of its shards is left; if all was read less than a day ago, that lost nothing.
+
     Built from delivered records, in any order and with repeats: ``position.after(record)``, ``position.merge(other)``.
     A read that starts from it delivers every change that is not covered, and, but for what a merge of reads that ran
     side by side may overlap, none that is.
@@ -38,6 +41,7 @@ class StreamPosition:
     stream_arn: str | None = None
     start: StartPosition = TRIM_HORIZON
     shards: Mapping[str, Position] = field(default_factory=dict)
+    until: int | None = None
 
     @classmethod
     def delivered(cls, sequence_numbers: Mapping[str, str]) -> StreamPosition:
@@ -55,12 +59,16 @@ class StreamPosition:
             known = shards.get(shard)
             if known is None or is_at_or_past(position, known):
                 shards[shard] = position
-        return replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn)
+        until = max((each.until for each in (self, other) if each.until is not None), default=None)
+        return replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn, until=until)
 
     def to_json(self) -> str:
-        """One line of JSON text, keys sorted: ``{"shards": {…}, "start": …, "stream_arn": …, "version": 1}``."""
+        """One line of JSON text, keys sorted: ``{"shards": {…}, "start": …, "stream_arn": …, "version": 1}``, and
+        ``"until"`` where it is known."""
+        until = {} if self.until is None else {"until": position_text(AtTime(self.until))}
         return json.dumps(
             {
+                **until,
                 "version": VERSION,
                 "stream_arn": self.stream_arn,
                 "start": position_text(self.start),
@@ -86,6 +94,7 @@ class StreamPosition:
                 stream_arn,
                 start_of(saved["start"]),
                 {str(shard): position_of(place) for shard, place in saved["shards"].items()},
+                until.second if isinstance(until := start_of(saved.get("until", str(TRIM_HORIZON))), AtTime) else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InvalidOptionError):

@@ -6,17 +6,24 @@ from collections.abc import Iterable
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindows
 
+from connector.errors import InvalidOptionError
 from connector.records import ChangeRecord
 from connector.shards.stream_position import StreamPosition
 
 
 class DeliveredPosition(beam.PTransform):
-    """Folds change records into the :class:`StreamPosition` that covers them: one for each window that has any.
+    """Folds change records into the :class:`StreamPosition` that covers them: one, of a bounded read.
 
-    PCollection[ChangeRecord], or of our record batches, → PCollection[StreamPosition]. Put it behind whatever delivers,
-    on the records that were delivered, and it covers no more than those (fact 21). ``base`` is the position that the
-    read started from; the result goes on from it.
+    PCollection[ChangeRecord], or of our record batches, → PCollection[StreamPosition]. Put it behind whatever
+    delivers, on the records that were delivered, and it covers no more than those (fact 21). ``base`` is the position
+    that the read started from; the result goes on from it.
+
+    A read that stops at a moment must have begun at a saved position (``StreamPosition()`` is one): only then a shard
+    ends at its first change past the stop, and no change before the position is left out (fact 19). Raises
+    InvalidOptionError for windows: creation times are out of order, so the last change of a window does not cover all
+    before it. `CommitProgress` is for unbounded reads.
     """
 
     def __init__(self, base: StreamPosition | None = None) -> None:
@@ -24,6 +31,12 @@ class DeliveredPosition(beam.PTransform):
         self._base = base or StreamPosition()
 
     def expand(self, records: beam.PCollection) -> beam.PCollection:
+        if not isinstance(records.windowing.windowfn, GlobalWindows):
+            raise InvalidOptionError(
+                f"{self.label} on {type(records.windowing.windowfn).__name__}: creation times are out of order, so a "
+                "window's last change does not cover all changes before it. Put it before the windows of a bounded "
+                "read, or use CommitProgress"
+            )
         return records | "Fold" >> beam.CombineGlobally(_Fold(self._base)).without_defaults()
 
 

@@ -23,7 +23,8 @@ class StreamRead:
     """``run`` names the read since its pipeline started: two reads of one stream in one process stay apart.
 
     ``stop`` is the last second to deliver, ``records`` how many changes; None where there is no such end. ``frontier``
-    is where it begins if the stream is shared among several; None if it reads all that listings will show.
+    is where it begins if the stream is shared among several; None if it reads all that listings will show. ``saved``
+    and ``until`` are an earlier run's, as in :class:`StreamPosition`.
     """
 
     run: str
@@ -33,6 +34,7 @@ class StreamRead:
     stop: int | None = None
     records: int | None = None
     frontier: Frontier | None = None
+    until: int | None = None
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):
@@ -50,7 +52,7 @@ _decoder: Final = msgspec.json.Decoder(_Stored)
 
 def encode_stream_read(element: StreamRead) -> bytes:
     """JSON text; where the read starts is a saved position's own text, a frontier is its own stored form."""
-    position = StreamPosition(element.stream_arn, element.start, element.saved).to_json()
+    position = StreamPosition(element.stream_arn, element.start, element.saved, element.until).to_json()
     frontier = None if element.frontier is None else encode_frontier(element.frontier)
     version = VERSION if frontier is None else SHARED_VERSION
     return _encoder.encode(_Stored(version, element.run, position, element.stop, element.records, frontier))
@@ -75,4 +77,5 @@ def decode_stream_read(data: bytes) -> StreamRead:
         stored.stop,
         stored.records,
         None if stored.frontier is None else decode_frontier(stored.frontier),
+        position.until,
     )

@@ -24,6 +24,7 @@ PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
+LOOKED_AT_EACH_TIME: Final = 32  # ended shards; more are looked at only when a call may be made
 
 
 @dataclass(slots=True)
@@ -66,7 +67,8 @@ class Listings:
     lineage: Lineage = field(default_factory=Lineage)
     gone: set[str] = field(default_factory=set)
     status: str = "UNKNOWN"
-    dirty: bool = True
+    dirty: bool = True  # it showed what no discovery has seen
+    ended: bool = False  # a shard has ended since the last discovery
     knows_shard_filter: bool = True
     fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
     _start: _Proof | None = None
@@ -145,7 +147,7 @@ class Listings:
     def await_children(self, parent: str, watermark: int, now: float) -> None:
         if parent not in self._ended:
             self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
-            self.dirty = True  # the listings so far may show them already
+            self.ended = True  # the listings so far may show them already
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
         """The parents that keep a shard waiting, and nothing else. ``patient``: shards are read that may be older.
@@ -157,9 +159,14 @@ class Listings:
         self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in sorted(parents)}
 
     def due(self, now: float) -> float:
-        """When the next request should be made; never before ``now`` + the spacing since the last one."""
+        """When the next request may be due; never before ``now`` + the spacing since the last one."""
         if self._in_flight:
             return float("inf")
+        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
+        self._credited = now
+        allowed = max(self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
+        if allowed > now and len(self._ended) > LOOKED_AT_EACH_TIME:
+            return allowed  # what is wanted then is seen then
         wanted = self._next_pass if not self._passing else now
         if self._start is not None and not self._start.holds(now):
             wanted = min(wanted, self._start.due)
@@ -169,9 +176,7 @@ class Listings:
             wanted = now
         if not self._passing:
             wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
-        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
-        self._credited = now
-        return max(wanted, self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
+        return max(wanted, allowed)
 
     def request(self, now: float) -> List | Probe:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""

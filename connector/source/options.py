@@ -12,6 +12,7 @@ from connector.errors import InvalidOptionError
 from connector.progress.address import Progress, parse_progress
 from connector.shards.bounds import RecordCount, Start, Stop, parse_start, parse_stop
 from connector.shards.quiet import QuietRule
+from connector.shards.stream_position import StreamPosition
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
 from connector.source.selection import Selection, Where
@@ -111,7 +112,7 @@ def parse_options(
             slack=slack,
             quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
             selection=_selection(event_names, where),
-            gapless=kept is not None,
+            gapless=kept is not None or isinstance(parsed_start, StreamPosition),
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
         groups,

@@ -23,8 +23,8 @@ from connector.source.fetcher import ThreadedFetcher
 from connector.source.measures import Measures
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
-from connector.source.progressed import moved, owner_of
-from connector.source.reader import Reader, Step
+from connector.source.progressed import is_alone, moved, owner_of
+from connector.source.reader import Earlier, Reader, Step
 from connector.source.readers import READERS
 from connector.source.requests import Caller
 from connector.source.restriction import FrontierProvider
@@ -45,6 +45,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop),
         options.pace,
+        Earlier(element.saved, element.until),
     )
 
 
@@ -137,7 +138,8 @@ class _ReadStream(beam.DoFn):
         progress, owner = self._options.progress, owner_of(element.run)
         assert progress is not None  # noqa: S101 - narrows the type: only reads with progress come here
         held = holding(progress, owner, element.stream_arn, trailing=self._trailing)
-        bundle = Delivered(held, progress.beat_seconds, commits=self.commits)
+        alone = is_alone(element.run)
+        bundle = Delivered(held, progress.beat_seconds, commits=self.commits, alone=alone)
         finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
         return bundle
 
@@ -145,11 +147,16 @@ class _ReadStream(beam.DoFn):
 @dataclass(slots=True)
 class Delivered:
     """What a bundle moves, told to the run's holding once the bundle is finalized. ``commits``: whether that proves
-    that it was delivered; else a step behind the read tells."""
+    that it was delivered; else a step behind the read tells. ``alone``: whether no other group of the run reads.
+
+    Only who knows that nothing is under way any more lets go of the application: not a read that others go on beside,
+    or with a sink behind it that still delivers.
+    """
 
     holding: Holding
     longest_wait: float
     commits: bool
+    alone: bool
     _moved: dict[str, Position] = field(default_factory=dict)
     _last: bool = False
 
@@ -160,9 +167,10 @@ class Delivered:
         self._last = step.frontier.closed
 
     def finalized(self) -> None:
-        if self.commits:
-            self.holding.delivered(self._moved, last=self._last)
-        elif self._last:
+        if not self.commits:
+            return
+        self.holding.delivered(self._moved, last=self._last)
+        if self._last and self.alone:
             self.holding.ended()
 
 

@@ -8,16 +8,16 @@ reader may be thrown away, or met by an older frontier, at any time, and nothing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 from connector import metrics
-from connector.shards.discovery import discover
+from connector.shards.discovery import discover, take_over
 from connector.shards.frontier import EARLIEST, Frontier, Hint, Reading
 from connector.shards.loss import Loss
-from connector.shards.position import End
+from connector.shards.position import End, Position
 from connector.shards.quiet import NOT_QUIET
 from connector.source.agenda import Agenda, Pace, Remembered
 from connector.source.delivery import (
@@ -37,6 +37,9 @@ from connector.wire import MalformedEntry, RawRecord
 
 #: A shorter time with nothing to do is not worth giving a bundle back for.
 REST_SECONDS: Final = 0.5
+
+#: How often it is looked whether shards of an earlier run are gone.
+SAVED_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,14 @@ class Step:
     page_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier run had read, and until when it had read all there was; see :class:`StreamPosition`."""
+
+    saved: Mapping[str, Position] = field(default_factory=dict)
+    until: int | None = None
+
+
 @dataclass(slots=True)
 class Reader:
     """``next(frontier, deadline)`` until it gives None; used by one thread at a time.
@@ -73,6 +84,7 @@ class Reader:
     random: Callable[[], float]
     rules: Rules = Rules()
     pace: Pace = Pace()
+    earlier: Earlier = Earlier()
     tally: Counter[str] = field(default_factory=Counter)
     resumes: float = 0.0
     _answered: bool = False
@@ -83,7 +95,7 @@ class Reader:
     _quiet_hints: dict[str, Hint] = field(default_factory=dict)
     _ending: bool = False
     _loss_reported: set[str] = field(default_factory=set)
-    _saved: int = 0
+    _saved_due: float = 0.0
     _empty_watermark: int = EARLIEST
 
     def __post_init__(self) -> None:
@@ -100,7 +112,7 @@ class Reader:
             now = self.fetcher.now()
             if frontier is not self._known:
                 self._resume(frontier, now)
-            step = self._discover(frontier, now) or self._miss_saved(frontier, now) or self._close(frontier, now)
+            step = self._discover(frontier, now) or self._forget_saved(frontier, now) or self._close(frontier, now)
             if step is not None:
                 return step
             upcoming = self._ask(now)
@@ -127,7 +139,7 @@ class Reader:
         known = self._known
         if known != frontier:
             self._listings.begin_anew(now)  # whatever they have shown, this frontier has not seen it
-            self._ending, self._saved = False, len(frontier.saved) if frontier.adopts else 0
+            self._ending, self._saved_due = False, 0.0
             self._loss_reported.clear()
         if known is not None and (
             known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items())
@@ -147,8 +159,8 @@ class Reader:
 
     def _discover(self, frontier: Frontier, now: float) -> Step | None:
         if not self._listings.dirty:
-            return None
-        self._listings.dirty = False
+            return self._take_over(frontier, now) if self._listings.ended else None
+        self._listings.dirty = self._listings.ended = False
         second = int(self.service_time())
         leaves = [leaf for leaf in self._listings.leaves(now) if leaf in frontier.shards]
         found = discover(frontier, self._listings.lineage, second=second, gone=self._listings.gone, leaves=leaves)
@@ -166,18 +178,39 @@ class Reader:
         moved = found.frontier.forget_finished(before=old, listed=self._listings.listed, gone=self._listings.gone)
         return self._complete(Step(moved, opened=found.opened, losses=losses), now)
 
-    def _miss_saved(self, frontier: Frontier, now: float) -> Step | None:
-        """A saved position of which no shard is left is older than all that the service keeps (fact 13)."""
-        if not self._saved or not self._listings.settled(now) or self._listings.doubts:
+    def _take_over(self, frontier: Frontier, now: float) -> Step | None:
+        self._listings.ended = False
+        found = take_over(frontier, self._listings.lineage, second=int(self.service_time()))
+        if found.frontier is frontier:
             return None
-        missed, self._saved = len(frontier.saved) == self._saved, 0
-        if not missed:
+        self._ending = False
+        return self._complete(Step(found.frontier, opened=found.opened), now)
+
+    def _forget_saved(self, frontier: Frontier, now: float) -> Step | None:
+        """Positions of an earlier run whose shards are gone, once all that are not listed are denied by the service.
+
+        If nothing is left of what the earlier run saved, changes may have been trimmed unread (fact 13). If something
+        is, a shard may be gone because it was read to its end; where it is known that not all was read within the last
+        day, a child that the earlier run never began tells that it was not.
+        """
+        if not frontier.saved or now < self._saved_due or not self._listings.settled(now) or self._listings.doubts:
             return None
-        losses = [
-            vanished(self.stream_arn, shard, Reading(position), now=self.service_time())
-            for shard, position in frontier.saved.items()
-        ]
-        return self._complete(Step(replace(frontier, saved={}), losses=[loss for loss in losses if loss]), now)
+        self._saved_due = now + SAVED_SECONDS
+        unlisted = frontier.saved.keys() - self._listings.listed
+        self._listings.fading |= unlisted - self._listings.gone
+        if not unlisted or not unlisted <= self._listings.gone:
+            return None
+        left = len(frontier.saved) < len(self.earlier.saved) or len(unlisted) < len(frontier.saved)
+        until = self.earlier.until
+        all_read = until is not None and until > self.service_time() - RETENTION_SECONDS
+        losses = []
+        for shard in sorted(unlisted) if frontier.adopts and not all_read else ():
+            position = frontier.saved[shard]
+            children = () if until is None or isinstance(position, End) else self._listings.lineage.children(shard)
+            if not (any(child in self.earlier.saved for child in children) if children else left):
+                losses.append(vanished(self.stream_arn, shard, Reading(position), now=self.service_time()))
+        kept = {shard: position for shard, position in frontier.saved.items() if shard not in unlisted}
+        return self._complete(Step(replace(frontier, saved=kept), losses=[loss for loss in losses if loss]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Step | None:
         """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
@@ -229,7 +262,7 @@ class Reader:
                 listed = self._listings.listed
                 self._listings.take(answer, now)
                 if self._listings.listed is not listed:
-                    self._listings.keep(frontier.shards.keys() | frontier.finished.keys())
+                    self._listings.keep(frontier.shards.keys() | frontier.finished.keys() | frontier.saved.keys())
         return None
 
     def _page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Step | None:

@@ -6,10 +6,11 @@ import threading
 import uuid
 from collections.abc import Iterator
 
-import apache_beam as beam
 from apache_beam.runners.direct.executor import _ExecutorService
 
 from connector.errors import NotFoundError, RunnerError, StreamNotEnabledError
+from connector.progress.address import Progress
+from connector.progress.commit import StartsRun
 from connector.shards.bounds import Place, resolve_bounds
 from connector.shards.stream_position import StreamPosition
 from connector.source.element import StreamRead
@@ -20,12 +21,20 @@ from connector.source.service import client
 from connector.wire import Client
 
 
-class StartRead(beam.DoFn):
+class StartRead(StartsRun):
     """One element in, one :class:`StreamRead` for each group out. Runs once: a restored pipeline starts past it."""
 
     def __init__(self, options: ReadOptions, groups: int = 1) -> None:
         self._options = options
         self._groups = groups
+
+    @property
+    def progress(self) -> Progress | None:
+        return self._options.progress
+
+    @staticmethod
+    def owner(element: StreamRead) -> str:
+        return owner_of(element.run)
 
     def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
         if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):
@@ -62,7 +71,9 @@ def _from_the_start(run: str, stream_arn: str, service: Client, options: ReadOpt
 
 def _read_from(start: Place, run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
     bounds = resolve_bounds(start, options.stop, service.service_time())
-    return StreamRead(run, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records)
+    return StreamRead(
+        run, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records, until=bounds.until
+    )
 
 
 def find_stream(service: Client, table: str) -> str:

@@ -117,3 +117,13 @@ def test_an_end_is_read_back_as_an_end() -> None:
     """Its children begin at the horizon: at most a repeat of what is older than the start, never a loss."""
     position = StreamPosition(shards={"a": End(AtTime(1_769_860_800))})
     assert StreamPosition.from_json(position.to_json()).shards == {"a": SHARD_END}
+
+
+def test_the_second_until_which_all_was_read_is_kept_where_it_is_known() -> None:
+    """A text without it is what releases before it wrote."""
+    known = StreamPosition(ARN, until=1_769_860_800)
+    assert json.loads(known.to_json())["until"] == "2026-01-31T12:00:00Z"
+    assert StreamPosition.from_json(known.to_json()) == known
+    assert "until" not in POSITION.to_json()
+    later = StreamPosition(ARN, until=1_769_860_900)
+    assert known.merge(later) == later.merge(known) == later.merge(StreamPosition(ARN)) == later

@@ -5,11 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import apache_beam as beam
+import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows
 
 from connector import DeliveredPosition, StreamPosition
+from connector.errors import InvalidOptionError
 from connector.records import ChangeRecord
 from connector.shards.position import After
+from connector.testing import LocalStreams
+from tests.source.options_of import options_of
 
 
 def record(shard: str, number: str) -> ChangeRecord:
@@ -31,3 +36,19 @@ def test_the_folded_position_covers_the_records_delivered_and_no_more() -> None:
         position = pipeline | beam.Create(delivered) | DeliveredPosition(base)
         expected = StreamPosition(shards={"a": After("1000"), "b": After("20"), "c": After("5")})
         assert_that(position, equal_to([expected]))
+
+
+def test_windows_are_refused_since_a_windows_last_change_covers_changes_of_windows_to_come() -> None:
+    """Facts 19 and 21."""
+    pipeline = beam.Pipeline("FnApiRunner")
+    windowed = pipeline | beam.Create([record("a", "1")]) | beam.WindowInto(FixedWindows(60))
+    with pytest.raises(InvalidOptionError, match="CommitProgress"):
+        _ = windowed | DeliveredPosition()
+
+
+@pytest.mark.parametrize(("start", "gapless"), [("TRIM_HORIZON", False), (StreamPosition(), True)])
+def test_a_read_from_a_saved_position_leaves_no_gap_before_its_stop(
+    service: LocalStreams, start: object, *, gapless: bool
+) -> None:
+    """Facts 19 and 21: else the position would cover a change that is before the stop and was not delivered."""
+    assert options_of(service, table="orders", start=start, stop="NOW").rules.gapless is gapless

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from connector.shards.position import AtTime
+import pytest
+
+from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.testing import Clock, LocalStreams
+from connector.testing import Clock, LocalStreams, Table
 from tests.inline import DrivenRead
 
 
@@ -90,6 +92,92 @@ def test_a_saved_position_of_which_no_shard_is_left_is_told_as_a_possible_loss()
         second.run(60)
         assert [loss.shard_id for loss in second.losses] == list(saved)
         assert second.delivered
+
+
+def quiet_shard_beside_a_busy_one(clock: Clock, service: LocalStreams) -> tuple[Table, dict[str, Position], str]:
+    """A shard whose last five changes were not read and whose time has passed, and its child; the other one's last."""
+    orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+    quiet, busy = orders.open_shard_ids
+    (first,) = orders.put_many([{**orders.keys_in(quiet, 1)[0], "n": 0}])
+    orders.put_many({**keys, "n": 1} for keys in orders.keys_in(quiet, 5))
+    orders.roll(quiet)
+    clock.advance(20 * 3600)
+    (last,) = orders.put_many([{**orders.keys_in(busy, 1)[0], "n": 2}])
+    clock.advance(5 * 3600)
+    return orders, {quiet: After(first.sequence_number), busy: After(last.sequence_number)}, quiet
+
+
+@pytest.mark.parametrize(("hours_ago", "told"), [(1, False), (25, True)])
+def test_a_saved_shard_that_is_gone_is_a_loss_unless_all_was_read_within_a_day(hours_ago: int, told: bool) -> None:
+    """Facts 11 and 13: its child was never begun, so the shard was not read to its end."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders, saved, quiet = quiet_shard_beside_a_busy_one(clock, service)
+        until = int(clock()) - hours_ago * 3600
+        read = DrivenRead(service, clock, orders.stream_arn, saved=saved, until=until)
+        read.run(60)
+        assert [(loss.shard_id, loss.certain) for loss in read.losses] == [(quiet, False)] * told
+        assert quiet not in read.frontier.saved
+
+
+def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_read() -> None:
+    """Nothing tells whether it was: a quiet shard leaves no trace of its children in what was delivered."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders, saved, _ = quiet_shard_beside_a_busy_one(clock, service)
+        read = DrivenRead(service, clock, orders.stream_arn, saved=saved)
+        read.run(60)
+        assert read.losses == []
+        assert read.frontier.saved == {}
+
+
+def test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read() -> None:
+    """Fact 13: none of its shards is left, and none held anything."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        only = orders.put({"id": "o-1"})
+        assert only is not None
+        for _ in range(8):
+            clock.advance(4 * 3600)
+            orders.roll_all()
+        saved = {only.shard_id: After(only.sequence_number)}
+        read = DrivenRead(service, clock, orders.stream_arn, saved=saved, until=int(clock()) - 3600)
+        read.run(60)
+        assert read.losses == []
+        assert read.frontier.saved == {}
+
+
+def test_a_shard_saved_as_read_to_its_end_is_no_loss_once_gone_not_after_a_restart_either() -> None:
+    """Fact 12."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+        ended, busy = orders.open_shard_ids
+        orders.roll(ended)
+        clock.advance(25 * 3600)
+        (last,) = orders.put_many([{**orders.keys_in(busy, 1)[0], "n": 2}])
+        saved: dict[str, Position] = {ended: End(TRIM_HORIZON), busy: After(last.sequence_number)}
+        read = DrivenRead(service, clock, orders.stream_arn, saved=saved)
+        read.run(2)
+        stored = read.stored()
+        read.run(60)
+        read.restore(stored)
+        read.run(60)
+        assert read.losses == []
+
+
+def test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss() -> None:
+    """Facts 6 and 11: TRIM_HORIZON is what the service still has."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+        gone, _ = orders.open_shard_ids
+        orders.put_many({"id": f"o-{n}"} for n in range(5))
+        orders.drop(gone, listed=True)
+        read = DrivenRead(service, clock, orders.stream_arn)
+        read.run(60)
+        assert read.losses == []
 
 
 def test_a_reader_goes_on_listing_for_days() -> None:
