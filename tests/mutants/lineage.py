@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 DISCOVERY = "shards/discovery.py"
 FRONTIER = "shards/frontier.py"
 LINEAGE = "shards/lineage.py"
+DELIVERY = "source/delivery.py"
 LISTING = "source/listing.py"
 READER = "source/reader.py"
 
@@ -358,8 +359,10 @@ MUTANTS = (
         11,
         "a root that was gone before its first read is told as a loss",
         DELIVERY,
-        '    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST:\n        return None\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n        "its children"',
-        '    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n        "its children"',
+        "EARLIEST:\n        return None\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n"
+        '        "its children"',
+        "EARLIEST:\n        pass\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n"
+        '        "its children"',
         "source/test_reader_resumed.py::test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss",
     ),
     Mutant(
