@@ -359,9 +359,9 @@ MUTANTS = (
         11,
         "a root that was gone before its first read is told as a loss",
         DELIVERY,
-        "EARLIEST:\n        return None\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n"
+        "        return None\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n"
         '        "its children"',
-        "EARLIEST:\n        pass\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n"
+        "        pass\n    return Loss(\n        stream_arn,\n        shard,\n        str(reading.position),\n"
         '        "its children"',
         "source/test_reader_resumed.py::test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss",
     ),

@@ -99,7 +99,9 @@ def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
 def test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records() -> None:
     """Fact 11: a shard is gone once all its records are older than 24 hours."""
     assert vanished("arn", "a", Reading(AtTime(NOW - 3600)), now=NOW) is None
-    for position in (AtTime(NOW - 25 * 3600), TRIM_HORIZON, After("7")):
-        loss = vanished("arn", "a", Reading(position), now=NOW)
+    assert vanished("arn", "a", Reading(TRIM_HORIZON), now=NOW) is None  # a root: from what is left, nothing is left
+    known = (NOW - 60) * 1_000_000  # of a child: its parent was read that far
+    for reading in (Reading(AtTime(NOW - 25 * 3600)), Reading(TRIM_HORIZON, known), Reading(After("7"))):
+        loss = vanished("arn", "a", reading, now=NOW)
         assert loss is not None
         assert (loss.shard_id, loss.certain) == ("a", False)
