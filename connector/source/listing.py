@@ -24,7 +24,6 @@ PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
-LOOKED_AT_EACH_TIME: Final = 32  # ended shards; more are looked at only when a call may be made
 
 
 @dataclass(slots=True)
@@ -73,6 +72,7 @@ class Listings:
     fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
     _start: _Proof | None = None
     _ended: dict[str, _Ended] = field(default_factory=dict)
+    _ended_due: float | None = None  # the earliest of theirs, while nothing has moved them
     _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
     _seen: set[str] = field(default_factory=set)
     _listed: frozenset[str] = frozenset()
@@ -140,13 +140,14 @@ class Listings:
 
     def begin_anew(self, now: float) -> None:
         """For a frontier to which nothing was shown yet: who waits, and for whom, is its own affair."""
-        self._ended, self._doubts = {}, {}
+        self._ended, self._ended_due, self._doubts = {}, None, {}
         self.dirty = True
         self.settle(now)
 
     def await_children(self, parent: str, watermark: int, now: float) -> None:
         if parent not in self._ended:
             self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
+            self._ended_due = None if self._ended_due is None else min(self._ended_due, now)
             self.ended = True  # the listings so far may show them already
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
@@ -159,28 +160,27 @@ class Listings:
         self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in sorted(parents)}
 
     def due(self, now: float) -> float:
-        """When the next request may be due; never before ``now`` + the spacing since the last one."""
+        """When the next request should be made; never before ``now`` + the spacing since the last one."""
         if self._in_flight:
             return float("inf")
-        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
-        self._credited = now
-        allowed = max(self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
-        if allowed > now and len(self._ended) > LOOKED_AT_EACH_TIME:
-            return allowed  # what is wanted then is seen then
         wanted = self._next_pass if not self._passing else now
         if self._start is not None and not self._start.holds(now):
             wanted = min(wanted, self._start.due)
-        for ended in self._ended.values():
-            wanted = min(wanted, ended.proof.due, ended.probe)
+        if self._ended_due is None:  # asked far more often than a listing comes, and thousands may have ended
+            self._ended_due = min((min(e.proof.due, e.probe) for e in self._ended.values()), default=float("inf"))
+        wanted = min(wanted, self._ended_due)
         if self._childless(now):
             wanted = now
         if not self._passing:
             wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
-        return max(wanted, allowed)
+        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
+        self._credited = now
+        return max(wanted, self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
 
     def request(self, now: float) -> List | Probe:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""
         self._in_flight += 1
+        self._ended_due = None
         self._next_call = now + SPACING
         start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
         listing_is_due = not self._passing and (start_is_due or self._next_pass <= now)
@@ -219,6 +219,7 @@ class Listings:
 
     def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> None:
         self._in_flight -= 1
+        self._ended_due = None
         if isinstance(answer.request, Probe) and self.status == "DISABLED" and answer.request.shard in self._ended:
             self._ended[answer.request.shard].probed = True
         match answer:
@@ -254,6 +255,7 @@ class Listings:
     def delayed(self, now: float, seconds: float) -> None:
         """A request failed for now."""
         self._in_flight -= 1
+        self._ended_due = None
         self._next_call = max(self._next_call, now + seconds)
         self._failed_pages += 1
         if self._passing and self._failed_pages >= FAILED_PAGES:
@@ -310,3 +312,4 @@ class Listings:
     def left(self, shard: str) -> None:
         """The ended shard left the frontier without children."""
         self._ended.pop(shard, None)
+        self._ended_due = None

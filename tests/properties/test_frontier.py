@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connector.shards.discovery import discover
+from connector.shards.discovery import discover, take_over
 from connector.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
 from connector.shards.lineage import Lineage, Shard
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position, StartPosition, is_at_or_past
@@ -187,6 +187,19 @@ def test_discovery_is_idempotent_and_deaf_to_the_order_of_the_listing(
     again = discover(first.frontier, Lineage(listed), second=NOW, gone=gone)
     assert again.frontier is first.frontier
     assert again.opened == ()
+
+
+@given(reads(), st.data())
+def test_children_that_take_over_are_those_that_a_whole_discovery_finds(
+    read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject
+) -> None:
+    _, lineage, whole = read
+    parts = whole.split(data.draw(st.sets(st.sampled_from(sorted(whole.shards)))) if whole.shards else (), second=NOW)
+    frontier = discover(data.draw(st.sampled_from([whole, *parts])), lineage, second=NOW).frontier
+    assume(frontier.open_shards)
+    for shard in data.draw(st.sets(st.sampled_from(sorted(frontier.open_shards)))):
+        frontier = frontier.end(shard)
+    assert take_over(frontier, lineage, second=NOW) == replace(discover(frontier, lineage, second=NOW), doubtful={})
 
 
 @given(reads(), st.data())
