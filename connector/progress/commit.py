@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from math import ceil
 from typing import Any, Final
@@ -11,6 +12,9 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam import typehints
+from apache_beam.coders import StrUtf8Coder, TupleCoder
+from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
+from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
@@ -23,6 +27,23 @@ from connector.shards.position import After, Position
 
 #: How much event time one write covers.
 _SECONDS: Final = 5
+#: All goes to one key, whose state knows the run. Beside shards with their numbers, there is one for the run's name.
+_ONE: Final = "progress"
+_RUN: Final = ""
+
+
+class StartsRun(beam.DoFn):
+    """What gives a run its name, in the elements that it brings."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> Progress | None:
+        """Where the run's progress is kept, if it is."""
+
+    @staticmethod
+    @abstractmethod
+    def owner(element: Any) -> str:
+        """The name under which the run holds its application."""
 
 
 class CommitProgress(beam.PTransform):
@@ -39,8 +60,12 @@ class CommitProgress(beam.PTransform):
     The input is in the global window or in fixed ones. A change whose timestamp is not its creation time has that of
     its window's end, as after a GroupByKey.
 
-    Raises :class:`InvalidOptionError` at construction; while it runs, and fails the pipeline, :class:`FencedError` if
-    another run took over, and :class:`DelayError` if the store does not answer.
+    The run's name comes from the start of the read and is kept in state, so a run that another one replaced moves
+    nothing, in whichever process it goes on and whatever the runner restores.
+
+    Raises :class:`InvalidOptionError` at construction, or if the pipeline has no read with this progress; while it
+    runs, and fails the pipeline, :class:`FencedError` if another run took over, and :class:`DelayError` if the store
+    does not answer.
     """
 
     def __init__(
@@ -66,18 +91,43 @@ class CommitProgress(beam.PTransform):
                 f"{self.label} behind {windows}: changes of one shard leave such windows in no order that is known; "
                 "use fixed windows or none"
             )
-        return (
+        reached = (
             delivered
             | "Whole" >> beam.WindowInto(GlobalWindows())
             | "Reach" >> beam.ParDo(_Reach(ceil(self._slack.total_seconds() + length)))
             | "Moments" >> beam.WindowInto(FixedWindows(_SECONDS))
-            | "Shards" >> beam.GroupByKey()
-            | "Commit" >> beam.ParDo(_Commit(self.progress))
+            | "Together" >> beam.GroupByKey()
+            | "Passed" >> beam.WindowInto(GlobalWindows())
         )
+        start = _start_of(delivered.pipeline, self.progress)
+        named = start | "Run" >> beam.ParDo(_NameRun(start.producer.transform.dofn.owner))
+        return (named, reached) | beam.Flatten() | "Commit" >> beam.ParDo(_Commit(self.progress))
+
+
+def _start_of(pipeline: Pipeline, progress: Progress) -> beam.PCollection:
+    """Where the pipeline names the run of an application."""
+    visitor = _Starts(progress.address)
+    pipeline.visit(visitor)
+    if visitor.start is None:
+        raise InvalidOptionError(
+            f"no read in this pipeline has progress={progress.address!r}: give the read the same as CommitProgress"
+        )
+    return visitor.start
+
+
+class _Starts(PipelineVisitor):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.start: beam.PCollection | None = None
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        dofn = getattr(transform_node.transform, "dofn", None)
+        if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == self._address:
+            self.start = transform_node.outputs[None]
 
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
-@beam.typehints.with_output_types(typehints.Tuple[str, str])
+@beam.typehints.with_output_types(typehints.Tuple[str, typehints.Tuple[str, str]])
 class _Reach(beam.DoFn):
     """Of a bundle, for each shard and moment, the last sequence number.
 
@@ -93,7 +143,7 @@ class _Reach(beam.DoFn):
 
     def process(
         self, element: ChangeRecord | pa.RecordBatch, timestamp: Any = beam.DoFn.TimestampParam
-    ) -> Iterator[tuple[str, str]]:
+    ) -> Iterator[tuple[str, tuple[str, str]]]:
         if isinstance(element, pa.RecordBatch):
             for shard, number, created in _last_of_each(element):
                 self._add(shard, number, max(created, timestamp))
@@ -108,7 +158,7 @@ class _Reach(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for (shard, moment), number in self._reached.items():
-            yield WindowedValue((shard, str(number)), Timestamp(moment), [GlobalWindow()])
+            yield WindowedValue((_ONE, (shard, str(number))), Timestamp(moment), [GlobalWindow()])
 
 
 def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
@@ -121,9 +171,25 @@ def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]
         yield shard, str(found), youngest
 
 
+@beam.typehints.with_output_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
+class _NameRun(beam.DoFn):
+    def __init__(self, owner: Callable[[Any], str]) -> None:
+        self._owner = owner
+
+    def process(self, element: Any) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        yield _ONE, [(_RUN, self._owner(element))]
+
+
+@beam.typehints.with_input_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
 @beam.typehints.with_output_types(ChangeRecord)
 class _Commit(beam.DoFn):
-    """One write for the shards of a bundle. Only forward, so whichever moment comes first does no harm."""
+    """One write for the shards of a bundle. Only forward, so whichever moment comes first does no harm.
+
+    What comes before the run's name waits for it: nothing says which of the two a runner brings first.
+    """
+
+    RUN = ReadModifyWriteStateSpec("run", StrUtf8Coder())
+    WAITING = BagStateSpec("waiting", TupleCoder((StrUtf8Coder(), StrUtf8Coder())))
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -132,17 +198,35 @@ class _Commit(beam.DoFn):
         self._holding: Holding | None = None
 
     def start_bundle(self) -> None:
+        self._owner = ""
         self._reached: dict[str, Position] = {}
 
-    def process(self, element: tuple[str, Iterable[str]]) -> Iterator[ChangeRecord]:
-        shard, numbers = element
-        known = self._reached.get(shard)
-        floor = int(known.sequence_number) if isinstance(known, After) else -1
-        self._reached[shard] = After(str(max(floor, *map(int, numbers))))
+    def process(
+        self,
+        element: tuple[str, Iterable[tuple[str, str]]],
+        run: Any = beam.DoFn.StateParam(RUN),
+        waiting: Any = beam.DoFn.StateParam(WAITING),
+    ) -> Iterator[ChangeRecord]:
+        for shard, number in element[1]:
+            if shard == _RUN:
+                run.write(number)
+                self._reach(waiting.read())
+                waiting.clear()
+            elif self._owner or run.read():
+                self._reach([(shard, number)])
+            else:
+                waiting.add((shard, number))
+        self._owner = run.read() or ""
         yield from ()
+
+    def _reach(self, numbers: Iterable[tuple[str, str]]) -> None:
+        for shard, number in numbers:
+            known = self._reached.get(shard)
+            if not isinstance(known, After) or int(known.sequence_number) < int(number):
+                self._reached[shard] = After(number)
 
     def finish_bundle(self) -> None:
         if self._reached:
             if self._holding is None:
-                self._holding = adopt(self._progress, Time())
+                self._holding = adopt(self._progress, self._owner, Time())
             self._holding.commit(self._reached)

@@ -11,7 +11,7 @@ from functools import cache
 from math import inf
 from typing import Final
 
-from connector.errors import ConnectorError, DelayError, FencedError, ProgressHeldError
+from connector.errors import ConnectorError, DelayError, ProgressHeldError
 from connector.progress.address import Progress, TableAddress
 from connector.progress.dynamodb import TableStore
 from connector.progress.files import FileStore
@@ -128,7 +128,7 @@ class Holding:
                 return
 
     def delivered(self, shards: Mapping[str, Position], *, last: bool = False) -> None:
-        """A bundle is finalized that moved the shards so far. ``last``: it read to the end.
+        """A bundle is finalized that moved the shards so far. ``last``: it read to the end of its group.
 
         It raises nothing, since nobody would hear it: the next :meth:`beat` does.
         """
@@ -141,8 +141,6 @@ class Holding:
                 if self._pending:
                     self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
                     self._pending, self._committed = {}, now
-                if last:
-                    self._store.beat(self._owner, 0.0)
             except DelayError as error:
                 _LOGGER.warning("progress in %s waits: %s", self._store.name, error)
             except ConnectorError as error:
@@ -164,16 +162,21 @@ class Holding:
                     self._pending[shard] = position
 
     def commit(self, shards: Mapping[str, Position]) -> None:
-        """Writes at once what is delivered for certain. Raises :class:`FencedError` and :class:`DelayError`."""
+        """Writes at once what is delivered for certain, and shows that the run is alive: the read may have ended long
+        before. Raises :class:`FencedError` and :class:`DelayError`."""
         with self._lock:
-            self._store.advance(self._owner, self._stream_arn, shards, int(self._clock.now()))
+            now = self._clock.now()
+            self._store.advance(self._owner, self._stream_arn, shards, int(now))
+            if now - self._beaten >= self._beat_every:
+                self._store.beat(self._owner, now)
+                self._beaten = now
 
     def ended(self) -> None:
-        """The run has read to its end: the next one need not wait. What is still to be written still may be."""
+        """All of the run is read and told: the next one need not wait. It raises nothing, like :meth:`delivered`."""
         with self._lock:
             try:
                 self._store.beat(self._owner, 0.0)
-            except (DelayError, FencedError) as error:
+            except ConnectorError as error:
                 _LOGGER.warning("%s: %s", self._store.name, error)
 
 
@@ -191,10 +194,13 @@ def holding(progress: Progress, owner: str, stream_arn: str, *, trailing: bool) 
         return found
 
 
-def adopt(progress: Progress, clock: Time) -> Holding:
-    """The holding of whichever run has the application: of a step behind the read, in any process."""
+def adopt(progress: Progress, owner: str, clock: Time) -> Holding:
+    """The holding of a step behind the read of the run ``owner``, in any process.
+
+    Raises :class:`FencedError` if another run has the application.
+    """
     store = store_of(progress)
     hold = store.read().hold
-    if hold is None:
-        raise ConnectorError(f"no run holds {store.name}: give the read the same progress= as CommitProgress")
-    return Holding(store, hold.owner, hold.stream_arn, progress, clock)
+    if hold is None or hold.owner != owner:
+        raise fenced(store.name, owner, hold)
+    return Holding(store, owner, hold.stream_arn, progress, clock)

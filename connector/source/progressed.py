@@ -39,6 +39,11 @@ def owner_of(run: str) -> str:
     return run.partition("-")[0]
 
 
+def is_alone(run: str) -> bool:
+    """Whether the run is of one group."""
+    return owner_of(run) == run
+
+
 def moved(step: Step) -> Iterator[tuple[str, Position]]:
     """Where a step's shard stands for another read, once the step is delivered. Pure.
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from pathlib import Path
+from typing import Any
 
+import pytest
 from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.progress.commit import _SECONDS, _Reach
+from connector.errors import FencedError
+from connector.progress.address import Progress
+from connector.progress.commit import _SECONDS, _Commit, _NameRun, _Reach
+from connector.progress.holding import Time, store_of, take
+from connector.progress.store import Hold
 from connector.records import ChangeRecord
+from connector.shards.position import After
+from connector.shards.stream_position import StreamPosition
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -36,7 +45,7 @@ def moments(bundle: list[tuple[int, int, float]], seconds: int) -> list[tuple[fl
     reached = []
     for found in reach.finish_bundle():
         moment = float(found.timestamp) - START.timestamp()
-        reached.append((moment - moment % _SECONDS + _SECONDS, int(found.value[1])))
+        reached.append((moment - moment % _SECONDS + _SECONDS, int(found.value[1][1])))
     return reached
 
 
@@ -71,3 +80,58 @@ def test_all_that_precedes_a_committed_change_was_delivered_before_the_watermark
 def test_a_bundle_tells_the_last_of_each_moment_only() -> None:
     bundle = [(n, n // 10, float(n // 10)) for n in range(100)]
     assert sorted(moments(bundle, 0)) == [(5.0, 49), (10.0, 99)]
+
+
+class State:
+    """A runner's, of one key."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+
+    def read(self) -> Any:
+        return list(self.held)
+
+    def add(self, value: Any) -> None:
+        self.held.append(value)
+
+    def clear(self) -> None:
+        self.held = []
+
+
+class Value(State):
+    def read(self) -> Any:
+        return self.held[0] if self.held else None
+
+    def write(self, value: Any) -> None:
+        self.held = [value]
+
+
+def test_a_step_writes_in_its_own_runs_name_only_whatever_comes_first_and_in_however_many_processes(
+    tmp_path: Path,
+) -> None:
+    progress = Progress(f"file:{tmp_path / 'progress.json'}")
+    store, run, waiting = store_of(progress), Value(), State()
+
+    def bundle(numbers: list[tuple[str, str]], name: str | None = None) -> None:
+        """In a process of its own, with the state of the runner's."""
+        commit = _Commit(progress)
+        commit.setup()
+        commit.start_bundle()
+        named = [] if name is None else list(_NameRun(str).process(name))
+        for element in [("progress", numbers), *named]:
+            assert list(commit.process(element, run, waiting)) == []
+        commit.finish_bundle()
+
+    take(store, "one", "arn", 30.0, Time())
+    store.begin("one", StreamPosition("arn"), 0)
+    bundle([("a", "9"), ("b", "1")])
+    bundle([("a", "10")])
+    assert store.read().streams["arn"].marks == {}
+    bundle([], "one")
+    bundle([("b", "2"), ("b", "1")])
+    before = store.read()
+    assert before.streams["arn"].position("arn").shards == {"a": After("10"), "b": After("2")}
+    assert store.swap(before.hold, Hold("two", "arn", Time().now()))
+    with pytest.raises(FencedError, match=r"no longer held by this run \(one\) but by run two"):
+        bundle([("b", "3")])
+    assert store.read().streams == before.streams

@@ -12,8 +12,11 @@ from connector.errors import FencedError, InvalidOptionError, ProgressHeldError,
 from connector.progress.address import FileAddress, Progress, TableAddress, parse_progress
 from connector.progress.holding import MARGIN_SECONDS, Holding, take
 from connector.progress.store import Application, Hold, Store
+from connector.shards.frontier import Frontier
 from connector.shards.position import SHARD_END, After, Position
 from connector.shards.stream_position import StreamPosition
+from connector.source.read import Delivered
+from connector.source.reader import Step
 from tests.progress.conftest import Hand
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
@@ -76,17 +79,54 @@ def test_a_run_that_died_long_ago_is_not_waited_for(store: Store, hand: Hand) ->
     assert hand.seconds == began
 
 
-def test_a_run_that_read_to_its_end_is_not_waited_for_and_may_still_tell_what_was_delivered(
-    store: Store, hand: Hand
-) -> None:
+def test_a_run_that_has_ended_is_not_waited_for(store: Store, hand: Hand) -> None:
     first = holding(store, hand)
+    first.delivered({"a": After("7")}, last=True)
     first.ended()
-    first.commit({"a": After("7")})  # a step behind the read is slower
     began = hand.seconds
     take(store, "two", ARN, TAKEOVER, hand.time)
     assert (hand.seconds, kept(store)) == (began, {"a": After("7")})
-    with pytest.raises(FencedError):
-        first.commit({"a": After("9")})
+
+
+def test_the_end_of_one_group_gives_nothing_away(store: Store, hand: Hand) -> None:
+    first = holding(store, hand)
+    first.beat()
+    first.delivered({"a": SHARD_END}, last=True)
+    assert (store.read().hold, kept(store)) == (Hold("one", ARN, hand.seconds), {"a": SHARD_END})
+    hand.during = first.beat  # of another group
+    with pytest.raises(ProgressHeldError):
+        take(store, "two", ARN, TAKEOVER, hand.time)
+
+
+def bundle(run: Holding, *, commits: bool, alone: bool) -> Delivered:
+    """One that reads to the end of its group."""
+    bundle = Delivered(run, PROGRESS.beat_seconds, commits=commits, alone=alone)
+    bundle.add(Step(Frontier(closed=True)))
+    return bundle
+
+
+@pytest.mark.parametrize("commits", [False, True])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_read_lets_go_at_its_end_only_if_nothing_else_of_its_run_is_under_way(
+    store: Store, hand: Hand, commits: bool, alone: bool
+) -> None:
+    bundle(holding(store, hand), commits=commits, alone=alone).finalized()
+    hold = store.read().hold
+    assert hold is not None
+    assert (hold.beat == 0.0) == (commits and alone)
+
+
+def test_while_a_step_behind_the_read_delivers_the_run_is_alive(store: Store, hand: Hand) -> None:
+    first = holding(store, hand)
+    bundle(first, commits=False, alone=True).finalized()
+    began = hand.seconds
+    for second in range(3):
+        hand.seconds += TAKEOVER - 1  # the read has ended
+        first.commit({"a": After(str(second + 1))})
+    hand.seconds += 1
+    take(store, "two", ARN, TAKEOVER, hand.time)
+    assert hand.seconds == began + 4 * TAKEOVER - 3
+    assert kept(store) == {"a": After("3")}
 
 
 def test_of_two_successors_one_goes_on_and_the_other_is_refused(store: Store, hand: Hand) -> None:
@@ -184,7 +224,6 @@ def test_progress_is_written_no_more_often_than_asked_and_at_the_end_at_once(sto
     assert kept(store) == {"a": After("2"), "b": After("1")}
     run.delivered({"b": SHARD_END}, last=True)
     assert kept(store) == {"a": After("2"), "b": SHARD_END}
-    assert store.read().hold == Hold("one", ARN, 0.0)
 
 
 def test_what_a_finalizer_does_not_prove_is_written_after_the_margin_and_another_finalizer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,19 @@ def test_a_pipeline_in_which_nothing_can_tell_what_was_delivered_is_refused(
     assert not service.counts.calls, "before anything is read"
 
 
-def through_a_grouping(progress: str, **windows: Any) -> Any:
-    """A sink that delivers windows, and passes on what it delivered."""
+def brief(progress: str) -> Progress:
+    """Whose next run waits for a second: behind a read whose step tells what was delivered, nobody lets go."""
+    return Progress(progress, takeover_after=timedelta(seconds=1), commit_every=timedelta(seconds=0.3))
+
+
+def through_a_grouping(
+    progress: Progress, *, meanwhile: Callable[[], object] = lambda: None, **windows: Any
+) -> Callable[[beam.PCollection], beam.PCollection]:
+    """A sink that delivers windows, and passes on what it delivered. ``meanwhile`` happens as it does."""
+
+    def deliver(group: tuple[str, list[ChangeRecord]]) -> list[ChangeRecord]:
+        meanwhile()
+        return list(group[1])
 
     def then(changes: beam.PCollection) -> beam.PCollection:
         if windows:
@@ -171,7 +183,7 @@ def through_a_grouping(progress: str, **windows: Any) -> Any:
             changes
             | "Key" >> beam.Map(lambda change: (change.shard_id, change))
             | "Group" >> beam.GroupByKey()
-            | "Deliver" >> beam.FlatMap(lambda group: group[1]).with_output_types(ChangeRecord)
+            | "Deliver" >> beam.FlatMap(deliver).with_output_types(ChangeRecord)
         )
         _ = delivered | CommitProgress(progress, watermark_slack=NO_SLACK)
         return delivered
@@ -185,8 +197,8 @@ def test_a_step_behind_a_grouping_tells_what_was_delivered(
 ) -> None:
     runs = []
     for generation in (1, 2):
-        source = read_orders(service, progress=progress, stop=60)
-        (out,) = outputs_of(tmp_path, source, then=through_a_grouping(progress, **windows))
+        source = read_orders(service, progress=brief(progress), stop=60)
+        (out,) = outputs_of(tmp_path, source, then=through_a_grouping(brief(progress), **windows))
         runs.append(ids(out))
         write(orders, generation)
     assert sorted(runs[0] + runs[1]) == sorted(change.event_id for change in orders.changes[:-60])
@@ -195,12 +207,12 @@ def test_a_step_behind_a_grouping_tells_what_was_delivered(
 def test_batches_tell_it_too(service: LocalStreams, orders: Table, tmp_path: Path, progress: str) -> None:
     def then(batches: beam.PCollection) -> beam.PCollection:
         grouped = batches | "Group" >> beam.Reshuffle()
-        _ = grouped | CommitProgress(progress, watermark_slack=NO_SLACK)
+        _ = grouped | CommitProgress(brief(progress), watermark_slack=NO_SLACK)
         return grouped | AsChanges()
 
-    (first,) = outputs_of(tmp_path, read_orders(service, progress=progress, stop=60).as_batches(), then=then)
+    (first,) = outputs_of(tmp_path, read_orders(service, progress=brief(progress), stop=60).as_batches(), then=then)
     new = write(orders, 1)
-    (second,) = outputs_of(tmp_path, read_orders(service, progress=progress, stop=60).as_batches(), then=then)
+    (second,) = outputs_of(tmp_path, read_orders(service, progress=brief(progress), stop=60).as_batches(), then=then)
     assert sorted(ids(second)) == sorted(new)
     assert sorted(ids(first + second)) == sorted(change.event_id for change in orders.changes)
 
@@ -211,23 +223,42 @@ def test_what_a_step_has_not_delivered_comes_again(
     """Fact 21: here the sink delivers nothing."""
 
     def then(changes: beam.PCollection) -> beam.PCollection:
-        _ = changes | "None" >> beam.Filter(lambda _: False) | CommitProgress(progress)
+        _ = changes | "None" >> beam.Filter(lambda _: False) | CommitProgress(brief(progress))
         return changes
 
     for _ in range(2):
-        (out,) = outputs_of(tmp_path, read_orders(service, progress=progress, stop=60), then=then)
+        (out,) = outputs_of(tmp_path, read_orders(service, progress=brief(progress), stop=60), then=then)
         assert sorted(ids(out)) == sorted(change.event_id for change in orders.changes)
 
 
-def test_a_step_whose_read_has_other_progress_fails(
-    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+@pytest.mark.parametrize("replaced_by", ["run two", "run command-reset"])
+def test_a_step_of_a_run_that_was_replaced_before_its_first_write_moves_nothing(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str, replaced_by: str
 ) -> None:
-    def then(changes: beam.PCollection) -> beam.PCollection:
-        _ = changes | CommitProgress(f"{progress}-of-nobody", watermark_slack=NO_SLACK)
-        return changes
+    """The read has ended by then, so nothing else would notice."""
+    store, owner = store_of(brief(progress)), replaced_by.removeprefix("run ")
 
-    with pytest.raises(Exception, match=r"no run holds file:.*-of-nobody: give the read the same progress="):
-        outputs_of(tmp_path, read_orders(service, stop=60), then=then)
+    def replace() -> None:
+        hold = store.read().hold
+        assert hold is not None
+        if hold.owner != owner:
+            assert store.swap(hold, Hold(owner, orders.stream_arn, 0.0))
+            if owner == "command-reset":
+                store.drop(owner, orders.stream_arn, None)
+
+    source = read_orders(service, progress=brief(progress))
+    with pytest.raises(Exception, match=rf"no longer held by this run .* but by {replaced_by}"):
+        outputs_of(tmp_path, source, then=through_a_grouping(brief(progress), meanwhile=replace))
+    assert [kept.marks for kept in store.read().streams.values()] == ([{}] if owner == "two" else [])
+
+
+def test_a_step_without_a_read_of_its_progress_is_refused(service: LocalStreams, progress: str) -> None:
+    with pytest.raises(InvalidOptionError, match=r"no read in this pipeline has progress='file:.*-of-nobody'"):
+        _ = (
+            beam.Pipeline("FnApiRunner")
+            | read_orders(service, progress=progress)
+            | CommitProgress(f"{progress}-of-nobody")
+        )
 
 
 def test_windows_whose_order_is_unknown_are_refused(progress: str) -> None:
