@@ -7,7 +7,7 @@ from typing import NoReturn
 import msgspec
 
 from connector.errors import ServiceError, UnavailableError
-from connector.wire.pages import ListedShard, MalformedEntry, RawRecord, RecordsPage, StreamPage, Table
+from connector.wire.pages import ListedShard, MalformedEntry, NumberText, RawRecord, RecordsPage, StreamPage, Table
 
 
 class _Records(msgspec.Struct):
@@ -21,7 +21,7 @@ class _UndecodedRecords(msgspec.Struct):
 
 
 class _SequenceNumberOnly(msgspec.Struct):
-    SequenceNumber: str | None = None
+    SequenceNumber: NumberText | None = None
 
 
 class _RecordPlace(msgspec.Struct):
@@ -96,6 +96,8 @@ def decode_records(body: bytes) -> RecordsPage:
         return _decode_each(body)
     except msgspec.DecodeError as error:
         _refuse("GetRecords", error)
+    if not _are_digits([record.dynamodb.SequenceNumber for record in page.Records]):
+        return _decode_each(body)
     _drop_nulls(page.Records)
     return RecordsPage(body, page.Records, [], page.NextShardIterator)
 
@@ -155,7 +157,10 @@ def _decode_each(body: bytes) -> RecordsPage:
         try:
             if not _is_text(payload):
                 raise msgspec.ValidationError("not UTF-8")
-            records.append(_record.decode(payload))
+            record = _record.decode(payload)
+            if not _are_digits([record.dynamodb.SequenceNumber]):
+                raise msgspec.ValidationError("Expected digits - at `$.dynamodb.SequenceNumber`")
+            records.append(record)
         except msgspec.DecodeError as error:
             malformed.append(MalformedEntry(index, bytes(payload), str(error), _sequence_number(payload)))
     _drop_nulls(records)
@@ -174,6 +179,13 @@ def _is_text(json: bytes | msgspec.Raw) -> bool:
     return True
 
 
+def _are_digits(numbers: list[str]) -> bool:
+    """All of a page at once: a pattern for the decoder costs a third of the whole page, str.isdigit a tenth (and knows
+    digits that are not ASCII), bytes.isdigit nothing that can be measured."""
+    text = "".join(numbers)
+    return not numbers or (text.isascii() and text.encode().isdigit())
+
+
 def _drop_nulls(records: list[RawRecord]) -> None:
     """An explicit null means absent, as it does for every other optional field."""
     for record in records:
@@ -188,9 +200,10 @@ def _drop_nulls(records: list[RawRecord]) -> None:
 
 def _sequence_number(payload: msgspec.Raw) -> str | None:
     try:
-        return _record_place.decode(payload).dynamodb.SequenceNumber
+        number = _record_place.decode(payload).dynamodb.SequenceNumber
     except msgspec.DecodeError:
         return None
+    return number if number is not None and _are_digits([number]) else None
 
 
 def _refuse(operation: str, error: msgspec.DecodeError) -> NoReturn:

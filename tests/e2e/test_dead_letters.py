@@ -66,6 +66,38 @@ def test_an_entry_that_is_no_record_goes_to_the_dead_letters_with_its_bytes(
     assert [letter.payload for letter, _ in dead] == [body]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"SequenceNumber": ""},
+        {"SequenceNumber": "abc"},
+        {"ApproximateCreationDateTime": 1e13},
+        {"ApproximateCreationDateTime": 1e18},
+        {"SizeBytes": 2**63},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("batches", [False, True], ids=["changes", "batches"])
+def test_a_number_that_nothing_can_hold_costs_its_record_alone(
+    service: LocalStreams, tmp_path: Path, wrong: dict[str, object], *, batches: bool
+) -> None:
+    """Each would stop the read for good, dead letters or not: where it is compared, stamped or put into a column."""
+    orders = service.create_table("orders", keys={"id": "S"})
+    orders.put_many([{"id": "before"}])
+    bad = entry({"id": {"S": "o-1"}})
+    bad["dynamodb"] |= wrong
+    orders.append(orders.open_shard_ids[0], json.dumps(bad).encode())
+    orders.put_many([{"id": "after"}])
+    orders.roll_all()
+    orders.put_many([{"id": "in a child"}])
+    read = read_orders(service, stop=3).with_outputs()
+    changes, dead, _ = outputs_of(tmp_path, read.as_batches() if batches else read)
+    assert (sum(batch.num_rows for batch, _ in changes) if batches else len(changes)) == 3
+    ((letter, _),) = dead
+    got = json.loads(letter.payload)["dynamodb"]
+    assert {name: got[name] for name in wrong} == wrong
+
+
 def test_skipped_malformed_values_are_not_delivered(service: LocalStreams, tmp_path: Path) -> None:
     orders = service.create_table("orders", keys={"id": "S"})
     orders.put_many([{"id": "good"}])

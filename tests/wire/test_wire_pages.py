@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from apache_beam.coders import TimestampCoder
+from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.errors import ServiceError, UnavailableError
+from connector.records import ChangeRecord, ChangeRecordCoder, change_batch
 from connector.wire import RawRecord, RecordsPage, decode_records
 
 
@@ -83,7 +86,19 @@ MALFORMED: list[tuple[object, str, str | None]] = [
     (without("Keys"), "`Keys`", "100000000003498069979"),
     (without("ApproximateCreationDateTime"), "`ApproximateCreationDateTime`", "100000000003498069979"),
     (record(ApproximateCreationDateTime="soon"), "Expected `float`, got `str`", "100000000003498069979"),
+    (record(ApproximateCreationDateTime=1e18), "`$.dynamodb.ApproximateCreationDateTime`", "100000000003498069979"),
+    (record(ApproximateCreationDateTime=1e13), "`$.dynamodb.ApproximateCreationDateTime`", "100000000003498069979"),
+    (record(ApproximateCreationDateTime=-1e300), "`$.dynamodb.ApproximateCreationDateTime`", "100000000003498069979"),
     (record(SequenceNumber=7), "Expected `str`, got `int`", None),
+    (record(SequenceNumber=""), "`$.dynamodb.SequenceNumber`", None),
+    (record(SequenceNumber="abc"), "Expected digits", None),
+    (record(SequenceNumber="-7"), "Expected digits", None),
+    (record(SequenceNumber="1_0"), "Expected digits", None),
+    (record(SequenceNumber="\N{ARABIC-INDIC DIGIT ONE}"), "Expected digits", None),
+    (record(SequenceNumber="1" * 41), "`$.dynamodb.SequenceNumber`", None),
+    (record(SequenceNumber="") | {"eventName": "RENAME"}, "'RENAME'", None),
+    (record(SequenceNumber="abc") | {"eventName": "RENAME"}, "'RENAME'", None),
+    (record(SizeBytes=2**63), "`$.dynamodb.SizeBytes`", "100000000003498069979"),
     (record() | {"eventName": "RENAME"}, "'RENAME'", "100000000003498069979"),
     ({"eventID": "1", "eventName": "INSERT"}, "`dynamodb`", None),
     ("not an object", "Expected `object`, got `str`", None),
@@ -101,6 +116,23 @@ def test_a_malformed_record_costs_itself_alone(entry: object, reason: str, seque
     assert json.loads(malformed.payload) == entry
     assert reason in malformed.reason
     assert decoded.next_iterator == "next"
+
+
+def test_what_is_no_malformed_record_can_be_held_by_all_that_follows() -> None:
+    """Beam's timestamps, datetimes and Arrow's columns end somewhere: what they cannot hold is malformed here."""
+    ends = [
+        record(1, ApproximateCreationDateTime=0, SequenceNumber="0", SizeBytes=-(2**63)),
+        record(2, ApproximateCreationDateTime=253_370_764_799.9999, SequenceNumber="9" * 40, SizeBytes=2**63 - 1),
+    ]
+    decoded = page(*ends)
+    assert decoded.malformed == []
+    changes = [ChangeRecord.from_raw(raw, "shard") for raw in decoded.records]
+    assert [change.approximate_creation_time.year for change in changes] == [1970, 9998]
+    assert [ChangeRecordCoder().decode(ChangeRecordCoder().encode(change)) for change in changes] == changes
+    assert change_batch(decoded.records, "shard").num_rows == 2
+    for change in changes:
+        stamp = Timestamp(micros=change.creation_micros)
+        assert TimestampCoder().decode(TimestampCoder().encode(stamp)).micros // 1000 == stamp.micros // 1000
 
 
 def test_a_record_with_an_image_that_is_no_text_costs_itself_alone() -> None:
