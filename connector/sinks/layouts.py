@@ -45,11 +45,21 @@ class Rows:
         replicated writes, write the region into the item.
 
     - ``latest_image``: one row a key: the metadata and keys of its last change, ``image``, which is its new image, and
-      ``is_deleted``, with which the image is null: a tombstone.
+      ``is_deleted``, with which the image is null: a tombstone. A key that its column does not hold is null there, and
+      each change of such a key has a row. Key columns of float64 are refused: they make one key of several.
     """
 
     layout: Layout
     schema: Schema | None
+
+    def __post_init__(self) -> None:
+        if self.layout == "latest_image" and self.schema is not None:
+            for name in self.schema.keys:
+                if self.schema.attributes.field(name).type == pa.float64():
+                    raise InvalidOptionError(
+                        f"layout='latest_image' with the key attribute {name!r} as float64, which rounds, so that two"
+                        " items would be one: declare decimal128, int64 or string for it"
+                    )
 
     @property
     def of_changes(self) -> pa.Schema:
@@ -142,20 +152,30 @@ def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray) -> pa.Array:
 
 
 def latest(changes: pa.RecordBatch, schema: Schema | None) -> pa.RecordBatch:
-    """The last change of each key. Numbers compare inside a lineage alone (fact 4), and a key has one lineage."""
+    """The last change of each key. Numbers compare inside a lineage alone (fact 4), and a key has one lineage.
+
+    A key is never NULL in a table: where it is null, its column does not hold it, and nobody can tell which items are
+    the same. Each such change stays.
+    """
     if not len(changes):
         return changes
     if schema is None:
         keys = [_plain_keys(changes.column("keys"))]
     else:
-        keys = [
-            column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in _key_columns(changes)
-        ]
+        columns = _key_columns(changes)
+        keys = [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
+        keys.append(_places_of_unknown(columns))
     order = pc.sort_indices(padded(changes.column("sequence_number")))
     names = [f"key{number}" for number in range(len(keys))]
     table = pa.table([column.take(order) for column in keys] + [order.cast(pa.int64())], names=[*names, "place"])
     last = table.group_by(names, use_threads=False).aggregate([("place", "last")])["place_last"]
     return changes.take(last.combine_chunks().sort())
+
+
+def _places_of_unknown(columns: list[pa.Array]) -> pa.Array:
+    """A number of its own for each row of which a part of the key is null, and null for all others."""
+    known = np.logical_and.reduce([column.is_valid().to_numpy(zero_copy_only=False) for column in columns])
+    return pa.array(np.arange(len(known)), mask=known)
 
 
 def _key_columns(changes: pa.RecordBatch) -> list[pa.Array]:

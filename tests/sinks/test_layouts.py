@@ -173,6 +173,25 @@ def test_typed_keys_are_compared_by_value():
     assert len(latest(rows.slice(0, 0), schema)) == 0
 
 
+@pytest.mark.parametrize("on_misfit", ["text", "dead_letter"])
+def test_changes_of_keys_that_their_column_does_not_hold_each_have_a_row(on_misfit):
+    schema = Schema(pa.schema([("id", pa.int64()), ("v", pa.string())]), ("id",), on_misfit=on_misfit)
+    items = [{"id": Decimal(key), "v": key} for key in ("1", "1.5", "2.5", "1")]
+    rows = Columns(schema).of_records([record(n, None, item, keys={"id": item["id"]}) for n, item in enumerate(items)])
+    layout = Rows("latest_image", schema)
+    images = layout.to_arrow(layout.only(rows.rows))["image"].to_pylist()
+    assert [image["v"] for image in images] == ["1.5", "2.5", "1"]
+    assert [image["id"] for image in images] == [None, None, 1]
+    assert len(rows.misfits) == (2 if on_misfit == "dead_letter" else 0)
+
+
+def test_a_key_column_that_rounds_is_refused_for_the_latest_image():
+    schema = Schema(pa.schema([("id", pa.float64())]), ("id",))
+    assert Rows("change_log", schema)
+    with pytest.raises(InvalidOptionError, match=r"key attribute 'id' as float64, which rounds.*declare decimal128"):
+        Rows("latest_image", schema)
+
+
 @pytest.mark.parametrize("layout", ["change_log", "latest_image"])
 @pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
 def test_avro_rows_have_the_names_of_the_arrow_columns(layout, schema):
