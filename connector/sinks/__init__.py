@@ -4,7 +4,7 @@
 * ``rows``, ``layouts`` and ``changed`` say what a row is; ``formats`` turns rows into the bytes of one file.
 * ``windows`` decides which windows the files follow.
 * ``output`` knows the output directory, and how a file comes to be in it whole or not at all.
-* ``manifest``, ``coverage`` and ``resume`` make the output its own checkpoint.
+* ``manifest``, ``written``, ``coverage`` and ``resume`` make the output its own checkpoint.
 """
 
 from connector.sinks.write import (

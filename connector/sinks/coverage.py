@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -153,10 +154,18 @@ def not_covered(rows: pa.RecordBatch, coverage: Coverage) -> pa.RecordBatch:
         return rows
     shards, texts = rows.column("shard_id"), padded(rows.column("sequence_number"))
     covered = np.zeros(rows.num_rows, np.bool_)
-    for shard in set(pc.unique(shards).to_pylist()) & coverage.keys():
-        here = pc.equal(shards, shard).to_numpy(zero_copy_only=False)
-        for run in coverage[shard]:
-            from_first = pc.greater_equal(texts, run.first.zfill(DIGITS))
-            to_last = pc.less_equal(texts, run.last.zfill(DIGITS))
-            covered |= here & pc.and_(from_first, to_last).to_numpy(zero_copy_only=False)
+    for shard in set(pc.unique(shards).to_pylist()) & {shard for shard, runs in coverage.items() if runs}:
+        places = np.flatnonzero(pc.equal(shards, shard).to_numpy(zero_copy_only=False))
+        runs = sorted((run.first.zfill(DIGITS), run.last.zfill(DIGITS)) for run in coverage[shard])
+        firsts = _comparable(pa.array([first for first, _ in runs]))
+        reached = _comparable(pa.array(list(accumulate((last for _, last in runs), max))))
+        numbers = _comparable(texts.take(pa.array(places)))
+        begun = np.searchsorted(firsts, numbers, "right")
+        covered[places] = (begun > 0) & (numbers <= reached[begun - 1])
     return rows if not covered.any() else rows.filter(pa.array(~covered))
+
+
+def _comparable(texts: pa.StringArray) -> npt.NDArray[np.bytes_]:
+    """Padded numbers as numpy compares and searches them, with no Python object for each."""
+    fixed = texts.cast(pa.binary()).cast(pa.binary(DIGITS))
+    return np.frombuffer(fixed.buffers()[1], f"S{DIGITS}", len(fixed), fixed.offset * DIGITS)

@@ -16,9 +16,10 @@ from connector.errors import ConnectorError
 from connector.sinks.coverage import Coverage, merged, not_covered
 from connector.sinks.formats import FileWriter, Format
 from connector.sinks.layouts import Rows
-from connector.sinks.manifest import Manifest, Span, WrittenFile, manifest_path, manifest_prefix
-from connector.sinks.output import Output, Unfinished, output_of
-from connector.sinks.rows import Digest, Partitions, by_partition, decoded, in_order
+from connector.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path
+from connector.sinks.output import Output, Unfinished, output_of, put
+from connector.sinks.rows import Digest, Partitions, by_partition, decoded, in_order, times
+from connector.sinks.written import take_over
 
 SORTED_BYTES: Final = 256 << 20
 FILE_BYTES: Final = 512 << 20
@@ -42,7 +43,8 @@ class Files:
 class WriteFiles(beam.DoFn):
     """Writes the changes of one window that the runner gives at once; gives the files.
 
-    With manifests it leaves out what they cover already, so to be given changes again changes nothing.
+    With manifests it leaves out what they cover already, so to be given changes again changes nothing; and it removes
+    what an earlier try of the same window left without a manifest.
     """
 
     def __init__(self, files: Files) -> None:
@@ -55,26 +57,28 @@ class WriteFiles(beam.DoFn):
         self, chunks: tuple[int, Iterable[bytes]], window: BoundedWindow = beam.DoFn.WindowParam
     ) -> list[FileMetadata]:
         span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
-        known = self._known(span) if self._files.complete else {}
-        coverages: list[Coverage] = []
+        complete = self._files.complete
+        known = take_over(self._output, span, self._files.partitions) if complete else {}
+        own: Coverage = {}
+        brought: list[Span] = []
         with _Writing(self._files, self._output, span) as writing:
-            for batches in _parts(chunks[1], self._files.sorted_bytes, coverages):
-                changes = in_order(batches, without_repeats=self._files.complete)
-                writing.add(not_covered(changes, known))
+            for batches, coverage in _parts(chunks[1], self._files.sorted_bytes):
+                changes = in_order(batches, without_repeats=complete)
+                if len(changes):
+                    brought.append(times(changes))
+                    writing.add(not_covered(changes, known))
+                own = merged([own, coverage])
+                known = merged([known, coverage])  # what an earlier part brought may come again
             written = writing.finish()
-        if self._files.complete and written:
-            manifest = Manifest(span, [file for file, _ in written], merged(coverages))
-            put(self._output, manifest_path(span, writing.digest), manifest.to_json())
+        if complete and written:
+            manifest = Manifest(span, [file for file, _ in written], own)
+            put(self._output, manifest_path(span, Span.of_all(brought), writing.digest), manifest.to_json())
         return [metadata for _, metadata in written]
 
-    def _known(self, span: Span | None) -> Coverage:
-        """What manifests say is in files of this window."""
-        paths = self._output.list(manifest_prefix(span))
-        return merged(Manifest.from_json(self._output.read(path), path).coverage for path in paths)
 
-
-def _parts(chunks: Iterable[bytes], at_most: int, coverages: list[Coverage]) -> Iterator[list[pa.RecordBatch]]:
+def _parts(chunks: Iterable[bytes], at_most: int) -> Iterator[tuple[list[pa.RecordBatch], Coverage]]:
     batches: list[pa.RecordBatch] = []
+    coverages: list[Coverage] = []
     size = 0
     for chunk in chunks:
         batch, coverage = decoded(chunk)
@@ -82,21 +86,10 @@ def _parts(chunks: Iterable[bytes], at_most: int, coverages: list[Coverage]) -> 
         batches.append(batch)
         size += batch.nbytes
         if size >= at_most:
-            yield batches
-            batches, size = [], 0
+            yield batches, merged(coverages)
+            batches, coverages, size = [], [], 0
     if batches:
-        yield batches
-
-
-def put(output: Output, path: str, data: bytes) -> None:
-    """A small file, whole or not at all."""
-    unfinished = output.begin()
-    try:
-        unfinished.handle.write(data)
-        unfinished.finish(path)
-    except BaseException:
-        unfinished.give_up()
-        raise
+        yield batches, merged(coverages)
 
 
 @dataclass(slots=True)
@@ -105,6 +98,7 @@ class _File:
     handle: BinaryIO
     writer: FileWriter
     digest: Digest = field(default_factory=Digest)
+    times: list[Span] = field(default_factory=list)
     rows: int = 0
 
 
@@ -114,7 +108,7 @@ class _Writing:
     def __init__(self, files: Files, output: Output, span: Span | None) -> None:
         self._files = files
         self._output = output
-        self._name = "changes-" if span is None else f"changes-{span.label}-"
+        self._span = span
         self._open: dict[str, _File] = {}
         self._latest: list[pa.RecordBatch] = []
         self._written: list[tuple[WrittenFile, FileMetadata]] = []
@@ -159,6 +153,7 @@ class _Writing:
                 file = self._open.get(partition) or self._begin(partition)
                 file.writer.write(rows)
                 file.digest.add(rows)
+                file.times.append(times(rows))
                 file.rows += len(rows)
                 full = file.handle.tell() >= self._files.file_bytes
             if full:
@@ -178,7 +173,8 @@ class _Writing:
         file = self._open[partition]
         with _told(self._files.directory):
             file.writer.close()
-        path = f"{partition}{self._name}{file.digest}{self._files.form.suffix}"
+        name = file_name(self._span, Span.of_all(file.times), str(file.digest))
+        path = f"{partition}{name}{self._files.form.suffix}"
         metadata = file.unfinished.finish(path)
         del self._open[partition]
         self._written.append((WrittenFile(path, file.rows, metadata.size_in_bytes), metadata))

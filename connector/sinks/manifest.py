@@ -1,7 +1,8 @@
 """Manifests: what a window's files are and cover, written after the files are in place. Their form is a promise.
 
 ``_manifests/<date>/<window>-<digest>.json``, one for each time that a window's changes were written: once when it is
-complete, and once more for changes that came late. ``_manifests/all/<digest>.json`` where there are no windows.
+complete, and once more for changes that came late. Where there are no windows,
+``_manifests/all/<times>-<digest>.json``, by the creation times of the first and the last change.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ VERSION: Final = 1
 FOLDER: Final = "_manifests"
 WITHOUT_WINDOW: Final = "all"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_WINDOW: Final = re.compile(r"\d{8}T\d{6}(?:\.\d{6})?Z-(\d{8}T\d{6}(?:\.\d{6})?Z)-")
+_INSTANT: Final = r"(\d{8}T\d{6}(?:\.\d{6})?Z)"
+_SPAN: Final = re.compile(f"{_INSTANT}-{_INSTANT}-")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A window by its start and end, in microseconds since the epoch."""
+    """A window by its start and end, or the times of the first and the last change, in microseconds since the epoch."""
 
     start: int
     end: int
@@ -34,6 +36,14 @@ class Span:
     def label(self) -> str:
         """As it stands in names: they sort by window, and hold no character that an object store or Windows refuses."""
         return f"{_instant(self.start)}-{_instant(self.end)}"
+
+    @classmethod
+    def of_all(cls, spans: Sequence[Span]) -> Span:
+        """The span from the first start to the last end."""
+        return cls(min(span.start for span in spans), max(span.end for span in spans))
+
+    def overlaps(self, other: Span) -> bool:
+        return self.start <= other.end and other.start <= self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +100,36 @@ class Manifest:
             raise ConnectorError(f"{path} is no manifest of an export ({error}): restore it from a copy") from error
 
 
-def manifest_folder(window: Span | None) -> str:
-    if window is None:
-        return f"{FOLDER}/{WITHOUT_WINDOW}"
-    return f"{FOLDER}/{_EPOCH + timedelta(microseconds=window.start):%Y-%m-%d}"
-
-
 def manifest_prefix(window: Span | None) -> str:
-    """What the paths of all manifests of a window begin with."""
-    return f"{manifest_folder(window)}/{'' if window is None else f'{window.label}-'}"
+    """What the paths of all manifests of a window begin with; None: of all changes that are in no window."""
+    if window is None:
+        return f"{FOLDER}/{WITHOUT_WINDOW}/"
+    return f"{FOLDER}/{_EPOCH + timedelta(microseconds=window.start):%Y-%m-%d}/{window.label}-"
 
 
-def manifest_path(window: Span | None, digest: str) -> str:
-    return f"{manifest_prefix(window)}{digest}.json"
+def manifest_path(window: Span | None, times: Span, digest: str) -> str:
+    """``times``: when the first and the last of the changes were created."""
+    return f"{manifest_prefix(window)}{f'{times.label}-' if window is None else ''}{digest}.json"
 
 
-def window_end(path: str) -> datetime | None:
-    """The end of the window in the path of a manifest or of a file; None where there is none in it."""
-    found = _WINDOW.search(path.rpartition("/")[2])
-    if found is None:
-        return None
-    form = "%Y%m%dT%H%M%S.%fZ" if "." in found[1] else "%Y%m%dT%H%M%SZ"
-    return datetime.strptime(found[1], form).replace(tzinfo=UTC)
+def file_prefix(window: Span | None) -> str:
+    """What the names of all files of a window begin with."""
+    return f"changes-{WITHOUT_WINDOW if window is None else window.label}-"
+
+
+def file_name(window: Span | None, times: Span, digest: str) -> str:
+    return f"{file_prefix(window)}{f'{times.label}-' if window is None else ''}{digest}"
+
+
+def span_of(path: str) -> Span | None:
+    """When the changes of a manifest or of a file were created, by its path; None where that does not say."""
+    found = _SPAN.search(path.rpartition("/")[2])
+    return None if found is None else Span(_parsed(found[1]), _parsed(found[2]))
+
+
+def _parsed(instant: str) -> int:
+    form = "%Y%m%dT%H%M%S.%fZ" if "." in instant else "%Y%m%dT%H%M%SZ"
+    return (datetime.strptime(instant, form).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _instant(micros: int) -> str:

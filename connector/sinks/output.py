@@ -112,6 +112,17 @@ class Unfinished:
             FileSystems.delete([self._path])
 
 
+def put(output: Output, path: str, data: bytes) -> None:
+    """A small file, whole or not at all."""
+    unfinished = output.begin()
+    try:
+        unfinished.handle.write(data)
+        unfinished.finish(path)
+    except BaseException:
+        unfinished.give_up()
+        raise
+
+
 def output_of(directory: str) -> Output:
     return LocalOutput(directory) if is_local(directory) else BeamOutput(directory)
 
@@ -151,11 +162,12 @@ class LocalOutput:
     def list(self, prefix: str = "") -> list[str]:
         folder = prefix.rpartition("/")[0]
         found = []
-        for place, _, names in os.walk(self._at(folder) if folder else self._directory):
+        for place, folders, names in os.walk(self._at(folder) if folder else self._directory):
             inside = os.path.relpath(place, self._directory)
-            parts = [] if inside == os.curdir else inside.split(os.sep)
-            found += ["/".join([*parts, name]) for name in names]
-        return sorted(path for path in found if path.startswith(prefix))
+            path = "" if inside == os.curdir else f"{inside.replace(os.sep, '/')}/"
+            folders[:] = [name for name in folders if f"{path}{name}/".startswith(prefix[: len(f"{path}{name}/")])]
+            found += [f"{path}{name}" for name in names if f"{path}{name}".startswith(prefix)]
+        return sorted(found)
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -223,8 +235,3 @@ class BeamOutput:
                 FileSystems.delete(places)
         except (OSError, BeamIOError) as error:
             raise ConnectorError(f"files in {self._directory} cannot be deleted: {error}") from error
-
-
-class FileNaming:  # TEMPORARY SHIM until write.py no longer imports it
-    def __init__(self, suffix: str) -> None:
-        raise NotImplementedError

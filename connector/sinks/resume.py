@@ -6,7 +6,8 @@
   is (`connector.sinks.coverage`), and the sink leaves out what a manifest covers. What is not covered, though its
   window is complete, goes to a file of its own.
 * Files that no manifest names, and unfinished ones, were left by a kill: they are removed before the next run writes
-  their changes again.
+  their changes again. A worker that is killed inside a run leaves such files too: whoever writes their window again
+  removes them first (`connector.sinks.written`).
 * ``_owner`` is locked while an export runs, on a local disk: a second one of the same output is refused. The system
   takes the lock back when the process ends, however it ends. On other filesystems, and Windows, there is no lock.
 """
@@ -18,27 +19,23 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from connector.errors import ConnectorError, InvalidOptionError
 from connector.shards.position import After
 from connector.shards.stream_position import StreamPosition
 from connector.sinks.coverage import FIRST, Coverage, Run, settled
-from connector.sinks.files import put
-from connector.sinks.manifest import FOLDER, Manifest, window_end
-from connector.sinks.output import TEMPORARY, Output, check_writable, is_local, output_of
+from connector.sinks.manifest import FOLDER, Manifest, span_of
+from connector.sinks.output import TEMPORARY, Output, check_writable, is_local, output_of, put
+from connector.sinks.written import left_behind, newest, read, recent, since
 
 VERSION: Final = 1
 EXPORT: Final = "_export.json"
 OWNER: Final = "_owner"
-KEPT: Final = timedelta(hours=26)
-"""How far back manifests are read: a stream keeps a change for 24 hours, so what is older is settled."""
 
-_OLD: Final = timedelta(hours=25)
+_OLD: Final = 25 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +81,10 @@ def exporting(directory: str, export: Export) -> Iterator[StreamPosition]:
         paths = output.list()
         begun = _begun(output, paths, directory, export)
         output.delete(path for path in paths if path.startswith(f"{TEMPORARY}/"))
-        manifests = read_manifests(output, [path for path in paths if path.startswith(f"{FOLDER}/")])
-        output.delete(left_behind(paths, manifests))
+        of_manifests = [path for path in paths if path.startswith(f"{FOLDER}/")]
+        manifests = read_manifests(output, of_manifests)
+        # Files that are older than the manifests read were looked at before.
+        output.delete(left_behind(since(paths, recent(of_manifests)), manifests))
         yield StreamPosition.from_json(json.dumps(begun)).merge(position_of(manifests))
 
 
@@ -116,26 +115,23 @@ def _begun(output: Output, paths: list[str], directory: str, export: Export) -> 
 
 
 def read_manifests(output: Output, paths: list[str]) -> list[Manifest]:
-    """Those that matter: of the last `KEPT` before the newest window, and more if a shard needs them."""
-    ends = {path: window_end(path) for path in paths}
-    newest = max((end for end in ends.values() if end is not None), default=None)
-    recent = [path for path, end in ends.items() if end is None or newest is None or end >= newest - KEPT]
-    manifests = _read(output, recent)
-    if len(recent) < len(paths) and newest is not None:
-        manifests = [_aged(manifest, newest - _OLD) for manifest in manifests]
+    """Those that matter: of changes that may still be in the stream, and more if a shard needs them."""
+    last = newest(paths)
+    if last is None:
+        return read(output, paths)
+    these = since(paths, recent(paths))
+    manifests = read(output, these)
+    if len(these) < len(paths):
+        manifests = [_aged(found, path, last - _OLD) for found, path in zip(manifests, these, strict=True)]
         if any(settled(runs) is None for runs in _runs(manifests).values()):
-            return _read(output, paths)
+            return read(output, paths)
     return manifests
 
 
-def _read(output: Output, paths: list[str]) -> list[Manifest]:
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(lambda path: Manifest.from_json(output.read(path), path), paths))
-
-
-def _aged(manifest: Manifest, before: datetime) -> Manifest:
+def _aged(manifest: Manifest, path: str, before: int) -> Manifest:
     """What lies before changes of that age is no longer in the stream, so it is settled, whatever became of it."""
-    if manifest.window is None or manifest.window.end > before.timestamp() * 1_000_000:
+    span = span_of(path)
+    if span is None or span.end > before:
         return manifest
     coverage: Coverage = {
         shard: [Run(FIRST, run.first, run.last) for run in runs] for shard, runs in manifest.coverage.items()
@@ -158,21 +154,6 @@ def position_of(manifests: Iterable[Manifest]) -> StreamPosition:
     """
     reached = {shard: settled(runs) for shard, runs in _runs(manifests).items()}
     return StreamPosition(shards={shard: After(number) for shard, number in reached.items() if number is not None})
-
-
-def left_behind(paths: Iterable[str], manifests: Iterable[Manifest]) -> list[str]:
-    """Files of ours that no manifest names. Those of windows older than the manifests read were looked at before."""
-    named = {file.path for manifest in manifests for file in manifest.files}
-    ends = [end for path in named if (end := window_end(path)) is not None]
-    oldest = max(ends) - KEPT if ends else None
-    found = []
-    for path in paths:
-        if path in named or not path.rpartition("/")[2].startswith("changes-"):
-            continue
-        end = window_end(path)
-        if end is None or oldest is None or end >= oldest:
-            found.append(path)
-    return found
 
 
 @contextmanager

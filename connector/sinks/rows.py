@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
@@ -13,9 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from connector.sinks.coverage import Coverage, Run, padded
+from connector.sinks.manifest import Span
 
 Partitions: TypeAlias = Literal["date", "hour"]
 PARTITIONS: Final = ("date", "hour")
+_FORMS: Final = {"date": ("D", "date=%Y-%m-%d/"), "hour": ("h", "date=%Y-%m-%d/hour=%H/")}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RUNS: Final = b"runs"
 _CODEC: Final = "lz4" if pa.Codec.is_available("lz4") else None
 
@@ -24,6 +28,12 @@ def micros(changes: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """The creation times."""
     times = changes.column("approximate_creation_time").view(pa.int64())
     return times.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def times(changes: pa.RecordBatch) -> Span:
+    """When the first and the last of the changes, one or more, were created."""
+    found = micros(changes)
+    return Span(int(found.min()), int(found.max()))
 
 
 def encoded(changes: pa.RecordBatch, coverage: Coverage | None) -> bytes:
@@ -65,12 +75,23 @@ def by_partition(changes: pa.RecordBatch, partitions: Partitions | None) -> Iter
     if partitions is None:
         yield "", changes
         return
-    unit, form = ("h", "date=%Y-%m-%d/hour=%H/") if partitions == "hour" else ("D", "date=%Y-%m-%d/")
+    unit, form = _FORMS[partitions]
     spans = micros(changes).astype("datetime64[us]").astype(f"datetime64[{unit}]")
     for span in np.unique(spans):
         here = spans == span
         rows = changes if here.all() else changes.filter(pa.array(here))
         yield span.astype("datetime64[s]").item().strftime(form), rows
+
+
+def common_partition(window: Span | None, partitions: Partitions | None, names: str) -> str:
+    """What the paths of a window's files begin with, if their names begin with ``names``; empty for many partitions."""
+    if partitions is None:
+        return names
+    if window is None:
+        return ""
+    form = _FORMS[partitions][1]
+    first, last = ((_EPOCH + timedelta(microseconds=at)).strftime(form) for at in (window.start, window.end - 1))
+    return f"{first}{names}" if first == last else ""
 
 
 class Digest:

@@ -186,7 +186,7 @@ class WriteChangesToParquet(_WriteChanges):
       local one must be writable where the pipeline is launched; every one, by every worker.
     * ``window``: seconds or a timedelta: files follow fixed windows of that length, by creation time. By
       default they follow the windows that the input has; unbounded input without any goes to windows of one
-      minute, and bounded input without any to one window of all time.
+      minute, and bounded input without any to one window of all time; with `resume` such runs may alternate.
     * ``layout``: "change_log", a row for each change, or "latest_image", a row for each key and window; the columns
       are listed in `connector.sinks.layouts.Rows`.
     * ``schema``: a `connector.Schema` for typed images; without one, images are DynamoDB JSON in text, the same columns
@@ -203,9 +203,10 @@ class WriteChangesToParquet(_WriteChanges):
     input's own stay as they are: the runner drops changes that are later than they allow, and a trigger counts chunks,
     not changes.
 
-    A file is whole or absent. Its name follows from its window and the changes in it, so to write the same changes
-    again replaces the file by its equal. Unfinished ones are in ``_temporary`` inside ``path``; a killed pipeline
-    leaves them there, and they may be deleted when no pipeline writes to ``path``.
+    A file is whole or absent. Its name follows from its window and the changes in it (of all time: their first and last
+    creation time), so to write the same changes again replaces the file by its equal. Unfinished ones are in
+    ``_temporary`` inside ``path``; a killed pipeline leaves them there, and they may be deleted when no pipeline writes
+    to ``path``.
 
     What may repeat: what the runner repeats in another grouping (Flink, from a checkpoint before its file was
     written); ``event_id`` tells repeats (fact 18). With `resume` nothing does.

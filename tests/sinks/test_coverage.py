@@ -86,6 +86,15 @@ def test_rows_that_a_run_holds_are_left_out_and_the_rest_keep_their_order():
     assert left.schema == CHANGE_SCHEMA
 
 
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 20))), st.lists(st.integers(0, 120), max_size=20))
+def test_exactly_what_lies_in_a_run_is_left_out(spans, numbers):
+    shard, base = "shardId-00000001", 10**21
+    coverage = {shard: [Run(None, str(base + first), str(base + first + more)) for first, more in spans]}
+    left = not_covered(to_arrow([change(number) for number in numbers]), coverage)["event_id"].to_pylist()
+    outside = [n for n in numbers if not any(first <= n <= first + more for first, more in spans)]
+    assert left == [f"event-{number}" for number in outside]
+
+
 @st.composite
 def streams(draw: st.DrawFn) -> list[tuple[str, int, int]]:
     """Two shards' changes in the order of their arrival, in windows that are out of order."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from change_source import START_SECOND
 
 from connector.errors import ConnectorError, InvalidOptionError
-from connector.sinks.manifest import Span, manifest_path, window_end
+from connector.sinks.manifest import Span, file_name, manifest_path, span_of
 from connector.sinks.output import check_writable, output_directory, output_of
 from connector.sinks.windows import window_seconds
 
@@ -34,13 +34,13 @@ def test_names_sort_by_window():
 
 
 @pytest.mark.parametrize("length", [60, 0.5])
-def test_the_end_of_a_window_is_read_from_the_names_of_its_files(length):
-    window = span(START_SECOND, length)
-    end = datetime.fromtimestamp(START_SECOND + length, UTC)
-    assert window_end(manifest_path(window, "d1")) == end
-    assert window_end(f"date=2026-11-24/changes-{window.label}-d1.parquet") == end
-    assert window_end(manifest_path(None, "d1")) is None
-    assert window_end("changes-d1.parquet") is None
+def test_when_the_changes_of_a_file_were_created_is_read_from_its_name(length):
+    window, times = span(START_SECOND, length), span(START_SECOND + 7, length)
+    assert span_of(manifest_path(window, times, "d1")) == window
+    assert span_of(f"date=2026-11-24/{file_name(window, times, 'd1')}.parquet") == window
+    assert span_of(manifest_path(None, times, "d1")) == times
+    assert span_of(f"date=2026-11-24/{file_name(None, times, 'd1')}.parquet") == times
+    assert span_of("changes-d1.parquet") is None
 
 
 def test_a_file_is_out_of_sight_until_it_is_whole_and_then_in_its_place(tmp_path):
@@ -52,6 +52,18 @@ def test_a_file_is_out_of_sight_until_it_is_whole_and_then_in_its_place(tmp_path
     assert (metadata.path, metadata.size_in_bytes) == (str(tmp_path / "date=2026-11-24" / "changes-1.avro"), 3)
     assert output.list() == ["date=2026-11-24/changes-1.avro"]
     assert output.list("date=2026-11-25/") == []
+    output.begin().finish("date=2026-11-24/hour=08/changes-2.avro")
+    output.begin().finish("changes-3.avro")
+    assert output.list("ch") == ["changes-3.avro"]
+    assert output.list("date=2026-11-24/h") == ["date=2026-11-24/hour=08/changes-2.avro"]
+    assert (
+        output.list("date=2026-1")
+        == output.list("date=2026-11-24/")
+        == [
+            "date=2026-11-24/changes-1.avro",
+            "date=2026-11-24/hour=08/changes-2.avro",
+        ]
+    )
 
 
 def test_a_file_that_cannot_be_put_in_its_place_is_an_error_and_leaves_nothing(tmp_path):

@@ -122,6 +122,61 @@ def test_runs_without_windows_add_up_as_well(tmp_path, options):
     assert len(manifests(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_with_and_without_a_stop_may_alternate(tmp_path, options, seed):
+    """Without window= the one kind goes to windows of a minute, the other to one of all time."""
+    random = Random(seed)
+    changes = [change(number, second=number * 3 - 200 * (number % 7 == 0)) for number in range(300)]
+    sizes = [100, 200, 250, 300, 300]
+    for number, size in enumerate(sizes):
+        before = set(manifests(tmp_path))
+        sink = WriteChangesToParquet(tmp_path)
+        with sink.resume() as position, beam.Pipeline(options=options) as pipeline:
+            covered = position.shards.get(SHARD)
+            first = 0 if covered is None else int(covered.sequence_number)
+            source = pipeline | beam.Create([c for c in changes[:size] if int(c.sequence_number) > first])
+            source.is_bounded = (number + seed) % 2 == 0
+            _ = source | sink
+        written = sorted(set(manifests(tmp_path)) - before)
+        if number < len(sizes) - 1:  # the last one is not killed
+            for path in random.sample(written, len(written) // 2):
+                path.unlink()
+    assert ids(tmp_path) == Counter(record.event_id for record in changes)
+    assert (tmp_path / "_manifests" / "all").exists()
+
+
+def test_runs_without_windows_read_the_manifests_of_the_last_day_and_keep_older_files(tmp_path, options):
+    changes = [change(number, second=number * 3600) for number in range(100)]
+    for size in (40, 80, 100):
+        sink = WriteChangesToParquet(tmp_path, partitions="date")
+        with sink.resume() as position, beam.Pipeline(options=options) as pipeline:
+            covered = position.shards.get(SHARD)
+            first = 0 if covered is None else int(covered.sequence_number)
+            _ = pipeline | beam.Create([c for c in changes[:size] if int(c.sequence_number) > first]) | sink
+    oldest, *_ = manifests(tmp_path)
+    oldest.write_bytes(b"not read any more")
+    with WriteChangesToParquet(tmp_path, partitions="date").resume() as position:
+        assert position.shards[SHARD].sequence_number == changes[-1].sequence_number
+    assert ids(tmp_path) == Counter(record.event_id for record in changes)
+
+
+def test_manifests_and_files_without_times_in_their_names_still_count(tmp_path, options):
+    """As the first outputs have them."""
+    for size in (100, 150):
+        sink = WriteChangesToParquet(tmp_path)
+        with sink.resume(), beam.Pipeline(options=options) as pipeline:
+            _ = pipeline | beam.Create(CHANGES[:size]) | sink
+        for path in manifests(tmp_path):
+            plain = path.read_text()
+            for file in tmp_path.glob("changes-all-*"):
+                name = f"changes-{file.name.rpartition('-')[2]}"
+                plain = plain.replace(file.name, name)
+                file.rename(tmp_path / name)
+            path.unlink()
+            (path.parent / path.name.rpartition("-")[2]).write_text(plain)
+    assert ids(tmp_path) == Counter(record.event_id for record in CHANGES[:150])
+
+
 def test_what_a_kill_left_behind_is_removed(tmp_path, options):
     run(tmp_path, options, CHANGES[:100])
     (tmp_path / "_temporary" / "half").write_bytes(b"PAR1 and no more")
@@ -249,7 +304,14 @@ def test_only_manifests_of_the_last_day_are_read(tmp_path):
 
 def test_a_hole_that_is_older_than_the_retention_is_settled(tmp_path):
     old = of_hour(40, a=Run(FIRST, "1", "1"))
-    assert position(tmp_path, old, of_hour(26, a=Run("7", "8", "9")), of_hour(1, a=Run("9", "10", "11"))) == {"a": "11"}
+    assert position(tmp_path, old, of_hour(27, a=Run("7", "8", "9")), of_hour(1, a=Run("9", "10", "11"))) == {"a": "11"}
+
+
+def test_windows_longer_than_the_retention_are_not_taken_as_older_than_it(tmp_path):
+    week = 7 * 24
+    first = Manifest(Span(NOW - week * HOUR, NOW), [], {"a": [Run(FIRST, "1", "1"), Run("4", "5", "5")]})
+    second = Manifest(Span(NOW, NOW + week * HOUR), [], {"a": [Run("5", "6", "6")]})
+    assert position(tmp_path, first, second) == {"a": "1"}
 
 
 def test_a_shard_that_rested_for_long_is_followed_to_its_older_manifests(tmp_path):

@@ -15,11 +15,12 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.transforms.window import GlobalWindow, IntervalWindow
+from apache_beam.transforms.window import BoundedWindow, GlobalWindow, IntervalWindow
 from change_source import START_SECOND, change
 
 from connector.errors import ConnectorError
 from connector.records import to_arrow
+from connector.sinks.coverage import FIRST, Run
 from connector.sinks.files import Files, WriteFiles
 from connector.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
 from connector.sinks.layouts import Layout, Rows
@@ -30,12 +31,18 @@ CHUNKS = [encoded(to_arrow([change(n) for n in range(at, at + 100)]), None) for 
 
 
 def write(
-    path: Path, chunks: list[bytes] = CHUNKS, *, form: Format | None = None, layout: Layout = "change_log", **given
+    path: Path,
+    chunks: list[bytes] = CHUNKS,
+    *,
+    form: Format | None = None,
+    layout: Layout = "change_log",
+    window: BoundedWindow = WINDOW,
+    **given,
 ):
     files = Files(str(path), Rows(layout, None), form or ParquetFormat("zstd"), **given)
     step = WriteFiles(files)
     step.setup()
-    return step.process((0, chunks), WINDOW)
+    return step.process((0, chunks), window)
 
 
 def test_a_large_window_is_in_order_in_parts_and_in_more_files_than_one(tmp_path):
@@ -64,13 +71,61 @@ def test_a_window_without_rows_has_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_without_window_is_named_by_what_it_holds_alone(tmp_path):
+def test_a_file_without_window_is_named_by_the_times_of_its_changes(tmp_path):
     step = WriteFiles(Files(str(tmp_path), Rows("change_log", None), AvroFormat("null")))
     step.setup()
     (file,) = step.process((0, CHUNKS), GlobalWindow())
-    assert Path(file.path).name.count("-") == 1
+    assert Path(file.path).name.startswith("changes-all-20261124T080500Z-20261124T080500Z-")
     with open(file.path, "rb") as handle:
         assert len(list(fastavro.reader(handle))) == 1_000
+
+
+def covering(*numbers: int, second: int = 0) -> bytes:
+    """A chunk of changes that came one after another."""
+    changes = [change(number, second) for number in numbers]
+    run = Run(FIRST, changes[0].sequence_number, changes[-1].sequence_number)
+    return encoded(to_arrow(changes), {changes[0].shard_id: [run]})
+
+
+def ids(path: Path) -> list[str]:
+    return sorted(chain.from_iterable(pq.read_table(file)["event_id"].to_pylist() for file in path.rglob("changes-*")))
+
+
+def killed_before_its_manifest(path: Path, *chunks: bytes, **given) -> None:
+    before = set(path.rglob("*.json"))
+    write(path, list(chunks), complete=True, **given)
+    for manifest in set(path.rglob("*.json")) - before:
+        manifest.unlink()
+
+
+@pytest.mark.parametrize("window", [WINDOW, GlobalWindow()], ids=["window", "all"])
+@pytest.mark.parametrize("partitions", [None, "date", "hour"])
+def test_a_restored_window_that_holds_more_replaces_what_a_kill_left_of_it(tmp_path, window, partitions):
+    before = IntervalWindow(START_SECOND - 60, START_SECOND)
+    write(tmp_path, [covering(0, second=-1)], window=before, complete=True)
+    killed_before_its_manifest(tmp_path, covering(1, 2), window=window, partitions=partitions)
+    write(tmp_path, [covering(1, 2, 3)], window=window, partitions=partitions, complete=True)
+    assert ids(tmp_path) == ["event-0", "event-1", "event-2", "event-3"]
+
+
+def test_a_window_over_several_partitions_is_cleared_in_each(tmp_path):
+    day = IntervalWindow(START_SECOND - 8 * 3600 - 300, START_SECOND + 16 * 3600 - 300)
+    early, late = covering(1, second=-3600), covering(2, 3)
+    killed_before_its_manifest(tmp_path, early, late, window=day, partitions="hour")
+    write(tmp_path, [early, covering(2, 3, 4)], window=day, partitions="hour", complete=True)
+    assert ids(tmp_path) == ["event-1", "event-2", "event-3", "event-4"]
+
+
+def test_without_manifests_no_file_of_a_window_is_removed(tmp_path):
+    write(tmp_path, [covering(1, 2)])
+    write(tmp_path, [covering(1, 2, 3)])
+    assert ids(tmp_path) == ["event-1", "event-1", "event-2", "event-2", "event-3"]
+
+
+def test_changes_that_come_twice_in_a_large_window_are_written_once(tmp_path):
+    chunks = [covering(0, 1, 2), covering(2, 3), covering(1, 2, 3, 4)]
+    write(tmp_path, chunks, sorted_bytes=1, complete=True)
+    assert ids(tmp_path) == [f"event-{n}" for n in range(5)]
 
 
 def open_files() -> list[str]:
