@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from connector.shards.frontier import EARLIEST, Frontier, Reading
 from connector.shards.loss import Loss
@@ -70,6 +72,7 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     if cut:
         records = records[: frontier.remaining]
         position = After(records[-1].dynamodb.SequenceNumber) if records else None
+        malformed = _before(records[-1], malformed, read) if records else malformed
     watermark = EARLIEST if newest is None else int((newest - rules.slack) * MICROS)
     moved = frontier.advance(
         shard,
@@ -90,9 +93,22 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
 def _before_the_stop(read: PageRead, rules: Rules) -> PageRead:
     """The page up to its first record past the stop."""
     first = next(n for n, r in enumerate(read.records) if rules.stop is not None and _created(r) >= rules.stop + 1)
-    end = int(read.records[first].dynamodb.SequenceNumber)
-    malformed = [m for m in read.page.malformed if m.sequence_number is None or int(m.sequence_number) < end]
+    malformed = _before(read.records[first], read.page.malformed, read)
     return replace(read, records=read.records[:first], page=replace(read.page, malformed=malformed))
+
+
+def _before(record: RawRecord, malformed: Sequence[MalformedEntry], read: PageRead) -> list[MalformedEntry]:
+    """Those that stand before a record of the page: what follows it is the next read's to tell of. One without a number
+    of its own is found by its place, which counts the malformed ones too."""
+    taken = {entry.index for entry in read.page.malformed}
+    places = (place for place in count() if place not in taken)
+    place = next(place for place, other in zip(places, read.page.records, strict=False) if other is record)
+    number = int(record.dynamodb.SequenceNumber)
+    return [
+        entry
+        for entry in malformed
+        if (entry.index < place if entry.sequence_number is None else int(entry.sequence_number) < number)
+    ]
 
 
 def _created(record: RawRecord) -> float:

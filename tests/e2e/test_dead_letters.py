@@ -98,6 +98,23 @@ def test_a_number_that_nothing_can_hold_costs_its_record_alone(
     assert {name: got[name] for name in wrong} == wrong
 
 
+def test_a_number_of_changes_to_stop_at_counts_a_change_whose_values_are_malformed(
+    service: LocalStreams, tmp_path: Path
+) -> None:
+    """It is counted by its envelope. What follows the last one counted is not told of, and does not fail the read."""
+    orders = service.create_table("orders", keys={"id": "S"})
+    (shard,) = orders.open_shard_ids
+    orders.put_many([{"id": "first"}])
+    orders.append(shard, json.dumps(entry({"n": {"X": "1"}})).encode())
+    orders.put_many([{"id": "third"}])
+    orders.append(shard, b'{"eventName": "INSERT"}')
+    changes, dead, _ = outputs_of(tmp_path, read_orders(service, stop=3).with_outputs())
+    assert [change.keys["id"] for change, _ in changes] == ["first", "third"]
+    assert len(dead) == 1
+    (changes,) = outputs_of(tmp_path, read_orders(service, stop=3))
+    assert len(changes) == 3
+
+
 def test_skipped_malformed_values_are_not_delivered(service: LocalStreams, tmp_path: Path) -> None:
     orders = service.create_table("orders", keys={"id": "S"})
     orders.put_many([{"id": "good"}])

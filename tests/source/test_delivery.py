@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
+import pytest
 
 from connector.shards.frontier import Frontier, Hint, Reading
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
@@ -86,6 +89,29 @@ def test_a_record_past_the_stop_ends_the_shard_only_beyond_the_slack() -> None:
     assert numbers(beyond.records) == ["1", "3"]
     assert beyond.finished
     assert not beyond.frontier.shards
+
+
+@pytest.mark.parametrize("number", ["5", None])
+@pytest.mark.parametrize(
+    ("frontier", "rules"),
+    [
+        (Frontier(shards={"a": Reading(TRIM_HORIZON)}, remaining=1), Rules()),
+        (Frontier(shards={"a": Reading(TRIM_HORIZON)}), Rules(stop=NOW, gapless=True)),
+    ],
+    ids=["after a change", "gapless, at a second"],
+)
+def test_a_malformed_record_behind_the_end_of_the_read_is_the_next_reads(
+    frontier: Frontier, rules: Rules, number: str | None
+) -> None:
+    """With a number of its own or without; it would fail a read that is at its end, and be told of twice."""
+    first, last = MalformedEntry(0, b"{}", "no keys", "1"), MalformedEntry(4, b"{}", "no keys", number)
+    within = MalformedEntry(1, b"{}", "no number", None)
+    read = page(raw("2"), raw("4", NOW + 1))
+    read = replace(read, page=replace(read.page, malformed=[first, within, last]))
+    moved = deliver(frontier, read, rules)
+    assert numbers(moved.records) == ["2"]
+    assert moved.malformed == [first, within]
+    assert not moved.frontier.shards
 
 
 def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
