@@ -81,7 +81,7 @@ class DelayError(ServiceError):
 
 
 class ThrottledError(DelayError):
-    """A throttle: LimitExceededException, ProvisionedThroughputExceededException or ThrottlingException."""
+    """A throttle: ProvisionedThroughputExceededException, ThrottlingException, or what else AWS calls it."""
 
 
 class UnavailableError(DelayError):

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from scripted_endpoint import ScriptedEndpoint, Turn, refusal
 
-from connector.errors import ClosedError, ConnectorError, ThrottledError, UnavailableError
+from connector.errors import ClosedError, ConnectorError, DelayError, ThrottledError, UnavailableError
 from connector.wire import Backoff, Client, Counts
+from connector.wire.codes import read_fault
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 PAGE = Turn({"Records": [], "NextShardIterator": "next"})
@@ -18,7 +20,7 @@ MakeClient = Callable[..., Client]
 
 
 @pytest.mark.parametrize(
-    "code", ["LimitExceededException", "ProvisionedThroughputExceededException", "ThrottlingException"]
+    "code", ["LimitExceededException", "ProvisionedThroughputExceededException", "ThrottlingException", "SlowDown"]
 )
 def test_a_throttled_call_is_repeated_and_counted(
     code: str, endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
@@ -31,9 +33,27 @@ def test_a_throttled_call_is_repeated_and_counted(
 
 
 @pytest.mark.parametrize(
+    ("codes", "kind"),
+    [
+        (ThrottledRetryableChecker._THROTTLED_ERROR_CODES, ThrottledError),
+        (TransientRetryableChecker._TRANSIENT_ERROR_CODES, DelayError),
+    ],
+    ids=["throttled", "transient"],
+)
+def test_every_code_that_botocore_repeats_is_a_delay_whatever_its_status(
+    codes: list[str], kind: type[DelayError]
+) -> None:
+    """Fact 15. The standard mode of retries knows what AWS's services and what stands before them say."""
+    assert "SlowDown" in codes or "RequestTimeout" in codes
+    passed_on = [code for code in codes if not issubclass(read_fault(400, code, "", b"{}").kind or object, kind)]
+    assert passed_on == []
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         refusal("InternalServerError", status=500),
+        refusal("RequestTimeout", status=400),
         Turn(b"<html>bad gateway</html>", 502),
         Turn(b"", 503),
         Turn({"Records": [], "NextShardIterator": "next"}, cut=5),
@@ -43,7 +63,18 @@ def test_a_throttled_call_is_repeated_and_counted(
         Turn(b"<html>log in to this network</html>"),
         Turn(drop=True),
     ],
-    ids=["500", "502", "503", "cut off", "cut off, no crc", "wrong crc", "half", "portal", "dropped"],
+    ids=[
+        "500",
+        "timed out there",
+        "502",
+        "503",
+        "cut off",
+        "cut off, no crc",
+        "wrong crc",
+        "half",
+        "portal",
+        "dropped",
+    ],
 )
 def test_a_fault_on_the_way_is_repeated_until_the_page_arrives_whole(
     fault: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
