@@ -55,8 +55,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
         created at or after it), a :class:`StreamPosition` saved by an earlier run, or ``"kcl://LEASE_TABLE"`` (where
         the workers of a Kinesis Client Library application stopped).
       stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
-        created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes. With a
-        stop the PCollection is bounded.
+        created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes, counted
+        before their values are decoded: dead letters count too. With a stop the PCollection is bounded.
       region_name, endpoint_url: as in boto3; by default botocore finds region, endpoint and credentials on the worker.
       on_data_loss: ``"fail"`` raises :class:`DataLossError` when changes were, or may have been, trimmed unread;
         ``"continue"`` reads on and reports each :class:`Loss` (see :meth:`with_outputs`).
