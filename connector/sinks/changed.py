@@ -104,9 +104,14 @@ def _same(one: bytes | None, other: bytes | None) -> bool:
 
 def _lists(places: npt.NDArray[np.int64], names: npt.NDArray[np.object_], told: _Mask) -> pa.ListArray:
     order = np.lexsort((names.astype(str), places)) if len(places) else np.zeros(0, np.int64)
+    places, names = places[order], names[order]
+    # An attribute that its column holds in part, and the column ``other`` whole, was found in both.
+    first = np.ones(len(places), np.bool_)
+    first[1:] = (places[1:] != places[:-1]) | (names[1:] != names[:-1])
+    places, names = places[first], names[first]
     limits = np.concatenate([[0], np.cumsum(np.bincount(places, minlength=len(told)))]).astype(np.int32)
     offsets = pa.array(limits, mask=np.append(~told, False)) if not told.all() else pa.array(limits)
-    return pa.ListArray.from_arrays(offsets, pa.array(names[order], pa.string()), type=NAMES)
+    return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()), type=NAMES)
 
 
 def _differ(one: pa.Array, other: pa.Array) -> _Mask:

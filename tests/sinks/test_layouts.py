@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -95,6 +96,17 @@ def test_all_attributes_of_an_inserted_or_deleted_item_are_changed(schema):
     records = [record(1, None, item), record(2, item, None)]
     rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
     assert changed_attributes(rows, schema).to_pylist() == [["id", "n", "other"]] * 2
+
+
+def test_an_attribute_that_its_column_holds_in_part_and_other_attributes_whole_is_told_of_once():
+    schema = replace(SCHEMA, on_misfit="text")
+    old = {**BASE, "address": {"city": "Ulm", "floor": Decimal(1)}}
+    new = [{"city": "Bonn", "floor": Decimal(2)}, {"city": "Ulm", "floor": Decimal(2)}, {"city": "Ulm"}, "Ulm"]
+    records = [record(number, old, {**old, "address": address}) for number, address in enumerate(new)]
+    rows = Columns(schema).of_records([*records, record(9, None, old)]).rows
+    *changed, inserted = changed_attributes(rows, schema).to_pylist()
+    assert changed == [["address"]] * len(new)
+    assert inserted == sorted(old)
 
 
 @pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
