@@ -10,7 +10,7 @@ from connector.records.change_log import (
     to_arrow,
     to_avro_row,
 )
-from connector.records.coder import ChangeRecordCoder, ChangeRow, register_coders
+from connector.records.coder import ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
 from connector.records.column_types import json_field
 from connector.records.columns import ColumnBatch, Columns, Misfit
 from connector.records.declared import SchemaOptions, read_schema
@@ -32,6 +32,7 @@ __all__ = [
     "Image",
     "Inferred",
     "Misfit",
+    "RecordBatchCoder",
     "Schema",
     "SchemaOptions",
     "Value",

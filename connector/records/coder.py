@@ -1,12 +1,14 @@
-"""Beam's view of a record: its coder and its row. Only this module and `batched` know Beam."""
+"""Beam's view of a record and of a batch: their coders, and a row. Only this module and `batched` know Beam."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
+import pyarrow as pa
 from apache_beam import coders
 from apache_beam.utils.timestamp import Timestamp
 
+from connector.errors import MalformedRecordError
 from connector.records.change_log import text_of
 from connector.records.record import ChangeRecord
 from connector.records.stored import decode_record, encode_record
@@ -32,6 +34,55 @@ class ChangeRecordCoder(coders.Coder):
 
     def __hash__(self) -> int:
         return hash(type(self))
+
+
+class RecordBatchCoder(coders.Coder):
+    """A batch of any columns as one version byte and an Arrow IPC stream, with its schema (a promise: tests/compat).
+
+    A batch that is a part of another ships its own rows; a pickle of it ships all rows of the other. Not deterministic:
+    Arrow does not compare what stands where a value is null, and ships it.
+    """
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        stream = pa.BufferOutputStream()
+        stream.write(_BATCH_PREFIX)
+        with pa.ipc.new_stream(stream, value.schema) as writer:
+            writer.write_batch(value)
+        return bytes(stream.getvalue())
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        """Raises `MalformedRecordError` on bytes of another version, or that are no batch."""
+        if encoded[:1] != _BATCH_PREFIX:
+            version = f"version {encoded[0]}" if encoded else "no version"
+            raise _refused(f"it is of {version}, and this release reads version 1", encoded)
+        try:
+            # A copy: the columns are read in place, and are to begin where a processor reads them best.
+            with pa.ipc.open_stream(encoded[1:]) as reader:
+                return reader.read_next_batch()
+        except (pa.ArrowInvalid, OSError, StopIteration) as fault:
+            raise _refused(f"it cannot be read: {fault}", encoded) from None
+
+    def is_deterministic(self) -> bool:
+        return False
+
+    def to_type_hint(self) -> type:
+        hint: type = pa.RecordBatch
+        return hint
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+_BATCH_PREFIX = b"\x01"
+
+
+def _refused(reason: str, stored: bytes) -> MalformedRecordError:
+    error = MalformedRecordError(f"a stored batch is refused: {reason}")
+    error.payload = stored
+    return error
 
 
 class ChangeRow(NamedTuple):
@@ -68,6 +119,14 @@ class ChangeRow(NamedTuple):
 
 
 def register_coders() -> None:
-    """Makes Beam pick these coders by type. Idempotent."""
-    coders.registry.register_coder(ChangeRecord, ChangeRecordCoder)
-    coders.registry.register_coder(ChangeRow, coders.RowCoder)
+    """Makes Beam pick these coders by type. Idempotent.
+
+    `pyarrow.RecordBatch` is not ours alone. Any batch comes back equal, metadata and all, as from the pickle that Beam
+    would make of it (an extension type as long as it is registered with Arrow, which IPC needs); and a coder that a
+    pipeline's author registers stays, or takes the place of this one.
+    """
+    registry = coders.registry
+    registry.register_coder(ChangeRecord, ChangeRecordCoder)
+    registry.register_coder(ChangeRow, coders.RowCoder)
+    if isinstance(registry.get_coder(pa.RecordBatch), coders.FastPrimitivesCoder):  # what it gives for unknown types
+        registry.register_coder(pa.RecordBatch, RecordBatchCoder)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import apache_beam as beam
+import pyarrow as pa
 import pytest
 from apache_beam.coders import RowCoder, registry
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -14,7 +16,7 @@ from apache_beam.typehints.schemas import named_fields_from_element_type
 from apache_beam.utils.timestamp import Timestamp
 
 from connector.errors import MalformedRecordError
-from connector.records import ChangeRecord, ChangeRecordCoder, ChangeRow, register_coders
+from connector.records import ChangeRecord, ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
 
 RECORD = ChangeRecord(
     event_id="e1",
@@ -60,6 +62,65 @@ def test_bytes_that_are_no_record_are_refused_with_the_reason(stored: bytes, rea
     with pytest.raises(MalformedRecordError, match=reason) as caught:
         ChangeRecordCoder().decode(stored)
     assert caught.value.payload == stored
+
+
+ANY_TABLE = pa.record_batch(
+    {
+        "text": pa.array([f"{n}" * 1000 for n in range(100)] + [None]),
+        "list": pa.array([[{"a": n, "b": [True] * 9}] for n in range(100)] + [None]),
+        "word": pa.array(["a", "b", "a"] * 33 + ["b", None]).dictionary_encode(),
+        "amount": pa.array([Decimal("1.50")] * 101, pa.decimal128(12, 2)),
+    }
+).replace_schema_metadata({"whose": "an author's"})
+
+
+@pytest.mark.parametrize(
+    "batch", [ANY_TABLE, ANY_TABLE.slice(40, 2), ANY_TABLE.slice(7, 0)], ids=["all", "two", "none"]
+)
+def test_a_batch_of_any_columns_comes_back_equal_with_its_metadata(batch: pa.RecordBatch):
+    decoded = RecordBatchCoder().decode(RecordBatchCoder().encode(batch))
+    decoded.validate(full=True)
+    assert decoded.equals(batch, check_metadata=True)
+
+
+def test_a_slice_of_a_batch_ships_its_own_rows_alone():
+    whole, part = (len(RecordBatchCoder().encode(batch)) for batch in (ANY_TABLE, ANY_TABLE.slice(40, 1)))
+    assert whole > 100_000
+    assert part < 5_000
+
+
+@pytest.mark.parametrize("stored", [b"", b"\x02abc", b"\x01", b"\x01abc", RecordBatchCoder().encode(ANY_TABLE)[:-99]])
+def test_bytes_that_are_no_batch_are_refused(stored: bytes):
+    with pytest.raises(MalformedRecordError, match="stored batch is refused") as caught:
+        RecordBatchCoder().decode(stored)
+    assert caught.value.payload == stored
+
+
+def test_batches_are_no_keys():
+    """Arrow calls two batches equal whose bytes differ where a value is null."""
+    valid = pa.py_buffer(b"\x01")
+    one, other = (
+        pa.record_batch({"n": pa.Array.from_buffers(pa.int8(), 2, [valid, pa.py_buffer(values)])})
+        for values in (b"\x01\x02", b"\x01\x03")
+    )
+    assert one == other
+    assert RecordBatchCoder().encode(one) != RecordBatchCoder().encode(other)
+    with pytest.raises(ValueError, match="deterministic"):
+        RecordBatchCoder().as_deterministic_coder("a step")
+
+
+def test_beam_picks_the_coder_of_batches_unless_an_author_has_one(monkeypatch: pytest.MonkeyPatch):
+    class Theirs(RecordBatchCoder):
+        pass
+
+    monkeypatch.setattr(registry, "_coders", dict(registry._coders))
+    monkeypatch.setattr(registry, "custom_types", list(registry.custom_types))
+    register_coders()
+    assert registry.get_coder(pa.RecordBatch) == RecordBatchCoder()
+    assert pickle.loads(pickle.dumps(RecordBatchCoder())) == RecordBatchCoder()  # noqa: S301
+    registry.register_coder(pa.RecordBatch, Theirs)
+    register_coders()
+    assert type(registry.get_coder(pa.RecordBatch)) is Theirs
 
 
 def test_beam_picks_the_coder_by_type_and_records_are_keys_in_a_pipeline():
