@@ -91,7 +91,10 @@ class Batches:
         start = 0
         for _, times in groupby(created, key=lambda seconds: int(seconds) // self.span):
             run = list(times)
-            yield TimestampedValue(rows.slice(start, len(run)), Timestamp(micros=round(min(run) * MICROS)))
+            part = rows.slice(start, len(run))
+            if len(run) < len(created):
+                part = pa.concat_batches([part])  # its own rows alone: a slice holds, and pickles, the whole page
+            yield TimestampedValue(part, Timestamp(micros=round(min(run) * MICROS)))
             start += len(run)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from connector import ChangeRecord, DeliveredPosition, ReadFromDynamoDBStreams, Schema
 from connector.errors import InvalidOptionError
-from connector.records import CHANGE_SCHEMA, Columns, to_arrow
+from connector.records import CHANGE_SCHEMA, Columns, RecordBatchCoder, to_arrow
 from connector.testing import Clock, LocalStreams
 from tests.e2e.collected import outputs_of, read_orders
 from tests.e2e.test_dead_letters import entry
@@ -65,6 +67,38 @@ def test_a_batch_is_of_one_span_and_at_its_earliest_change(tmp_path: Path) -> No
         assert timestamp.micros == min(micros)
         assert len({moment // 60_000_000 for moment in micros}) == 1
     assert len(batches) == pytest.approx(50 * 7 / 60, abs=1.5)
+
+
+@pytest.fixture
+def two_spans() -> Iterator[LocalStreams]:
+    """A page of many changes, and of one that is younger by more than a span."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        orders.put_many({"id": f"o-{n}", "text": "x" * 1000} for n in range(200))
+        clock.advance(60)
+        orders.put_many([{"id": "alone"}])
+        clock.advance(3600)
+        yield service
+
+
+def test_a_batch_that_is_a_part_of_a_page_keeps_the_page_neither_in_memory_nor_in_bytes(
+    two_spans: LocalStreams, tmp_path: Path
+) -> None:
+    (batches,) = outputs_of(tmp_path, read_orders(two_spans, stop=201).as_batches())
+    large, small = sorted((batch for batch, _ in batches), key=lambda batch: -batch.num_rows)
+    assert (large.num_rows, small.num_rows) == (200, 1)
+    for size in (small.get_total_buffer_size(), len(pickle.dumps(small)), len(RecordBatchCoder().encode(small))):
+        assert size < 10_000
+    assert large.nbytes > 200_000
+
+
+def test_batches_cross_a_shuffle_as_they_are(two_spans: LocalStreams, tmp_path: Path) -> None:
+    (before,) = outputs_of(tmp_path, read_orders(two_spans, stop=201).as_batches())
+    (after,) = outputs_of(
+        tmp_path, read_orders(two_spans, stop=201).as_batches(), then=lambda batches: batches | beam.Reshuffle()
+    )
+    assert sorted((batch for batch, _ in after), key=len) == sorted((batch for batch, _ in before), key=len)
 
 
 def test_only_the_named_kinds_of_change_are_delivered(service: LocalStreams, tmp_path: Path) -> None:
