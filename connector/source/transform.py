@@ -56,7 +56,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
         the workers of a Kinesis Client Library application stopped).
       stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
         created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes, counted
-        before their values are decoded: dead letters count too. With a stop the PCollection is bounded.
+        before their values are decoded: one that is a dead letter for its values counts. With a stop the PCollection
+        is bounded.
       region_name, endpoint_url: as in boto3; by default botocore finds region, endpoint and credentials on the worker.
       on_data_loss: ``"fail"`` raises :class:`DataLossError` when changes were, or may have been, trimmed unread;
         ``"continue"`` reads on and reports each :class:`Loss` (see :meth:`with_outputs`).
