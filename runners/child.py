@@ -42,6 +42,7 @@ class Child:
     ) -> None:
         self.log = log
         self.name = log.stem
+        self._earlier = log.stat().st_size if log.exists() else 0  # what one before it said, in the same directory
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the callers are ours
                 ["/bin/sh", "-c", _WATCH, "sh", *command],
@@ -90,7 +91,7 @@ class Child:
         self._process.wait()
 
     def _output(self) -> str:
-        return self.log.read_text(errors="replace")
+        return self.log.read_bytes()[self._earlier :].decode(errors="replace")
 
 
 def free_port() -> int:
