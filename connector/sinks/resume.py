@@ -1,7 +1,7 @@
 """The output as its own checkpoint: what an export left there says where the next one goes on.
 
 * ``_export.json`` says of which stream, in which form and from where: another export of the same output is refused, and
-  so is an output that holds anything else.
+  so is an output that holds anything else. What becomes of misfits may change.
 * ``_manifests`` say which changes are in files. The next run reads from the last change of each shard up to which all
   is (`connector.sinks.coverage`), and the sink leaves out what a manifest covers. What is not covered, though its
   window is complete, goes to a file of its own.
@@ -35,6 +35,7 @@ VERSION: Final = 1
 EXPORT: Final = "_export.json"
 OWNER: Final = "_owner"
 
+_ANY_POLICY: Final = {"on_misfit": None, "on_misfit_in": None}
 _OLD: Final = 25 * 3600 * 1_000_000
 
 
@@ -106,12 +107,31 @@ def _begun(output: Output, paths: list[str], directory: str, export: Export) -> 
     except (ValueError, KeyError, TypeError) as error:
         raise ConnectorError(f"{directory}/{EXPORT} is damaged ({error}): restore it from a copy") from error
     for name, value in wanted.items():
-        if name != "start" and found.get(name) != value:
+        if name == "start" or found.get(name) == value:
+            continue
+        held, given = _differing(found.get(name), value)
+        if held != given:
             raise InvalidOptionError(
-                f"path={directory!r} holds an export with {name} {json.dumps(found.get(name))}, and this one has"
-                f" {json.dumps(value)}: go on with the same, or give a new directory"
+                f"path={directory!r} holds an export with {name} {json.dumps(held)}, and this one has"
+                f" {json.dumps(given)}: go on with the same, or give a new directory"
             )
     return found_start
+
+
+def _differing(held: Any, given: Any) -> tuple[Any, Any]:
+    """What is to be the same and is not; of schemas that which differs. What becomes of misfits may change from run to
+    run, since the columns stay."""
+    if not isinstance(held, dict) or not isinstance(given, dict):
+        return held, given
+    ours, theirs = _unequal({**held, **_ANY_POLICY}, {**given, **_ANY_POLICY})
+    if isinstance(ours.get("attributes"), dict) and isinstance(theirs.get("attributes"), dict):
+        ours["attributes"], theirs["attributes"] = _unequal(ours["attributes"], theirs["attributes"])
+    return ours, theirs
+
+
+def _unequal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return {name: one[name] for name in names if name in one}, {name: other[name] for name in names if name in other}
 
 
 def read_manifests(output: Output, paths: list[str]) -> list[Manifest]:
