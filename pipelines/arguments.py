@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
 import re
 import signal
@@ -19,11 +20,17 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from connector import ConnectorError, ReadFromDynamoDBStreams, StreamPosition, errors
+from connector.shards.bounds import parse_start
 
 _COUNT: Final = re.compile(r"(\d+)(?: *records?)?")
 _DURATION: Final = re.compile(r"(?=\d)(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?")
 _RAISED: Final = re.compile(r"^connector\.errors\.(\w+): (.+)$", re.MULTILINE)
 _WHERE: Final = re.compile(r" \[while running '[^']*'\]$")
+
+_PYTHON: Final = re.compile(r"(?<![\w/-])(\w+)=(?=(\S?))")
+_NAMES: Final = {"path": "output"}
+_WITH_OUTPUTS: Final = re.compile(r"To go on, use \.with_outputs\(\) for dead letters, or on_malformed=\"skip\"")
+_ASKED_RUNNERS: Final = ("flinkrunner", "portablerunner", "sparkrunner")
 
 _STREAM: Final = ("table", "stream_arn", "start", "stop", "region_name", "endpoint_url")
 
@@ -52,17 +59,57 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
 
+    def parse_with_beam(self, argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+        """The command's own options, and the rest, which is Beam's; what neither knows is an error.
+
+        A job server has options that Beam learns of from it alone: to a runner that asks one all goes on but what looks
+        like a mistyped option of the command's own.
+        """
+        arguments, rest = self.parse_known_args(argv)
+        beams: list[argparse.ArgumentParser] = []
+        options = PipelineOptions([])
+        options.get_all_options(add_extra_args_fn=beams.append)
+        known, unknown = beams[0].parse_known_args(rest)
+        asked = str(known.runner).rpartition(".")[2].lower() in _ASKED_RUNNERS
+        own = [option for option in self._option_string_actions if option.startswith("--")]
+        for word in unknown:
+            name = word.partition("=")[0]
+            near = difflib.get_close_matches(name, own, 1, 0.75) if name.startswith("--") else []
+            if near:
+                self.error(f"{name} is known neither here nor to Beam: did you mean {near[0]}?")
+            if name.startswith("-") and not asked:
+                self.error(f"{name} is known neither here nor to Beam: --help tells of the options here")
+        if unknown and not asked:
+            self.error(f"{unknown[0]!r} belongs to no option")
+        return arguments, rest
+
+    def spelt(self, message: object) -> str:
+        """A message of the library's with what to do as it is done here: ``stop=`` is ``--stop``."""
+        options = self._option_string_actions
+
+        def option(found: re.Match[str]) -> str:
+            name = f"--{_NAMES.get(found[1], found[1])}"
+            valued = "=" if found[2] not in ("", ",", ")") else ""
+            return f"{name}{valued}" if name in options else found[0]
+
+        text = str(message)
+        if "--dead_letters" in options:
+            text_of_all = ', or "on_misfit": "text" in the schema' if "does not fit its column" in text else ""
+            text = _WITH_OUTPUTS.sub(f"To go on, use --dead_letters DIR{text_of_all}", text)
+        return _PYTHON.sub(option, text)
+
     def add_stream(self, *, start: str) -> None:
         """The options that say what is read; ``start`` is the default of ``--start``."""
-        self.add_argument("--table", metavar="NAME", help="the table: its latest stream is read")
-        self.add_argument("--stream_arn", metavar="ARN", help="or the stream itself")
+        stream = self.add_mutually_exclusive_group(required=True)
+        stream.add_argument("--table", metavar="NAME", help="the table: its latest stream is read")
+        stream.add_argument("--stream_arn", metavar="ARN", help="or the stream itself")
         self.add_argument(
             "--start",
             type=start_of,
             default=start,
             metavar="WHERE",
-            help="TRIM_HORIZON, LATEST, a time such as 2026-01-31T12:00:00Z, or @FILE with a saved position"
-            " (default: %(default)s)",
+            help="TRIM_HORIZON, LATEST, a time such as 2026-01-31T12:00:00Z, @FILE with a saved position, or"
+            " kcl://LEASE_TABLE (default: %(default)s)",
         )
         self.add_argument(
             "--stop",
@@ -92,6 +139,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument(
             "--window",
+            type=window_of,
             metavar="LENGTH",
             help="such as 5m: files follow windows of creation time (default: 1m, and none with a stop)",
         )
@@ -102,6 +150,11 @@ class Parser(argparse.ArgumentParser):
             choices=["fail", "continue"],
             default="fail",
             help="when changes were trimmed unread: end, or tell and go on (default: %(default)s)",
+        )
+        self.add_argument(
+            "--dead_letters",
+            metavar="DIR",
+            help="JSON lines of what is malformed or does not fit FILE's columns (default: the first one ends the run)",
         )
 
 
@@ -114,23 +167,61 @@ def start_of(text: str) -> object:
             raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from error
         except ConnectorError as error:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
-    return _moment(text)
+    start = _moment(text)
+    try:
+        parse_start(start)
+    except ConnectorError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a start: use TRIM_HORIZON, LATEST, a time such as 2026-11-24T00:00:00Z, @FILE with a"
+            " saved position, or kcl://LEASE_TABLE"
+        ) from None
+    return start
 
 
 def stop_of(text: str) -> object:
     """``--stop`` as the source takes it."""
     if count := _COUNT.fullmatch(text):
+        if not int(count[1]):
+            raise argparse.ArgumentTypeError(f"{text!r} reads nothing: use 1 or more")
         return int(count[1])
-    if duration := _DURATION.fullmatch(text):
-        return timedelta(**{unit: int(number) for unit, number in duration.groupdict().items() if number})
-    return _moment(text)
+    if (duration := _duration(text)) is not None:
+        return duration
+    if text == "NOW" or not isinstance(moment := _moment(text), str):
+        return text if text == "NOW" else moment
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a stop: use NOW, a number of changes such as 1000, a duration such as 10m, or a time such as"
+        " 2026-11-24T00:00:00Z"
+    )
 
 
-def _moment(text: str) -> object:
+def window_of(text: str) -> float | timedelta:
+    """``--window`` as the sinks take it: seconds or a duration."""
+    if text.isdecimal() and int(text):
+        return int(text)
+    if (duration := _duration(text)) is not None:
+        return duration
+    raise argparse.ArgumentTypeError(f"{text!r} is no length of a window: use seconds such as 90, or 5m, or 1h30m")
+
+
+def _duration(text: str) -> timedelta | None:
+    if not (parts := _DURATION.fullmatch(text)):
+        return None
+    duration = timedelta(**{unit: int(number) for unit, number in parts.groupdict().items() if number})
+    if not duration:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: use a second or more, such as 10m")
+    return duration
+
+
+def _moment(text: str) -> datetime | str:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return text
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has no timezone: {moment.isoformat()}Z is UTC, {moment.isoformat()}+01:00 an hour ahead of it"
+        )
+    return moment
 
 
 def read_of(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDBStreams:
@@ -188,9 +279,10 @@ def command(parser: Parser) -> Iterator[Callable[[beam.Pipeline], None]]:
         error = connector_error(failure)
         if error is None:
             raise
+        told = parser.spelt(error)
         if isinstance(error, COMMAND_FAULTS):
-            parser.error(str(error))
-        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+            parser.error(told)
+        parser.exit(1, f"{parser.prog}: failed: {told}\n")
     finally:
         worker.setLevel(level)
         for number, handler in before.items():

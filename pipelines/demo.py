@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m pipelines.demo", __doc__.partition("\n")[0])
     parser.add_argument("--changes", type=int, default=8000, help="changes to write (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s")
-    arguments, rest = parser.parse_known_args(argv)
+    arguments, rest = parser.parse_with_beam(argv)
     if arguments.changes < 1:
         parser.error(f"--changes={arguments.changes}: write 1 or more")
     try:

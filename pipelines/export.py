@@ -5,6 +5,8 @@
 The output is its own checkpoint: the same command again, however the last one ended, goes on where its files end.
 While it runs, a line on the terminal tells how it gets on.
 
+What no row can hold ends the run, or goes to ``--dead_letters DIR``.
+
 Exit code 0 when all is written, 1 when the run failed, 2 when the command is at fault; errors are one line on stderr.
 """
 
@@ -12,7 +14,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
 
 import apache_beam as beam
@@ -25,14 +29,16 @@ from connector.records import read_schema
 from connector.shards.bounds import parse_start, parse_stop, resolve_bounds
 from connector.sinks import WriteChangesToJsonLines
 from connector.sinks.layouts import LAYOUTS
-from connector.sinks.output import check_writable
+from connector.sinks.output import check_writable, is_local
 from connector.sinks.rows import PARTITIONS
 from connector.source.options import Connection
 from connector.source.progressed import place_of
 from connector.source.service import client
 from connector.source.start import find_stream
-from pipelines.arguments import Parser, beam_options, command, read_of, stop_of
+from pipelines.arguments import Parser, beam_options, command, read_of
+from pipelines.dead_letters import WriteDeadLetters
 from pipelines.progress_line import progress_line
+from pipelines.written import manifests_in, told
 
 WRITERS: Final[Mapping[str, Any]] = {
     "parquet": WriteChangesToParquet,
@@ -42,14 +48,20 @@ WRITERS: Final[Mapping[str, Any]] = {
 
 
 def build(
-    pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, outputs: Mapping[str, str | beam.PTransform]
+    pipeline: beam.Pipeline,
+    read: ReadFromDynamoDBStreams,
+    outputs: Mapping[str, str | beam.PTransform],
+    dead_letters: str | None = None,
 ) -> dict[str, beam.PCollection]:
     """One read to as many formats as wanted: ``outputs`` is ``{"parquet": directory}``, ``{"avro": …}`` or more; in the
-    place of a directory may be a sink.
+    place of a directory may be a sink. ``dead_letters``: the directory of those of a read ``with_outputs()``.
 
     Gives the files written, by format. Changes without a stop go to files of one minute each.
     """
     changes = pipeline | "Read" >> read
+    if dead_letters is not None:
+        changes, letters, _ = changes
+        letters | "Write dead letters" >> beam.ParDo(WriteDeadLetters(dead_letters))
     sinks = {name: WRITERS[name](output) if isinstance(output, str) else output for name, output in outputs.items()}
     return {name: changes | f"Write {name}" >> sink for name, sink in sinks.items()}
 
@@ -58,32 +70,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m pipelines.export", "Writes a table's changes to files, each change exactly once.")
     parser.add_stream(start="TRIM_HORIZON")
     parser.add_files(WRITERS, LAYOUTS, PARTITIONS)
-    arguments, rest = parser.parse_known_args(argv)
+    arguments, rest = parser.parse_with_beam(argv)
     options = beam_options(rest)
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
     FileSystems.set_options(options)
-    with command(parser) as run:
+    with command(parser) as run, no_trace_of(arguments.output, arguments.dead_letters):
         read_of(arguments)  # a bad option is told of before anything is asked of the service, or written
         sink = sink_of(arguments)
-        check_writable(arguments.output)
+        for directory in directories_of(arguments):
+            check_writable(directory)
         stream_arn, start = first_start(arguments)
         with sink.resume(start=start, stream_arn=stream_arn) as position:
+            before = manifests_in(arguments.output)
             if position != start:
                 print(f"{arguments.output} holds an export of this stream: going on where it ends", file=sys.stderr)
             read = read_of(arguments, start=position, on_data_loss=arguments.on_data_loss)
+            read = read.as_batches(sink.schema)
+            if arguments.dead_letters is not None:
+                read = read.with_outputs()
             pipeline = beam.Pipeline(options=options)
-            build(pipeline, read.as_batches(sink.schema), {arguments.format: sink})
+            build(pipeline, read, {arguments.format: sink}, arguments.dead_letters)
             with progress_line():
                 run(pipeline)
-    print(f"{arguments.format} files are in {arguments.output}")
+            rows = "change" if arguments.layout == "change_log" else "row"
+            print(told(arguments.output, before, rows=rows, goes_on=position != start))
     return 0
+
+
+def directories_of(arguments: argparse.Namespace) -> list[str]:
+    """Where the run writes. What is in the output's directory is read as a whole, so dead letters are not in there."""
+    if arguments.dead_letters is None:
+        return [arguments.output]
+    inside = f"{arguments.dead_letters.rstrip('/')}/".startswith(f"{arguments.output.rstrip('/')}/")
+    if inside:
+        raise InvalidOptionError(
+            f"--dead_letters={arguments.dead_letters} is inside --output={arguments.output}: give another directory"
+        )
+    return [arguments.output, arguments.dead_letters]
+
+
+@contextmanager
+def no_trace_of(*directories: str | None) -> Iterator[None]:
+    """A local directory that was made for a run which fails before it writes anything is removed again."""
+    places = [Path(directory) for directory in directories if directory is not None and is_local(directory)]
+    made = [path for place in places for path in (place, *place.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):  # it holds something, or was not made
+                path.rmdir()
+        raise
 
 
 def sink_of(arguments: argparse.Namespace) -> Any:
     given = {"codec": arguments.codec, "partitions": arguments.partitions}
     if arguments.window is not None:
-        given["window"] = stop_of(arguments.window)
+        given["window"] = arguments.window
     if arguments.schema is not None:
         if arguments.format == "jsonl":
             raise InvalidOptionError(

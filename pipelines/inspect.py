@@ -60,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
     except COMMAND_FAULTS as error:
-        parser.error(str(error))
+        parser.error(parser.spelt(error))
     except (ConnectorError, BotoCoreError, ClientError) as error:
-        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+        parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
     return 0
 
 

@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         inferred = build(arguments)
     except COMMAND_FAULTS as error:
-        parser.error(str(error))
+        parser.error(parser.spelt(error))
     except (ConnectorError, BotoCoreError, ClientError) as error:
-        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+        parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
     text = inferred.schema.to_json() + "\n"
     sys.stdout.write(text)
     sys.stderr.writelines(f"{line}\n" for line in report(inferred))

@@ -37,7 +37,7 @@ def print_line(change: ChangeRecord) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("python -m pipelines.tail", "Prints a table's changes as JSON lines, until interrupted.")
     parser.add_stream(start="LATEST")
-    arguments, rest = parser.parse_known_args(argv)
+    arguments, rest = parser.parse_with_beam(argv)
     with command(parser) as run:
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
         build(pipeline, read_of(arguments))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import base64
+import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -13,11 +15,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ReadFromDynamoDBStreams, StreamPosition, errors
+from connector import DeadLetter, ReadFromDynamoDBStreams, StreamPosition, errors
 from connector.testing import LocalStreams, Table
 from pipelines import export
 from pipelines.account import READERS, differences, written_files
-from pipelines.arguments import connector_error, start_of, stop_of
+from pipelines.arguments import Parser, connector_error, start_of, stop_of
+from pipelines.dead_letters import line_of
 from pipelines.orders import write_orders
 
 # Beam's own choice, on a machine that cannot download Prism: nothing is downloaded, so no test waits for that.
@@ -79,7 +82,7 @@ def test_the_command_writes_as_many_changes_as_it_is_asked_for_and_says_where(
     ids = Counter(row["event_id"] for row in rows_of(tmp_path, name))
     assert len(ids) == ids.total() == 15
     assert ids.keys() <= {change.event_id for change in orders.changes}
-    assert capsys.readouterr().out == f"{name} files are in {tmp_path}\n"
+    assert capsys.readouterr().out == f"15 changes in 1 new file in {tmp_path}\n"
 
 
 def test_it_goes_on_from_a_position_saved_in_a_file(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
@@ -110,19 +113,26 @@ ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--table=orders", f"--stream_arn={ARN}"], "give exactly one"),
-        (["--table="], "not a table's name"),
+        (["--table=orders", f"--stream_arn={ARN}"], "not allowed with argument --table"),
+        (["--table="], "--table='' is not a table's name"),
         (["--stream_arn=arn:aws:dynamodb:orders"], "not a stream's ARN"),
         (["--format=csv"], "invalid choice: 'csv'"),
         (["--start=2026-01-01T00:00:00"], "has no timezone"),
         (["--stop=2026-01-01T00:00:00"], "has no timezone"),
-        (["--start=yesterday"], "'yesterday' is not a start"),
-        (["--stop=never"], "'never' is not a stop"),
+        (["--stop=2026-01-01"], "2026-01-01T00:00:00Z is UTC"),
+        (["--start=yesterday"], "'yesterday' is not a start: use TRIM_HORIZON, LATEST, a time such as"),
+        (["--stop=never"], "'never' is not a stop: use NOW, a number of changes such as 1000, a duration such as 10m"),
         (["--stop=0"], "reads nothing"),
         (["--stop=0s"], "is no time"),
-        (["--start=2026-01-02T00:00:00Z", "--stop=2026-01-01T00:00:00Z"], "is before start"),
+        (["--start=2026-01-02T00:00:00Z", "--stop=2026-01-01T00:00:00Z"], "is before --start="),
         (["--start=@/position/is/not/there"], "cannot be read"),
-        (["--output=/proc/out"], "cannot be written"),
+        (["--output=/proc/out"], "--output='/proc/out' cannot be written"),
+        (["--output=out", "--dead_letters=out/dead"], "is inside --output=out"),
+        (["--strat=LATEST"], "--strat is known neither here nor to Beam: did you mean --start?"),
+        (["--partition", "date"], "did you mean --partitions?"),
+        (["--runner=FlinkRunner", "--formt=avro"], "did you mean --format?"),
+        (["--nothing_like_it"], "--nothing_like_it is known neither here nor to Beam: --help"),
+        (["stray"], "'stray' belongs to no option"),
         (["--output=nowhere://out"], "no filesystem for nowhere://"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value).replace("/", "|"),
@@ -142,7 +152,19 @@ def test_neither_a_table_nor_a_stream_is_refused(tmp_path: Path, capsys: pytest.
     with pytest.raises(SystemExit) as exit_:
         export.main([f"--output={tmp_path}", "--format=avro"])
     assert exit_.value.code == 2
-    assert "table=None and stream_arn=None: give exactly one" in capsys.readouterr().err
+    assert "one of the arguments --table --stream_arn is required" in capsys.readouterr().err
+
+
+def test_options_of_beam_and_of_its_job_servers_go_on_to_it() -> None:
+    parser = Parser("export", "")
+    parser.add_stream(start="LATEST")
+    mine = ["--table=orders", "--stop=1000"]
+    beams = ["--runner=FlinkRunner", "--parallelism", "2", "--experiment=one", "--streaming", "--no_use_public_ips"]
+    beams += ["--setup_file=./setup.py", "--checkpointing_interval", "1000"]  # the last one the job server knows alone
+    arguments, rest = parser.parse_with_beam([*beams, *mine])
+    assert (arguments.table, arguments.stop) == ("orders", 1000)
+    assert rest == beams
+    assert parser.parse_with_beam([*mine, "--runner", "DirectRunner", "--direct_num_workers=1"])[1][0] == "--runner"
 
 
 def test_a_file_that_is_no_saved_position_is_refused(
@@ -156,7 +178,10 @@ def test_a_file_that_is_no_saved_position_is_refused(
 def test_a_table_that_does_not_exist_is_refused_at_the_start(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "table 'orders' does not exist in us-east-1" in refused(capsys, service, tmp_path)
+    output = tmp_path / "a" / "out"
+    says = refused(capsys, service, output, f"--dead_letters={tmp_path / 'dead'}")
+    assert "table 'orders' does not exist in us-east-1: check the name, --region_name and the account" in says
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_table_without_a_stream_is_refused_at_the_start(
@@ -205,7 +230,30 @@ def test_a_run_that_fails_is_told_in_one_line_with_exit_code_1(
     with pytest.raises(SystemExit) as exit_:
         export_main(service, tmp_path, "--stop=1000")
     assert exit_.value.code == 1
-    assert "python -m pipelines.export: failed: malformed record" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "python -m pipelines.export: failed: malformed record" in said
+    assert "To go on, use --dead_letters DIR [" in said
+
+
+def test_what_is_malformed_goes_to_the_dead_letters_as_it_came(service: LocalStreams, tmp_path: Path) -> None:
+    orders = service.create_table("orders", keys={"id": "S"})
+    orders.put({"id": "o-1"})
+    record = b'{"eventID":"1","dynamodb":{"SequenceNumber":"%SEQUENCE%"}}'
+    orders.append(orders.open_shard_ids[0], record)
+    orders.put({"id": "o-2"})
+    output, dead = tmp_path / "out", tmp_path / "dead"
+    assert export_main(service, output, "--stop=2", f"--dead_letters={dead}") == 0
+    assert len(list(rows_of(output, "parquet"))) == 2
+    (line,) = [json.loads(line) for file in dead.glob("*.jsonl") for line in file.read_text().splitlines()]
+    assert line["payload"]["eventID"] == "1"
+    assert line["payload"]["dynamodb"]["SequenceNumber"] == line["sequence_number"]
+    assert line["shard_id"] in orders.shard_ids
+
+
+def test_a_dead_letter_that_is_no_json_is_a_line_all_the_same() -> None:
+    line = json.loads(line_of(DeadLetter("arn", "shard", None, b"{\xff\n", "no object")))
+    assert base64.b64decode(line["payload_base64"]) == b"{\xff\n"
+    assert line_of(DeadLetter("arn", "shard", "1", b'{"N": "1.0"}', "r")).endswith(b'"payload":{"N": "1.0"}}')
 
 
 @pytest.mark.parametrize(

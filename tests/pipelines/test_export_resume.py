@@ -17,7 +17,7 @@ from connector.records import Schema
 from connector.sinks import WriteChangesToParquet
 from connector.testing import Clock, Faults, LocalStreams, Table
 from pipelines import export
-from pipelines.arguments import stop_of
+from pipelines.arguments import window_of
 
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 
@@ -72,7 +72,24 @@ def test_runs_up_to_a_number_of_changes_add_up_to_all_of_them(
     for stop in ("25", "25", "10"):
         assert run(service, tmp_path, f"--stop={stop}", "--window=1s", "--partitions=date") == 0
     assert ids(tmp_path) == expected(table)
-    assert "going on where it ends" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "going on where it ends" in err
+    assert [line.partition(" change")[0] for line in out.splitlines()] == ["25", "25", "10"]
+
+
+def test_a_run_that_finds_nothing_says_so(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = service.create_table("orders", keys={"id": "S"})
+    assert run(service, tmp_path, "--stop=1s") == 0
+    table.put_many({"id": f"o-{n % 2}", "n": n} for n in range(4))
+    assert run(service, tmp_path, "--stop=4") == 0
+    assert run(service, tmp_path, "--stop=1s") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"no changes: nothing written to {tmp_path}",
+        f"4 changes in 1 new file in {tmp_path}",
+        f"nothing new since the run before: nothing written to {tmp_path}",
+    ]
 
 
 def test_a_shard_that_split_between_two_runs_is_read_on_by_its_children(service: LocalStreams, tmp_path: Path) -> None:
@@ -149,11 +166,12 @@ def test_an_output_that_another_export_writes_to_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--codec=zip"], "codec='zip' is unknown"),
+        (["--codec=zip"], "--codec='zip' is unknown"),
         (["--layout=wide"], "invalid choice: 'wide'"),
         (["--partitions=minute"], "invalid choice: 'minute'"),
-        (["--window=soon"], "window='soon' is neither"),
-        (["--window=0"], "window=0 is no length"),
+        (["--window=soon"], "--window: 'soon' is no length"),
+        (["--window=0"], "--window: '0' is no length"),
+        (["--window=0s"], "'0s' is no time"),
         (["--schema=/schema/is/not/there"], "cannot be read"),
         (["--format=jsonl", "--schema=columns.json"], "JSON lines have none"),
     ],
@@ -192,6 +210,39 @@ def test_a_schema_that_contradicts_the_type_of_a_key_is_told_of_with_the_fix(
     assert not list((tmp_path / "out").rglob("changes-*"))
 
 
+def test_a_misfit_ends_the_run_with_two_ways_on_that_the_same_output_takes(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = orders_of(service, 20)
+    service.faults = Faults()
+    table.put({"id": "odd", "n": "no number"})
+    output, schema = tmp_path / "out", tmp_path / "schema.json"
+    option = schema_file(schema, pa.string())
+    says = refused(capsys, service, output, "--stop=21", option, code=1)
+    assert "new_image.n does not fit its column" in says
+    assert 'To go on, use --dead_letters DIR, or "on_misfit": "text" in the schema' in says
+    dead = tmp_path / "dead"
+    assert run(service, output, "--stop=21", option, f"--dead_letters={dead}") == 0
+    (line,) = [json.loads(line) for file in dead.glob("*.jsonl") for line in file.read_text().splitlines()]
+    assert line["payload"] == {"S": "no number"}
+    table.put({"id": "odd", "n": "again"})
+    assert run(service, output, "--stop=1", schema_file(schema, pa.string(), on_misfit="text")) == 0
+    assert ids(output) == expected(table)
+
+
+def test_of_two_schemas_only_what_differs_is_told(
+    service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    orders_of(service)
+    output, schema = tmp_path / "out", tmp_path / "schema.json"
+    assert run(service, output, "--stop=10", schema_file(schema, pa.string())) == 0
+    says = refused(capsys, service, output, "--stop=10", schema_file(schema, pa.binary()))
+    assert 'with schema {"attributes": {"id": "string"}}, and this one has {"attributes": {"id": "binary"}}' in says
+    says = refused(capsys, service, output, "--stop=10", schema_file(schema, pa.string(), other="rest"))
+    assert 'with schema {"other": "other_attributes"}, and this one has {"other": "rest"}' in says
+    assert "with schema null, and" not in refused(capsys, service, output, "--stop=10")
+
+
 def test_a_window_is_seconds_or_a_duration() -> None:
-    assert stop_of("90") == 90
-    assert stop_of("1m30s") == timedelta(seconds=90)
+    assert window_of("90") == 90
+    assert window_of("1m30s") == timedelta(seconds=90)
