@@ -18,7 +18,7 @@ from connector.shards.position import TRIM_HORIZON, Position, StartPosition
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Reader, Step
+from connector.source.reader import Earlier, Reader, Step
 from connector.source.requests import Answer, Caller, Delayed, Read, Request
 from connector.testing import Clock, LocalStreams
 from connector.testing.answers import Request as ServedRequest
@@ -179,6 +179,7 @@ class DrivenRead:
         rules: Rules | None = None,
         pace: Pace | None = None,
         saved: Mapping[str, Position] | None = None,
+        until: int | None = None,
         frontier: Frontier | None = None,
         network: Network | None = None,
         sockets: bool = True,
@@ -198,6 +199,7 @@ class DrivenRead:
         self._clock, self._stream = clock, stream_arn
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
+        self._earlier = Earlier(saved or {}, until)
         self.frontier = begin(start, saved=saved) if frontier is None else frontier
         self.delivered: list[tuple[str, str]] = []
         self.losses: list[Loss] = []
@@ -214,7 +216,9 @@ class DrivenRead:
             self._network.seconds,
         )
         self.fetchers.append(fetcher)
-        return Reader(self._stream, fetcher, self._client.service_time, lambda: 0.5, self._rules, self._pace)
+        return Reader(
+            self._stream, fetcher, self._client.service_time, lambda: 0.5, self._rules, self._pace, self._earlier
+        )
 
     def run(self, seconds: float) -> None:
         """Reads for so many seconds of the clock, or to the end."""

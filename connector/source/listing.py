@@ -65,6 +65,7 @@ class Listings:
 
     lineage: Lineage = field(default_factory=Lineage)
     gone: set[str] = field(default_factory=set)
+    found: set[str] = field(default_factory=set)  # asked after, and there
     status: str = "UNKNOWN"
     dirty: bool = True  # it showed what no discovery has seen
     ended: bool = False  # a shard has ended since the last discovery
@@ -140,7 +141,7 @@ class Listings:
 
     def begin_anew(self, now: float) -> None:
         """For a frontier to which nothing was shown yet: who waits, and for whom, is its own affair."""
-        self._ended, self._ended_due, self._doubts = {}, None, {}
+        self._ended, self._ended_due, self._doubts, self.found = {}, None, {}, set()
         self.dirty = True
         self.settle(now)
 
@@ -228,6 +229,7 @@ class Listings:
             case NoShardFilter():
                 self.knows_shard_filter = False
             case Found(request):
+                self.found.add(request.shard)
                 since, _ = self._doubts.get(request.shard, (now, now))
                 if (
                     now - since >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)

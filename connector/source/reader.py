@@ -39,7 +39,7 @@ from connector.wire import MalformedEntry, RawRecord
 REST_SECONDS: Final = 0.5
 
 #: How often it is looked whether shards of an earlier run are gone.
-SAVED_SECONDS: Final = 5.0
+SAVED_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class Reader:
     _ending: bool = False
     _loss_reported: set[str] = field(default_factory=set)
     _saved_due: float = 0.0
+    _waiting: bool = False  # to know what became of a saved shard
     _empty_watermark: int = EARLIEST
 
     def __post_init__(self) -> None:
@@ -115,7 +116,7 @@ class Reader:
             step = self._discover(frontier, now) or self._forget_saved(frontier, now) or self._close(frontier, now)
             if step is not None:
                 return step
-            upcoming = self._ask(now)
+            upcoming = min(self._ask(now), self._saved_due if self._waiting else inf)
             resting = rests and self._answered and not self._agenda.unanswered and upcoming - now >= REST_SECONDS
             if now >= deadline or resting:
                 if (step := self._refresh(frontier)) is None:
@@ -139,7 +140,7 @@ class Reader:
         known = self._known
         if known != frontier:
             self._listings.begin_anew(now)  # whatever they have shown, this frontier has not seen it
-            self._ending, self._saved_due = False, 0.0
+            self._ending, self._saved_due, self._waiting = False, 0.0, False
             self._loss_reported.clear()
         if known is not None and (
             known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items())
@@ -166,7 +167,8 @@ class Reader:
         found = discover(frontier, self._listings.lineage, second=second, gone=self._listings.gone, leaves=leaves)
         patient, old = bool(frontier.open_shards), second - RETENTION_SECONDS - 3600
         self._listings.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)
-        self._listings.fading = frontier.fading(before=old, listed=self._listings.listed) - self._listings.gone
+        fading = frontier.fading(before=old, listed=self._listings.listed) - self._listings.gone
+        self._listings.fading = fading | self._unknown_saved(frontier) if self._waiting else fading
         losses = []
         for leaf in leaves:
             self._listings.left(leaf)
@@ -196,9 +198,11 @@ class Reader:
         if not frontier.saved or now < self._saved_due or not self._listings.settled(now) or self._listings.doubts:
             return None
         self._saved_due = now + SAVED_SECONDS
-        unlisted = frontier.saved.keys() - self._listings.listed
-        self._listings.fading |= unlisted - self._listings.gone
-        if not unlisted or not unlisted <= self._listings.gone:
+        unknown = self._unknown_saved(frontier)
+        self._listings.fading |= unknown
+        self._waiting = bool(unknown)
+        unlisted = frontier.saved.keys() & self._listings.gone - self._listings.listed
+        if unknown or not unlisted:
             return None
         left = len(frontier.saved) < len(self.earlier.saved) or len(unlisted) < len(frontier.saved)
         until = self.earlier.until
@@ -212,6 +216,10 @@ class Reader:
         kept = {shard: position for shard, position in frontier.saved.items() if shard not in unlisted}
         return self._complete(Step(replace(frontier, saved=kept), losses=[loss for loss in losses if loss]), now)
 
+    def _unknown_saved(self, frontier: Frontier) -> set[str]:
+        """Shards of saved positions that are not listed, and that the service has neither denied nor shown."""
+        return frontier.saved.keys() - self._listings.listed - self._listings.gone - self._listings.found
+
     def _close(self, frontier: Frontier, now: float) -> Step | None:
         """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
         found, that nothing more is to be read."""
@@ -223,6 +231,8 @@ class Reader:
             self._listings.settle(now)
         if frontier.shards or not self._listings.settled(now) or self._listings.doubts:
             return None
+        if frontier.saved.keys() - self._listings.listed - self._listings.found:
+            return None  # a loss may still be told
         return self._complete(Step(frontier.close()), now)
 
     def _ask(self, now: float) -> float:

@@ -136,7 +136,8 @@ def test_leases_of_which_no_shard_is_left_are_a_loss(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
 ) -> None:
     """Fact 13: the workers stopped more than a day ago."""
-    make_table(tables, "app-old", lease_items("kcl1", {"shardId-0-old": "77"}, {}, stream_arn=orders.stream_arn))
+    leases = lease_items("kcl1", {"shardId-00000001500000000000-00000a": "77"}, {}, stream_arn=orders.stream_arn)
+    make_table(tables, "app-old", leases)
     with pytest.raises(DataLossError):
         read(orders, "kcl://app-old", tmp_path)
 

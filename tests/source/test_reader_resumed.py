@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from connector.shards.quiet import QuietRule
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
 from connector.testing import Clock, LocalStreams, Table
@@ -105,6 +106,24 @@ def quiet_shard_beside_a_busy_one(clock: Clock, service: LocalStreams) -> tuple[
     (last,) = orders.put_many([{**orders.keys_in(busy, 1)[0], "n": 2}])
     clock.advance(5 * 3600)
     return orders, {quiet: After(first.sequence_number), busy: After(last.sequence_number)}, quiet
+
+
+def test_a_bounded_read_does_not_end_before_it_is_known_what_became_of_its_saved_shards() -> None:
+    """Fact 13: nothing is left of them, and nothing else is to be read."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"}, shards=40)
+        first = DrivenRead(service, clock, orders.stream_arn)
+        first.run(20)
+        saved: dict[str, Position] = {shard: After("1") for shard in first.frontier.shards}
+        for _ in range(2):
+            orders.roll_all()
+            clock.advance(25 * 3600)
+        rules = Rules(stop=int(clock()), slack=0.0, quiet=QuietRule(2, 1.0))
+        second = DrivenRead(service, clock, orders.stream_arn, rules=rules, saved=saved)
+        second.run(600)
+        assert second.frontier.closed
+        assert {loss.shard_id for loss in second.losses} == saved.keys()
 
 
 @pytest.mark.parametrize(("hours_ago", "told"), [(1, False), (25, True)])
