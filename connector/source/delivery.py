@@ -18,6 +18,9 @@ from connector.wire import MalformedEntry, RawRecord
 MICROS = 1_000_000
 RETENTION_SECONDS = 24 * 3600
 
+#: No clock is that far ahead: a record created so long after it was read would end its shard, or hold all others late.
+AHEAD_SECONDS = 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -54,17 +57,19 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     """Moves the shard of ``read`` to the end of its page, or to the stop inside it.
 
     Records past the stop are passed over; the shard is finished once one is later than the stop by more than the
-    slack, since an earlier one may still follow it until then; at once where the rules want no gap.
+    slack, since an earlier one may still follow it until then; at once where the rules want no gap. A record from the
+    future is delivered as it is, but says nothing of what follows it.
     """
     shard = read.request.shard
-    newest = max(map(_created, read.records), default=None)
+    latest = read.asked + AHEAD_SECONDS
+    newest = max((created for record in read.records if (created := _created(record)) <= latest), default=None)
     cut_off = False
     if rules.gapless and rules.stop is not None and newest is not None and newest >= rules.stop + 1:
         cut_off = True
         read = _before_the_stop(read, rules)
     records, malformed = read.records, read.page.malformed
     position = _last(read)
-    if rules.stop is not None and newest is not None and newest >= rules.stop + 1:
+    if rules.stop is not None:
         records = [record for record in records if _created(record) < rules.stop + 1]
     records, undecodable = rules.selection.of(records, shard)
     malformed = [*malformed, *undecodable]

@@ -131,3 +131,15 @@ def test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records() -> No
         loss = vanished("arn", "a", reading, now=NOW)
         assert loss is not None
         assert (loss.shard_id, loss.certain) == ("a", False)
+
+
+def test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark() -> None:
+    """Fact 19: its time is wrong by more than any clock is, so it tells nothing of the records that follow."""
+    moved = deliver(reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(slack=5.0))
+    assert [record.dynamodb.SequenceNumber for record in moved.records] == ["1", "2"]
+    assert moved.frontier.watermark == (NOW - 65) * 1_000_000
+    stopping = deliver(
+        reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(stop=NOW, slack=5.0)
+    )
+    assert [record.dynamodb.SequenceNumber for record in stopping.records] == ["1"]
+    assert not stopping.finished
