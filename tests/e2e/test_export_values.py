@@ -234,6 +234,7 @@ def test_what_was_written_is_read_back_equal(written: Written, name: str) -> Non
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_fifty_thousand_changes_are_read_back_equal_from_every_form(tmp_path: Path) -> None:
     written = Written(tmp_path, 50_000)
     for name in FORMS:
