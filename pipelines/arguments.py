@@ -247,11 +247,11 @@ def connector_error(failure: BaseException) -> ConnectorError | None:
 
 
 @contextmanager
-def command(parser: Parser) -> Iterator[Callable[[beam.Pipeline], None]]:
+def command(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callable[[beam.Pipeline], None]]:
     """Gives what runs a pipeline. Inside, an error of the connector's is told in one line, and is an exit code.
 
     SIGINT and SIGTERM end the process as ``sys.exit`` does, with 130 and 143, so that Beam stops what it started
-    (Prism). For the main thread only, as every signal handler.
+    (Prism). For the main thread only, as every signal handler. ``quiet``: loggers whose warnings say nothing here.
     """
     interrupted: list[int] = []
 
@@ -268,9 +268,10 @@ def command(parser: Parser) -> Iterator[Callable[[beam.Pipeline], None]]:
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     # Beam's worker logs the traceback of a failing step before it raises it.
-    worker = logging.getLogger("apache_beam.runners.common")
-    level = worker.level
-    worker.setLevel(logging.CRITICAL)
+    levels = {"apache_beam.runners.common": logging.CRITICAL, **dict.fromkeys(quiet, logging.ERROR)}
+    levels_before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
     try:
         yield run
     except (ConnectorError, RuntimeError) as failure:
@@ -284,7 +285,8 @@ def command(parser: Parser) -> Iterator[Callable[[beam.Pipeline], None]]:
             parser.error(told)
         parser.exit(1, f"{parser.prog}: failed: {told}\n")
     finally:
-        worker.setLevel(level)
+        for name, level in levels_before.items():
+            logging.getLogger(name).setLevel(level)
         for number, handler in before.items():
             signal.signal(number, handler)
 

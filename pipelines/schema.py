@@ -4,8 +4,9 @@
 
 Reads up to ``--sample`` items of a scan of the table, and as many changes of its stream from the trim horizon on; both
 are billed as any read. The schema goes to stdout and to the file; stderr gets what was seen: the share of the sampled
-items that fit it, and the attributes that had values of several types. Edit the file, and give it to the pipelines as
-``--schema``. Exit code 0, 1 when the run failed, 2 when the command is at fault.
+items and changes that fit it, and the attributes that had values of several types. Edit the file, and give it to the
+pipelines as ``--schema``. A sample proves nothing about what it left out: what does not fit is kept as text. Exit code
+0, 1 when the run failed, 2 when the command is at fault.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import boto3
 import msgspec
@@ -33,6 +35,16 @@ from pipelines.arguments import COMMAND_FAULTS, Parser
 
 QUIET_PAGES: Final = 30
 """A shard that gave this many empty pages in a row has no more: runs of them stand before data."""
+
+
+class Sampled(NamedTuple):
+    """``inferred`` is of an image each of ``items`` items of the table and ``changes`` changes of the stream, whose
+    items may be the same; ``without``: why the stream was left out though it was asked for."""
+
+    inferred: Inferred
+    items: int
+    changes: int
+    without: str | None = None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,14 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
     arguments = parser.parse_args(argv)
     try:
-        inferred = build(arguments)
+        sampled = build(arguments)
     except COMMAND_FAULTS as error:
         parser.error(parser.spelt(error))
     except (ConnectorError, BotoCoreError, ClientError) as error:
         parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
-    text = inferred.schema.to_json() + "\n"
+    text = sampled.inferred.schema.to_json() + "\n"
     sys.stdout.write(text)
-    sys.stderr.writelines(f"{line}\n" for line in report(inferred))
+    sys.stderr.writelines(f"{line}\n" for line in report(sampled))
     if arguments.output is not None:
         try:
             arguments.output.write_text(text, "utf-8")
@@ -73,20 +85,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build(arguments: argparse.Namespace) -> Inferred:
+def build(arguments: argparse.Namespace) -> Sampled:
     items: list[bytes] = []
+    changes: list[bytes] = []
+    without = None
     with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
         table = client.describe_table(arguments.table)
         boto = boto3.client("dynamodb", region_name=client.region_name, endpoint_url=arguments.endpoint_url)
         key_types = key_types_of(boto.describe_table(TableName=arguments.table)["Table"])
         if arguments.source != "stream":
-            items += scanned(boto, arguments.table, arguments.sample)
+            items = list(scanned(boto, arguments.table, arguments.sample))
         if table.latest_stream_arn is None:
             if arguments.source == "stream":
                 raise errors.StreamNotEnabledError(f"table {arguments.table!r} has no stream: use --source table")
+            if arguments.source == "both":
+                without = f"the stream was not sampled: table {arguments.table!r} has none"
         elif arguments.source != "table":
-            items += islice(streamed(client, table.latest_stream_arn, arguments.sample), arguments.sample)
-    return infer(items, key_types, numbers=arguments.numbers)
+            images = streamed(client, table.latest_stream_arn, arguments.sample)
+            changes = list(islice(images, arguments.sample))
+    inferred = infer([*items, *changes], key_types, numbers=arguments.numbers)
+    inferred = replace(inferred, schema=replace(inferred.schema, on_misfit="text"))
+    return Sampled(inferred, len(items), len(changes), without)
 
 
 def key_types_of(table: Mapping[str, Any]) -> dict[str, str]:
@@ -131,13 +150,14 @@ def _shards(client: Client, stream_arn: str) -> Iterator[str]:
         after = page.last_evaluated_shard_id
 
 
-def report(inferred: Inferred) -> Iterator[str]:
+def report(sampled: Sampled) -> Iterator[str]:
     """What was seen, in lines."""
-    schema, items = inferred.schema, inferred.items
+    inferred = sampled.inferred
+    schema, images = inferred.schema, inferred.items
     columns = schema.attributes.names
     width = max(map(len, columns))
     for column in schema.attributes:
-        seen = f"in {inferred.seen[column.name]:,} of {items:,}" if items else "not sampled"
+        seen = f"in {inferred.seen[column.name]:,} of {images:,}" if images else "not sampled"
         key = ", key" if column.name in schema.keys else ""
         yield f"{column.name:{width}}  {type_text(column)}  ({seen}{key})"
     if rest := [name for name in inferred.seen if name not in columns]:
@@ -145,8 +165,15 @@ def report(inferred: Inferred) -> Iterator[str]:
     for conflict in inferred.conflicts:
         counts = ", ".join(f"{count:,} {tag}" for tag, count in conflict.counts.items())
         yield f"conflict: {conflict.place} was {counts}; {conflict.column.name} is {type_text(conflict.column)}"
-    share = f"{math.floor(inferred.fitting / items * 1000) / 10:g} %" if items else "none"
-    yield f"{inferred.fitting:,} of {items:,} items fit ({share})"
+    if sampled.without is not None:
+        yield sampled.without
+    share = f"{math.floor(inferred.fitting / images * 1000) / 10:g} %" if images else "none"
+    of = f"{_counted(sampled.items, 'item')} and {_counted(sampled.changes, 'change')}"
+    yield f"of {of}, {inferred.fitting:,} fit ({share})"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def type_text(column: pa.Field) -> str:

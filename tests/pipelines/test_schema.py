@@ -84,18 +84,20 @@ def test_a_table_and_its_stream_give_a_saved_schema_and_a_report(orders: Any, sa
             "total": "decimal128(38, 1)",
         },
         keys=["id", "line"],
+        on_misfit="text",
     )
     lines = told.splitlines()
     assert 'id         "string"  (in 80 of 80, key)' in lines
     assert 'conflict: note was 60 S, 20 L; note is "json"' in lines
-    assert "80 of 80 items fit (100 %)" in lines
+    assert "of 40 items and 40 changes, 80 fit (100 %)" in lines
 
 
 @pytest.mark.parametrize("source", ["table", "stream"])
 def test_each_source_alone_gives_as_many_items_as_asked(orders: Any, sampled: Sampled, source: str) -> None:
     code, _, told = sampled(f"--source={source}", "--sample=7")
     assert code == 0
-    assert "7 of 7 items fit (100 %)" in told
+    of = "7 items and 0 changes" if source == "table" else "0 items and 7 changes"
+    assert f"of {of}, 7 fit (100 %)" in told
 
 
 def test_the_stream_is_sampled_from_all_its_shards_past_runs_of_empty_pages(
@@ -109,9 +111,9 @@ def test_the_stream_is_sampled_from_all_its_shards_past_runs_of_empty_pages(
     for number in range(30):
         table.delete({"id": str(number)})
     code, _, told = sampled("--source=stream", endpoint_url=service.endpoint_url)
-    assert (code, told.splitlines()[-1]) == (0, "60 of 60 items fit (100 %)")
+    assert (code, told.splitlines()[-1]) == (0, "of 0 items and 60 changes, 60 fit (100 %)")
     code, _, told = sampled("--source=stream", "--sample=9", endpoint_url=service.endpoint_url)
-    assert (code, told.splitlines()[-1]) == (0, "9 of 9 items fit (100 %)")
+    assert (code, told.splitlines()[-1]) == (0, "of 0 items and 9 changes, 9 fit (100 %)")
 
 
 def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_for(
@@ -126,7 +128,14 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
     )
     try:
         code, _, told = sampled("--table=plain")
-        assert (code, told) == (0, 'id  "string"  (not sampled, key)\n0 of 0 items fit (none)\n')
+        assert (code, told.splitlines()) == (
+            0,
+            [
+                'id  "string"  (not sampled, key)',
+                "the stream was not sampled: table 'plain' has none",
+                "of 0 items and 0 changes, 0 fit (none)",
+            ],
+        )
         code, schema, told = sampled("--table=plain", "--source=stream")
         assert (code, schema) == (2, "")
         assert "table 'plain' has no stream: use --source table" in told
