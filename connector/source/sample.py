@@ -41,7 +41,8 @@ class Sample(Sequence[ChangeRecord]):
 
     Changes of one shard are in the stream's order; shards come as they were read. ``dead_letters`` are the records that
     could not be decoded, ``losses`` what was trimmed unread. ``complete``: whether all that the start asked for is in
-    it, up to the moment at which the read began; False where the limit or the time ended it.
+    it, up to the moment at which the read began; False where the limit or the time ended it. ``limited``: whether the
+    limit did.
     """
 
     stream_arn: str
@@ -49,6 +50,7 @@ class Sample(Sequence[ChangeRecord]):
     dead_letters: tuple[DeadLetter, ...] = ()
     losses: tuple[Loss, ...] = ()
     complete: bool = False
+    limited: bool = False
 
     def to_arrow(self, schema: Schema | None = None) -> pa.Table:
         """A row a change, in this order: of the columns ``schema.arrow``, or without one of ``CHANGE_SCHEMA``, with
@@ -99,7 +101,7 @@ class Sample(Sequence[ChangeRecord]):
             yield _counted(len(self.dead_letters), "dead letter")
         if self.losses:
             yield f"{len(self.losses):,} {'loss' if len(self.losses) == 1 else 'losses'}"
-        yield "complete" if self.complete else "incomplete"
+        yield "complete" if self.complete else "limit reached" if self.limited else "incomplete"
 
     def _repr_html_(self) -> str:
         rows = [
@@ -183,8 +185,9 @@ def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
         dead_letters += [dead_letter(read, step.shard, entry) for entry in (*step.malformed, *malformed)]
         losses += step.losses
         frontier = step.frontier
-    complete = frontier.closed and frontier.remaining != 0
-    return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete)
+    limited = frontier.remaining == 0
+    complete = frontier.closed and not limited
+    return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited)
 
 
 def _counted(number: int, noun: str) -> str:

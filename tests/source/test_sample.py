@@ -74,6 +74,7 @@ def test_it_ends_at_its_limit_with_a_share_of_several_shards(service: LocalStrea
     assert len(found) == 40
     assert {change.shard_id for change in found} == set(orders.open_shard_ids)
     assert not found.complete
+    assert repr(found).endswith(", limit reached>")
 
 
 def test_it_ends_when_its_time_is_over_with_what_it_has() -> None:
