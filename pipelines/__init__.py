@@ -13,5 +13,5 @@ def _tells(record: logging.LogRecord) -> bool:
     return _NOISE.match(record.getMessage()) is None
 
 
-for _name in (None, "apache_beam.utils.subprocess_server", "apache_beam.runners.portability.prism_runner"):
+for _name in (None, "apache_beam.utils.subprocess_server", "PrismJobServer"):
     logging.getLogger(_name).addFilter(_tells)
