@@ -14,7 +14,6 @@ import sys
 import time
 import tracemalloc
 from collections import Counter, deque
-from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
