@@ -65,20 +65,23 @@ class Parser(argparse.ArgumentParser):
         A job server has options that Beam learns of from it alone: to a runner that asks one all goes on but what looks
         like a mistyped option of the command's own.
         """
-        arguments, rest = self.parse_known_args(argv)
+        words = list(sys.argv[1:] if argv is None else argv)
         beams: list[argparse.ArgumentParser] = []
-        options = PipelineOptions([])
-        options.get_all_options(add_extra_args_fn=beams.append)
-        known, unknown = beams[0].parse_known_args(rest)
+        PipelineOptions([]).get_all_options(add_extra_args_fn=beams.append)
+        (beam_parser,) = beams
+        known, _ = beam_parser.parse_known_args([word for word in words if word not in ("-h", "--help")])  # not Beam's
         asked = str(known.runner).rpartition(".")[2].lower() in _ASKED_RUNNERS
+        options = {**self._option_string_actions, **beam_parser._option_string_actions}
         own = [option for option in self._option_string_actions if option.startswith("--")]
-        for word in unknown:
-            name = word.partition("=")[0]
-            near = difflib.get_close_matches(name, own, 1, 0.75) if name.startswith("--") else []
-            if near:
+        for name in (word.partition("=")[0] for word in words if word.startswith("--")):
+            if name in options:
+                continue
+            if near := difflib.get_close_matches(name, own, 1, 0.75):
                 self.error(f"{name} is known neither here nor to Beam: did you mean {near[0]}?")
-            if name.startswith("-") and not asked:
+            if not asked:
                 self.error(f"{name} is known neither here nor to Beam: --help tells of the options here")
+        arguments, rest = self.parse_known_args(words)
+        _, unknown = beam_parser.parse_known_args(rest)
         if unknown and not asked:
             self.error(f"{unknown[0]!r} belongs to no option")
         return arguments, rest

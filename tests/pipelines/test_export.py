@@ -155,6 +155,13 @@ def test_neither_a_table_nor_a_stream_is_refused(tmp_path: Path, capsys: pytest.
     assert "one of the arguments --table --stream_arn is required" in capsys.readouterr().err
 
 
+def test_a_mistyped_option_that_must_be_given_is_told_of_as_mistyped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        export.main(["--table", "orders", "--output", "out", "--formt", "avro"])
+    assert exit_.value.code == 2
+    assert "--formt is known neither here nor to Beam: did you mean --format?" in capsys.readouterr().err
+
+
 def test_options_of_beam_and_of_its_job_servers_go_on_to_it() -> None:
     parser = Parser("export", "")
     parser.add_stream(start="LATEST")
