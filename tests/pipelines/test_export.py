@@ -19,8 +19,9 @@ from connector import DeadLetter, ReadFromDynamoDBStreams, StreamPosition, error
 from connector.testing import LocalStreams, Table
 from pipelines import export
 from pipelines.account import READERS, differences, written_files
-from pipelines.arguments import Parser, connector_error, start_of, stop_of
+from pipelines.arguments import Parser, connector_error
 from pipelines.dead_letters import line_of
+from pipelines.moments import start_of, stop_of
 from pipelines.orders import write_orders
 
 # Beam's own choice, on a machine that cannot download Prism: nothing is downloaded, so no test waits for that.
