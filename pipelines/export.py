@@ -46,6 +46,8 @@ WRITERS: Final[Mapping[str, Any]] = {
     "jsonl": WriteChangesToJsonLines,
 }
 
+OUT_OF_ORDER_SECONDS: Final = 60
+
 
 def build(
     pipeline: beam.Pipeline,
@@ -80,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sink = sink_of(arguments)
         for directory in directories_of(arguments):
             check_writable(directory)
-        stream_arn, start = first_start(arguments)
+        stream_arn, start, until = bounds_of(arguments)
         with sink.resume(start=start, stream_arn=stream_arn) as position:
             before = manifests_in(arguments.output)
             if position != start:
@@ -93,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             build(pipeline, read, {arguments.format: sink}, arguments.dead_letters)
             with progress_line():
                 run(pipeline)
+            if until is not None:
+                sink.caught_up(until)
             rows = "change" if arguments.layout == "change_log" else "row"
             print(told(arguments.output, before, rows=rows, goes_on=position != start))
     return 0
@@ -139,8 +143,10 @@ def sink_of(arguments: argparse.Namespace) -> Any:
     return WRITERS[arguments.format](arguments.output, layout=arguments.layout, **options)
 
 
-def first_start(arguments: argparse.Namespace) -> tuple[str, StreamPosition]:
-    """The stream, and where an export of it begins that is new: "LATEST" is a moment, and later runs go on from it."""
+def bounds_of(arguments: argparse.Namespace) -> tuple[str, StreamPosition, int | None]:
+    """The stream; where an export of it begins that is new: "LATEST" is a moment, and later runs go on from it; and the
+    second up to which all is read if the run ends well, a little before a stop in time, since what is out of order
+    there is the next run's."""
     service = client(Connection(arguments.region_name, arguments.endpoint_url), 1)
     stream_arn = arguments.stream_arn or find_stream(service, arguments.table)
     service.describe_stream(stream_arn, limit=1)
@@ -148,7 +154,8 @@ def first_start(arguments: argparse.Namespace) -> tuple[str, StreamPosition]:
     start = place_of(parse_start(arguments.start), stream_arn, service, connection)
     bounds = resolve_bounds(start, parse_stop(arguments.stop, start), service.service_time())
     saved_of = start.stream_arn if isinstance(start, StreamPosition) else None
-    return stream_arn, StreamPosition(saved_of or stream_arn, bounds.start, bounds.saved)
+    until = None if bounds.stop_second is None else bounds.stop_second - OUT_OF_ORDER_SECONDS
+    return stream_arn, StreamPosition(saved_of or stream_arn, bounds.start, bounds.saved), until
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@
 * ``_manifests`` say which changes are in files. The next run reads from the last change of each shard up to which all
   is (`connector.sinks.coverage`), and the sink leaves out what a manifest covers. What is not covered, though its
   window is complete, goes to a file of its own.
+* ``_caught_up.json`` says until when a run that ended had read everything, whether there was anything or not: a stream
+  that is quiet for more than a day keeps none of the shards that the manifests know, and has lost nothing.
 * Files that no manifest names, and unfinished ones, were left by a kill: they are removed before the next run writes
   their changes again. A worker that is killed inside a run leaves such files too: whoever writes their window again
   removes them first (`connector.sinks.written`).
@@ -21,6 +23,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from connector.errors import ConnectorError, InvalidOptionError
@@ -34,6 +37,7 @@ from connector.sinks.written import left_behind, newest, read, recent, since
 VERSION: Final = 1
 EXPORT: Final = "_export.json"
 OWNER: Final = "_owner"
+UNTIL: Final = "_caught_up.json"
 
 _ANY_POLICY: Final = {"on_misfit": None, "on_misfit_in": None}
 _OLD: Final = 25 * 3600 * 1_000_000
@@ -86,7 +90,23 @@ def exporting(directory: str, export: Export) -> Iterator[StreamPosition]:
         manifests = read_manifests(output, of_manifests)
         # Files that are older than the manifests read were looked at before.
         output.delete(left_behind(since(paths, recent(of_manifests)), manifests))
-        yield StreamPosition.from_json(json.dumps(begun)).merge(position_of(manifests))
+        position = StreamPosition.from_json(json.dumps(begun)).merge(position_of(manifests))
+        if UNTIL in paths:
+            position = position.merge(StreamPosition(until=read_until(output.read(UNTIL), f"{directory}/{UNTIL}")))
+        yield position
+
+
+def caught_up(directory: str, second: int) -> None:
+    """Notes that all changes created up to ``second`` are in files or covered."""
+    until = datetime.fromtimestamp(second, UTC).isoformat()
+    put(output_of(directory), UNTIL, json.dumps({"version": VERSION, "until": until}).encode())
+
+
+def read_until(data: bytes, path: str) -> int:
+    try:
+        return int(datetime.fromisoformat(json.loads(data)["until"]).timestamp())
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConnectorError(f"{path} is damaged ({error}): remove it") from error
 
 
 def _begun(output: Output, paths: list[str], directory: str, export: Export) -> Any:

@@ -35,7 +35,7 @@ from connector.sinks.formats import (
 )
 from connector.sinks.layouts import Rows, check_layout
 from connector.sinks.output import check_writable, is_local, output_directory
-from connector.sinks.resume import Export, exporting
+from connector.sinks.resume import Export, caught_up, exporting
 from connector.sinks.rows import PARTITIONS, Partitions
 from connector.sinks.windows import made_windows, unwindowed, window_seconds
 
@@ -128,6 +128,13 @@ class _WriteChanges(beam.PTransform):
             finally:
                 self._run = None
                 self._files = files
+
+    def caught_up(self, second: int) -> None:
+        """To call, inside `resume`, after a run that read up to a moment: what was created by ``second`` is written.
+
+        Then a stream that is quiet for more than a day is known to have lost nothing.
+        """
+        caught_up(self._files.directory, second)
 
     def expand(self, changes: beam.PCollection) -> beam.PCollection | WriteOutputs:
         files = self._files

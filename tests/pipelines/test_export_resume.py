@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from connector.records import Schema
 from connector.sinks import WriteChangesToParquet
 from connector.testing import Clock, Faults, LocalStreams, Table
 from pipelines import export
-from pipelines.arguments import window_of
+from pipelines.moments import window_of
 
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 
@@ -90,6 +90,8 @@ def test_a_run_that_finds_nothing_says_so(
         f"4 changes in 1 new file in {tmp_path}",
         f"nothing new since the run before: nothing written to {tmp_path}",
     ]
+    until = json.loads((tmp_path / "_caught_up.json").read_bytes())["until"]
+    assert timedelta(0) < datetime.now(UTC) - datetime.fromisoformat(until) < timedelta(minutes=10)
 
 
 def test_a_shard_that_split_between_two_runs_is_read_on_by_its_children(service: LocalStreams, tmp_path: Path) -> None:

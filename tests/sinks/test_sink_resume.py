@@ -202,6 +202,20 @@ def test_later_runs_begin_where_the_first_did_whatever_start_they_are_given(tmp_
             assert position == begin
 
 
+def test_until_when_all_was_read_is_known_to_the_next_run(tmp_path, options):
+    """Also after runs that found nothing: else a stream that is quiet for a day would seem to have lost something."""
+    sink = WriteChangesToParquet(tmp_path, window=10)
+    assert run(tmp_path, options).until is None
+    with sink.resume() as position:
+        assert position.until is None
+        sink.caught_up(START_SECOND)
+    with sink.resume() as position:
+        assert position.until == START_SECOND
+    (tmp_path / "_caught_up.json").write_text("not JSON")
+    with pytest.raises(ConnectorError, match=r"_caught_up\.json is damaged"), sink.resume():
+        pass
+
+
 def test_two_live_exports_of_one_output_refuse(tmp_path):
     with WriteChangesToParquet(tmp_path).resume():
         second = WriteChangesToParquet(tmp_path)
