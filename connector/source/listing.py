@@ -87,6 +87,7 @@ class Listings:
     _credit: float = BURST
     _credited: float = 0.0
     _in_flight: int = 0
+    _probed: bool = False  # the latest request was a probe
     _patient: bool = False
     _shared: bool = False
     _failed_pages: int = 0
@@ -185,10 +186,13 @@ class Listings:
         self._next_call = now + SPACING
         start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
         listing_is_due = not self._passing and (start_is_due or self._next_pass <= now)
-        if not listing_is_due and (probed := self._probe(now)) is not None:
-            return Probe(probed)
-        self._credit -= 1
         parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
+        waits = listing_is_due or (self._probed and (self._passing or bool(parents)))
+        if not waits and (probed := self._probe(now)) is not None:
+            self._probed = True
+            return Probe(probed)
+        self._probed = False
+        self._credit -= 1
         parents.sort(key=lambda parent: len(self.lineage.children(parent)) > 0)  # who knows no child reads none
         fresh = [parent for parent in parents if not self._ended[parent].proof.asked]
         if self.knows_shard_filter and fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
@@ -201,8 +205,8 @@ class Listings:
         return List(children_of=parents[0])
 
     def _probe(self, now: float) -> str | None:
-        """The shard to ask after. Never before a listing that is due: many would put it off for ever, each asked for
-        again before the last one's turn."""
+        """The shard to ask after. Never before a listing that is due, and in turn with the pages of one under way: many
+        would put it off for ever, each asked for again before the last one's turn."""
         if self._doubts and not self._passing:  # the rest of a listing may still show it
             parent, (since, probe) = min(self._doubts.items(), key=lambda doubt: doubt[1][1])
             if probe <= now:

@@ -421,3 +421,24 @@ def test_many_doubtful_parents_do_not_put_off_the_listing_that_would_settle_them
     asked = hand.go(3 * RELIST_SECONDS)
     assert sum(isinstance(request, List) for request in asked) >= 2
     assert len({request.shard for request in asked if isinstance(request, Probe)}) == 40
+
+
+def test_many_ended_shards_that_are_asked_after_do_not_put_off_the_listings_that_would_settle_them() -> None:
+    """A stream of 1,000 shards begins with thousands that have ended; the watermark waits for their late children."""
+    names = [f"p-{n}" for n in range(3000)] + [f"c-{n}<p-{n}" for n in range(3000)]
+
+    def answer(request: List | Probe) -> StreamPage | Answer:
+        if isinstance(request, Probe):
+            return Found(request)
+        if request.children_of is not None:
+            return page(f"c-{request.children_of[2:]}<{request.children_of}")
+        first = 0 if request.after is None else int(request.after)
+        following = str(first + 100) if first + 100 < len(names) else None
+        return page(*names[first : first + 100], after=following)
+
+    hand = Hand(answer).settle()
+    hand.go(20.0)
+    for n in range(3000):
+        hand.listings.await_children(f"p-{n}", n, hand.now)
+    hand.go(400.0)
+    assert hand.listings.held_watermarks() == []
