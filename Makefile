@@ -18,7 +18,7 @@ PIPELINES := $(patsubst pipelines/%.py,%,$(shell grep -l '^def main' pipelines/*
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink soak nightly mutants contract notebooks docs audit package clean
+.PHONY: help demo test check format prism boot flink soak nightly mutants bench contract notebooks docs audit package clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -100,6 +100,9 @@ $(DYNOXIDE):
 	  cargo install dynoxide-rs --version $(DYNOXIDE_VERSION) --locked --root .build/dynoxide -q \
 	    --no-default-features --features native-sqlite,http-server,cli; \
 	else echo "NOT BUILT: dynoxide needs cargo; its runs of the contract will be named as not run"; fi
+
+bench: $(READY) prism  ## What reading costs, in tables (about 40 minutes; benchmarks/README.md has ours, and the hour's run)
+	@for part in records export shards latency sinks scaling; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 notebooks: $(READY) prism  ## Runs the notebooks and keeps their outputs; the tests run them too
 	$(BIN)/python -m tests.notebooks.executed
