@@ -57,8 +57,8 @@ class _NotedCoder(FrontierCoder):
 
 
 def build(changes: beam.PCollection[ChangeRecord], directory: str) -> None:
-    FrontierCoder.encode = _NotedCoder.encode  # type: ignore[method-assign]
-    FrontierCoder.noted = f"{directory}/restriction"  # type: ignore[attr-defined]
+    FrontierCoder.encode = _NotedCoder.encode  # type: ignore[method-assign]  # the coder notes what it writes
+    FrontierCoder.noted = f"{directory}/restriction"  # type: ignore[attr-defined]  # and where
     _ = (changes | beam.ParDo(NoteLatency(f"{directory}/fused")),) | beam.Flatten()
 
 

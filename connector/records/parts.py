@@ -51,7 +51,7 @@ class _Known:
         rename = {field: name for name, field in self.fields.items()}
         image = msgspec.defstruct("Image", members, rename=rename, omit_defaults=True, gc=False)
         self._of_one = msgspec.json.Decoder(image).decode
-        self._of_all: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[image]).decode  # type: ignore[valid-type]
+        self._of_all: Callable[[bytes], list[Any]] = msgspec.json.Decoder(list[image]).decode  # type: ignore[valid-type]  # a type made here
 
     def take(self, images: Sequence[Json]) -> list[Any]:
         """None in the place of an image that is no object of attributes."""

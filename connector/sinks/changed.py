@@ -72,7 +72,7 @@ def _told(rows: pa.RecordBatch) -> _Mask:
 
 
 def _texts(rows: pa.RecordBatch, name: str) -> list[bytes | None]:
-    return rows.column(name).view(pa.binary()).to_pylist()  # type: ignore[no-any-return]
+    return rows.column(name).view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _bytes(text: pa.Scalar) -> bytes | None:

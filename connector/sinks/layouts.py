@@ -179,7 +179,7 @@ def _places_of_unknown(columns: list[pa.Array]) -> pa.Array:
 
 
 def _key_columns(changes: pa.RecordBatch) -> list[pa.Array]:
-    return changes.column("keys").flatten()  # type: ignore[no-any-return]
+    return changes.column("keys").flatten()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _plain_keys(keys: pa.StringArray) -> pa.Array:

@@ -27,7 +27,7 @@ _CODEC: Final = "lz4" if pa.Codec.is_available("lz4") else None
 def micros(changes: pa.RecordBatch) -> npt.NDArray[np.int64]:
     """The creation times."""
     times = changes.column("approximate_creation_time").view(pa.int64())
-    return times.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return times.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def times(changes: pa.RecordBatch) -> Span:
@@ -44,7 +44,7 @@ def encoded(changes: pa.RecordBatch, coverage: Coverage | None) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, changes.schema, options=pa.ipc.IpcWriteOptions(compression=_CODEC)) as stream:
         stream.write_batch(changes)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def decoded(chunk: bytes) -> tuple[pa.RecordBatch, Coverage]:
