@@ -18,8 +18,10 @@ from connector.shards.position import TRIM_HORIZON, Position, StartPosition
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Earlier, Reader, Step
+from connector.source.reader import Reader
 from connector.source.requests import Answer, Caller, Delayed, Read, Request
+from connector.source.saved import Earlier
+from connector.source.step import Step
 from connector.testing import Clock, LocalStreams
 from connector.testing.answers import Request as ServedRequest
 from connector.testing.calls import Silence

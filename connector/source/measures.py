@@ -8,8 +8,9 @@ from connector import metrics
 from connector.shards.frontier import EARLIEST, Frontier
 from connector.source.delivery import MICROS, RETENTION_SECONDS
 from connector.source.element import StreamRead
-from connector.source.reader import Reader, Step
+from connector.source.reader import Reader
 from connector.source.standing import tell
+from connector.source.step import Step
 from connector.wire import Client
 
 

@@ -26,7 +26,7 @@ from connector.shards.lineage import Lineage, Shard
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from connector.shards.stream_position import StreamPosition
 from connector.source.options import Connection
-from connector.source.reader import Step
+from connector.source.step import Step
 from connector.wire import Client
 
 #: The runners on which a finalized bundle, with all that is fused to the read in it, is over for good.

@@ -24,11 +24,13 @@ from connector.source.measures import Measures
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
 from connector.source.progressed import is_alone, moved, owner_of
-from connector.source.reader import Earlier, Reader, Step
+from connector.source.reader import Reader
 from connector.source.readers import READERS
 from connector.source.requests import Caller
 from connector.source.restriction import FrontierProvider
+from connector.source.saved import Earlier
 from connector.source.service import client
+from connector.source.step import Step
 from connector.source.watermark import StreamWatermarkProvider
 from connector.wire import Client, MalformedEntry
 

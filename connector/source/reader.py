@@ -8,16 +8,15 @@ reader may be thrown away, or met by an older frontier, at any time, and nothing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 from connector import metrics
 from connector.shards.discovery import discover, take_over
-from connector.shards.frontier import EARLIEST, Frontier, Hint, Reading
-from connector.shards.loss import Loss
-from connector.shards.position import End, Position
+from connector.shards.frontier import EARLIEST, Frontier, Hint
+from connector.shards.position import End
 from connector.shards.quiet import NOT_QUIET
 from connector.source.agenda import Agenda, Pace, Remembered
 from connector.source.delivery import (
@@ -33,41 +32,11 @@ from connector.source.delivery import (
 from connector.source.fetcher import Fetcher
 from connector.source.listing import RELIST_SECONDS, Listings
 from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read
-from connector.wire import MalformedEntry, RawRecord
+from connector.source.saved import Earlier, SavedShards
+from connector.source.step import Step
 
 #: A shorter time with nothing to do is not worth giving a bundle back for.
 REST_SECONDS: Final = 0.5
-
-#: How often it is looked whether shards of an earlier run are gone.
-SAVED_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The next thing to claim: ``frontier`` is where the read stands once the rest is delivered.
-
-    ``records`` are of ``shard``, in order. ``watermark``: microseconds that no later record precedes, but for what the
-    service itself delivers out of order by more than the slack.
-    """
-
-    frontier: Frontier
-    watermark: int = EARLIEST
-    shard: str = ""
-    records: Sequence[RawRecord] = ()
-    malformed: Sequence[MalformedEntry] = ()
-    losses: Sequence[Loss] = ()
-    opened: Sequence[str] = ()
-    ended: str = ""
-    lag: float | None = None
-    page_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What an earlier run had read, and until when it had read all there was; see :class:`StreamPosition`."""
-
-    saved: Mapping[str, Position] = field(default_factory=dict)
-    until: int | None = None
 
 
 @dataclass(slots=True)
@@ -90,17 +59,17 @@ class Reader:
     _answered: bool = False
     _listings: Listings = field(default_factory=Listings)
     _agenda: Agenda = field(init=False)
+    _saved: SavedShards = field(init=False)
     _known: Frontier | None = None
     _quiet_watermarks: dict[str, int] = field(default_factory=dict)
     _quiet_hints: dict[str, Hint] = field(default_factory=dict)
     _ending: bool = False
     _loss_reported: set[str] = field(default_factory=set)
-    _saved_due: float = 0.0
-    _waiting: bool = False  # to know what became of a saved shard
     _empty_watermark: int = EARLIEST
 
     def __post_init__(self) -> None:
         self._agenda = Agenda(self.fetcher, self.random, self.pace)
+        self._saved = SavedShards(self.stream_arn, self.earlier)
 
     def next(self, frontier: Frontier, deadline: float, *, rests: bool = False) -> Step | None:
         """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
@@ -116,7 +85,7 @@ class Reader:
             step = self._discover(frontier, now) or self._forget_saved(frontier, now) or self._close(frontier, now)
             if step is not None:
                 return step
-            upcoming = min(self._ask(now), self._saved_due if self._waiting else inf)
+            upcoming = min(self._ask(now), self._saved.due)
             resting = rests and self._answered and not self._agenda.unanswered and upcoming - now >= REST_SECONDS
             if now >= deadline or resting:
                 if (step := self._refresh(frontier)) is None:
@@ -140,7 +109,8 @@ class Reader:
         known = self._known
         if known != frontier:
             self._listings.begin_anew(now)  # whatever they have shown, this frontier has not seen it
-            self._ending, self._saved_due, self._waiting = False, 0.0, False
+            self._ending = False
+            self._saved.begin_anew()
             self._loss_reported.clear()
         if known is not None and (
             known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items())
@@ -168,7 +138,7 @@ class Reader:
         patient, old = bool(frontier.open_shards), second - RETENTION_SECONDS - 3600
         self._listings.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)
         fading = frontier.fading(before=old, listed=self._listings.listed) - self._listings.gone
-        self._listings.fading = fading | self._unknown_saved(frontier) if self._waiting else fading
+        self._listings.fading = fading | self._saved.asked_after(frontier, self._listings)
         losses = []
         for leaf in leaves:
             self._listings.left(leaf)
@@ -189,36 +159,8 @@ class Reader:
         return self._complete(Step(found.frontier, opened=found.opened), now)
 
     def _forget_saved(self, frontier: Frontier, now: float) -> Step | None:
-        """Positions of an earlier run whose shards are gone, once all that are not listed are denied by the service.
-
-        If nothing is left of what the earlier run saved, changes may have been trimmed unread (fact 13). If something
-        is, a shard may be gone because it was read to its end; where it is known that not all was read within the last
-        day, a child that the earlier run never began tells that it was not.
-        """
-        if not frontier.saved or now < self._saved_due or not self._listings.settled(now) or self._listings.doubts:
-            return None
-        self._saved_due = now + SAVED_SECONDS
-        unknown = self._unknown_saved(frontier)
-        self._listings.fading |= unknown
-        self._waiting = bool(unknown)
-        unlisted = frontier.saved.keys() & self._listings.gone - self._listings.listed
-        if unknown or not unlisted:
-            return None
-        left = len(frontier.saved) < len(self.earlier.saved) or len(unlisted) < len(frontier.saved)
-        until = self.earlier.until
-        all_read = until is not None and until > self.service_time() - RETENTION_SECONDS
-        losses = []
-        for shard in sorted(unlisted) if frontier.adopts and not all_read else ():
-            position = frontier.saved[shard]
-            children = () if until is None or isinstance(position, End) else self._listings.lineage.children(shard)
-            if not (any(child in self.earlier.saved for child in children) if children else left):
-                losses.append(vanished(self.stream_arn, shard, Reading(position), now=self.service_time()))
-        kept = {shard: position for shard, position in frontier.saved.items() if shard not in unlisted}
-        return self._complete(Step(replace(frontier, saved=kept), losses=[loss for loss in losses if loss]), now)
-
-    def _unknown_saved(self, frontier: Frontier) -> set[str]:
-        """Shards of saved positions that are not listed, and that the service has neither denied nor shown."""
-        return frontier.saved.keys() - self._listings.listed - self._listings.gone - self._listings.found
+        found = self._saved.forget(frontier, self._listings, now=now, service_time=self.service_time)
+        return None if found is None else self._complete(Step(found[0], losses=found[1]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Step | None:
         """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
@@ -231,7 +173,7 @@ class Reader:
             self._listings.settle(now)
         if frontier.shards or not self._listings.settled(now) or self._listings.doubts:
             return None
-        if frontier.saved.keys() - self._listings.listed - self._listings.found:
+        if self._saved.undecided(frontier, self._listings):
             return None  # a loss may still be told
         return self._complete(Step(frontier.close()), now)
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from connector.shards.frontier import Frontier
 from connector.source.element import StreamRead
-from connector.source.reader import Step
+from connector.source.step import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ LINEAGE = "shards/lineage.py"
 DELIVERY = "source/delivery.py"
 LISTING = "source/listing.py"
 READER = "source/reader.py"
+SAVED = "source/saved.py"
 
 MUTANTS = (
     Mutant(
@@ -342,7 +343,7 @@ MUTANTS = (
     Mutant(
         13,
         "a saved position of which no shard is left tells nothing",
-        READER,
+        SAVED,
         "for shard in sorted(unlisted) if frontier.adopts and not all_read else ():",
         "for shard in ():",
         "source/test_reader_resumed.py::test_a_saved_position_of_which_no_shard_is_left_is_told_as_a_possible_loss",
@@ -350,7 +351,7 @@ MUTANTS = (
     Mutant(
         13,
         "a stream that was quiet for more than a day, and read, is told as a loss",
-        READER,
+        SAVED,
         "if frontier.adopts and not all_read else ():",
         "if frontier.adopts else ():",
         "source/test_reader_resumed.py::test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read",

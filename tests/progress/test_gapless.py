@@ -6,7 +6,7 @@ from connector.shards.frontier import Frontier, Reading
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
 from connector.source.delivery import Rules, deliver
 from connector.source.progressed import moved, owner_of
-from connector.source.reader import Step
+from connector.source.step import Step
 from tests.source.test_delivery import NOW, page, raw, reading
 
 RULES = Rules(stop=NOW, slack=5.0, gapless=True)

@@ -16,7 +16,7 @@ from connector.shards.frontier import Frontier
 from connector.shards.position import SHARD_END, After, Position
 from connector.shards.stream_position import StreamPosition
 from connector.source.read import Delivered
-from connector.source.reader import Step
+from connector.source.step import Step
 from tests.progress.conftest import Hand
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"

@@ -16,8 +16,8 @@ from life_cycle_stream import MOST_OPEN, NIGHTLY, SOCKETS, StreamRules, which
 from connector.shards.position import StartPosition
 from connector.shards.quiet import QuietRule
 from connector.shards.stored import encode_frontier
+from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Pace
 from tests.inline import DrivenRead
 
 MOST_GROUPS = 4

@@ -20,8 +20,9 @@ from connector.shards.quiet import QuietRule
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
-from connector.source.reader import Reader, Step
+from connector.source.reader import Reader
 from connector.source.requests import Caller, Request
+from connector.source.step import Step
 from connector.testing import Clock, LocalStreams, Table
 from connector.wire import Client
 from tests.inline import InlineFetcher

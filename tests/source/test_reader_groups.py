@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from connector.shards.position import TRIM_HORIZON, StartPosition
 from connector.shards.stored import encode_frontier
-from connector.source.reader import Pace
+from connector.source.agenda import Pace
 from connector.testing import Clock, LocalStreams, Table
 from tests.inline import DrivenRead
 

@@ -7,8 +7,8 @@ import msgspec
 from connector.shards.frontier import Frontier, Reading
 from connector.shards.position import After
 from connector.source.element import StreamRead
-from connector.source.reader import Step
 from connector.source.standing import Standing, Watch, tell, watching
+from connector.source.step import Step
 from connector.wire.pages import RawRecord, RawStreamRecord
 
 

@@ -1,0 +1,85 @@
+"""What an earlier run saved of shards that are no longer there: what is lost, and what is only over. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final
+
+from connector.shards.frontier import Frontier, Reading
+from connector.shards.loss import Loss
+from connector.shards.position import End, Position
+from connector.source.delivery import RETENTION_SECONDS, vanished
+from connector.source.listing import Listings
+
+#: How often it is looked whether shards of an earlier run are gone.
+SAVED_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an earlier run had read, and until when it had read all there was; see :class:`StreamPosition`."""
+
+    saved: Mapping[str, Position] = field(default_factory=dict)
+    until: int | None = None
+
+
+@dataclass(slots=True)
+class SavedShards:
+    """Decides once the listings have settled and the service has denied, or shown, each saved shard that they lack."""
+
+    stream_arn: str
+    earlier: Earlier
+    _next: float = 0.0
+    _waiting: bool = False
+
+    @property
+    def due(self) -> float:
+        """When to look again; never, unless the service is still to be asked after a shard."""
+        return self._next if self._waiting else inf
+
+    def begin_anew(self) -> None:
+        self._next, self._waiting = 0.0, False
+
+    def asked_after(self, frontier: Frontier, listings: Listings) -> set[str]:
+        """The shards that the service is still to be asked after; none before the listings have settled."""
+        return self._unknown(frontier, listings) if self._waiting else set()
+
+    def undecided(self, frontier: Frontier, listings: Listings) -> bool:
+        """Whether a loss may still be told."""
+        return bool(frontier.saved.keys() - listings.listed - listings.found)
+
+    def forget(
+        self, frontier: Frontier, listings: Listings, *, now: float, service_time: Callable[[], float]
+    ) -> tuple[Frontier, list[Loss]] | None:
+        """The frontier without the positions of shards that are gone, and the losses; None if nothing is decided now.
+
+        If nothing is left of what the earlier run saved, changes may have been trimmed unread (fact 13). If something
+        is, a shard may be gone because it was read to its end; where it is known that not all was read within the last
+        day, a child that the earlier run never began tells that it was not.
+        """
+        if not frontier.saved or now < self._next or not listings.settled(now) or listings.doubts:
+            return None
+        self._next = now + SAVED_SECONDS
+        unknown = self._unknown(frontier, listings)
+        listings.fading |= unknown
+        self._waiting = bool(unknown)
+        unlisted = frontier.saved.keys() & listings.gone - listings.listed
+        if unknown or not unlisted:
+            return None
+        left = len(frontier.saved) < len(self.earlier.saved) or len(unlisted) < len(frontier.saved)
+        until = self.earlier.until
+        all_read = until is not None and until > service_time() - RETENTION_SECONDS
+        losses = []
+        for shard in sorted(unlisted) if frontier.adopts and not all_read else ():
+            position = frontier.saved[shard]
+            children = () if until is None or isinstance(position, End) else listings.lineage.children(shard)
+            if not (any(child in self.earlier.saved for child in children) if children else left):
+                losses.append(vanished(self.stream_arn, shard, Reading(position), now=service_time()))
+        kept = {shard: position for shard, position in frontier.saved.items() if shard not in unlisted}
+        return replace(frontier, saved=kept), [loss for loss in losses if loss]
+
+    def _unknown(self, frontier: Frontier, listings: Listings) -> set[str]:
+        """Not listed, and neither denied nor shown by the service."""
+        return frontier.saved.keys() - listings.listed - listings.gone - listings.found
