@@ -1,8 +1,7 @@
 """When to list, and what listings have proven so far. Pure of I/O: it says which request is due and takes the answer.
 
-Listings lie by omission (fact 6), so everything rests on repetition: an absence is believed after
-:data:`SETTLED_LISTINGS` listings over at least :data:`SETTLED_SECONDS`. DescribeStream allows 10 calls a second for
-all readers together; ours keeps :data:`SPACING` between calls and, in the long run, to one call a second.
+Listings lie by omission (fact 6), so everything rests on repetition (:mod:`connector.source.proof`), within what the
+service allows (:mod:`connector.source.call_budget`).
 """
 
 from __future__ import annotations
@@ -12,51 +11,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from connector.shards.lineage import Lineage, Shard
+from connector.source.call_budget import CallBudget
+from connector.source.proof import Ended, Proof
 from connector.source.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from connector.wire import StreamPage
 
-SETTLED_LISTINGS: Final = 3
-SETTLED_SECONDS: Final = 5.0
-SPACING: Final = 0.125
-BURST: Final = 200.0  # calls that may be made at once, above one a second
 RELIST_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
-
-
-@dataclass(slots=True)
-class _Proof:
-    """Listings since a moment: how many, and when the next one is worth making."""
-
-    since: float
-    due: float
-    asked: int = 0
-    listings: int = 0
-
-    def listed(self, now: float, *, whole: bool = True) -> None:
-        """A listing is over. One that broke off proves nothing, but another at once would break off too."""
-        self.listings += whole
-        self.asked += 1
-        self.due = now + min(15.0, 2.0 ** max(0, min(self.asked, 10) - 5))
-
-    def holds(self, now: float) -> bool:
-        return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
-
-
-@dataclass(slots=True)
-class _Ended:
-    """A parent that was read to its end: its children are looked for until their number is settled.
-
-    ``probed``: whether the service still knows it was asked after the stream was disabled. If not, children may have
-    been there, and are gone like their parent.
-    """
-
-    proof: _Proof
-    watermark: int
-    probe: float
-    probed: bool = False
 
 
 @dataclass(slots=True)
@@ -71,8 +35,8 @@ class Listings:
     ended: bool = False  # a shard has ended since the last discovery
     knows_shard_filter: bool = True
     fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
-    _start: _Proof | None = None
-    _ended: dict[str, _Ended] = field(default_factory=dict)
+    _start: Proof | None = None
+    _ended: dict[str, Ended] = field(default_factory=dict)
     _ended_due: float | None = None  # the earliest of theirs, while nothing has moved them
     _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
     _seen: set[str] = field(default_factory=set)
@@ -83,9 +47,7 @@ class Listings:
     _passing: bool = False
     _pages: int = 1
     _next_pass: float = 0.0
-    _next_call: float = 0.0
-    _credit: float = BURST
-    _credited: float = 0.0
+    _budget: CallBudget = field(default_factory=CallBudget)
     _in_flight: int = 0
     _probed: bool = False  # the latest request was a probe
     _patient: bool = False
@@ -137,7 +99,7 @@ class Listings:
 
     def settle(self, now: float) -> None:
         """From now on, look whether there is anything that was not listed before."""
-        self._start = _Proof(now, now)
+        self._start = Proof(now, now)
         self._next_pass = min(self._next_pass, now)
 
     def begin_anew(self, now: float) -> None:
@@ -148,7 +110,7 @@ class Listings:
 
     def await_children(self, parent: str, watermark: int, now: float) -> None:
         if parent not in self._ended:
-            self._ended[parent] = _Ended(_Proof(now, now), watermark, now + RELIST_SECONDS)
+            self._ended[parent] = Ended(Proof(now, now), watermark, now + RELIST_SECONDS)
             self._ended_due = None if self._ended_due is None else min(self._ended_due, now)
             self.ended = True  # the listings so far may show them already
 
@@ -175,15 +137,13 @@ class Listings:
             wanted = now
         if not self._passing:
             wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
-        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
-        self._credited = now
-        return max(wanted, self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
+        return max(wanted, self._budget.allowed(now))
 
     def request(self, now: float) -> List | Probe:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""
         self._in_flight += 1
         self._ended_due = None
-        self._next_call = now + SPACING
+        self._budget.call(now)
         start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
         listing_is_due = not self._passing and (start_is_due or self._next_pass <= now)
         parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
@@ -192,7 +152,7 @@ class Listings:
             self._probed = True
             return Probe(probed)
         self._probed = False
-        self._credit -= 1
+        self._budget.listing()
         parents.sort(key=lambda parent: len(self.lineage.children(parent)) > 0)  # who knows no child reads none
         fresh = [parent for parent in parents if not self._ended[parent].proof.asked]
         if self.knows_shard_filter and fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
@@ -262,7 +222,7 @@ class Listings:
         """A request failed for now."""
         self._in_flight -= 1
         self._ended_due = None
-        self._next_call = max(self._next_call, now + seconds)
+        self._budget.wait(now + seconds)
         self._failed_pages += 1
         if self._passing and self._failed_pages >= FAILED_PAGES:
             self._finish_pass(now, whole=False)

@@ -9,6 +9,7 @@ FRONTIER = "shards/frontier.py"
 LINEAGE = "shards/lineage.py"
 DELIVERY = "source/delivery.py"
 LISTING = "source/listing.py"
+PROOF = "source/proof.py"
 READER = "source/reader.py"
 SAVED = "source/saved.py"
 
@@ -90,7 +91,7 @@ MUTANTS = (
     Mutant(
         6,
         "one listing is believed",
-        LISTING,
+        PROOF,
         "return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS",
         "return self.listings >= 1",
         "source/test_listing.py::test_what_a_listing_with_holes_left_out_the_next_one_adds",

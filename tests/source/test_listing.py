@@ -8,16 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from connector.source.listing import (
-    BURST,
-    DOUBT_SECONDS,
-    PATIENT_DOUBT_SECONDS,
-    RELIST_SECONDS,
-    SETTLED_LISTINGS,
-    SETTLED_SECONDS,
-    SPACING,
-    Listings,
-)
+from connector.source.call_budget import BURST, SPACING
+from connector.source.listing import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS, RELIST_SECONDS, Listings
+from connector.source.proof import SETTLED_LISTINGS, SETTLED_SECONDS
 from connector.source.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from connector.wire import ListedShard, StreamPage
 
@@ -403,7 +396,7 @@ def test_a_refused_request_is_made_again_when_its_delay_is_over(credit: float) -
     """Fact 15."""
     hand = Hand(lambda _: None)
     hand.listings.due(hand.now)
-    hand.listings._credit = credit
+    hand.listings._budget._credit = credit
     hand.listings.request(hand.now)
     hand.listings.delayed(hand.now, 5.0)
     hand.answer = shows("a")

@@ -1,0 +1,42 @@
+"""Listings lie by omission (fact 6): an absence is believed after several of them over some time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SETTLED_LISTINGS: Final = 3
+SETTLED_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class Proof:
+    """Listings since a moment: how many, and when the next one is worth making."""
+
+    since: float
+    due: float
+    asked: int = 0
+    listings: int = 0
+
+    def listed(self, now: float, *, whole: bool = True) -> None:
+        """A listing is over. One that broke off proves nothing, but another at once would break off too."""
+        self.listings += whole
+        self.asked += 1
+        self.due = now + min(15.0, 2.0 ** max(0, min(self.asked, 10) - 5))
+
+    def holds(self, now: float) -> bool:
+        return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
+
+
+@dataclass(slots=True)
+class Ended:
+    """A parent that was read to its end: its children are looked for until their number is settled.
+
+    ``probed``: whether the service still knows it was asked after the stream was disabled. If not, children may have
+    been there, and are gone like their parent.
+    """
+
+    proof: Proof
+    watermark: int
+    probe: float
+    probed: bool = False
