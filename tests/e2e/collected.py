@@ -12,16 +12,13 @@ from apache_beam.utils.timestamp import Timestamp
 
 from connector import ReadFromDynamoDBStreams
 from connector.testing import LocalStreams
+from tests.e2e import workload
 
 
 def read_orders(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStreams:
-    """Up to now, with a quick proof of quiet."""
-    quick = {"quiet_pages": 5, "quiet_time": timedelta(seconds=1), "watermark_slack": timedelta(0)}
-    return ReadFromDynamoDBStreams(
-        table="orders",
-        endpoint_url=service.endpoint_url,
-        region_name="us-east-1",
-        **{"stop": "NOW", **quick, **options},
+    """Up to now, where nothing is out of order."""
+    return workload.read_orders(
+        service, **{"stop": "NOW", "quiet_pages": 5, "watermark_slack": timedelta(0), **options}
     )
 
 

@@ -7,13 +7,22 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import apache_beam as beam
 
-from connector import ChangeRecord
-from connector.testing import Table
+from connector import ChangeRecord, ReadFromDynamoDBStreams
+from connector.testing import LocalStreams, Table
+
+
+def read_orders(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStreams:
+    """The table ``orders``, unbounded if no stop is given, with a quick proof of quiet."""
+    quick = {"watermark_slack": timedelta(seconds=1), "quiet_pages": 8, "quiet_time": timedelta(seconds=1)}
+    where = {"endpoint_url": service.endpoint_url, "region_name": "us-east-1"}
+    return ReadFromDynamoDBStreams(table="orders", **{**where, **quick, **options})
 
 
 class Writer(threading.Thread):

@@ -15,25 +15,12 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ReadFromDynamoDBStreams
 from connector.testing import Faults, LocalStreams
 from runners.flink import Flink
 from runners.flink.rest import OVER
-from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, noted
+from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, noted, read_orders
 
 FAULTS = Faults(throttle=0.05, error=0.02, drop=0.02, empty_page=0.3, list_delay=1.0, list_holes=0.1)
-
-
-def read_orders(service: LocalStreams, **options: object) -> ReadFromDynamoDBStreams:
-    return ReadFromDynamoDBStreams(
-        table="orders",
-        endpoint_url=service.endpoint_url,
-        region_name="us-east-1",
-        watermark_slack=timedelta(seconds=1),
-        quiet_pages=8,
-        quiet_time=timedelta(seconds=1),
-        **options,
-    )
 
 
 def until(holds: Callable[[], bool], *, seconds: float = 60.0) -> None:

@@ -20,8 +20,8 @@ from connector.testing import LocalStreams, Table
 from runners.flink import Flink, Job
 from runners.flink.rest import OVER, jobs
 from runners.workers import WorkerPool
-from tests.e2e.workload import Writer, noted
-from tests.runners.test_flink import read_orders, until
+from tests.e2e.workload import Writer, noted, read_orders
+from tests.runners.test_flink import until
 
 pytestmark = [pytest.mark.flink, pytest.mark.soak]
 

@@ -15,8 +15,8 @@ from connector.testing import LocalStreams
 from runners.flink import Flink
 from runners.workers import WorkerPool
 from tests.e2e.test_faults import FAULTS
-from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order
-from tests.runners.test_flink import read_orders, until
+from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, read_orders
+from tests.runners.test_flink import until
 from tests.runners.test_flink_faults import ROOT, all_noted, repeats, submit
 
 pytestmark = [pytest.mark.flink, pytest.mark.soak]

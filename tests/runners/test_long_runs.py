@@ -13,7 +13,8 @@ from apache_beam.runners.runner import PipelineState
 from connector import ReadFromDynamoDBStreams
 from connector.source.job_server import LONGEST_RUN_SECONDS
 from connector.testing import LocalStreams
-from tests.runners.test_prism import read_orders, until
+from tests.e2e.workload import read_orders
+from tests.runners.test_prism import until
 
 
 def timeout_after_a_read(*flags: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,8 +13,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
+from connector import WriteChangesToParquet
 from connector.testing import LocalStreams, Table
+from tests.e2e.workload import read_orders
 
 pytestmark = pytest.mark.prism
 
@@ -25,17 +25,6 @@ def pipeline_on(prism: str) -> beam.Pipeline:
         options=PipelineOptions(
             ["--runner=PrismRunner", f"--prism_location={prism}", "--prism_log_level=error", "--streaming"]
         )
-    )
-
-
-def read_orders(service: LocalStreams, **options: object) -> ReadFromDynamoDBStreams:
-    return ReadFromDynamoDBStreams(
-        table="orders",
-        endpoint_url=service.endpoint_url,
-        watermark_slack=timedelta(milliseconds=500),
-        quiet_pages=3,
-        quiet_time=timedelta(milliseconds=500),
-        **options,
     )
 
 

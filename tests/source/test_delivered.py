@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
@@ -11,21 +9,10 @@ from apache_beam.transforms.window import FixedWindows
 
 from connector import DeliveredPosition, StreamPosition
 from connector.errors import InvalidOptionError
-from connector.records import ChangeRecord
 from connector.shards.position import After
 from connector.testing import LocalStreams
+from tests.shards.test_stream_position import record
 from tests.source.options_of import options_of
-
-
-def record(shard: str, number: str) -> ChangeRecord:
-    return ChangeRecord(
-        event_id=number,
-        event_name="INSERT",
-        keys={"id": "o-1"},
-        sequence_number=number,
-        shard_id=shard,
-        approximate_creation_time=datetime(2026, 1, 31, 12, tzinfo=UTC),
-    )
 
 
 def test_the_folded_position_covers_the_records_delivered_and_no_more() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ReadFromDynamoDBStreams
 from connector.errors import InvalidOptionError, RunnerError
 from connector.shards.frontier import Frontier, Reading, begin
 from connector.shards.groups import deal
@@ -19,19 +17,7 @@ from connector.source.groups import first_frontier, groups_on
 from connector.source.requests import Caller
 from connector.testing import Clock, Faults, LocalStreams
 from connector.wire import Client
-from tests.e2e.workload import Note, assert_each_once_and_in_order
-
-
-def read_orders(service: LocalStreams, **options: object) -> ReadFromDynamoDBStreams:
-    return ReadFromDynamoDBStreams(
-        table="orders",
-        endpoint_url=service.endpoint_url,
-        region_name="us-east-1",
-        watermark_slack=timedelta(seconds=1),
-        quiet_pages=5,
-        quiet_time=timedelta(seconds=1),
-        **options,
-    )
+from tests.e2e.workload import Note, assert_each_once_and_in_order, read_orders
 
 
 def test_groups_hold_about_as_many_of_the_youngest_shards_each() -> None:
