@@ -15,7 +15,7 @@ from apache_beam.runners.portability.prism_runner import PrismRunner
 
 from connector.errors import RunnerError
 from connector.shards.bounds import RecordCount
-from connector.shards.discovery import discover
+from connector.shards.discovery import Discovery, discover
 from connector.shards.frontier import Frontier, begin
 from connector.shards.groups import deal
 from connector.shards.lineage import Lineage
@@ -70,9 +70,12 @@ def first_frontier(
     """
     listings = Listings()
     listings.settle(now())
+    found = Discovery(frontier)
     while True:
-        found = discover(frontier, listings.lineage, second=int(service_time()), gone=listings.gone)
-        listings.doubt(set(found.doubtful.values()), now(), patient=False)
+        if listings.dirty:
+            listings.dirty = False
+            found = discover(frontier, listings.lineage, second=int(service_time()), gone=listings.gone)
+            listings.doubt(set(found.doubtful.values()), now(), patient=False)
         if listings.settled(now()) and not listings.doubts:
             return found.frontier, listings.lineage
         sleep(max(0.0, listings.due(now()) - now()))
