@@ -25,7 +25,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 
 from connector import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
 from connector.errors import InvalidOptionError
-from connector.records import read_schema
+from connector.records import Schema, check_keys, read_schema
 from connector.shards.bounds import parse_start, parse_stop, resolve_bounds
 from connector.sinks import WriteChangesToJsonLines
 from connector.sinks.layouts import LAYOUTS
@@ -34,7 +34,7 @@ from connector.sinks.rows import PARTITIONS
 from connector.source.options import Connection
 from connector.source.progressed import place_of
 from connector.source.service import client
-from connector.source.start import find_stream
+from connector.source.start import find_table
 from pipelines.arguments import Parser, beam_options, command, read_of
 from pipelines.dead_letters import WriteDeadLetters
 from pipelines.progress_line import progress_line
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sink = sink_of(arguments)
         for directory in directories_of(arguments):
             check_writable(directory)
-        stream_arn, start, until = bounds_of(arguments)
+        stream_arn, start, until = bounds_of(arguments, sink.schema)
         with sink.resume(start=start, stream_arn=stream_arn) as position:
             before = manifests_in(arguments.output)
             if position != start:
@@ -143,14 +143,18 @@ def sink_of(arguments: argparse.Namespace) -> Any:
     return WRITERS[arguments.format](arguments.output, layout=arguments.layout, **options)
 
 
-def bounds_of(arguments: argparse.Namespace) -> tuple[str, StreamPosition, int | None]:
+def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str, StreamPosition, int | None]:
     """The stream; where an export of it begins that is new: "LATEST" is a moment, and later runs go on from it; and the
     second up to which all is read if the run ends well, a little before a stop in time, since what is out of order
-    there is the next run's."""
-    service = client(Connection(arguments.region_name, arguments.endpoint_url), 1)
-    stream_arn = arguments.stream_arn or find_stream(service, arguments.table)
-    service.describe_stream(stream_arn, limit=1)
+    there is the next run's. A ``schema`` that contradicts the table's key is refused."""
     connection = Connection(arguments.region_name, arguments.endpoint_url)
+    service = client(connection, 1)
+    stream_arn = arguments.stream_arn
+    if stream_arn is None:
+        table, stream_arn = find_table(service, arguments.table)
+        if schema is not None:
+            check_keys(schema, table.key_types)
+    service.describe_stream(stream_arn, limit=1)
     start = place_of(parse_start(arguments.start), stream_arn, service, connection)
     bounds = resolve_bounds(start, parse_stop(arguments.stop, start), service.service_time())
     saved_of = start.stream_arn if isinstance(start, StreamPosition) else None

@@ -15,7 +15,7 @@ import argparse
 import math
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -92,7 +92,6 @@ def build(arguments: argparse.Namespace) -> Sampled:
     with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
         table = client.describe_table(arguments.table)
         boto = boto3.client("dynamodb", region_name=client.region_name, endpoint_url=arguments.endpoint_url)
-        key_types = key_types_of(boto.describe_table(TableName=arguments.table)["Table"])
         if arguments.source != "stream":
             items = list(scanned(boto, arguments.table, arguments.sample))
         if table.latest_stream_arn is None:
@@ -103,16 +102,9 @@ def build(arguments: argparse.Namespace) -> Sampled:
         elif arguments.source != "table":
             images = streamed(client, table.latest_stream_arn, arguments.sample)
             changes = list(islice(images, arguments.sample))
-    inferred = infer([*items, *changes], key_types, numbers=arguments.numbers)
+    inferred = infer([*items, *changes], table.key_types, numbers=arguments.numbers)
     inferred = replace(inferred, schema=replace(inferred.schema, on_misfit="text"))
     return Sampled(inferred, len(items), len(changes), without)
-
-
-def key_types_of(table: Mapping[str, Any]) -> dict[str, str]:
-    """The key of a table as DescribeTable tells it, such as ``{"order_id": "S", "line": "N"}``: partition key first."""
-    types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
-    keys = sorted(table["KeySchema"], key=lambda each: str(each["KeyType"]))  # HASH, RANGE
-    return {each["AttributeName"]: types[each["AttributeName"]] for each in keys}
 
 
 def scanned(boto: Any, table: str, most: int) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from connector.source.groups import share
 from connector.source.options import ReadOptions
 from connector.source.progressed import held, keep, owner_of, place_of
 from connector.source.service import client
-from connector.wire import Client
+from connector.wire import Client, Table
 
 
 class StartRead(StartsRun):
@@ -77,7 +77,12 @@ def _read_from(start: Place, run: str, stream_arn: str, service: Client, options
 
 
 def find_stream(service: Client, table: str) -> str:
-    """The ARN of the table's latest stream; a disabled one stays readable for 24 hours (fact 14).
+    """The ARN of the table's latest stream; see :func:`find_table`."""
+    return find_table(service, table)[1]
+
+
+def find_table(service: Client, table: str) -> tuple[Table, str]:
+    """The table, and the ARN of its latest stream; a disabled one stays readable for 24 hours (fact 14).
 
     Raises :class:`NotFoundError` for an unknown table, :class:`StreamNotEnabledError` for one that never had a stream.
     """
@@ -92,7 +97,7 @@ def find_stream(service: Client, table: str) -> str:
             f"table {table!r} has no stream: enable one, e.g. aws dynamodb update-table --table-name {table} "
             "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
         )
-    return described.latest_stream_arn
+    return described, described.latest_stream_arn
 
 
 def check_position(start: object, stream_arn: str) -> None:

@@ -57,8 +57,20 @@ class _StreamSpecification(msgspec.Struct, rename="pascal"):
     stream_view_type: str | None = None
 
 
+class _Key(msgspec.Struct, rename="pascal"):
+    attribute_name: str
+    key_type: str
+
+
+class _Attribute(msgspec.Struct, rename="pascal"):
+    attribute_name: str
+    attribute_type: str
+
+
 class _TableDescription(msgspec.Struct, rename="pascal"):
     table_name: str
+    key_schema: list[_Key] = []
+    attribute_definitions: list[_Attribute] = []
     latest_stream_arn: str | None = None
     stream_specification: _StreamSpecification | None = None
 
@@ -131,11 +143,14 @@ def decode_table(body: bytes) -> Table:
     except msgspec.DecodeError as error:
         _refuse("DescribeTable", error)
     specification = table.stream_specification or _StreamSpecification()
+    types = {attribute.attribute_name: attribute.attribute_type for attribute in table.attribute_definitions}
+    keys = sorted(table.key_schema, key=lambda key: key.key_type)  # HASH, RANGE
     return Table(
         table.table_name,
         table.latest_stream_arn,
         specification.stream_enabled,
         specification.stream_view_type,
+        {key.attribute_name: types[key.attribute_name] for key in keys if key.attribute_name in types},
     )
 
 

@@ -121,10 +121,12 @@ class StreamPage:
 class Table:
     """A table and its latest stream, readable for 24 h after it was disabled (``stream_enabled`` False).
 
-    ``latest_stream_arn`` is None for a table that never had a stream, or none in the last 24 h.
+    ``latest_stream_arn`` is None for a table that never had a stream, or none in the last 24 h. ``key_types`` is like
+    ``{"order_id": "S", "line": "N"}``, the partition key first.
     """
 
     name: str
     latest_stream_arn: str | None
     stream_enabled: bool
     stream_view_type: str | None
+    key_types: dict[str, str]

@@ -49,6 +49,12 @@ TABLE = {
     "Table": {
         "TableName": "orders",
         "TableStatus": "ACTIVE",
+        "KeySchema": [{"AttributeName": "line", "KeyType": "RANGE"}, {"AttributeName": "id", "KeyType": "HASH"}],
+        "AttributeDefinitions": [
+            {"AttributeName": "by_index", "AttributeType": "B"},
+            {"AttributeName": "line", "AttributeType": "N"},
+            {"AttributeName": "id", "AttributeType": "S"},
+        ],
         "LatestStreamArn": ARN,
         "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
     }
@@ -159,6 +165,7 @@ def test_describe_table_is_what_boto3_sends_to_the_same_endpoint(
     assert endpoint.received[0].body == endpoint.received[1].body.replace(b":", b": ")
     assert (ours.name, ours.latest_stream_arn) == (theirs["TableName"], theirs["LatestStreamArn"])
     assert (ours.stream_enabled, ours.stream_view_type) == (True, "KEYS_ONLY")
+    assert list(ours.key_types.items()) == [("id", "S"), ("line", "N")]
 
 
 def test_a_table_without_a_stream_has_none(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
