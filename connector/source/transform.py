@@ -14,6 +14,7 @@ from connector.errors import InvalidOptionError
 from connector.progress.address import Progress
 from connector.records import ChangeRecord, Schema
 from connector.shards.loss import Loss
+from connector.source.element import StreamRead
 from connector.source.emission import CHANGES as CHANGES_EMISSION
 from connector.source.emission import Batches, Emission
 from connector.source.groups import groups_on
@@ -184,7 +185,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         wait_for_long_runs(pbegin.pipeline.options)
         start = StartRead(self._options, groups_on(pbegin.pipeline, self._options))
-        started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start)
+        # Said, since Beam infers Any: runners are to store the element in its own form, not pickled.
+        started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start).with_output_types(StreamRead)
         read = beam.ParDo(self._dofn(pbegin.pipeline))
         outputs: PCollection | ReadOutputs
         if not self._tagged:

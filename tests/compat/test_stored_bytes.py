@@ -9,9 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
 import pytest
+from apache_beam import coders
 from apache_beam.coders import Coder
 
+from connector import ReadFromDynamoDBStreams
 from connector.errors import ConnectorError
 from connector.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
@@ -31,6 +34,12 @@ SHARED = Frontier(
     finished={OTHER: Finished(SECOND, None)},
     adopts=False,
     awaited={"shardId-00000001769889600000-a1b2c3d4": SHARD, "later": "shardId-00000001769889600000-a1b2c3d4"},
+)
+
+ADOPTING = Frontier(
+    shards={SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000)},
+    finished={OTHER: Finished(SECOND, None), "other": Finished(SECOND, None)},
+    unconfirmed=frozenset(["other", OTHER]),
 )
 
 STORED: dict[str, tuple[Coder, Any]] = {
@@ -64,9 +73,17 @@ STORED: dict[str, tuple[Coder, Any]] = {
     ),
     "frontier_v2_shared": (FrontierCoder(), SHARED),
     "stream_read_v2_shared": (StreamReadCoder(), StreamRead("run-1-0", ARN, frontier=SHARED)),
+    "frontier_v3_adopting": (FrontierCoder(), ADOPTING),
     "watermark_v1": (WatermarkCoder(), SECOND * 1_000_000 + 123_456),
     "watermark_v1_earliest": (WatermarkCoder(), EARLIEST),
 }
+
+
+def test_a_runner_is_given_the_stream_to_read_in_that_form_and_not_pickled() -> None:
+    """Flink keeps it beside each restriction; a pickle would bind a savepoint to the names in our modules."""
+    read = beam.Pipeline() | ReadFromDynamoDBStreams("orders")
+    (started,) = read.producer.inputs
+    assert coders.registry.get_coder(started.element_type) == StreamReadCoder()
 
 
 def hints(frontier: Frontier) -> dict[str, Hint | None]:
