@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import apache_beam as beam
@@ -70,24 +69,6 @@ def test_an_unbounded_read_follows_new_shards_and_really_stops_when_it_is_cancel
     job.cancel()
     assert job.state in OVER
     until(lambda: is_left_alone(service), seconds=30)  # the slices under way may end
-
-
-@pytest.mark.flink
-def test_idle_shards_are_asked_no_more_often_where_flink_ignores_the_delays_asked_for(
-    flink: Flink, service: LocalStreams, tmp_path: Path
-) -> None:
-    """It does so once sources may shut down: a source that relies on the delay spins. Ours keeps its own time."""
-    orders = service.create_table("orders", keys={"id": "S"}, shards=2)
-    orders.put_many({"id": f"o-{n}", "n": n} for n in range(20))
-    pipeline = beam.Pipeline(options=PipelineOptions(flink.arguments(finite=True)))
-    read = read_orders(service, stop=datetime.now(UTC) + timedelta(seconds=8), slice_time=timedelta(milliseconds=200))
-    _ = pipeline | read | beam.ParDo(Note(str(tmp_path / "notes")))
-    began = time.monotonic()
-    assert pipeline.run().wait_until_finish(120_000) == "DONE"
-    polls = (time.monotonic() - began) / 0.2
-    assert service.counts.calls["GetRecords"] <= 2 * polls + 10
-    assert service.counts.calls["GetShardIterator"] <= 10
-    assert_each_once_and_in_order(orders, tmp_path / "notes")
 
 
 def is_left_alone(service: LocalStreams, *, seconds: float = 3.0) -> bool:
