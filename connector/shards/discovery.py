@@ -41,15 +41,20 @@ def discover(
         growth.hand_over(ended, lineage)
     for leaf in leaves:
         growth.leave(leaf)
-    passed = _passed(frontier, lineage)
     doubtful: dict[str, str] = {}
+    for shard, unconfirmed in growth.unproven(lineage):
+        if unconfirmed in gone:
+            growth.adopt(shard)
+        elif unconfirmed not in lineage:
+            doubtful[shard] = unconfirmed
+    passed = _passed(frontier, lineage)
     for shard in _parents_first(lineage, passed):
-        if shard in growth.shards:
-            continue  # a child that has just taken its parent's place
+        if shard in growth.shards or shard in doubtful:
+            continue  # it has just taken its parent's place, or waits
         parent = lineage.parent(shard)
         done = growth.finished.get(parent) if parent is not None else None
         if done is not None and done.children is None:
-            growth.finished[shard] = Finished(second, None)  # the parent's verdict holds for what descends from it
+            growth.disown(shard)  # the parent's verdict holds for what descends from it
         elif done is not None:
             growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
         elif parent in growth.shards:
@@ -60,7 +65,7 @@ def discover(
             if ours or (ours is None and frontier.adopts):
                 growth.open(shard, frontier.start, EARLIEST)
             elif ours is False:
-                growth.finished[shard] = Finished(second, None)
+                growth.disown(shard)
         elif parent is not None and parent in growth.awaited:
             growth.wait(shard, parent)
             if parent not in lineage and growth.top(parent) not in growth.shards:
@@ -102,14 +107,37 @@ class _Growth:
         self.finished = dict(frontier.finished)
         self.saved = dict(frontier.saved)
         self.awaited = dict(frontier.awaited)
+        self.unconfirmed = set(frontier.unconfirmed)
         self.opened: list[str] = []
         self._second = second
         self._adopts = frontier.adopts
+        self._start = frontier.start
 
     def open(self, shard: str, position: StartPosition | None, watermark: int) -> None:
         assert position is not None  # noqa: S101 - narrows the type: a followed parent has a start for its children
         self.shards[shard] = Reading(self.saved.pop(shard, position), watermark)
         self.opened.append(shard)
+
+    def disown(self, shard: str) -> None:
+        """``shard`` is another frontier's, or past the stop."""
+        self.finished[shard] = Finished(self._second, None)
+        if self._adopts:
+            self.unconfirmed.add(shard)
+
+    def unproven(self, lineage: Lineage) -> list[tuple[str, str]]:
+        """Shards that are another frontier's only by a link to a parent, second of each pair, that it may not know."""
+        fresh = [(shard, lineage.parent(shard)) for shard in lineage] if self.unconfirmed else []
+        return [
+            (shard, parent)
+            for shard, parent in fresh
+            if parent in self.unconfirmed and (shard in self.unconfirmed or not self._holds(shard))
+        ]
+
+    def adopt(self, shard: str) -> None:
+        """Takes what was another's by a link that is gone: the other may never have seen it, and twice beats never."""
+        self.finished.pop(shard, None)
+        self.unconfirmed.discard(shard)
+        self.open(shard, self._start, EARLIEST)
 
     def wait(self, shard: str, parent: str) -> None:
         """``shard`` is this frontier's, and not reached yet. One that adopts would find it again without a link."""
@@ -154,7 +182,14 @@ class _Growth:
         }
         if (self.shards, self.finished, awaited) == (before.shards, before.finished, before.awaited):
             return before
-        return replace(before, shards=self.shards, finished=self.finished, saved=self.saved, awaited=awaited)
+        return replace(
+            before,
+            shards=self.shards,
+            finished=self.finished,
+            saved=self.saved,
+            awaited=awaited,
+            unconfirmed=frozenset(self.unconfirmed),
+        )
 
 
 def _passed(frontier: Frontier, lineage: Lineage) -> set[str]:

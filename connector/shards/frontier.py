@@ -59,7 +59,9 @@ class Frontier:
     an earlier run for shards that are not reached yet; ``remaining`` counts the records left under ``stop=N``.
     ``adopts``: whether shards without any known relative are this frontier's (exactly one of a split's parts).
     ``awaited``: of one that does not adopt, the known descendants that are not reached yet, each with its parent: after
-    a pause in which the links between were trimmed, no listing tells any more whose they are."""
+    a pause in which the links between were trimmed, no listing tells any more whose they are. ``unconfirmed``: of the
+    one that adopts, those of the others' shards that it saw so lately that their own frontier may not have: what it
+    may never see, if a pause begins now, is adopted."""
 
     start: StartPosition = TRIM_HORIZON
     shards: Mapping[str, Reading] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Frontier:
     adopts: bool = True
     closed: bool = False
     awaited: Mapping[str, str] = field(default_factory=dict)
+    unconfirmed: frozenset[str] = frozenset()
 
     @property
     def open_shards(self) -> tuple[str, ...]:
@@ -129,14 +132,24 @@ class Frontier:
         """Drops shards that finished before a second and are no longer listed: the frontier follows its open shards.
 
         One that was not read to its end by this frontier may be read by another still, so it is remembered until the
-        service itself denies it: a listing that leaves it out proves nothing (fact 6).
+        service itself denies it: a listing that leaves it out proves nothing (fact 6). One that is unconfirmed stays.
         """
         kept = {
             shard: done
             for shard, done in self.finished.items()
-            if done.second >= before or shard in listed or (done.children is None and shard not in gone)
+            if done.second >= before
+            or shard in listed
+            or (done.children is None and shard not in gone)
+            or shard in self.unconfirmed
         }
         return self if len(kept) == len(self.finished) else replace(self, finished=kept)
+
+    def confirm(self, *, before: int, listed: Container[str]) -> Frontier:
+        """What was first seen before a second and is still listed, every frontier of the stream has listed by now."""
+        left = frozenset(
+            shard for shard in self.unconfirmed if self.finished[shard].second >= before or shard not in listed
+        )
+        return self if left == self.unconfirmed else replace(self, unconfirmed=left)
 
     def fading(self, *, before: int, listed: Container[str]) -> set[str]:
         """The shards of which only the service's own denial is missing to forget them."""
@@ -148,7 +161,7 @@ class Frontier:
 
     def close(self) -> Frontier:
         """Nothing is left to read: the stream is disabled and read, or the stop is met."""
-        return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={})
+        return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={}, unconfirmed=frozenset())
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
         """``(kept, given)``: ``mine`` and what descends from it stays, the rest is given.
@@ -176,6 +189,7 @@ class Frontier:
                 saved={},
                 adopts=False,
                 awaited={shard: self.awaited[shard] for shard in theirs},
+                unconfirmed=frozenset(),
             ),
         )
 

@@ -19,6 +19,8 @@ from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon,
 
 VERSION: Final = 1
 SHARED_VERSION: Final = 2  # with awaited shards: a release that knew none would leave them unread
+ADOPTING_VERSION: Final = 3  # with unconfirmed shards, likewise
+VERSIONS: Final = (VERSION, SHARED_VERSION, ADOPTING_VERSION)
 LONGEST_STORED_HINT: Final = 512  # characters
 
 _SHARD_ID: Final = re.compile(r"shardId-([0-9]{20})-([0-9a-f]{8})")
@@ -71,9 +73,15 @@ class _SharedFrontier(msgspec.Struct, array_like=True):
     awaited: list[_Awaited]
 
 
+class _AdoptingFrontier(msgspec.Struct, array_like=True):
+    frontier: _Frontier
+    unconfirmed: list[_Name]
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Frontier)
 _shared_decoder: Final = msgspec.msgpack.Decoder(_SharedFrontier)
+_adopting_decoder: Final = msgspec.msgpack.Decoder(_AdoptingFrontier)
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
@@ -90,6 +98,9 @@ def encode_frontier(frontier: Frontier) -> bytes:
         frontier.adopts,
         frontier.closed,
     )
+    if frontier.unconfirmed:  # of one that adopts, and only one that does not has awaited ones
+        unconfirmed = [_pack_shard(shard) for shard in sorted(frontier.unconfirmed)]
+        return bytes([ADOPTING_VERSION]) + _encoder.encode(_AdoptingFrontier(stored, unconfirmed))
     if not frontier.awaited:
         return bytes([VERSION]) + _encoder.encode(stored)
     awaited = [_Awaited(_pack_shard(shard), _pack_shard(frontier.awaited[shard])) for shard in sorted(frontier.awaited)]
@@ -99,15 +110,19 @@ def encode_frontier(frontier: Frontier) -> bytes:
 def decode_frontier(data: bytes) -> Frontier:
     """The inverse of :func:`encode_frontier`. Raises :class:`ConnectorError` for bytes that are not a frontier."""
     version = data[0] if data else None
-    if version not in (VERSION, SHARED_VERSION):
+    if version not in VERSIONS:
         raise ConnectorError(
-            f"stored frontier has version {version}, this release reads {VERSION} and {SHARED_VERSION}: "
+            f"stored frontier has version {version}, this release reads {VERSION} to {VERSIONS[-1]}: "
             "resume with the release that wrote it, or newer"
         )
+    body = memoryview(data)[1:]
     try:
         if version == VERSION:
-            return _unpack(_decoder.decode(memoryview(data)[1:]))
-        shared = _shared_decoder.decode(memoryview(data)[1:])
+            return _unpack(_decoder.decode(body))
+        if version == ADOPTING_VERSION:
+            adopting = _adopting_decoder.decode(body)
+            return replace(_unpack(adopting.frontier), unconfirmed=frozenset(map(_shard, adopting.unconfirmed)))
+        shared = _shared_decoder.decode(body)
         awaited = {_shard(entry.shard): _shard(entry.parent) for entry in shared.awaited}
         return replace(_unpack(shared.frontier), awaited=awaited)
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:

@@ -91,6 +91,11 @@ class Listings:
         ]
 
     @property
+    def interval(self) -> float:
+        """Seconds from one whole listing to the next, while nothing asks for one."""
+        return max(RELIST_SECONDS, 2.0 * self._pages)
+
+    @property
     def doubts(self) -> int:
         """How many unlisted parents keep shards waiting."""
         return len(self._doubts)
@@ -251,7 +256,7 @@ class Listings:
     def _finish_pass(self, now: float, *, whole: bool) -> None:
         self._passing = False
         self._pages = max(1, len(self._cursors))
-        self._next_pass = now + max(RELIST_SECONDS, 2.0 * self._pages)
+        self._next_pass = now + self.interval
         if whole:
             self._listed, self._whole_began = frozenset(self._seen), self._pass_began
         if self._start is not None:

@@ -35,6 +35,9 @@ from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, R
 from connector.source.saved import Earlier, SavedShards
 from connector.source.step import Step
 
+#: After so many listings of one frontier, all others of the stream have listed it once.
+CONFIRMING_LISTINGS: Final = 3
+
 #: A shorter time with nothing to do is not worth giving a bundle back for.
 REST_SECONDS: Final = 0.5
 
@@ -144,10 +147,12 @@ class Reader:
             self._listings.left(leaf)
             if leaf in self._listings.gone and leaf not in self._loss_reported:
                 losses.append(generation_missed(self.stream_arn, leaf, frontier.shards[leaf]))
-        if found.frontier is frontier:
+        seen = second - int(CONFIRMING_LISTINGS * self._listings.interval)
+        moved = found.frontier.confirm(before=seen, listed=self._listings.listed)
+        if moved is frontier:
             return None
         self._ending = False
-        moved = found.frontier.forget_finished(before=old, listed=self._listings.listed, gone=self._listings.gone)
+        moved = moved.forget_finished(before=old, listed=self._listings.listed, gone=self._listings.gone)
         return self._complete(Step(moved, opened=found.opened, losses=losses), now)
 
     def _take_over(self, frontier: Frontier, now: float) -> Step | None:
@@ -214,6 +219,7 @@ class Reader:
                 listed = self._listings.listed
                 self._listings.take(answer, now)
                 if self._listings.listed is not listed:
+                    self._listings.dirty |= bool(frontier.unconfirmed)
                     self._listings.keep(frontier.shards.keys() | frontier.finished.keys() | frontier.saved.keys())
         return None
 

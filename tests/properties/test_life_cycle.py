@@ -51,7 +51,7 @@ class LifeCycle(StreamRules):
         self.network.reads_fail = True
         if len(self.groups) > 1:
             self.behave()
-        self.poll(100.0 if len(self.groups) > 1 else 5.0)
+        self.poll(400.0 if len(self.groups) > 1 else 5.0)
         self.network.reads_fail = False
         if len(self.groups) > 1:
             for group in self.groups:
