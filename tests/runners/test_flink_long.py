@@ -48,7 +48,7 @@ def test_fifty_thousand_changes_come_once_and_in_order_through_all_faults(flink:
 def test_a_killed_cluster_is_followed_by_one_that_goes_on_from_the_last_retained_checkpoint(
     flink_jars: None, service: LocalStreams, tmp_path: Path
 ) -> None:
-    """Job manager, task manager and job server at once, and then the workers; shards split and roll meanwhile."""
+    """Job manager, task manager, job server and workers at once; shards split and roll meanwhile."""
     notes = tmp_path / "notes"
     notes.touch()
     orders = service.create_table("orders", keys={"id": "S"}, shards=4)
@@ -65,6 +65,9 @@ def test_a_killed_cluster_is_followed_by_one_that_goes_on_from_the_last_retained
         assert cluster.job_manager is not None
         for child in (cluster.job_manager, *cluster.task_managers, cluster.job_server):
             os.killpg(child.group, signal.SIGKILL)
+        for worker in tmp_path.glob("worker-*"):
+            os.kill(int(worker.name.removeprefix("worker-")), signal.SIGKILL)
+            worker.unlink()
     before = notes.read_bytes().count(b"\n")
     assert writer.is_alive(), "the kill came while there was more to read"
     with ExitStack() as second:
@@ -74,6 +77,7 @@ def test_a_killed_cluster_is_followed_by_one_that_goes_on_from_the_last_retained
         writer.join()
         until(lambda: all_noted(orders, tmp_path) and job.checkpoints > 0, seconds=180)
         print(f"repeats: {repeats(orders, tmp_path)}, of {before} changes noted before the kill")
+        assert list(tmp_path.glob("worker-*")), "other workers go on"
         job.cancel()
 
 
