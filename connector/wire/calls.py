@@ -64,6 +64,7 @@ class Caller:
         self._timeouts = (connect_timeout, read_timeout)
         self._backoff = backoff
         self._random = random
+        self._local_time = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
         self._lock = threading.Lock()
@@ -138,8 +139,9 @@ class Caller:
         }
         self._signer.sign(self.region_name, transport.url, headers, body, credentials)
         self.counts.called(operation)
+        sent = self._local_time()
         answer = transport.post(headers, body)
-        self.clock.observe(answer.date)
+        self.clock.observe(answer.date, sent)
         return answer
 
     def _transport(self, service: Service) -> Transport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -28,17 +29,20 @@ class Backoff:
 class ServiceClock:
     """The service's clock as its answers' ``Date`` header tells it, on top of a local clock (epoch seconds).
 
-    The header is the second in which the service answered, cut down; it is read when the answer has
-    arrived. So ``now()`` is not ahead of the service, and at most a second and the way back behind: a
-    start time resolved from it can repeat changes, never lose one (fact 3). Later answers only narrow that
-    down, so that ``now()`` measures times between calls too (fact 5), unless one contradicts it: then one of
-    the clocks was set, and that answer counts. ``now()`` is the local clock before any answer.
+    The header is the second in which the service answered, cut down; when that was is known only to lie between
+    the request and the answer's arrival. So ``now()`` is not ahead of the service, and at most a second and the
+    way back behind: a start time resolved from it can repeat changes, never lose one (fact 3). Later answers only
+    narrow that down, however long they take and whichever comes first, so that ``now()`` measures times between
+    calls too (fact 5): too long by no more than was narrowed meanwhile. Unless one contradicts it: then one of the
+    clocks was set, or has drifted, and that answer counts. ``now()`` is the local clock before any answer.
 
     ``signing`` is what a request is signed with: the local clock until the service says that it is skewed.
+    Thread-safe.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._date = ""
         self._offset = 0.0
         self._signing_offset = 0.0
@@ -49,8 +53,9 @@ class ServiceClock:
     def signing(self) -> float:
         return self._clock() + self._signing_offset
 
-    def observe(self, date: str | None) -> None:
-        """Take the ``Date`` header of an answer that has just arrived; what is no date is passed over."""
+    def observe(self, date: str | None, sent: float) -> None:
+        """Take the ``Date`` header of an answer that has just arrived to what was sent at ``sent``, by the local
+        clock; what is no date is passed over."""
         # The first answer that shows a new second bounds the offset best, so only that one is parsed.
         if date is None or date == self._date:
             return
@@ -58,10 +63,11 @@ class ServiceClock:
             seconds = parsedate_to_datetime(date).timestamp()
         except ValueError:
             return
-        least = seconds - self._clock()
-        if not self._date or not least <= self._offset < least + 1:
-            self._offset = least
-        self._date = date
+        with self._lock:
+            least = seconds - self._clock()
+            if not self._date or not least <= self._offset < seconds + 1 - sent:
+                self._offset = least
+            self._date = date
 
     def correct_signing(self) -> bool:
         """Sign by the service's clock from now on; False when no answer has carried a date."""

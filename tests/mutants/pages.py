@@ -157,6 +157,14 @@ MUTANTS = (
     ),
     Mutant(
         5,
+        "a slow answer takes the service's time back, and a quiet proof gets short",
+        "wire/retry.py",
+        "if not self._date or not least <= self._offset < seconds + 1 - sent:",
+        "if not self._date or not least <= self._offset < least + 1:",
+        "wire/test_service_clock.py::test_a_quiet_proof_takes_its_time_though_an_answer_among_its_pages_is_slow",
+    ),
+    Mutant(
+        5,
         "a page without records is the end of its shard",
         REQUESTS,
         "hint = None if page.next_iterator is None else",

@@ -6,7 +6,7 @@ import json
 import ssl
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +19,8 @@ SESSION_TOKEN = "SessionTokenExample"
 
 @dataclass(frozen=True)
 class Turn:
-    """One answer. ``cut`` leaves out the last bytes, ``drop`` everything; ``hold`` waits for ``released``."""
+    """One answer. ``cut`` leaves out the last bytes, ``drop`` everything; ``hold`` waits for ``released``;
+    ``meanwhile`` is what happens after the request has come and before the answer."""
 
     body: Any = field(default_factory=dict)
     status: int = 200
@@ -28,6 +29,7 @@ class Turn:
     cut: int = 0
     drop: bool = False
     hold: bool = False
+    meanwhile: Callable[[], object] | None = None
 
     @property
     def content(self) -> bytes:
@@ -66,6 +68,8 @@ class ScriptedEndpoint:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 turn = endpoint._next(self, body)
+                if turn.meanwhile:
+                    turn.meanwhile()
                 if turn.hold:
                     endpoint.released.wait(30)
                 if turn.drop:

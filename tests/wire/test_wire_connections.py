@@ -197,16 +197,6 @@ def test_the_services_time_is_narrowed_down_by_every_answer_and_never_runs_ahead
     assert client.service_time() == NOW + 4.75
 
 
-def test_a_clock_that_was_set_is_followed(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
-    local = [NOW]
-    endpoint.script = [Turn(PAGE.body, date=NOW + second) for second in (0, 5)]
-    client = make_client(clock=lambda: local[0])
-    client.get_records("iterator")
-    local[0] += 3600  # set forward by an hour, five seconds later
-    client.get_records("iterator")
-    assert client.service_time() == NOW + 5
-
-
 def test_a_refusal_tells_the_time_too_and_a_strange_date_is_passed_over(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:

@@ -1,0 +1,123 @@
+"""The service's time as its answers tell it: never ahead, and never back unless a clock was set (facts 3 and 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from email.utils import formatdate
+from itertools import accumulate
+from math import floor, inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_endpoint import ScriptedEndpoint, Turn
+
+from connector.shards.quiet import NOT_QUIET, QuietRule
+from connector.wire import Client
+from connector.wire.retry import ServiceClock
+
+START = 1_700_000_000.0
+
+
+class Machine:
+    """A local clock that goes 90 s behind the service's, and a service clock that sees answers come."""
+
+    def __init__(self) -> None:
+        self.service = START
+        self.clock = ServiceClock(lambda: self.local)
+
+    @property
+    def local(self) -> float:
+        return self.service - 90
+
+    @property
+    def behind(self) -> float:
+        return self.service - self.clock.now()
+
+    def answer(self, *, on_the_way: float = 0.0625, on_the_way_back: float = 0.0625) -> None:
+        sent = self.local
+        self.service += on_the_way
+        date = formatdate(floor(self.service), usegmt=True)
+        self.service += on_the_way_back
+        self.clock.observe(date, sent)
+
+
+eighths = st.integers(0, 40).map(lambda number: number / 8)
+legs = st.tuples(eighths, eighths, eighths)  # the wait before a call, its way there, its answer's way back
+
+
+@given(st.lists(legs, min_size=1))
+def test_whatever_answers_are_slow_or_overtake_others_the_time_is_never_ahead_and_only_narrowed(
+    calls: list[tuple[float, float, float]],
+) -> None:
+    machine = Machine()
+    sent = accumulate((wait for wait, _, _ in calls), initial=START)
+    answers = [(at + there + back, at, at + there) for at, (_, there, back) in zip(sent, calls, strict=False)]
+    before = inf
+    for arrived, at, answered in sorted(answers):
+        machine.service = arrived
+        machine.clock.observe(formatdate(floor(answered), usegmt=True), at - 90)
+        assert 0 <= machine.behind <= before
+        before = machine.behind
+
+
+def test_a_page_that_was_long_on_its_way_does_not_take_the_services_time_back() -> None:
+    machine = Machine()
+    machine.answer()
+    known = machine.behind
+    machine.service += 5.5
+    machine.answer(on_the_way_back=3.0)
+    assert machine.behind == known
+    machine.answer(on_the_way=3.0)
+    assert machine.behind == known
+
+
+def test_a_quiet_proof_takes_its_time_though_an_answer_among_its_pages_is_slow() -> None:
+    """Fact 5."""
+    machine, rule = Machine(), QuietRule(pages=30, seconds=10.0)
+    machine.answer()
+    machine.service += 0.9
+    machine.answer(on_the_way_back=3.25)  # of a busy shard, a large page on a slow line
+    began, quiet = machine.service, NOT_QUIET
+    while not quiet.proves(rule):
+        quiet = quiet.empty_page(machine.clock.now())
+        machine.answer()
+        machine.service += 0.125
+    assert machine.service - began >= 10
+
+
+def test_of_two_answers_the_one_that_is_overtaken_tells_nothing_new() -> None:
+    machine = Machine()
+    overtaken = formatdate(START, usegmt=True)
+    machine.service += 2
+    machine.answer()
+    known = machine.behind
+    machine.clock.observe(overtaken, START - 90)
+    assert machine.behind == known
+
+
+def test_the_client_allows_for_the_time_that_its_request_was_under_way(
+    endpoint: ScriptedEndpoint, make_client: Callable[..., Client]
+) -> None:
+    local = [START]
+
+    def three_seconds() -> None:
+        local[0] += 3
+
+    page = {"Records": [], "NextShardIterator": "next"}
+    endpoint.script = [Turn(page, date=START), Turn(page, date=START + 1, meanwhile=three_seconds)]
+    client = make_client(clock=lambda: local[0])
+    client.get_records("iterator")
+    local[0] += 1
+    client.get_records("iterator")
+    assert client.service_time() == START + 4
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_was_set_is_followed(hours: int) -> None:
+    local = [START]
+    clock = ServiceClock(lambda: local[0])
+    clock.observe(formatdate(START, usegmt=True), local[0])
+    local[0] += 5 + hours * 3600
+    clock.observe(formatdate(START + 5, usegmt=True), local[0])
+    assert clock.now() == START + 5
