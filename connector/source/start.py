@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final
 
 from apache_beam.runners.direct.executor import _ExecutorService
 
@@ -12,13 +15,17 @@ from connector.errors import NotFoundError, RunnerError, StreamNotEnabledError
 from connector.progress.address import Progress
 from connector.progress.commit import StartsRun
 from connector.shards.bounds import Place, resolve_bounds
+from connector.shards.position import AtTime
 from connector.shards.stream_position import StreamPosition
+from connector.source.delivery import RETENTION_SECONDS
 from connector.source.element import StreamRead
 from connector.source.groups import share
 from connector.source.options import ReadOptions
 from connector.source.progressed import held, keep, owner_of, place_of
 from connector.source.service import client
 from connector.wire import Client, Table
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 
 class StartRead(StartsRun):
@@ -70,7 +77,14 @@ def _from_the_start(run: str, stream_arn: str, service: Client, options: ReadOpt
 
 
 def _read_from(start: Place, run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
-    bounds = resolve_bounds(start, options.stop, service.service_time())
+    now = service.service_time()
+    bounds = resolve_bounds(start, options.stop, now)
+    if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - RETENTION_SECONDS:
+        _LOGGER.warning(
+            "start=%s is more than 24 hours ago: the service has no changes that old, and reading begins with the "
+            "oldest that it has",
+            datetime.fromtimestamp(bounds.start.second, UTC).isoformat(),
+        )
     return StreamRead(
         run, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records, until=bounds.until
     )

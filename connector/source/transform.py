@@ -53,8 +53,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
       stream_arn: the stream itself, e.g. of a stream that was disabled less than 24 hours ago.
       start: ``"TRIM_HORIZON"`` (the oldest change the service still has, 24 hours back at most), ``"LATEST"`` (from
         the moment the pipeline starts; up to one second from before may come too), a timezone-aware datetime (changes
-        created at or after it), a :class:`StreamPosition` saved by an earlier run, or ``"kcl://LEASE_TABLE"`` (where
-        the workers of a Kinesis Client Library application stopped).
+        created at or after it; one more than 24 hours ago is warned of), a :class:`StreamPosition` saved by an earlier
+        run, or ``"kcl://LEASE_TABLE"`` (where the workers of a Kinesis Client Library application stopped).
       stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
         created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes, counted
         before their values are decoded: one that is a dead letter for its values counts. With a stop the PCollection

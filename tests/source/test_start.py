@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from math import floor
 
 import pytest
@@ -23,6 +24,19 @@ def test_latest_and_now_are_the_services_second_whatever_this_machines_clock_say
         (element,) = StartRead(options_of(service, table="orders", start="LATEST", stop="NOW")).process(None)
     assert element.start == AtTime(floor(clock()))
     assert element.stop == floor(clock())
+
+
+@pytest.mark.parametrize(("hours", "warned"), [(23, False), (25, True)])
+def test_a_start_before_all_that_the_service_has_is_warned_of(
+    caplog: pytest.LogCaptureFixture, hours: int, warned: bool
+) -> None:
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        service.create_table("orders", keys={"id": "S"})
+        start = datetime.fromtimestamp(clock(), UTC) - timedelta(hours=hours)
+        (element,) = StartRead(options_of(service, table="orders", start=start)).process(None)
+    assert element.start == AtTime(floor(start.timestamp()))
+    assert ("is more than 24 hours ago" in caplog.text) is warned
 
 
 def test_a_table_is_resolved_to_its_stream_once() -> None:
