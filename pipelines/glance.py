@@ -6,7 +6,7 @@ GetShardIterator. One listing may leave a shard out (fact 6); a second look show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from connector.errors import NotFoundError, ServiceError, TrimmedDataError
 from connector.shards.lineage import Lineage, Shard, created
 from connector.source.agenda import Pace
 from connector.source.requests import Caller
-from connector.wire import Client, ListedShard, StreamPage
+from connector.wire import Client, ListedShard
 from pipelines.applications import RETENTION, ApplicationGlance, Kept, application_glance
 from pipelines.sampled import PAGE, Sampled, sampled
 
@@ -124,7 +124,7 @@ def glance(
 
     Raises what the service answers: :class:`connector.errors.NotFoundError` for a stream that is not there.
     """
-    pages = list(_listing(client, stream_arn))
+    pages = list(client.listing(stream_arn))
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
     missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
     now = floor(client.service_time())
@@ -184,16 +184,6 @@ def cost_a_day(open_shards: int, pace: Pace) -> Cost:
     """Each call is billed, empty or not; the others are free."""
     day = 24 * 3600
     return Cost(round(open_shards * day / pace.idle), round(open_shards * day / pace.poll))
-
-
-def _listing(client: Client, stream_arn: str) -> Iterator[StreamPage]:
-    cursors: list[str | None] = [None]
-    while True:
-        page = client.describe_stream(stream_arn, exclusive_start_shard_id=cursors[-1])
-        yield page
-        if page.last_evaluated_shard_id is None or page.last_evaluated_shard_id in cursors:  # it may repeat (fact 6)
-            return
-        cursors.append(page.last_evaluated_shard_id)
 
 
 def _probed(client: Client, stream_arn: str, shard: str) -> Literal["trimmed", "unlisted"]:

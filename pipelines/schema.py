@@ -115,7 +115,7 @@ def scanned(boto: Any, table: str, most: int) -> Iterator[bytes]:
 
 def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
     """The new image of each change, or the old one of a removal; page by page from each shard in turn."""
-    shards = list(_shards(client, stream_arn))
+    shards = [shard.shard_id for page in client.listing(stream_arn) for shard in page.shards]
     limit = max(1, min(1000, most // max(1, len(shards))))
     turns: deque[tuple[str, str | None, int]] = deque((shard, None, 0) for shard in shards)
     while turns:
@@ -130,16 +130,6 @@ def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
         quiet = 0 if page.records else quiet + 1
         if page.next_iterator is not None and quiet < QUIET_PAGES:
             turns.append((shard, page.next_iterator, quiet))
-
-
-def _shards(client: Client, stream_arn: str) -> Iterator[str]:
-    after: str | None = None
-    while True:
-        page = client.describe_stream(stream_arn, exclusive_start_shard_id=after)
-        yield from (shard.shard_id for shard in page.shards)
-        if page.last_evaluated_shard_id is None or page.last_evaluated_shard_id == after:
-            return
-        after = page.last_evaluated_shard_id
 
 
 def report(sampled: Sampled) -> Iterator[str]:

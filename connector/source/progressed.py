@@ -116,15 +116,11 @@ def place_of(start: Start, stream_arn: str, service: Client, connection: Connect
 
 
 def listed(service: Client, stream_arn: str) -> Lineage:
+    """What a few whole listings show together. Raises what :meth:`Client.describe_stream` does."""
     lineage = Lineage()
     for _ in range(_PASSES):
-        after: str | None = None
-        while True:
-            page = service.describe_stream(stream_arn, exclusive_start_shard_id=after)
+        for page in service.listing(stream_arn):
             lineage.add(Shard(shard.shard_id, shard.parent_shard_id) for shard in page.shards)
-            if page.last_evaluated_shard_id is None or page.last_evaluated_shard_id == after:
-                break
-            after = page.last_evaluated_shard_id
     return lineage
 
 
