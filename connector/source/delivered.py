@@ -37,7 +37,7 @@ class DeliveredPosition(beam.PTransform):
                 "window's last change does not cover all changes before it. Put it before the windows of a bounded "
                 "read, or use CommitProgress"
             )
-        return records | "Fold" >> beam.CombineGlobally(_Fold(self._base)).without_defaults()
+        return records | "Fold" >> beam.CombineGlobally(_Fold(self._base))
 
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)

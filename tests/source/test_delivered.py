@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows
 
@@ -23,6 +24,17 @@ def test_the_folded_position_covers_the_records_delivered_and_no_more() -> None:
         position = pipeline | beam.Create(delivered) | DeliveredPosition(base)
         expected = StreamPosition(shards={"a": After("1000"), "b": After("20"), "c": After("5")})
         assert_that(position, equal_to([expected]))
+
+
+@pytest.mark.parametrize("runner", ["FnApiRunner", "PrismRunner"])
+def test_where_nothing_was_delivered_the_position_is_the_one_that_the_read_started_from(
+    runner: str, request: pytest.FixtureRequest
+) -> None:
+    base = StreamPosition(shards={"a": After("7")})
+    location = [] if runner == "FnApiRunner" else [f"--prism_location={request.getfixturevalue('prism')}"]
+    with beam.Pipeline(runner, PipelineOptions(location)) as pipeline:
+        position = pipeline | beam.Create([], reshuffle=False) | DeliveredPosition(base)
+        assert_that(position, equal_to([base]))
 
 
 def test_windows_are_refused_since_a_windows_last_change_covers_changes_of_windows_to_come() -> None:
