@@ -60,6 +60,8 @@ class Leases:
 
 
 _KCL: Final = "kcl://"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_RECORDS: Final = 2**63 - 1  # what the stored forms hold
 _TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
 #: What is a place in the stream without asking anyone else.
@@ -77,7 +79,7 @@ def parse_start(option: object) -> Start:
         case "LATEST":
             return Latest()
         case datetime():
-            return AtTime(floor(_aware("start", option).timestamp()))
+            return AtTime(_second("start", option))
         case StreamPosition():
             return option
         case str() if option.lstrip().startswith("{"):
@@ -101,7 +103,7 @@ def parse_stop(option: object, start: Start) -> Stop | None:
         case "NOW":
             return UntilNow()
         case datetime():
-            second = floor(_aware("stop", option).timestamp())
+            second = _second("stop", option)
             if isinstance(start, AtTime) and second < start.second:
                 raise InvalidOptionError(
                     f"stop={option.isoformat()} is before start={_iso(start.second)}: swap them, or move one"
@@ -116,6 +118,8 @@ def parse_stop(option: object, start: Start) -> Stop | None:
         case int():
             if option < 1:
                 raise InvalidOptionError(f"stop={option} reads nothing: use a number of changes of 1 or more")
+            if option > _MOST_RECORDS:
+                raise InvalidOptionError(f"stop={option} is more changes than any stream has: leave it out")
             return RecordCount(option)
     raise InvalidOptionError(
         f'stop={option!r} is not a stop: use None (unbounded), "NOW", a timezone-aware datetime, a number of changes, '
@@ -171,12 +175,13 @@ def resolve_bounds(start: Place, stop: Stop | None, now: float) -> Bounds:
     return Bounds(begin, saved, until, records, start.until if isinstance(start, StreamPosition) else None)
 
 
-def _aware(name: str, moment: datetime) -> datetime:
+def _second(name: str, moment: datetime) -> int:
+    """Floored, and exact for any year; no change is older than the epoch, and no stored form is for what is."""
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise InvalidOptionError(
             f"{name}={moment.isoformat()} has no timezone: add one, e.g. {name}=datetime(…, tzinfo=timezone.utc)"
         )
-    return moment
+    return max(0, (moment - _EPOCH) // timedelta(seconds=1))
 
 
 def _iso(second: int) -> str:

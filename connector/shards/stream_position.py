@@ -14,6 +14,7 @@ from connector.html import html_table
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position, StartPosition, is_at_or_past
 
 VERSION: Final = 1
+_DIGITS: Final = 40  # of a sequence number, at most (fact 4)
 _SHOWN: Final = 20  # the shards that a notebook shows
 
 
@@ -96,7 +97,7 @@ class StreamPosition:
                 {str(shard): position_of(place) for shard, place in saved["shards"].items()},
                 until.second if isinstance(until := start_of(saved.get("until", str(TRIM_HORIZON))), AtTime) else None,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InvalidOptionError):
                 raise
             shown = text if len(text) <= 80 else text[:77] + "…"
@@ -130,14 +131,16 @@ def position_text(position: Position) -> str:
 
 
 def start_of(text: str) -> StartPosition:
-    """The inverse of :func:`position_text` for starts. Raises ValueError for any other text."""
+    """The inverse of :func:`position_text` for starts, a moment before the epoch being the epoch. Raises ValueError for
+    any other text."""
     if text == str(TRIM_HORIZON):
         return TRIM_HORIZON
-    return AtTime(int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()))
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return AtTime(max(0, int(moment.timestamp())))
 
 
 def position_of(text: str) -> Position:
     """The inverse of :func:`position_text`; children begin at TRIM_HORIZON. Raises ValueError for any other text."""
-    if text.isascii() and text.isdecimal():
+    if text.isascii() and text.isdecimal() and len(text) <= _DIGITS:
         return After(text)
     return End(TRIM_HORIZON) if text == "SHARD_END" else start_of(text)

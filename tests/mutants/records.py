@@ -144,8 +144,8 @@ MUTANTS = (
         19,
         "a start in the middle of a second misses the records of that second",
         "shards/bounds.py",
-        'return AtTime(floor(_aware("start", option).timestamp()))',
-        'return AtTime(-floor(-_aware("start", option).timestamp()))',
+        "(moment - _EPOCH) // timedelta(seconds=1)",
+        "-((_EPOCH - moment) // timedelta(seconds=1))",
         "shards/test_bounds.py::test_a_moment_is_floored_to_the_services_second",
     ),
     Mutant(

@@ -20,7 +20,9 @@ from connector.shards.bounds import (
     parse_stop,
     resolve_bounds,
 )
+from connector.shards.frontier import begin
 from connector.shards.position import TRIM_HORIZON, After, AtTime
+from connector.shards.stored import decode_frontier, encode_frontier
 from connector.shards.stream_position import StreamPosition
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 900_000, tzinfo=UTC)
@@ -84,6 +86,7 @@ def test_a_bad_start_is_refused_with_its_value_and_the_fix(option: object, quote
         ("now", "'now'", '"NOW"'),
         (0, "0", "1 or more"),
         (-3, "-3", "1 or more"),
+        (2**63, "9223372036854775808", "leave it out"),
         (True, "True", "a number of changes"),
         (2.5, "2.5", "a number of changes"),
         (timedelta(0), "timedelta(0)", "greater than zero"),
@@ -101,6 +104,30 @@ def test_a_stop_before_the_start_is_refused_where_the_pipeline_is_written() -> N
     with pytest.raises(InvalidOptionError, match=r"2026-01-31T11:59:59.*before start=2026-01-31T12:00:00Z: swap"):
         parse_stop(NOON - timedelta(seconds=1), parse_start(NOON))
     assert parse_stop(NOON, parse_start(NOON)) == UntilSecond(SECOND), "the very same second is one second"
+
+
+@pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime(1969, 7, 20, tzinfo=UTC)])
+def test_a_start_before_there_were_changes_is_a_start_at_the_epoch_that_every_stored_form_keeps(
+    moment: datetime,
+) -> None:
+    start = parse_start(moment)
+    assert start == AtTime(0)
+    assert decode_frontier(encode_frontier(begin(AtTime(0)))) == begin(AtTime(0))
+    assert StreamPosition.from_json(StreamPosition(start=AtTime(0)).to_json()).start == AtTime(0)
+
+
+def test_the_last_moment_that_a_datetime_can_name_is_a_stop_and_no_start() -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    assert parse_stop(last, TRIM_HORIZON) == UntilSecond(253_402_300_799)
+    with pytest.raises(InvalidOptionError, match="start=9999-12-31T23:59:59Z is in the future"):
+        resolve_bounds(AtTime(parse_start(last).second), None, SECOND)  # type: ignore[union-attr]
+
+
+def test_the_largest_number_of_changes_that_is_taken_can_be_stored() -> None:
+    stop = parse_stop(2**63 - 1, TRIM_HORIZON)
+    remaining = resolve_bounds(TRIM_HORIZON, stop, SECOND).records
+    frontier = begin(TRIM_HORIZON, remaining=remaining)
+    assert decode_frontier(encode_frontier(frontier)).remaining == 2**63 - 1
 
 
 def test_now_and_latest_are_the_services_second_when_the_pipeline_starts() -> None:

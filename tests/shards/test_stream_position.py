@@ -95,11 +95,18 @@ def test_json_text_is_one_line_that_a_person_can_read() -> None:
         '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": {"a": "x7"}}',
         '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": {"a": "\\u0661"}}',
         '{"version": 1, "stream_arn": 7, "start": "TRIM_HORIZON", "shards": {}}',
+        '{"version": 1, "stream_arn": null, "start": "TRIM_HORIZON", "shards": {"a": "%s"}}' % ("9" * 5000),
+        '{"a":' * 100_000,
     ],
 )
 def test_any_other_text_is_refused_and_told_what_to_pass(text: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"is not a saved position: pass what StreamPosition\.to_json\(\)"):
         StreamPosition.from_json(text)
+
+
+def test_a_start_before_there_were_changes_is_the_epoch() -> None:
+    text = StreamPosition(start=AtTime(0)).to_json()
+    assert StreamPosition.from_json(text.replace("1970-01-01T", "0001-01-01T")).to_json() == text
 
 
 def test_a_long_bad_text_is_not_quoted_whole() -> None:
