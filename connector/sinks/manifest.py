@@ -20,9 +20,15 @@ from connector.sinks.coverage import Coverage, Run
 VERSION: Final = 1
 FOLDER: Final = "_manifests"
 WITHOUT_WINDOW: Final = "all"
+FOLDERS: Final = (f"{FOLDER}/", "date=")
+"""What the paths begin with of all folders of an output that say what is in it, or hold its files."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT: Final = r"(\d{8}T\d{6}(?:\.\d{6})?Z)"
 _SPAN: Final = re.compile(f"{_INSTANT}-{_INSTANT}-")
+_FILE: Final = re.compile(
+    rf"(date=[\d-]+/(hour=\d+/)?)?changes-({WITHOUT_WINDOW}-)?({_INSTANT}-{_INSTANT}-)?[\da-f]{{16}}(\.[a-z]+)+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,11 @@ def file_prefix(window: Span | None) -> str:
 
 def file_name(window: Span | None, times: Span, digest: str) -> str:
     return f"{file_prefix(window)}{f'{times.label}-' if window is None else ''}{digest}"
+
+
+def is_of_changes(path: str) -> bool:
+    """Whether a file is one of ours, by its path; others that somebody put into the output are not to be touched."""
+    return _FILE.fullmatch(path) is not None
 
 
 def span_of(path: str) -> Span | None:

@@ -20,6 +20,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 from apache_beam.io.filesystems import FileSystems
 
 from connector.errors import ConnectorError, InvalidOptionError
+from connector.sinks.manifest import FOLDERS
 
 TEMPORARY: Final = "_temporary"
 
@@ -44,6 +45,11 @@ def output_directory(path: str | os.PathLike[str]) -> str:
             "file": "give a local path without a scheme",
         }.get(scheme or "", "give a local path, or one of a filesystem that Beam knows")
         raise InvalidOptionError(f"path={directory!r}: no filesystem for {scheme}:// is installed: {fix}") from error
+    if not is_local(directory) and set("[*?") & set(directory):
+        raise InvalidOptionError(
+            f"path={directory!r}: Beam's filesystems take '[', '*' and '?' as a pattern, which also other outputs may"
+            " match: give a path without them"
+        )
     return directory
 
 
@@ -81,7 +87,8 @@ class Output(Protocol):
     def read(self, path: str) -> bytes: ...
 
     def list(self, prefix: str = "") -> list[str]:
-        """The paths of all files that begin with ``prefix``, sorted."""
+        """The paths of all files that begin with ``prefix``, sorted. It is an error if any may be left out: what is
+        not listed seems not to be there, and a file whose manifest is not there is removed."""
 
     def delete(self, paths: Iterable[str]) -> None: ...
 
@@ -89,10 +96,10 @@ class Output(Protocol):
 class Unfinished:
     """A file that is being written, out of readers' sight. ``handle`` is open until one of the two ends it."""
 
-    def __init__(self, path: str, handle: BinaryIO, publish: Callable[[str], FileMetadata]) -> None:
+    def __init__(self, handle: BinaryIO, publish: Callable[[str], FileMetadata], remove: Callable[[], object]) -> None:
         self.handle = handle
-        self._path = path
         self._publish = publish
+        self._remove = remove
 
     def finish(self, path: str) -> FileMetadata:
         """Puts the file in its place, whole, instead of one of the same name; raises ConnectorError if it is not."""
@@ -109,7 +116,7 @@ class Unfinished:
         with suppress(Exception):  # the failure that led here is the one to tell
             self.handle.close()
         with suppress(Exception):
-            FileSystems.delete([self._path])
+            self._remove()
 
 
 def put(output: Output, path: str, data: bytes) -> None:
@@ -150,7 +157,7 @@ class LocalOutput:
             found = os.stat(place)
             return FileMetadata(place, found.st_size, found.st_mtime)
 
-        return Unfinished(temporary, handle, publish)
+        return Unfinished(handle, publish, lambda: os.unlink(temporary))
 
     def read(self, path: str) -> bytes:
         try:
@@ -160,14 +167,31 @@ class LocalOutput:
             raise ConnectorError(f"{self._at(path)} cannot be read: {error}") from error
 
     def list(self, prefix: str = "") -> list[str]:
-        folder = prefix.rpartition("/")[0]
+        top = self._at(prefix.rpartition("/")[0])
+
+        def failed(error: OSError) -> None:
+            place = error.filename or top
+            if place == top and isinstance(error, FileNotFoundError) and _was_never_made(top):
+                return
+            if place == top or self._inside(place).startswith(FOLDERS):
+                raise ConnectorError(f"{place} cannot be listed: {error}") from error
+
         found = []
-        for place, folders, names in os.walk(self._at(folder) if folder else self._directory):
-            inside = os.path.relpath(place, self._directory)
-            path = "" if inside == os.curdir else f"{inside.replace(os.sep, '/')}/"
-            folders[:] = [name for name in folders if f"{path}{name}/".startswith(prefix[: len(f"{path}{name}/")])]
+        for place, folders, names in os.walk(top, onerror=failed, followlinks=True):
+            path = self._inside(place)
+            folders[:] = [name for name in folders if self._is_listed(f"{path}{name}/", prefix)]
             found += [f"{path}{name}" for name in names if f"{path}{name}".startswith(prefix)]
         return sorted(found)
+
+    def _inside(self, place: str) -> str:
+        inside = os.path.relpath(place, self._directory)
+        return "" if inside == os.curdir else f"{inside.replace(os.sep, '/')}/"
+
+    def _is_listed(self, folder: str, prefix: str) -> bool:
+        """Our own folders also where they are links to another disk; a link of somebody else may lead anywhere."""
+        if not folder.startswith(prefix[: len(folder)]):
+            return False
+        return folder.startswith(FOLDERS) or not os.path.islink(self._at(folder.rstrip("/")))
 
     def delete(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -177,6 +201,14 @@ class LocalOutput:
                 pass
             except OSError as error:
                 raise ConnectorError(f"{self._at(path)} cannot be deleted: {error}") from error
+
+
+def _was_never_made(folder: str) -> bool:
+    """And does not lie behind a link that leads nowhere, as to a disk that is away."""
+    found = os.path.abspath(folder)
+    while not os.path.lexists(found):
+        found = os.path.dirname(found)
+    return found != os.path.abspath(folder) and os.path.isdir(found)
 
 
 def _sync_directory(directory: str) -> None:
@@ -212,7 +244,7 @@ class BeamOutput:
                 raise OSError(f"{place} has {found.size_in_bytes} bytes, and {size} were written")
             return found
 
-        return Unfinished(temporary, handle, publish)
+        return Unfinished(handle, publish, lambda: FileSystems.delete([temporary]))
 
     def read(self, path: str) -> bytes:
         try:
@@ -222,6 +254,11 @@ class BeamOutput:
             raise ConnectorError(f"{self._at(path)} cannot be read: {error}") from error
 
     def list(self, prefix: str = "") -> list[str]:
+        if FileSystems.get_filesystem(self._directory).has_dirs():
+            raise InvalidOptionError(
+                f"path={self._directory!r}: Beam lists one folder at a time there, so it cannot be told what the output"
+                " holds: write without resume(), or to a local disk or an object store"
+            )
         try:
             (match,) = FileSystems.match([self._at(f"{prefix}**")])
         except (OSError, BeamIOError) as error:

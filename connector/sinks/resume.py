@@ -85,6 +85,10 @@ def exporting(directory: str, export: Export) -> Iterator[StreamPosition]:
         output = output_of(directory)
         paths = output.list()
         begun = _begun(output, paths, directory, export)
+        if FOLDER in paths:  # a link that leads nowhere
+            raise ConnectorError(
+                f"{directory}/{FOLDER} is no folder, so it cannot be told what is in files: restore it"
+            )
         output.delete(path for path in paths if path.startswith(f"{TEMPORARY}/"))
         of_manifests = [path for path in paths if path.startswith(f"{FOLDER}/")]
         manifests = read_manifests(output, of_manifests)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from connector.sinks.coverage import Coverage, merged
-from connector.sinks.manifest import FOLDER, Manifest, Span, file_prefix, manifest_prefix, span_of
+from connector.sinks.manifest import FOLDER, Manifest, Span, file_prefix, is_of_changes, manifest_prefix, span_of
 from connector.sinks.output import Output
 from connector.sinks.rows import Partitions, common_partition
 
@@ -40,7 +40,7 @@ def recent(manifests: Iterable[str]) -> int | None:
 def left_behind(paths: Iterable[str], manifests: Iterable[Manifest]) -> list[str]:
     """Files of ours that no manifest names."""
     named = {file.path for manifest in manifests for file in manifest.files}
-    return [path for path in paths if path not in named and path.rpartition("/")[2].startswith("changes-")]
+    return [path for path in paths if path not in named and is_of_changes(path)]
 
 
 def take_over(output: Output, window: Span | None, partitions: Partitions | None) -> Coverage:
