@@ -88,7 +88,7 @@ def _list(arguments: argparse.Namespace, clock: Time) -> int:
         print(f"{progress.address} is empty")
         return 0
     if kept.hold is not None:
-        print(_holder(kept.hold, clock.now(), progress))
+        print(_holder(kept.hold, clock.now()))
     for arn in sorted(_chosen(kept, arguments.stream_arn)):
         stream = kept.streams[arn]
         print(f"{arn}: {len(stream.marks):,} shards, all others from {position_text(stream.start)}")
@@ -99,10 +99,10 @@ def _list(arguments: argparse.Namespace, clock: Time) -> int:
     return 0
 
 
-def _holder(hold: Hold, now: float, progress: Progress) -> str:
+def _holder(hold: Hold, now: float) -> str:
     if hold.beat == 0:
         return f"run {hold.owner} has ended"
-    alive = not hold.is_stale(now, progress.takeover_after.total_seconds())
+    alive = not hold.is_stale(now)
     return f"run {hold.owner} {'is' if alive else 'was'} alive {max(0.0, now - hold.beat):.0f} s ago"
 
 

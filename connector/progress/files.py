@@ -19,7 +19,7 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from connector.errors import ConnectorError, InvalidOptionError
-from connector.progress.store import Application, Hold, Kept, Mark, fenced
+from connector.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, fenced
 from connector.shards.position import Position
 from connector.shards.stream_position import StreamPosition, position_of, position_text, start_of
 
@@ -140,7 +140,7 @@ def application_text(kept: Application) -> str:
     return json.dumps(
         {
             "version": VERSION,
-            "hold": None if hold is None else {"owner": hold.owner, "stream": hold.stream_arn, "beat": hold.beat},
+            "hold": None if hold is None else _stored(hold),
             "streams": {
                 arn: {
                     "start": position_text(stream.start),
@@ -156,6 +156,18 @@ def application_text(kept: Application) -> str:
     )
 
 
+def _stored(hold: Hold) -> dict[str, Any]:
+    """``takeover_after`` is there where it is not the default, which a text without it has."""
+    silent = hold.takeover_after
+    takeover = {} if silent == TAKEOVER_SECONDS else {"takeover_after": silent}
+    return {"owner": hold.owner, "stream": hold.stream_arn, "beat": hold.beat, **takeover}
+
+
+def _hold_of(stored: Any) -> Hold:
+    silent = float(stored.get("takeover_after", TAKEOVER_SECONDS))
+    return Hold(str(stored["owner"]), str(stored["stream"]), float(stored["beat"]), silent)
+
+
 def application_of(text: str, name: str) -> Application:
     """The inverse of :func:`application_text`. Raises :class:`ConnectorError`, naming the file, for anything else."""
     try:
@@ -167,7 +179,7 @@ def application_of(text: str, name: str) -> Application:
             )
         hold = stored["hold"]
         return Application(
-            None if hold is None else Hold(str(hold["owner"]), str(hold["stream"]), float(hold["beat"])),
+            None if hold is None else _hold_of(hold),
             {
                 arn: Kept(
                     start_of(stream["start"]),

@@ -48,27 +48,32 @@ def store_of(progress: Progress) -> Store:
 def take(store: Store, owner: str, stream_arn: str, takeover_after: float, clock: Time) -> None:
     """Makes ``owner`` the one that holds the application.
 
-    A hold whose run was killed is waited out: at most ``takeover_after`` seconds after its last sign of life. Raises
-    :class:`ProgressHeldError` once the run that holds it has shown twice that it is alive: a single sign may be the
-    last one of a run that is just being stopped.
+    A hold whose run was killed is waited out: at most that run's own ``takeover_after`` after its last sign of life, or
+    after that was first seen, if its machine's clock was ahead. Raises :class:`ProgressHeldError` once the run that
+    holds it has shown twice that it is alive: a single sign may be the last one of a run that is just being stopped.
     """
-    seen: list[Hold] = []
+    seen: dict[Hold, float] = {}
     while True:
         hold, now = store.read().hold, clock.now()
-        if hold is None or hold.owner == owner or hold.is_stale(now, takeover_after):
-            if store.swap(hold, Hold(owner, stream_arn, now)):
+        if hold is None or hold.owner == owner or hold.is_stale(now) or _is_silent(hold, seen.get(hold, now), now):
+            if store.swap(hold, Hold(owner, stream_arn, now, takeover_after)):
                 return
             continue  # another run was faster, and is alive
         if not seen:
-            _LOGGER.info("%s was held %.0f s ago by run %s: waiting", store.name, now - hold.beat, hold.owner)
-        if hold not in seen:
-            seen.append(hold)
+            ago = max(0.0, now - hold.beat)
+            _LOGGER.info("%s was held %.0f s ago by run %s: waiting", store.name, ago, hold.owner)
+        seen.setdefault(hold, now)
         if len(seen) > 2:
             raise ProgressHeldError(
                 f"{store.name} is held by run {hold.owner}, which is alive: stop it, or give this run an application "
                 "of its own"
             )
-        clock.sleep(min(_LOOK_SECONDS, max(0.01, hold.beat + takeover_after - now)))
+        clock.sleep(min(_LOOK_SECONDS, max(0.01, hold.beat + hold.takeover_after - now)))
+
+
+def _is_silent(hold: Hold, since: float, now: float) -> bool:
+    """Whether a hold was seen unchanged for so long that its run is dead, whatever its own clock said."""
+    return now - since >= hold.takeover_after
 
 
 class Holding:
@@ -119,10 +124,10 @@ class Holding:
 
         A swap that fails proves nothing: another process of this run may have shown itself just then.
         """
-        mine = Hold(self._owner, self._stream_arn, now)
+        mine = Hold(self._owner, self._stream_arn, now, self._takeover_after)
         while True:
             hold = self._store.read().hold
-            if hold is not None and hold.owner != self._owner and not hold.is_stale(now, self._takeover_after):
+            if hold is not None and hold.owner != self._owner and not hold.is_stale(now):
                 raise fenced(self._store.name, self._owner, hold)
             if self._store.swap(hold, mine):
                 return

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from connector.errors import ConnectorError
-from connector.progress.store import Application, Hold, Kept, Mark, rank
+from connector.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, rank
 from connector.progress.tables import Item
 from connector.shards.position import Position
 from connector.shards.stream_position import position_of, position_text, start_of
@@ -20,7 +20,16 @@ HOLD: Final = "hold"
 
 
 def hold_item(hold: Hold) -> Item:
-    return {"owner": {"S": hold.owner}, "stream": {"S": hold.stream_arn}, "beat": number(hold.beat), **version()}
+    """``takeover`` is there where it is not the default, which an item without it has."""
+    silent = hold.takeover_after
+    takeover = {} if silent == TAKEOVER_SECONDS else {"takeover": number(silent)}
+    return {
+        "owner": {"S": hold.owner},
+        "stream": {"S": hold.stream_arn},
+        "beat": number(hold.beat),
+        **takeover,
+        **version(),
+    }
 
 
 def mark_item(position: Position, second: int) -> Item:
@@ -44,7 +53,8 @@ def application_of(items: Sequence[Item]) -> Application:
             )
         stream_arn, found, shard = item["item"]["S"].partition("|")
         if not found:
-            hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]))
+            silent = float(item["takeover"]["N"]) if "takeover" in item else TAKEOVER_SECONDS
+            hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]), silent)
         elif not shard:
             starts[stream_arn] = item["start"]["S"]
         else:

@@ -17,19 +17,23 @@ from connector.shards.stream_position import StreamPosition
 #: A shard's position is dropped once the application moved on for so long without it: shards live some four hours, and
 #: records a day. A pause of the whole application drops nothing.
 KEPT_SECONDS: Final = 3 * 24 * 3600
+#: How long a run is taken for alive after its last sign, where it did not say otherwise.
+TAKEOVER_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Who has the application: ``owner`` names the run, ``beat`` is its last sign of life (epoch seconds; 0 once it
-    has ended), ``stream_arn`` what it reads."""
+    has ended), ``stream_arn`` what it reads. ``takeover_after``: the seconds after which the run itself counts as dead,
+    whatever the one that looks has."""
 
     owner: str
     stream_arn: str
     beat: float
+    takeover_after: float = TAKEOVER_SECONDS
 
-    def is_stale(self, now: float, takeover_after: float) -> bool:
-        return now - self.beat >= takeover_after
+    def is_stale(self, now: float) -> bool:
+        return now - self.beat >= self.takeover_after
 
 
 @dataclass(frozen=True, slots=True)

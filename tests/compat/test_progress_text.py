@@ -6,6 +6,7 @@ A golden file is never changed. A new version adds files, and its reader keeps t
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,19 @@ def test_the_file_of_each_version_is_read_and_written() -> None:
     golden = (HERE / "progress_v1.json").read_text()
     assert files.application_of(golden, "golden") == KEPT
     assert files.application_text(KEPT) == golden.rstrip("\n")
+
+
+SELDOM = replace(KEPT, hold=Hold("8f14e45fceea467f9d3b1c2a00000002", ARN, SECOND + 0.25, takeover_after=300.5))
+
+
+def test_how_long_a_run_may_be_silent_is_kept_where_it_is_not_the_default() -> None:
+    golden = (HERE / "progress_v1_takeover.json").read_text()
+    assert files.application_of(golden, "golden") == SELDOM
+    assert files.application_text(SELDOM) == golden.rstrip("\n")
+    assert SELDOM.hold is not None
+    item: dict[str, dict[str, Any]] = json.loads((HERE / "progress_hold_v1_takeover.json").read_text())
+    assert {**items.hold_item(SELDOM.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == item
+    assert items.application_of([item]).hold == SELDOM.hold
 
 
 def test_the_items_of_each_version_are_read() -> None:

@@ -142,6 +142,20 @@ def test_they_are_refused_while_a_run_is_alive(
     assert set(store.read().streams) == {ARN}
 
 
+def test_a_run_that_shows_itself_seldom_is_not_taken_for_dead_by_a_command(
+    run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take(store, "slow", ARN, 300.0, hand.time)
+    hand.seconds += 45
+    run("list")
+    assert "run slow is alive 45 s ago" in capsys.readouterr().out
+    hand.during = lambda: store.beat("slow", hand.seconds)
+    with pytest.raises(SystemExit) as refused:
+        run("reset", "--yes")
+    assert refused.value.code == 1
+    assert set(store.read().streams) == {ARN}
+
+
 def test_one_of_several_streams_is_to_be_named(
     run: Callable[..., int], store: FileStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,35 @@ def test_the_successor_of_a_killed_run_waits_it_out_and_goes_on(store: Store, ha
     assert store.read().hold == Hold("two", ARN, hand.seconds)
 
 
+def test_a_run_is_alive_by_the_takeover_time_of_its_own_and_not_of_who_would_replace_it(
+    store: Store, hand: Hand
+) -> None:
+    slow = Progress("file:unused", takeover_after=timedelta(minutes=5))
+    take(store, "slow", ARN, slow.takeover_after.total_seconds(), hand.time)
+    store.begin("slow", StreamPosition(ARN), int(hand.seconds))
+    first = Holding(store, "slow", ARN, slow, hand.time)
+    first.beat()
+    hand.seconds += TAKEOVER + 5  # it shows itself every 50 seconds
+    hand.during = first.beat
+    with pytest.raises(ProgressHeldError):
+        take(store, "two", ARN, TAKEOVER, hand.time)
+    with pytest.raises(FencedError):
+        Holding(store, "restored", ARN, PROGRESS, hand.time).beat()
+    hand.during = lambda: None
+    first.beat()
+    hand.seconds += 300
+    take(store, "two", ARN, TAKEOVER, hand.time)
+    assert store.read().hold == Hold("two", ARN, hand.seconds)
+
+
+def test_the_successor_of_a_killed_run_whose_clock_was_ahead_waits_it_out_by_its_own(store: Store, hand: Hand) -> None:
+    ahead = Hand(hand.seconds + 3600)
+    holding(store, ahead)
+    began = hand.seconds
+    take(store, "two", ARN, TAKEOVER, hand.time)
+    assert TAKEOVER <= hand.seconds - began <= TAKEOVER + 1
+
+
 def test_the_last_sign_of_a_run_that_is_being_stopped_is_waited_out_too(store: Store, hand: Hand) -> None:
     first = holding(store, hand)
 
