@@ -49,6 +49,12 @@ class ReadOptions:
     shard_groups: int | None = None
     progress: Progress | None = None
 
+    @property
+    def rest_seconds(self) -> float:
+        """A shorter time with nothing to do is not worth giving a bundle back for: where shards are idle, too, it is
+        the length of a slice that says how often that is at most."""
+        return max(0.5, self.slice_seconds / 2)
+
 
 def parse_options(
     *,

@@ -76,7 +76,8 @@ class _ReadStream(beam.DoFn):
             deadline = time.monotonic() + self._options.slice_seconds
             if bundle is not None:
                 bundle.holding.beat()
-            while (step := reader.next(tracker.current_restriction(), deadline, rests=True)) is not None:
+            rests = self._options.rest_seconds
+            while (step := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
                 elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
                 step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
                 self._check(step)

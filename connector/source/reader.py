@@ -38,9 +38,6 @@ from connector.source.step import Step
 #: After so many listings of one frontier, all others of the stream have listed it once.
 CONFIRMING_LISTINGS: Final = 3
 
-#: A shorter time with nothing to do is not worth giving a bundle back for.
-REST_SECONDS: Final = 0.5
-
 
 @dataclass(slots=True)
 class Reader:
@@ -74,12 +71,12 @@ class Reader:
         self._agenda = Agenda(self.fetcher, self.random, self.pace)
         self._saved = SavedShards(self.stream_arn, self.earlier)
 
-    def next(self, frontier: Frontier, deadline: float, *, rests: bool = False) -> Step | None:
+    def next(self, frontier: Frontier, deadline: float, *, rests: float | None = None) -> Step | None:
         """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
 
         Ask again with the step's own frontier once it is claimed. Raises what no waiting mends. With ``rests`` it is
-        None too once an answer has come, all is answered, and nothing is to do before ``resumes``. To ask again
-        earlier does no harm: it waits.
+        None too once an answer has come, all is answered, and for so many seconds, until ``resumes``, nothing is to do.
+        To ask again earlier does no harm: it waits.
         """
         while not frontier.closed:
             now = self.fetcher.now()
@@ -89,7 +86,8 @@ class Reader:
             if step is not None:
                 return step
             upcoming = min(self._ask(now), self._saved.due)
-            resting = rests and self._answered and not self._agenda.unanswered and upcoming - now >= REST_SECONDS
+            idle = self._answered and not self._agenda.unanswered
+            resting = rests is not None and idle and upcoming - now >= rests
             if now >= deadline or resting:
                 if (step := self._refresh(frontier)) is None:
                     self._answered, self.resumes = False, upcoming if resting else now

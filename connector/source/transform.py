@@ -70,7 +70,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
       quiet_pages, quiet_time: the quiet proof. Real shards give runs of empty pages before data, so a shard counts as
         caught up after so many empty pages in a row over so long; a stop, and an idle shard's watermark, wait for it.
       max_concurrent_reads: GetRecords calls in flight at once; also bounds the pages (of 1 MB at most) in memory.
-      slice_time: how long the source keeps a bundle before it checkpoints itself.
+      slice_time: how long the source keeps a bundle before it checkpoints itself; where shards are idle it may rest
+        after less, but for no rest that is shorter than half of it.
       shard_groups: over how many elements the stream is spread, each read by one worker at a time. Unset, it is one,
         and on Flink, where a parallelism above 1 is set, two for each slot. Several are refused on Prism, which drops
         the records of the lagging one as late.
