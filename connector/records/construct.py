@@ -25,6 +25,7 @@ def check_envelope(
     size_bytes: object,
     stream_view_type: object,
 ) -> None:
+    """Raises `InvalidValueError` for the first of them that no stream holds; what is in the keys is looked at later."""
     if event_name not in EVENT_NAMES:
         raise InvalidValueError(f"event_name={event_name!r}: use one of {', '.join(EVENT_NAMES)}")
     if stream_view_type not in VIEW_TYPES:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def same_records(one: ChangeRecord, other: ChangeRecord) -> bool:
     """True if both say the same. Images that are not decoded yet are, but only where their bytes differ."""
     return _envelope(one) == _envelope(other) and all(
-        _same_image(one, other, image) for image in ("keys", "new_image", "old_image")
+        _same_json(one, other, name) for name in ("keys", "new_image", "old_image", "user_identity")
     )
 
 
@@ -62,11 +62,10 @@ def _envelope(record: ChangeRecord) -> tuple[object, ...]:
         record.creation_micros,
         record.size_bytes,
         record.stream_view_type,
-        record.user_identity,
     )
 
 
-def _same_image(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:
+def _same_json(one: ChangeRecord, other: ChangeRecord, name: str) -> bool:
     mine, theirs = getattr(one, f"{name}_json"), getattr(other, f"{name}_json")
     if mine == theirs or mine is None or theirs is None:
         return bool(mine == theirs)

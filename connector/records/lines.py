@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,9 +16,9 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
     event_id: str
     event_name: Literal["INSERT", "MODIFY", "REMOVE"]
-    sequence_number: str
+    sequence_number: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
     shard_id: str
-    approximate_creation_time: datetime
+    approximate_creation_time: Annotated[datetime, msgspec.Meta(tz=True)]
     size_bytes: int | None
     stream_view_type: str
     user_identity: msgspec.Raw
@@ -32,6 +32,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 def encode_line(record: ChangeRecord) -> str:
+    """The record as a line, without its end."""
     return _encode(
         _Line(
             record.event_id,
@@ -50,6 +51,10 @@ def encode_line(record: ChangeRecord) -> str:
 
 
 def decode_line(line: str | bytes) -> ChangeRecord:
+    """The inverse of `encode_line`. Raises `MalformedRecordError`, with the line as its payload, on any other text.
+
+    What is in keys and images is not looked at before it is read, as in a record from a page.
+    """
     try:
         parsed = _decode(line)
     except (msgspec.DecodeError, UnicodeEncodeError) as fault:

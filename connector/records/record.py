@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from connector.errors import MalformedRecordError
 from connector.records.construct import check_envelope, encoded_identity, encoded_image
+from connector.records.identity import decode_identity, is_time_to_live
 from connector.records.likeness import html_text, same_records, short_text
 from connector.records.open_record import Json, OpenRecord
 from connector.records.values import Image, decode_image
@@ -39,8 +38,8 @@ class ChangeRecord(OpenRecord):
     - ``user_identity``: who made the change when it was not a user, as received; see `is_ttl_delete`.
 
     Two records are equal if all of this is; images are compared by value, so neither the order of a JSON
-    object or set nor the state of decoding matters. Reading an image that is not DynamoDB JSON raises
-    `MalformedRecordError`.
+    object or set nor the state of decoding matters. Reading an image that is not DynamoDB JSON, or an identity
+    that is no object, raises `MalformedRecordError`.
 
     A record that was read shares the bytes of its page (1 MB at most) and keeps them in memory; encoded by
     its coder, pickled or copied, it holds its own bytes alone.
@@ -140,7 +139,11 @@ class ChangeRecord(OpenRecord):
     @property
     def user_identity(self) -> dict[str, Any] | None:
         raw = self._user_identity_raw
-        return None if raw is None else msgspec.json.decode(raw, type=dict[str, Any])
+        try:
+            return None if raw is None else decode_identity(raw)
+        except MalformedRecordError as error:
+            error.shard, error.position = self.shard_id, self.sequence_number
+            raise
 
     @property
     def keys_json(self) -> bytes:
@@ -168,18 +171,14 @@ class ChangeRecord(OpenRecord):
 
     @property
     def is_ttl_delete(self) -> bool:
-        """True if the item was deleted by its time to live and not by a user.
-
-        The service marks such a REMOVE with the identity Service, dynamodb.amazonaws.com. GetRecords spells
-        the members ``Type`` and ``PrincipalId``, what Lambda passes on ``type`` and ``principalId``.
-        """
-        if self.event_name != "REMOVE" or (identity := self.user_identity) is None:
-            return False
-        members = {name.lower(): value for name, value in identity.items()}
-        return members.get("type") == "Service" and members.get("principalid") == "dynamodb.amazonaws.com"
+        """True if the item was deleted by its time to live and not by a user."""
+        return self.event_name == "REMOVE" and is_time_to_live(self._user_identity_raw)
 
     def to_dict(self) -> dict[str, Any]:
-        """The arguments that make this record: ``ChangeRecord(**record.to_dict()) == record``."""
+        """The arguments that make this record: ``ChangeRecord(**record.to_dict()) == record``.
+
+        ``ChangeRecord`` refuses the empty ``stream_view_type`` of a record from an endpoint that does not say it.
+        """
         return {
             "event_id": self.event_id,
             "event_name": self.event_name,

@@ -55,6 +55,12 @@ def received(**differently: bytes | None) -> ChangeRecord:
     return ChangeRecord.from_raw(RawRecord("e1", "MODIFY", stream_record), SHARD)
 
 
+def received_removal(identity: bytes | None) -> ChangeRecord:
+    change = RawStreamRecord(WHEN.timestamp(), msgspec.Raw(b'{"order_id":{"S":"o1"}}'), "7", "KEYS_ONLY")
+    raw = None if identity is None else msgspec.Raw(identity)
+    return ChangeRecord.from_raw(RawRecord("e1", "REMOVE", change, userIdentity=raw), SHARD)
+
+
 def test_a_record_from_a_page_has_the_values_of_the_change():
     record = received()
     assert record.event_id == "e1"
@@ -201,6 +207,44 @@ def test_json_is_one_line_from_which_the_record_comes_back():
 def test_other_json_is_a_malformed_record(line: str):
     with pytest.raises(MalformedRecordError, match="not a change record"):
         ChangeRecord.from_json(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("approximate_creation_time", "2026-01-31T12:30:05"),
+        ("sequence_number", "abc"),
+        ("sequence_number", ""),
+        ("sequence_number", "12\n"),
+        ("sequence_number", "١٢"),
+    ],
+)
+def test_a_line_without_a_time_zone_or_with_a_number_of_other_characters_is_a_malformed_record(name: str, value: str):
+    line = msgspec.json.encode({**msgspec.json.decode(change().to_json()), name: value})
+    with pytest.raises(MalformedRecordError, match="not a change record") as caught:
+        ChangeRecord.from_json(line)
+    assert caught.value.payload == line
+
+
+@pytest.mark.parametrize("identity", [b"5", b'"Service"', b"[]", b'{"Type":5}'])
+def test_an_identity_that_nobody_can_read_makes_no_ttl_delete_and_costs_itself_alone(identity: bytes):
+    record, same, other = (received_removal(each) for each in (identity, identity, b'{"Type":"Service"}'))
+    assert not record.is_ttl_delete
+    assert record == same
+    assert record != other
+    assert "REMOVE" in record._repr_html_()
+    assert ChangeRecord.from_json(record.to_json()) == record
+    if identity != b'{"Type":5}':
+        with pytest.raises(MalformedRecordError, match="user_identity is no object of JSON") as caught:
+            record.to_dict()
+        assert (caught.value.shard, caught.value.position) == (SHARD, record.sequence_number)
+        assert caught.value.payload == identity
+
+
+def test_identities_are_compared_by_value():
+    one, other = b'{"Type":"Service","PrincipalId":"p"}', b'{"PrincipalId": "p", "Type": "Service"}'
+    assert received_removal(one) == received_removal(other)
+    assert received_removal(one) != received_removal(None)
 
 
 @pytest.mark.parametrize(
