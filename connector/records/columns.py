@@ -40,6 +40,11 @@ class Misfit:
     reason: str
     payload: bytes
 
+    @property
+    def place(self) -> str:
+        """The image, or the attribute in it: ``new_image``, ``new_image.total``."""
+        return self.image if self.attribute is None else f"{self.image}.{self.attribute}"
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnBatch:
@@ -145,9 +150,8 @@ def _locate(metadata: list[pa.Array], place: int, misfit: AttributeMisfit) -> Mi
 
 
 def _error(misfit: Misfit) -> MisfitError:
-    what = misfit.image if misfit.attribute is None else f"{misfit.image}.{misfit.attribute}"
     return MisfitError(
-        f"{what} does not fit its column: {misfit.reason}. Declare another type for it, or choose "
+        f"{misfit.place} does not fit its column: {misfit.reason}. Declare another type for it, or choose "
         f"on_misfit='dead_letter' or 'text'",
         shard=misfit.shard_id,
         position=misfit.sequence_number,

@@ -19,6 +19,7 @@ from connector.records.vector import Odd, Paths, paths_in, tagged_type, untag
 
 Places: TypeAlias = npt.NDArray[np.intp]
 _NONE: Places = np.zeros(0, np.intp)
+_MOST_BYTES = 1 << 28  # at once: Arrow keeps the places in a text in 31 bits
 _FEWEST_OF_SHAPES = 64  # images
 _PAGES_WITHOUT_SHAPES = 15
 
@@ -45,6 +46,10 @@ class ImageParser:
         """One row an image in the type ``schema.image``, and the places of the odd ones, ascending."""
         if not images:
             return pa.array([], self._schema.image), _NONE
+        if len(images) > 1 and sum(map(len, images)) > _MOST_BYTES:
+            half = len(images) // 2
+            (first, odd), (second, more) = self.parse(images[:half]), self.parse(images[half:])
+            return pa.concat_arrays([first, second]), np.concatenate([odd, more + half])
         if self._splits:
             return self._split(images)
         return self._by_shape(images, lambda columns, rows: self._struct(columns, None, rows), self._parse_or_split)

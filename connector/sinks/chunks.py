@@ -56,7 +56,7 @@ class _Chunks(beam.DoFn):
         if made.misfits and not self._cut.tagged:
             misfit = made.misfits[0]
             raise MisfitError(
-                f"{misfit.image}.{misfit.attribute} does not fit its column: {misfit.reason}. Take the misfits as an"
+                f"{misfit.place} does not fit its column: {misfit.reason}. Take the misfits as an"
                 f" output, files, misfits = changes | {self._cut.sink}(…).with_outputs(), or choose on_misfit='text'",
                 shard=misfit.shard_id,
                 position=misfit.sequence_number,

@@ -318,3 +318,15 @@ def test_schema_and_columns_are_pickled():
 def test_a_schema_that_cannot_work_is_refused_with_the_fix(options: dict[str, Any], reason: str):
     with pytest.raises(InvalidOptionError, match=reason):
         Schema(**{"attributes": ATTRIBUTES, "keys": ("order_id",), **options})
+
+
+def test_images_of_many_bytes_are_taken_in_parts_of_which_no_place_in_a_text_is_lost(monkeypatch):
+    """A place in a text has 31 bits in Arrow; there is no limit to the changes of a sample or of a filtered bundle."""
+    made = [image(total={"N": str(n)}, quantity={"N": "1.5" if n % 7 == 0 else "1"}) for n in range(200)]
+    records = [ChangeRecord.from_raw(raw(new), "shardId-1") for new in made]
+    whole = Columns(SCHEMA).of_records(records)
+    monkeypatch.setattr("connector.records.images._MOST_BYTES", 1_000)
+    parts = Columns(SCHEMA).of_records(records)
+    assert parts.rows.equals(whole.rows)
+    assert parts.misfits == whole.misfits
+    assert len(parts.misfits) == 29

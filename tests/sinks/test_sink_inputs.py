@@ -26,6 +26,15 @@ FIELDS = [("id", pa.string()), ("total", pa.int64()), ("paid", pa.bool_()), ("no
 SCHEMA = Schema(pa.schema(FIELDS), ("id",))
 
 
+def test_an_image_that_is_malformed_is_named_where_misfits_have_no_output(tmp_path, options):
+    line = CHANGES[0].to_json().replace('"new_image":{', '"new_image":[{').replace('},"old_image"', '}],"old_image"')
+    with (
+        pytest.raises(Exception, match=r"new_image does not fit its column: .*with_outputs\(\)"),
+        beam.Pipeline(options=options) as pipeline,
+    ):
+        _ = pipeline | beam.Create([ChangeRecord.from_json(line)]) | WriteChangesToParquet(tmp_path, schema=SCHEMA)
+
+
 def batches(size: int) -> list[TimestampedValue]:
     """Batches of so many changes, each at the time of its first."""
     return [
