@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from connector.errors import InvalidOptionError
 from connector.records import CHANGE_SCHEMA, Schema, avro_rows, avro_schema
+from connector.records.identity import is_time_to_live
 from connector.sinks.changed import NAMES, changed_attributes
 from connector.sinks.coverage import padded
 
@@ -45,8 +46,9 @@ class Rows:
         replicated writes, write the region into the item.
 
     - ``latest_image``: one row a key: the metadata and keys of its last change, ``image``, which is its new image, and
-      ``is_deleted``, with which the image is null: a tombstone. A key that its column does not hold is null there, and
-      each change of such a key has a row. Key columns of float64 are refused: they make one key of several.
+      ``is_deleted``, with which the image is null: a tombstone. A key that its column does not hold is null there;
+      each change of such a key, and of one that is malformed, has a row. Key columns of float64 are refused: they make
+      one key of several.
     """
 
     layout: Layout
@@ -128,19 +130,9 @@ def _is_deleted(changes: pa.RecordBatch) -> pa.Array:
 
 def is_ttl_delete(changes: pa.RecordBatch) -> pa.Array:
     identities = changes.column("user_identity").dictionary_encode()
-    by_ttl = pa.array([_is_service(text) for text in identities.dictionary.to_pylist()], pa.bool_())
+    by_ttl = pa.array([is_time_to_live(text) for text in identities.dictionary.to_pylist()], pa.bool_())
     found = pc.fill_null(by_ttl.take(identities.indices), False) if len(by_ttl) else pa.repeat(False, len(changes))
     return pc.and_(_is_deleted(changes), found)
-
-
-def _is_service(identity: str) -> bool:
-    try:
-        members = msgspec.json.decode(identity, type=dict[str, object])
-    except msgspec.DecodeError:
-        return False
-    # The members are capitalised by GetRecords, and not by Lambda.
-    lower = {name.lower(): value for name, value in members.items()}
-    return lower.get("type") == "Service" and lower.get("principalid") == "dynamodb.amazonaws.com"
 
 
 def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray) -> pa.Array:
@@ -154,17 +146,14 @@ def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray) -> pa.Array:
 def latest(changes: pa.RecordBatch, schema: Schema | None) -> pa.RecordBatch:
     """The last change of each key. Numbers compare inside a lineage alone (fact 4), and a key has one lineage.
 
-    A key is never NULL in a table: where it is null, its column does not hold it, and nobody can tell which items are
-    the same. Each such change stays.
+    A key is never NULL in a table: where it is null, its column does not hold it, or it is malformed, and nobody can
+    tell which items are the same. Each such change stays.
     """
     if not len(changes):
         return changes
-    if schema is None:
-        keys = [_plain_keys(changes.column("keys"))]
-    else:
-        columns = _key_columns(changes)
-        keys = [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
-        keys.append(_places_of_unknown(columns))
+    columns = [_plain_keys(changes.column("keys"))] if schema is None else changes.column("keys").flatten()
+    keys = [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
+    keys.append(_places_of_unknown(columns))
     order = pc.sort_indices(padded(changes.column("sequence_number")))
     names = [f"key{number}" for number in range(len(keys))]
     table = pa.table([column.take(order) for column in keys] + [order.cast(pa.int64())], names=[*names, "place"])
@@ -178,13 +167,18 @@ def _places_of_unknown(columns: list[pa.Array]) -> pa.Array:
     return pa.array(np.arange(len(known)), mask=known)
 
 
-def _key_columns(changes: pa.RecordBatch) -> list[pa.Array]:
-    return changes.column("keys").flatten()  # type: ignore[no-any-return]  # pyarrow is untyped
-
-
 def _plain_keys(keys: pa.StringArray) -> pa.Array:
     """One text a key: JSON of the same key may differ in spaces and in the order of its members."""
     texts = keys.dictionary_encode()
-    decode = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
-    encode = msgspec.json.Encoder(order="sorted").encode
-    return pa.array([encode(decode(text)) for text in texts.dictionary.to_pylist()], pa.string()).take(texts.indices)
+    return pa.array([_plain_key(text) for text in texts.dictionary.to_pylist()], pa.string()).take(texts.indices)
+
+
+_decode_key = msgspec.json.Decoder(dict[str, dict[str, str]]).decode
+_encode_key = msgspec.json.Encoder(order="sorted").encode
+
+
+def _plain_key(text: str) -> bytes | None:
+    try:
+        return _encode_key(_decode_key(text))
+    except msgspec.DecodeError:
+        return None

@@ -173,6 +173,15 @@ def test_keys_of_two_attributes_are_the_same_in_either_order_of_their_members():
     assert latest(rows, None)["sequence_number"].to_pylist() == ["2", "3"]
 
 
+@pytest.mark.parametrize("keys", ["5", "null", '{"id":{"BOOL":true}}', '{"id":{"S":"a","x":1}}'])
+def test_changes_of_keys_that_are_malformed_each_have_a_row(keys):
+    rows = to_arrow([record(number, None, BASE) for number in (1, 2, 3, 4)])
+    good = '{"id":{"S":"a"}}'
+    column = pa.array([good, keys, keys, good])
+    rows = rows.set_column(rows.schema.get_field_index("keys"), rows.schema.field("keys"), column)
+    assert latest(rows, None)["sequence_number"].to_pylist() == ["2", "3", "4"]
+
+
 def test_typed_keys_are_compared_by_value():
     schema = Schema(
         pa.schema([("id", pa.string()), ("at", pa.decimal128(20, 2)), ("b", pa.binary())]), ("id", "at", "b")
