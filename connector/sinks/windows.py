@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from datetime import timedelta
 
 import apache_beam as beam
@@ -16,6 +15,9 @@ from connector.errors import InvalidOptionError
 
 DEFAULT_SECONDS = 60.0
 """The length of the windows that globally windowed unbounded input is put into."""
+
+LONGEST_SECONDS = 253_402_300_799
+"""Up to the year 9999: a window that is no longer ends where a date can say it."""
 
 LATENESS_SECONDS = 25 * 3600
 """The allowed lateness of windows made here: the 24 h that a stream keeps a change, and an hour of slack.
@@ -40,8 +42,11 @@ def window_seconds(window: float | timedelta | None) -> float | None:
             f"window={window!r} is neither a number of seconds nor a timedelta: for other windows put"
             " beam.WindowInto(...) before the sink, which keeps the windows of its input"
         )
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise InvalidOptionError(f"window={window!r} is no length of time: give seconds, as in window=300")
+    if not 1e-6 <= seconds <= LONGEST_SECONDS:
+        raise InvalidOptionError(
+            f"window={window!r} is no length of time from a microsecond on up to the year 9999: give seconds, as in"
+            " window=300"
+        )
     return seconds
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from apache_beam.transforms.window import FixedWindows
 from change_source import START_SECOND
 
 from connector.errors import ConnectorError, InvalidOptionError
@@ -120,7 +121,18 @@ def test_a_window_is_seconds_or_a_timedelta(window, seconds):
     assert window_seconds(window) == seconds
 
 
-@pytest.mark.parametrize("window", [0, -1, float("nan"), float("inf"), timedelta(0), True, "1m"])
+@pytest.mark.parametrize("length", [timedelta(microseconds=1), timedelta(days=365 * 7_000)])
+def test_the_shortest_and_the_longest_window_have_names(length):
+    seconds = window_seconds(length)
+    assert seconds is not None
+    size = FixedWindows(seconds).size.micros
+    start = START_SECOND * 1_000_000 // size * size
+    assert span_of(manifest_path(Span(start, start + size), Span(start, start), "d1")) == Span(start, start + size)
+
+
+@pytest.mark.parametrize(
+    "window", [0, -1, float("nan"), float("inf"), timedelta(0), True, "1m", 1e-7, 1e12, timedelta.max]
+)
 def test_a_window_of_no_length_or_another_type_is_refused(window):
     with pytest.raises(InvalidOptionError, match=re.escape(f"window={window!r}")):
         window_seconds(window)
