@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
-from connector.shards.frontier import EARLIEST, Finished, Frontier, Reading
+from connector.shards.frontier import EARLIEST, Finished, Frontier, Reading, top
 from connector.shards.lineage import Lineage
 from connector.shards.position import End, StartPosition
 
@@ -52,38 +52,40 @@ def discover(
         if shard in growth.shards or shard in doubtful:
             continue  # it has just taken its parent's place, or waits
         parent = lineage.parent(shard)
-        done = growth.finished.get(parent) if parent is not None else None
-        if done is not None and done.children is None:
-            growth.disown(shard)  # the parent's verdict holds for what descends from it
-        elif done is not None:
-            growth.open(shard, done.children, EARLIEST)  # a late sibling of children that took over before
+        if parent is None:
+            if frontier.adopts:
+                growth.open(shard, frontier.start)
+        elif (done := growth.finished.get(parent)) is not None:
+            if done.children is None:
+                growth.disown(shard)  # the parent's verdict holds for what descends from it
+            else:
+                growth.open(shard, done.children)  # a late sibling of children that took over before
         elif parent in growth.shards:
             growth.wait(shard, parent)
-        elif parent is not None and parent in passed:
+        elif parent in passed:
             # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
             ours = growth.holds_one_of(lineage.children(parent))
             if ours or (ours is None and frontier.adopts):
-                growth.open(shard, frontier.start, EARLIEST)
+                growth.open(shard, frontier.start)
             elif ours is False:
                 growth.disown(shard)
-        elif parent is not None and parent in growth.awaited:
+        elif parent in growth.awaited:
             growth.wait(shard, parent)
-            if parent not in lineage and growth.top(parent) not in growth.shards:
+            if parent not in lineage and top(growth.awaited, parent) not in growth.shards:
                 if parent in gone:  # what led here is read or gone
-                    growth.open(shard, frontier.start, EARLIEST)
+                    growth.open(shard, frontier.start)
                 else:
                     doubtful[shard] = parent
-        elif parent is not None and parent in lineage:
+        elif parent in lineage:
             pass  # its parent is new too, and comes first
         elif not frontier.adopts:
             pass  # shards without a known relative are another frontier's
-        elif parent is None or parent in gone:
-            growth.open(shard, frontier.start, EARLIEST)
+        elif parent in gone:
+            growth.open(shard, frontier.start)
         else:
             doubtful[shard] = parent
-    for shard in growth.opened:  # an earlier run may have saved that a shard was read to its end
-        if growth.shards[shard].ended:
-            growth.hand_over(shard, lineage)
+    for shard in growth.opened:  # an earlier run may have saved that it was read to its end
+        growth.hand_over(shard, lineage)
     return Discovery(growth.frontier(frontier), tuple(growth.opened), doubtful)
 
 
@@ -93,9 +95,8 @@ def take_over(frontier: Frontier, lineage: Lineage, *, second: int) -> Discovery
     growth = _Growth(frontier, second)
     for ended in frontier.ended_shards:
         growth.hand_over(ended, lineage)
-    for shard in growth.opened:  # an earlier run may have saved that a shard was read to its end
-        if growth.shards[shard].ended:
-            growth.hand_over(shard, lineage)
+    for shard in growth.opened:  # an earlier run may have saved that it was read to its end
+        growth.hand_over(shard, lineage)
     return Discovery(growth.frontier(frontier), tuple(growth.opened))
 
 
@@ -113,8 +114,7 @@ class _Growth:
         self._adopts = frontier.adopts
         self._start = frontier.start
 
-    def open(self, shard: str, position: StartPosition | None, watermark: int) -> None:
-        assert position is not None  # noqa: S101 - narrows the type: a followed parent has a start for its children
+    def open(self, shard: str, position: StartPosition, watermark: int = EARLIEST) -> None:
         self.shards[shard] = Reading(self.saved.pop(shard, position), watermark)
         self.opened.append(shard)
 
@@ -137,20 +137,16 @@ class _Growth:
         """Takes what was another's by a link that is gone: the other may never have seen it, and twice beats never."""
         self.finished.pop(shard, None)
         self.unconfirmed.discard(shard)
-        self.open(shard, self._start, EARLIEST)
+        self.open(shard, self._start)
 
     def wait(self, shard: str, parent: str) -> None:
         """``shard`` is this frontier's, and not reached yet. One that adopts would find it again without a link."""
         if not self._adopts:
             self.awaited.setdefault(shard, parent)  # a link once seen stays true, whatever a listing says later
 
-    def top(self, shard: str) -> str:
-        while (parent := self.awaited.get(shard)) is not None:
-            shard = parent
-        return shard
-
     def hand_over(self, parent: str, lineage: Lineage) -> None:
-        """The ended parent leaves and its known children take its place, in one step (fact 20); else it waits."""
+        """If it has ended, the parent leaves and its known children take its place, in one step (fact 20); else it
+        waits."""
         reading = self.shards[parent]
         children = lineage.children(parent)
         if children and isinstance(reading.position, End):
@@ -178,7 +174,7 @@ class _Growth:
         awaited = {
             shard: parent
             for shard, parent in self.awaited.items()
-            if not self._holds(shard) and self._holds(self.top(parent))
+            if not self._holds(shard) and self._holds(top(self.awaited, parent))
         }
         if (self.shards, self.finished, awaited) == (before.shards, before.finished, before.awaited):
             return before

@@ -167,14 +167,15 @@ class Frontier:
         """``(kept, given)``: ``mine`` and what descends from it stays, the rest is given.
 
         Each part knows the other's shards as finished without followed children, so whatever a listing shows later,
-        exactly one part reads it. Shards without a known relative stay with the part that already adopts.
+        exactly one part reads it. Shards without a known relative stay with the part that already adopts. Both know
+        what a run has saved for shards that are not reached yet.
         """
         keep = set(mine)
         kept = {shard: state for shard, state in self.shards.items() if shard in keep}
         given = {shard: state for shard, state in self.shards.items() if shard not in keep}
         foreign_to_kept = {shard: Finished(second, None) for shard in given}
         foreign_to_given = {shard: Finished(second, None) for shard in [*kept, *self.finished]}
-        theirs = {shard for shard in self.awaited if self.top(shard) in given}
+        theirs = {shard for shard in self.awaited if top(self.awaited, shard) in given}
         return (
             replace(
                 self,
@@ -186,18 +187,18 @@ class Frontier:
                 self,
                 shards=given,
                 finished=foreign_to_given,
-                saved={},
                 adopts=False,
                 awaited={shard: self.awaited[shard] for shard in theirs},
                 unconfirmed=frozenset(),
             ),
         )
 
-    def top(self, shard: str) -> str:
-        """The eldest that the awaited links lead to from ``shard``."""
-        while (parent := self.awaited.get(shard)) is not None:
-            shard = parent
-        return shard
+
+def top(awaited: Mapping[str, str], shard: str) -> str:
+    """The eldest that the awaited links lead to from ``shard``."""
+    while (parent := awaited.get(shard)) is not None:
+        shard = parent
+    return shard
 
 
 def begin(

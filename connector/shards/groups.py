@@ -7,8 +7,6 @@ a pause longer than the retention or a hole in the first listings leaves behind,
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from connector.shards.frontier import Frontier
 from connector.shards.lineage import Lineage
 
@@ -17,7 +15,6 @@ def deal(frontier: Frontier, lineage: Lineage, groups: int, *, second: int) -> t
     """``frontier`` as at most ``groups`` frontiers that share no shard and together are the whole.
 
     Each holds a shard at least, and about as many of the youngest known shards as any other. The first one adopts.
-    What a run has saved for shards that are not reached yet is known to all.
     """
     hands: list[set[str]] = [set() for _ in range(max(1, min(groups, len(frontier.shards))))]
     weights = [0] * len(hands)
@@ -29,7 +26,7 @@ def deal(frontier: Frontier, lineage: Lineage, groups: int, *, second: int) -> t
     parts = []
     for hand in hands[1:]:
         frontier, given = frontier.split(frontier.shards.keys() - hand, second=second)
-        parts.append(replace(given, saved=frontier.saved))
+        parts.append(given)
     return (frontier, *parts)
 
 

@@ -27,8 +27,8 @@ MUTANTS = (
         2,
         "children found late begin at the moment at which they are found",
         DISCOVERY,
-        "growth.open(shard, done.children, EARLIEST)  # a late sibling",
-        "growth.open(shard, frontier.start, EARLIEST)  # a late sibling",
+        "growth.open(shard, done.children)  # a late sibling",
+        "growth.open(shard, frontier.start)  # a late sibling",
         "shards/test_discovery.py::test_a_late_sibling_begins_where_its_siblings_began",
     ),
     Mutant(
@@ -132,10 +132,11 @@ MUTANTS = (
         6,
         "a shard listed with an EndingSequenceNumber is taken for read",
         DISCOVERY,
-        "        elif parent is None or parent in gone:\n",
-        "        elif (listed := lineage.get(shard)) is not None and listed.ending_sequence_number:\n"
-        "            growth.finished[shard] = Finished(second, frontier.start)\n"
-        "        elif parent is None or parent in gone:\n",
+        "        if parent is None:\n            if frontier.adopts:\n",
+        "        if parent is None:\n"
+        "            if (listed := lineage.get(shard)) is not None and listed.ending_sequence_number:\n"
+        "                growth.finished[shard] = Finished(second, frontier.start)\n"
+        "            elif frontier.adopts:\n",
         "source/test_reader_shards.py::test_endpoints_that_know_less_are_read_all_the_same"
         "[open shards listed with an end]",
     ),
@@ -192,7 +193,7 @@ MUTANTS = (
         "a child is read beside its open parent",
         DISCOVERY,
         "            pass  # its parent is new too, and comes first\n",
-        "            growth.open(shard, frontier.start, EARLIEST)\n",
+        "            growth.open(shard, frontier.start)\n",
         "source/test_reader_shards.py::test_a_stream_of_several_generations_is_read_from_its_roots",
     ),
     Mutant(
@@ -200,7 +201,7 @@ MUTANTS = (
         "a child is read while its parent is",
         DISCOVERY,
         "        elif parent in growth.shards:\n            growth.wait(shard, parent)",
-        "        elif parent in growth.shards:\n            growth.open(shard, frontier.start, EARLIEST)",
+        "        elif parent in growth.shards:\n            growth.open(shard, frontier.start)",
         "shards/test_discovery.py::test_a_child_waits_for_its_parents_end",
     ),
     Mutant(
@@ -208,15 +209,15 @@ MUTANTS = (
         "a child whose parent is merely unlisted is read at once",
         DISCOVERY,
         "        else:\n            doubtful[shard] = parent\n",
-        "        else:\n            growth.open(shard, frontier.start, EARLIEST)\n",
+        "        else:\n            growth.open(shard, frontier.start)\n",
         "source/test_reader_shards.py::test_a_shard_that_no_listing_shows_is_found_through_its_child",
     ),
     Mutant(
         8,
         "a child whose parent is gone waits for ever",
         DISCOVERY,
-        "        elif parent is None or parent in gone:\n",
-        "        elif parent is None:\n",
+        "        elif parent in gone:\n",
+        "        elif False:\n",
         "source/test_reader_shards.py::test_a_child_whose_parent_is_gone_does_not_wait_for_ever",
     ),
     Mutant(
@@ -327,8 +328,8 @@ MUTANTS = (
         13,
         "the oldest descendants that are left are not read",
         DISCOVERY,
-        "        elif parent is None or parent in gone:\n",
-        "        elif parent is None and not gone:\n",
+        "        elif parent in gone:\n",
+        "        elif False:\n",
         "source/test_reader_faults.py::"
         "test_after_days_away_the_oldest_descendants_that_are_left_are_read_and_the_gap_is_told",
     ),
