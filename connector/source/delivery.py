@@ -155,15 +155,16 @@ def outlived(stream_arn: str, read: PageRead, reading: Reading) -> Loss | None:
     return None
 
 
-def vanished(stream_arn: str, shard: str, reading: Reading, *, now: float) -> Loss | None:
+def vanished(stream_arn: str, shard: str, reading: Reading, *, now: float, promised: bool = False) -> Loss | None:
     """The service no longer knows the shard (fact 11); None if it cannot have held anything that was asked for.
 
     A shard is gone once all its records are older than 24 hours, so a start moment younger than that lost nothing; nor
-    did a root that was to be read from the horizon and never was: the promise is what the service still has.
+    did a root that was to be read from the horizon and never was: the promise is what the service still has, unless an
+    earlier run ``promised`` it.
     """
     if isinstance(reading.position, AtTime) and reading.position.second > now - RETENTION_SECONDS:
         return None
-    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST:
+    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST and not promised:
         return None
     return Loss(
         stream_arn,

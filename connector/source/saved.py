@@ -53,12 +53,8 @@ class SavedShards:
     def forget(
         self, frontier: Frontier, listings: Listings, *, now: float, service_time: Callable[[], float]
     ) -> tuple[Frontier, list[Loss]] | None:
-        """The frontier without the positions of shards that are gone, and the losses; None if nothing is decided now.
-
-        If nothing is left of what the earlier run saved, changes may have been trimmed unread (fact 13). If something
-        is, a shard may be gone because it was read to its end; where it is known that not all was read within the last
-        day, a child that the earlier run never began tells that it was not.
-        """
+        """The frontier without the positions of shards that are gone, and the losses (fact 13); None if nothing is
+        decided now."""
         if not frontier.saved or now < self._next or not listings.settled(now) or listings.doubts:
             return None
         self._next = now + SAVED_SECONDS
@@ -69,16 +65,33 @@ class SavedShards:
         if unknown or not unlisted:
             return None
         left = len(frontier.saved) < len(self.earlier.saved) or len(unlisted) < len(frontier.saved)
-        until = self.earlier.until
-        all_read = until is not None and until > service_time() - RETENTION_SECONDS
-        losses = []
-        for shard in sorted(unlisted) if frontier.adopts and not all_read else ():
-            position = frontier.saved[shard]
-            children = () if until is None or isinstance(position, End) else listings.lineage.children(shard)
-            if not (any(child in self.earlier.saved for child in children) if children else left):
-                losses.append(vanished(self.stream_arn, shard, Reading(position), now=service_time()))
+        second = service_time()
+        losses = [
+            vanished(self.stream_arn, shard, Reading(frontier.saved[shard]), now=second, promised=True)
+            for shard in sorted(unlisted)
+            if frontier.adopts and not self._was_read_on(shard, listings, second, left=left)
+        ]
         kept = {shard: position for shard, position in frontier.saved.items() if shard not in unlisted}
         return replace(frontier, saved=kept), [loss for loss in losses if loss]
+
+    def _was_read_on(self, shard: str, listings: Listings, second: float, *, left: bool) -> bool:
+        """Whether the earlier run left nothing unread of a shard that is gone. ``left``: others that it saved are not.
+
+        Where that run saved what it had read to its end as such, all else was not. Where it may only have known what it
+        delivered, a shard may have brought nothing since, and its children neither: it is taken for read, unless
+        nothing is left at all, or its child was not begun though not all was read within the last day.
+        """
+        saved, until = self.earlier.saved, self.earlier.until
+        if until is not None and until > second - RETENTION_SECONDS:
+            return True
+        if isinstance(saved[shard], End):
+            return left or any(
+                isinstance(saved.get(parent), End) for parent in map(listings.lineage.parent, listings.listed) if parent
+            )
+        if until is None and any(isinstance(position, End) for position in saved.values()):
+            return False
+        children = listings.lineage.children(shard) if until is not None else ()
+        return any(child in saved for child in children) if children else left
 
     def _unknown(self, frontier: Frontier, listings: Listings) -> set[str]:
         """Not listed, and neither denied nor shown by the service."""

@@ -150,6 +150,41 @@ def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_rea
         assert read.frontier.saved == {}
 
 
+@pytest.mark.parametrize("position", [None, TRIM_HORIZON], ids=["half read", "not begun"])
+def test_a_saved_shard_that_is_gone_is_a_loss_if_what_was_read_to_its_end_is_saved_as_such(
+    position: Position | None,
+) -> None:
+    """Fact 11: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders, saved, quiet = quiet_shard_beside_a_busy_one(clock, service)
+        saved = {**saved, quiet: position or saved[quiet], "shardId-00000001000000000000-0badf00d": End(TRIM_HORIZON)}
+        read = DrivenRead(service, clock, orders.stream_arn, saved=saved)
+        read.run(60)
+        assert [loss.shard_id for loss in read.losses] == [quiet]
+        assert read.frontier.saved == {}
+
+
+def test_a_quiet_streams_shards_that_were_read_to_their_ends_are_no_loss_while_their_children_are_listed() -> None:
+    """Fact 13: the run was away for less than a day, and every record that it had not read is still there."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        generations = list(orders.open_shard_ids)
+        for _ in range(2):
+            orders.roll_all()
+            clock.advance(3600)
+            generations += orders.open_shard_ids
+        clock.advance(24 * 3600 - 1800)
+        orders.put({"id": "o-1"})
+        assert generations[1] not in orders.shard_ids
+        saved: dict[str, Position] = {shard: End(TRIM_HORIZON) for shard in generations[:2]}
+        read = DrivenRead(service, clock, orders.stream_arn, saved=saved)
+        read.run(60)
+        assert read.losses == []
+        assert len(read.delivered) == 1
+
+
 def test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read() -> None:
     """Fact 13: none of its shards is left, and none held anything."""
     clock = Clock()
