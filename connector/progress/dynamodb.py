@@ -196,25 +196,30 @@ class TableStore:
 
     def _create_table(self) -> None:
         try:
-            self._client.create_table(
-                TableName=self._table,
-                KeySchema=_KEYS,
-                AttributeDefinitions=[{"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in _KEYS],
-                BillingMode="PAY_PER_REQUEST",
-            )
+            with told("CreateTable", self._table):
+                self._client.create_table(
+                    TableName=self._table,
+                    KeySchema=_KEYS,
+                    AttributeDefinitions=[{"AttributeName": k["AttributeName"], "AttributeType": "S"} for k in _KEYS],
+                    BillingMode="PAY_PER_REQUEST",
+                )
         except ClientError as error:
             if code_of(error) != "ResourceInUseException":  # another run creates it just now
                 raise
         for _ in range(120):
-            if self._client.describe_table(TableName=self._table)["Table"]["TableStatus"] == "ACTIVE":
+            if self._described()["TableStatus"] == "ACTIVE":
                 return
             self._sleep(0.5)
         raise UnavailableError(f"table {self._table!r} was created and did not become active within a minute")
 
+    def _described(self) -> Any:
+        with told("DescribeTable", self._table):
+            return self._client.describe_table(TableName=self._table)["Table"]
+
     def _foreign_table(self, error: ClientError) -> InvalidOptionError | None:
         if code_of(error) != "ValidationException":
             return None
-        keys = self._client.describe_table(TableName=self._table)["Table"]["KeySchema"]
+        keys = self._described()["KeySchema"]
         if keys == _KEYS:
             return None
         have = ", ".join(key["AttributeName"] for key in keys)

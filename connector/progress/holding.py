@@ -11,7 +11,7 @@ from functools import cache
 from math import inf
 from typing import Final
 
-from connector.errors import ConnectorError, DelayError, ProgressHeldError
+from connector.errors import ConnectorError, DelayError, FencedError, ProgressHeldError
 from connector.progress.address import Progress, TableAddress
 from connector.progress.dynamodb import TableStore
 from connector.progress.files import FileStore
@@ -103,8 +103,10 @@ class Holding:
         A store that does not answer is tried again, until nobody would take this run for alive any more.
         """
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            if (failure := self._failure) is not None:
+                if not isinstance(failure, FencedError):
+                    self._failure = None  # told once: what was mended since is found out by the next write
+                raise failure
             now = self._clock.now()
             if now - self._beaten < self._beat_every:
                 return

@@ -45,6 +45,14 @@ _ERRORS: Final[Mapping[str, type[ServiceError]]] = {
     "InvalidSignatureException": CredentialsError,
     "ExpiredTokenException": CredentialsError,
 }
+#: What a store decides by, and no caller of it sees.
+_ANSWERS: Final = frozenset(
+    {"ConditionalCheckFailedException", "ResourceInUseException", "TransactionCanceledException"}
+)
+#: A transaction is no permission of its own: each of its writes is one (the service's guide to transactions and IAM).
+_PERMISSIONS: Final[Mapping[str, str]] = {
+    "TransactWriteItems": "dynamodb:ConditionCheckItem, PutItem, UpdateItem and DeleteItem"
+}
 
 
 def table_client(region_name: str | None, endpoint_url: str | None) -> Any:
@@ -71,17 +79,26 @@ def table_client(region_name: str | None, endpoint_url: str | None) -> Any:
 
 @contextmanager
 def told(action: str, table: str) -> Iterator[None]:
-    """Errors of the service as ours; ``action`` is the API's name of the call. Codes of our own logic pass through."""
+    """Errors of the service as ours; ``action`` is the API's name of the call. What a store decides by passes through.
+
+    A code that is not known here is a plain :class:`ServiceError`: a caller that may raise nothing can rely on it.
+    """
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        kind = _ERRORS.get(code) or (UnavailableError if status >= 500 else None)
-        if kind is None:
+        if code in _ANSWERS:
             raise
-        fix = f"; allow dynamodb:{action} on it" if kind is AccessDeniedError else ""
-        raise kind(f"{action} on table {table!r} failed ({code}){fix}") from error
+        kind = _ERRORS.get(code) or (UnavailableError if status >= 500 else ServiceError)
+        what = f"{action} on table {table!r} failed ({code})"
+        if kind is AccessDeniedError:
+            what += f"; allow {_PERMISSIONS.get(action, f'dynamodb:{action}')} on it"
+        elif kind is ServiceError:
+            what += f": {error.response['Error'].get('Message', '')}"
+        raised = kind(what)
+        raised.code = code
+        raise raised from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise CredentialsError(f"{action} on table {table!r}: {error}") from error
     except BotoCoreError as error:  # what is left is the network

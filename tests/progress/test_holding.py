@@ -15,7 +15,7 @@ from connector.progress.store import Application, Hold, Store
 from connector.shards.frontier import Frontier
 from connector.shards.position import SHARD_END, After, Position
 from connector.shards.stream_position import StreamPosition
-from connector.source.read import Delivered
+from connector.source.progressed import BundleProgress
 from connector.source.step import Step
 from tests.progress.conftest import Hand
 
@@ -127,9 +127,9 @@ def test_the_end_of_one_group_gives_nothing_away(store: Store, hand: Hand) -> No
         take(store, "two", ARN, TAKEOVER, hand.time)
 
 
-def bundle(run: Holding, *, commits: bool, alone: bool) -> Delivered:
+def bundle(run: Holding, *, commits: bool, alone: bool) -> BundleProgress:
     """One that reads to the end of its group."""
-    bundle = Delivered(run, PROGRESS.beat_seconds, commits=commits, alone=alone)
+    bundle = BundleProgress(run, PROGRESS.beat_seconds, commits=commits, alone=alone)
     bundle.add(Step(Frontier(closed=True)))
     return bundle
 
