@@ -27,7 +27,7 @@ from typing import NoReturn
 from connector import ConnectorError, Progress, StreamPosition
 from connector.errors import DelayError, InvalidOptionError
 from connector.progress.holding import Time, store_of, take
-from connector.progress.kcl import leases_of
+from connector.progress.kcl import STREAM_ARN, leases_of
 from connector.progress.store import Application, Hold, Kept, Store, is_further
 from connector.progress.tables import table_client, table_of_leases
 from connector.shards.bounds import Leases
@@ -123,6 +123,11 @@ def _import(arguments: argparse.Namespace, clock: Time) -> int:
         raise InvalidOptionError(
             f"the saved position is of {position.stream_arn or 'any stream'}: give --stream_arn of it"
         )
+    if not STREAM_ARN.fullmatch(arn):
+        raise InvalidOptionError(
+            f"stream_arn={arn!r} is not a stream's ARN: it looks like "
+            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL"
+        )
     position = StreamPosition(arn, position.start, position.shards)
     with _held(arguments, arn, clock) as (store, owner):
         before = store.read().streams.get(arn)
@@ -213,7 +218,11 @@ def _sure(arguments: argparse.Namespace, what: str, name: str) -> bool:
         return True
     if not sys.stdin.isatty():
         raise InvalidOptionError(f"{name}: {what}. Add --yes to do it")
-    answer = input(f"{name}: {what}. Do it? [y/N] ")
+    try:
+        answer = input(f"{name}: {what}. Do it? [y/N] ")
+    except EOFError:
+        print()
+        return False
     return answer.strip().lower() in ("y", "yes")
 
 

@@ -44,6 +44,8 @@ class FileStore:
             text = self._text()
         except (OSError, BeamIOError) as error:
             raise ConnectorError(f"{self.name} cannot be read: {error}") from error
+        except UnicodeDecodeError as error:
+            raise _damaged(self.name, error) from error
         return Application() if text is None else application_of(text, self.name)
 
     def swap(self, known: Hold | None, hold: Hold) -> bool:
@@ -64,9 +66,13 @@ class FileStore:
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
         def moved(kept: Application, hold: Hold) -> Application:  # noqa: ARG001 - the form of a change
-            before = kept.streams.get(stream_arn, Kept())
+            before = kept.streams.get(stream_arn)
+            if before is None:
+                return kept
             after = before.advanced(shards, second)
-            return kept if after is before else replace(kept, streams={**kept.streams, stream_arn: after})
+            if after is before:
+                return kept
+            return replace(kept, streams={**kept.streams, stream_arn: after.without(after.outlived())})
 
         self._change(owner, moved)
 
@@ -75,8 +81,7 @@ class FileStore:
             streams = dict(kept.streams)
             stream = streams.pop(stream_arn, None)
             if stream is not None and shards is not None:
-                left = {shard: mark for shard, mark in stream.marks.items() if shard not in shards}
-                streams[stream_arn] = replace(stream, marks=left)
+                streams[stream_arn] = stream.without(shards)
             return replace(kept, streams=streams)
 
         self._change(owner, without)
@@ -191,5 +196,9 @@ def application_of(text: str, name: str) -> Application:
                 for arn, stream in stored["streams"].items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConnectorError(f"{name} is not progress that this package wrote, or it is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> ConnectorError:
+    return ConnectorError(f"{name} is not progress that this package wrote, or it is damaged: {error}")

@@ -23,7 +23,7 @@ from connector.shards.lineage import Lineage
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, Position, StartPosition
 from connector.shards.stream_position import StreamPosition
 
-_STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:([\w-]*):(\d*):table/([^/]+)/stream/(.+)")
+STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:([\w-]*):(\d*):table/([^/]+)/stream/(.+)")
 _LEASE: Final = "LEASE"
 
 
@@ -97,7 +97,7 @@ def _position(lease: Lease, table: str, latest: StartPosition) -> Position:
 def names_stream(identifier: str, stream_arn: str) -> bool:
     """Whether a lease's stream is this one: by the adapter's name, or, of a tracker of one's own, by account, table or
     label where the identifier says all that it says of this stream."""
-    arn = _STREAM_ARN.fullmatch(stream_arn)
+    arn = STREAM_ARN.fullmatch(stream_arn)
     if arn is None:
         return False
     region, account, table, label = arn.groups()

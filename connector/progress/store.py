@@ -6,7 +6,7 @@ the application. Whoever holds it shows from time to time that it is alive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -68,6 +68,12 @@ class Kept:
         newest = max((mark.second for mark in self.marks.values()), default=0)
         return [shard for shard, mark in self.marks.items() if mark.second < newest - KEPT_SECONDS]
 
+    def without(self, shards: Collection[str]) -> Kept:
+        if not shards:
+            return self
+        forgotten = set(shards)
+        return replace(self, marks={shard: mark for shard, mark in self.marks.items() if shard not in forgotten})
+
 
 @dataclass(frozen=True, slots=True)
 class Application:
@@ -103,7 +109,8 @@ class Store(Protocol):
         """Keeps a stream's position that was not kept. Raises :class:`FencedError` unless it is ``owner``'s."""
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
-        """Moves each shard forward; a position that is not further changes nothing, and is no error.
+        """Moves each shard forward; a position that is not further changes nothing, and is no error. Of a stream that
+        was not begun, or was forgotten, nothing counts.
 
         Raises :class:`FencedError` unless it is ``owner``'s.
         """

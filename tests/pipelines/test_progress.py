@@ -119,6 +119,32 @@ def test_what_loses_data_is_told_and_not_done_without_a_yes(
     assert store.read().streams == before.streams
 
 
+def test_an_answer_that_is_never_given_is_a_no(
+    run: Callable[..., int], store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", closed)
+    before = store.read()
+    assert run("reset") == 1
+    assert store.read().streams == before.streams
+
+
+def test_what_is_no_streams_arn_is_not_imported(
+    run: Callable[..., int], store: FileStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = store.read()
+    position = StreamPosition(None, TRIM_HORIZON, {"a": After("5")})
+    for arn in ("nonsense", ARN.partition("/stream/")[0]):
+        with pytest.raises(SystemExit) as refused:
+            run("import", saved(tmp_path, position), "--stream_arn", arn, "--yes")
+        assert refused.value.code == 2
+        assert "is not a stream's ARN" in capsys.readouterr().err
+    assert store.read() == before
+
+
 def test_import_and_reset_do_what_they_were_told(run: Callable[..., int], store: FileStore, tmp_path: Path) -> None:
     position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
     assert run("import", saved(tmp_path, position), "--yes") == 0

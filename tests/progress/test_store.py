@@ -89,6 +89,14 @@ def test_of_two_runs_that_take_a_dead_ones_place_one_does(store: Store) -> None:
     assert store.read().hold == Hold("two", ARN, SECOND + 61)
 
 
+def test_progress_of_a_stream_that_was_never_begun_or_was_forgotten_does_not_count(store: Store) -> None:
+    """Its start is not known, and what its shards' children begin with hangs on it."""
+    held(store).advance("one", ARN, {"a": After("9")}, SECOND)
+    assert store.read().streams == {}
+    store.begin("one", StreamPosition(ARN, TRIM_HORIZON, {"b": After("1")}), SECOND)
+    assert kept(store) == {"b": After("1")}
+
+
 def test_streams_and_shards_are_forgotten_one_by_one(store: Store) -> None:
     held(store)
     for arn in (ARN, LATER):
@@ -99,13 +107,12 @@ def test_streams_and_shards_are_forgotten_one_by_one(store: Store) -> None:
     assert set(store.read().streams) == {LATER}
 
 
-def test_what_a_beginning_that_was_cut_off_left_behind_does_not_count(store: Store) -> None:
-    held(store)
-    if isinstance(store, TableStore):
-        store.advance("one", ARN, {"a": After("9")}, SECOND)  # the start comes last, and never came
-    assert store.read().streams == {}
-    store.begin("one", StreamPosition(ARN, TRIM_HORIZON, {"b": After("1")}), SECOND)
-    assert kept(store) == {"b": After("1")}
+def test_the_file_of_a_long_run_does_not_grow_by_the_shards_that_it_went_on_without(tmp_path: Path) -> None:
+    store = held(FileStore(str(tmp_path / "progress.json")))
+    store.begin("one", StreamPosition(ARN), SECOND)
+    for day in range(30):
+        store.advance("one", ARN, {f"shard-{day:02}": SHARD_END}, SECOND + day * 24 * 3600)
+    assert list(kept(store)) == [f"shard-{day:02}" for day in range(26, 30)]
 
 
 def test_more_shards_than_a_transaction_takes_are_written(store: Store) -> None:
@@ -178,11 +185,21 @@ def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any) -> None:
 
 def test_a_file_that_is_no_progress_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    for text in ("", "hello", "[]", '{"version": 1}', '{"version": 1, "hold": null, "streams": {"a": {"start": "x"}}}'):
-        path.write_text(text)
+    for content in (
+        b"",
+        b"hello",
+        b"[]",
+        b'{"version": 1}',
+        b'{"version": 1, "hold": null, "streams": {"a": {"start": "x"}}}',
+        b'{"version": 1, "hold": {"owner": "a", "stream": "b", "beat": "x"}, "streams": {}}',
+        b"\x80\x81 of another program",
+        "cut off in a charact\u00e9r".encode()[:-2],
+        b"[" * 100_000,
+    ):
+        path.write_bytes(content)
         with pytest.raises(ConnectorError, match="is not progress that this package wrote, or it is damaged"):
             held(FileStore(str(path)))
-        assert path.read_text() == text
+        assert path.read_bytes() == content
 
 
 def test_a_file_of_a_release_to_come_is_refused(tmp_path: Path) -> None:
