@@ -19,7 +19,7 @@ from connector.progress.tables import table_client, table_of_leases
 from connector.shards.lineage import Lineage
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from connector.shards.stream_position import StreamPosition, position_text
-from connector.source.requests import Caller
+from connector.source.requests import StreamCaller
 from connector.wire import Client
 from pipelines.sampled import created_at, records_from
 
@@ -142,7 +142,7 @@ def application_glance(
     what: Kept,
     taken: datetime,
     pool: Executor,
-    caller: Caller | None,
+    caller: StreamCaller | None,
 ) -> ApplicationGlance:
     """Compares them; with a ``caller`` it reads the first page of each shard that is not delivered."""
 

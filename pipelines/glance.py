@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from connector.errors import NotFoundError, ServiceError, TrimmedDataError
 from connector.shards.lineage import Lineage, Shard, created
 from connector.source.agenda import Pace
-from connector.source.requests import Caller
+from connector.source.requests import StreamCaller
 from connector.wire import Client, ListedShard
 from pipelines.applications import RETENTION, ApplicationGlance, Kept, application_glance
 from pipelines.sampled import PAGE, Sampled, sampled
@@ -128,7 +128,7 @@ def glance(
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
     missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
     now = floor(client.service_time())
-    caller = Caller(client, stream_arn, limit=PAGE) if sample else None
+    caller = StreamCaller(client, stream_arn, limit=PAGE) if sample else None
     lineage = Lineage(Shard(shard.shard_id, shard.parent_shard_id) for shard in listed.values())
     what = application(lineage) if application is not None else None
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -158,7 +158,7 @@ def _shards(
     missing: Collection[str],
     now: int,
     pool: Executor,
-    caller: Caller | None,
+    caller: StreamCaller | None,
 ) -> list[ShardGlance]:
     ends = {shard.parent_shard_id: created(shard.shard_id) for shard in listed.values()}
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from connector.shards.frontier import Hint
 from connector.shards.position import TRIM_HORIZON, AtTime, Position
-from connector.source.requests import Caller, Failed, PageRead, Read
+from connector.source.requests import Failed, PageRead, Read, StreamCaller
 from connector.wire import RawRecord
 
 PAGE: Final = 100
@@ -29,7 +29,7 @@ class Sampled:
     last: datetime | None = None
 
 
-def sampled(caller: Caller, shard: str, end: float) -> Sampled:
+def sampled(caller: StreamCaller, shard: str, end: float) -> Sampled:
     oldest = records_from(caller, shard, TRIM_HORIZON)
     if not oldest:
         return Sampled(0)
@@ -44,7 +44,7 @@ def sampled(caller: Caller, shard: str, end: float) -> Sampled:
     return Sampled(read, created_at(first), created_at(newest[-1]))
 
 
-def records_from(caller: Caller, shard: str, position: Position) -> list[RawRecord] | None:
+def records_from(caller: StreamCaller, shard: str, position: Position) -> list[RawRecord] | None:
     """The first page that brings any; None if it is throttled or gone, since a glance goes on without."""
     hint: Hint | None = None
     for _ in range(_QUIET_PAGES):  # an empty page proves nothing (fact 5)

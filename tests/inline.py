@@ -19,7 +19,7 @@ from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
 from connector.source.reader import Reader
-from connector.source.requests import Answer, Caller, Delayed, Read, Request
+from connector.source.requests import Answer, Delayed, Read, Request, StreamCaller
 from connector.source.saved import Earlier
 from connector.source.step import Step
 from connector.testing import Clock, LocalStreams
@@ -99,7 +99,7 @@ class Network:
     def seconds(self, request: Request) -> float:
         return self.reads if isinstance(request, Read) else self.listings
 
-    def perform(self, caller: Caller, request: Request) -> Answer:
+    def perform(self, caller: StreamCaller, request: Request) -> Answer:
         if self.reads_fail if isinstance(request, Read) else self.listings_hang:
             return Delayed(request, UnavailableError("timed out"))
         return caller.perform(request)
@@ -210,7 +210,7 @@ class DrivenRead:
         self.reader = self._reader()
 
     def _reader(self) -> Reader:
-        caller = Caller(_ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
+        caller = StreamCaller(_ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
         fetcher = InlineFetcher(
             lambda request: self._network.perform(caller, request),
             self._clock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import ClassVar, NamedTuple, Optional
 
 import pyarrow as pa
 from apache_beam import coders
@@ -14,20 +14,16 @@ from connector.records.record import ChangeRecord
 from connector.records.stored import decode_record, encode_record
 
 
-class ChangeRecordCoder(coders.Coder):
-    """Ships the undecoded bytes (`connector.records.stored`): decoded images are neither encoded nor kept."""
+class OwnCoder(coders.Coder):
+    """A coder without state: equal by type, deterministic, and pickled as no more than its name."""
 
-    def encode(self, value: ChangeRecord) -> bytes:
-        return encode_record(value)
-
-    def decode(self, encoded: bytes) -> ChangeRecord:
-        return decode_record(encoded)
+    hint: ClassVar[type]
 
     def is_deterministic(self) -> bool:
         return True
 
-    def to_type_hint(self) -> type[ChangeRecord]:
-        return ChangeRecord
+    def to_type_hint(self) -> type:
+        return self.hint
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
@@ -36,12 +32,26 @@ class ChangeRecordCoder(coders.Coder):
         return hash(type(self))
 
 
-class RecordBatchCoder(coders.Coder):
+class ChangeRecordCoder(OwnCoder):
+    """Ships the undecoded bytes (`connector.records.stored`): decoded images are neither encoded nor kept."""
+
+    hint = ChangeRecord
+
+    def encode(self, value: ChangeRecord) -> bytes:
+        return encode_record(value)
+
+    def decode(self, encoded: bytes) -> ChangeRecord:
+        return decode_record(encoded)
+
+
+class RecordBatchCoder(OwnCoder):
     """A batch of any columns as one version byte and an Arrow IPC stream, with its schema (a promise: tests/compat).
 
     A batch that is a part of another ships its own rows; a pickle of it ships all rows of the other. Not deterministic:
     Arrow does not compare what stands where a value is null, and ships it.
     """
+
+    hint = pa.RecordBatch
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         stream = pa.BufferOutputStream()
@@ -64,16 +74,6 @@ class RecordBatchCoder(coders.Coder):
 
     def is_deterministic(self) -> bool:
         return False
-
-    def to_type_hint(self) -> type:
-        hint: type = pa.RecordBatch
-        return hint
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
 
 
 _BATCH_PREFIX = b"\x01"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
 from apache_beam import coders
 
 from connector.errors import ConnectorError
+from connector.records.coder import OwnCoder
 from connector.shards.frontier import Frontier
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.shards.stream_position import StreamPosition
@@ -15,25 +16,7 @@ from connector.source.element import StreamRead, decode_stream_read, encode_stre
 WATERMARK_VERSION: Final = 1
 
 
-class _OwnCoder(coders.Coder):
-    """A coder without state: equal by type, deterministic, and pickled as no more than its name."""
-
-    hint: ClassVar[type]
-
-    def is_deterministic(self) -> bool:
-        return True
-
-    def to_type_hint(self) -> type:
-        return self.hint
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-
-class FrontierCoder(_OwnCoder):
+class FrontierCoder(OwnCoder):
     hint = Frontier
 
     def encode(self, value: Frontier) -> bytes:
@@ -43,7 +26,7 @@ class FrontierCoder(_OwnCoder):
         return decode_frontier(encoded)
 
 
-class StreamReadCoder(_OwnCoder):
+class StreamReadCoder(OwnCoder):
     hint = StreamRead
 
     def encode(self, value: StreamRead) -> bytes:
@@ -53,7 +36,7 @@ class StreamReadCoder(_OwnCoder):
         return decode_stream_read(encoded)
 
 
-class WatermarkCoder(_OwnCoder):
+class WatermarkCoder(OwnCoder):
     """Microseconds since the epoch: a version byte, then eight bytes, big end first, signed."""
 
     hint = int
@@ -70,7 +53,7 @@ class WatermarkCoder(_OwnCoder):
         return int.from_bytes(encoded[1:], "big", signed=True)
 
 
-class StreamPositionCoder(_OwnCoder):
+class StreamPositionCoder(OwnCoder):
     """A saved position's own JSON text."""
 
     hint = StreamPosition

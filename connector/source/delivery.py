@@ -73,11 +73,10 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
         records = [record for record in records if _created(record) < rules.stop + 1]
     records, undecodable = rules.selection.of(records, shard)
     malformed = [*malformed, *undecodable]
-    cut = frontier.remaining is not None and len(records) >= frontier.remaining
-    if cut:
+    if frontier.remaining is not None and len(records) >= frontier.remaining:
         records = records[: frontier.remaining]
-        position = After(records[-1].dynamodb.SequenceNumber) if records else None
-        malformed = _before(records[-1], malformed, read) if records else malformed
+        position = After(records[-1].dynamodb.SequenceNumber)
+        malformed = _before(records[-1], malformed, read)
     watermark = EARLIEST if newest is None else int((newest - rules.slack) * MICROS)
     moved = frontier.advance(
         shard,

@@ -105,4 +105,4 @@ def _entry(misfit: Misfit) -> MalformedEntry:
     )
 
 
-CHANGES: Final = Changes()
+ONE_BY_ONE: Final = Changes()

@@ -22,7 +22,7 @@ from connector.shards.lineage import Lineage
 from connector.source.element import StreamRead
 from connector.source.listing import Listings
 from connector.source.options import ReadOptions
-from connector.source.requests import Caller, Delayed, Failed, Found, Gone, NoShardFilter, PageListed
+from connector.source.requests import Delayed, Failed, Found, Gone, NoShardFilter, PageListed, StreamCaller
 from connector.wire import Client
 
 #: Flink spreads elements over its slots by hash: with one for each slot, every other slot of two would stay idle.
@@ -50,7 +50,7 @@ def share(read: StreamRead, service: Client, options: ReadOptions, groups: int) 
     if groups == 1:
         yield read
         return
-    caller = Caller(service, read.stream_arn, limit=options.pace.page)
+    caller = StreamCaller(service, read.stream_arn, limit=options.pace.page)
     whole = begin(read.start, saved=read.saved, remaining=read.records)
     frontier, lineage = first_frontier(whole, caller, service.service_time, time.monotonic, time.sleep)
     for number, part in enumerate(deal(frontier, lineage, groups, second=int(service.service_time()))):
@@ -59,7 +59,7 @@ def share(read: StreamRead, service: Client, options: ReadOptions, groups: int) 
 
 def first_frontier(
     frontier: Frontier,
-    caller: Caller,
+    caller: StreamCaller,
     service_time: Callable[[], float],
     now: Callable[[], float],
     sleep: Callable[[float], object],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
@@ -18,7 +19,7 @@ from apache_beam.transforms.userstate import is_stateful_dofn
 from connector.errors import NotFoundError
 from connector.progress.address import Progress
 from connector.progress.commit import CommitProgress
-from connector.progress.holding import Time, store_of, take
+from connector.progress.holding import Holding, Time, store_of, take
 from connector.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
 from connector.progress.tables import table_client, table_of_leases
 from connector.shards.bounds import Leases, Place, Start
@@ -59,6 +60,36 @@ def moved(step: Step) -> Iterator[tuple[str, Position]]:
             yield shard, After(step.records[-1].dynamodb.SequenceNumber)
     elif isinstance(reading.position, After) or reading.position == End(TRIM_HORIZON):
         yield shard, reading.position
+
+
+@dataclass(slots=True)
+class BundleProgress:
+    """What a bundle moves, told to the run's holding once the bundle is finalized. ``commits``: whether that proves
+    that it was delivered; else a step behind the read tells. ``alone``: whether no other group of the run reads.
+
+    Only who knows that nothing is under way any more lets go of the application: not a read that others go on beside,
+    or with a sink behind it that still delivers.
+    """
+
+    holding: Holding
+    longest_wait: float
+    commits: bool
+    alone: bool
+    _moved: dict[str, Position] = field(default_factory=dict)
+    _last: bool = False
+
+    def add(self, step: Step) -> None:
+        """The step is claimed and emitted."""
+        self.holding.beat()
+        self._moved.update(moved(step))
+        self._last = step.frontier.closed
+
+    def finalized(self) -> None:
+        if not self.commits:
+            return
+        self.holding.delivered(self._moved, last=self._last)
+        if self._last and self.alone:
+            self.holding.ended()
 
 
 # Where it begins

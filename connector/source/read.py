@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import apache_beam as beam
@@ -15,18 +15,17 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from connector.errors import DataLossError, MalformedRecordError
-from connector.progress.holding import Holding, holding
-from connector.shards.position import Position
+from connector.progress.holding import holding
 from connector.source.element import StreamRead
 from connector.source.emission import Elements, Emission
 from connector.source.fetcher import ThreadedFetcher
 from connector.source.measures import Measures
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
-from connector.source.progressed import is_alone, moved, owner_of
+from connector.source.progressed import BundleProgress, is_alone, owner_of
 from connector.source.reader import Reader
 from connector.source.readers import READERS
-from connector.source.requests import Caller
+from connector.source.requests import StreamCaller
 from connector.source.restriction import FrontierProvider
 from connector.source.saved import Earlier
 from connector.source.service import client
@@ -39,7 +38,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
     """The reader of one stream, with threads of its own to wait for the network."""
-    caller = Caller(service, element.stream_arn, limit=options.pace.page)
+    caller = StreamCaller(service, element.stream_arn, limit=options.pace.page)
     return Reader(
         element.stream_arn,
         ThreadedFetcher(caller.perform, threads=options.pace.requests),
@@ -68,7 +67,7 @@ class _ReadStream(beam.DoFn):
         self._service = client(self._options.connection, self._options.pace.requests)
         self._measures = Measures(self._service)
 
-    def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: Delivered | None) -> Iterator[Any]:
+    def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
         reader = READERS.take(element.run, lambda: reader_of(self._service, element, self._options))
         worth_keeping = False
@@ -137,44 +136,14 @@ class _ReadStream(beam.DoFn):
         for entry in step.malformed:
             _LOGGER.warning("malformed record in shard %s at %s: %s", step.shard, entry.sequence_number, entry.reason)
 
-    def _bundle(self, element: StreamRead, finalizer: Any) -> Delivered:
+    def _bundle(self, element: StreamRead, finalizer: Any) -> BundleProgress:
         progress, owner = self._options.progress, owner_of(element.run)
         assert progress is not None  # noqa: S101 - narrows the type: only reads with progress come here
         held = holding(progress, owner, element.stream_arn, trailing=self._trailing)
         alone = is_alone(element.run)
-        bundle = Delivered(held, progress.beat_seconds, commits=self.commits, alone=alone)
+        bundle = BundleProgress(held, progress.beat_seconds, commits=self.commits, alone=alone)
         finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
         return bundle
-
-
-@dataclass(slots=True)
-class Delivered:
-    """What a bundle moves, told to the run's holding once the bundle is finalized. ``commits``: whether that proves
-    that it was delivered; else a step behind the read tells. ``alone``: whether no other group of the run reads.
-
-    Only who knows that nothing is under way any more lets go of the application: not a read that others go on beside,
-    or with a sink behind it that still delivers.
-    """
-
-    holding: Holding
-    longest_wait: float
-    commits: bool
-    alone: bool
-    _moved: dict[str, Position] = field(default_factory=dict)
-    _last: bool = False
-
-    def add(self, step: Step) -> None:
-        """The step is claimed and emitted."""
-        self.holding.beat()
-        self._moved.update(moved(step))
-        self._last = step.frontier.closed
-
-    def finalized(self) -> None:
-        if not self.commits:
-            return
-        self.holding.delivered(self._moved, last=self._last)
-        if self._last and self.alone:
-            self.holding.ended()
 
 
 class ReadUnboundedStream(_ReadStream):

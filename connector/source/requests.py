@@ -139,7 +139,7 @@ class Failed:
 Answer: TypeAlias = PageRead | PageListed | Found | Gone | NoShardFilter | Delayed | Failed
 
 
-class Caller:
+class StreamCaller:
     """Performs requests against one stream. Thread-safe: it only remembers whether the endpoint knows AT_TIMESTAMP."""
 
     def __init__(self, service: Service, stream_arn: str, *, limit: int = 1000) -> None:
@@ -178,7 +178,6 @@ class Caller:
         iterator = ""
         if request.hint and self._service.service_time() - request.hint.second < HINT_SECONDS:
             iterator = request.hint.iterator
-        trusted = not iterator
         while True:
             if not iterator:
                 if renewals == MOST_ITERATORS:
@@ -195,26 +194,24 @@ class Caller:
             try:
                 page = self._service.get_records(iterator, limit=self._limit, stream_arn=self._stream, shard_id=shard)
             except ExpiredIteratorError:
-                iterator, trusted = "", True
+                pass
             except TrimmedDataError:  # the iterator's own record is gone: the service says so (fact 10)
-                iterator, trimmed, trusted = "", True, True
+                trimmed = True
             except IteratorTypeError:  # some emulators hand out an AT_TIMESTAMP iterator that they cannot read
-                self._knows_at_timestamp, iterator, trusted = False, "", True
+                self._knows_at_timestamp = False
             except (NotFoundError, DelayError):
                 raise
             except (ServiceError, ClientError):
-                if trusted:
+                if renewals:
                     raise
-                iterator, trusted = (
-                    "",
-                    True,
-                )  # an iterator is only a hint: this one was not of this stream's making
+                # An iterator is only a hint: this one was not of this stream's making.
             else:
                 records = page.records
                 if isinstance(position, AtTime):
                     records = _from(records, position.second)
                 hint = None if page.next_iterator is None else Hint(page.next_iterator, int(asked))
                 return PageRead(request, asked, page, records, hint, renewals, trimmed)
+            iterator = ""
 
     def _iterator(self, shard: str, position: Position) -> str:
         match position:

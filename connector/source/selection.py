@@ -28,32 +28,32 @@ class Selection:
         if self.where is None:
             return records, []
         passed, malformed = [], []
-        for index, record in enumerate(records):
+        for record in records:
             try:
                 if self.where(ChangeRecord.from_raw(record, shard)):
                     passed.append(record)
             except MalformedRecordError as error:
-                malformed.append(malformed_entry(record, index, error))
+                malformed.append(malformed_entry(record, error))
         return passed, malformed
 
 
 ALL = Selection()
 
 
-def malformed_entry(record: RawRecord, index: int, error: MalformedRecordError) -> MalformedEntry:
+def malformed_entry(record: RawRecord, error: MalformedRecordError) -> MalformedEntry:
     """A record of which a value is not DynamoDB JSON: its envelope could be read, so its bytes are made anew."""
-    return MalformedEntry(index, msgspec.json.encode(record), error.message, record.dynamodb.SequenceNumber)
+    return MalformedEntry(-1, msgspec.json.encode(record), error.message, record.dynamodb.SequenceNumber)
 
 
 def well_formed(records: Sequence[RawRecord], shard: str) -> tuple[list[ChangeRecord], list[MalformedEntry]]:
     """The records all of whose values can be decoded, decoded, and the others."""
     decoded, malformed = [], []
-    for index, record in enumerate(records):
+    for record in records:
         change = ChangeRecord.from_raw(record, shard)
         try:
             _ = change.keys, change.new_image, change.old_image
         except MalformedRecordError as error:
-            malformed.append(malformed_entry(record, index, error))
+            malformed.append(malformed_entry(record, error))
         else:
             decoded.append(change)
     return decoded, malformed

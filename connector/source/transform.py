@@ -15,8 +15,7 @@ from connector.progress.address import Progress
 from connector.records import ChangeRecord, Schema
 from connector.shards.loss import Loss
 from connector.source.element import StreamRead
-from connector.source.emission import CHANGES as CHANGES_EMISSION
-from connector.source.emission import Batches, Emission
+from connector.source.emission import ONE_BY_ONE, Batches, Emission
 from connector.source.groups import groups_on
 from connector.source.job_server import wait_for_long_runs
 from connector.source.options import parse_options
@@ -139,7 +138,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             progress=progress,
         )
         self._tagged = False
-        self._emission: Emission = CHANGES_EMISSION
+        self._emission: Emission = ONE_BY_ONE
         self._source = table or stream_arn
         self._bounded = self._options.stop is not None
         self._pipeline: beam.Pipeline | None = None

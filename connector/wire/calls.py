@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CallPlace:
     """Where a call reads, for its errors; ``resource`` is what a permission is asked for."""
 
     stream: str | None = None
@@ -81,7 +81,7 @@ class Caller:
         operation: str,
         parameters: dict[str, object],
         decode: Callable[[bytes], _T],
-        place: Place,
+        place: CallPlace,
         *,
         service: Service = "dynamodbstreams",
         attempts: int | None = None,
@@ -167,7 +167,7 @@ class Caller:
 def _to_error(
     fault: Fault,
     operation: str,
-    place: Place,
+    place: CallPlace,
     unknown_parameter: Callable[[Fault], ServiceError | None] | None,
 ) -> ServiceError | ClientError:
     if unknown_parameter is not None and fault.code in UNKNOWN_PARAMETER:

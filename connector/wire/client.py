@@ -18,7 +18,7 @@ from connector.errors import (
     ShardFilterError,
     UnavailableError,
 )
-from connector.wire.calls import Caller, Place
+from connector.wire.calls import Caller, CallPlace
 from connector.wire.codes import Fault
 from connector.wire.decode import decode_iterator, decode_records, decode_stream, decode_table
 from connector.wire.pages import RecordsPage, StreamPage, Table
@@ -84,7 +84,7 @@ class Client:
         self.calls = self._caller.counts
         self._lock = threading.Lock()
         self._timestamps_proven = False
-        self._unproven: dict[str, Place] = {}
+        self._unproven: dict[str, CallPlace] = {}
 
     def describe_table(self, table: str) -> Table:
         """The table's latest stream, if it has one. NotFoundError for an unknown table."""
@@ -92,7 +92,7 @@ class Client:
             "DescribeTable",
             {"TableName": table},
             decode_table,
-            Place(resource=f"table {table}"),
+            CallPlace(resource=f"table {table}"),
             service="dynamodb",
         )
 
@@ -115,7 +115,7 @@ class Client:
             parameters["Limit"] = limit
         if exclusive_start_shard_id is not None:
             parameters["ExclusiveStartShardId"] = exclusive_start_shard_id
-        place = Place(stream=stream_arn, resource=stream_arn)
+        place = CallPlace(stream=stream_arn, resource=stream_arn)
         if children_of is None:
             return self._caller.call("DescribeStream", parameters, decode_stream, place)
         parameters["ShardFilter"] = {"Type": "CHILD_SHARDS", "ShardId": children_of}
@@ -171,7 +171,7 @@ class Client:
         }
         if sequence_number is not None:
             parameters["SequenceNumber"] = sequence_number
-        place = Place(stream_arn, shard_id, sequence_number, stream_arn)
+        place = CallPlace(stream_arn, shard_id, sequence_number, stream_arn)
         if iterator_type != "AT_TIMESTAMP" or timestamp is None:
             return self._caller.call("GetShardIterator", parameters, decode_iterator, place)
         parameters["Timestamp"] = _milliseconds(timestamp)
@@ -205,7 +205,7 @@ class Client:
         IteratorTypeError for an AT_TIMESTAMP iterator that the endpoint gave without knowing the type.
         ``stream_arn`` and ``shard_id`` name the place in errors.
         """
-        place = Place(stream_arn or None, shard_id or None, None, stream_arn or None)
+        place = CallPlace(stream_arn or None, shard_id or None, None, stream_arn or None)
         parameters = {"ShardIterator": iterator, "Limit": limit}
         unproven = self._unproven.get(iterator)
         try:
@@ -235,7 +235,7 @@ class Client:
         """
         self._caller.close()
 
-    def _reads_horizon(self, place: Place, *, get: bool) -> bool:
+    def _reads_horizon(self, place: CallPlace, *, get: bool) -> bool:
         """Does the same call work with a TRIM_HORIZON iterator? Then the fault is AT_TIMESTAMP's."""
         parameters: dict[str, object] = {
             "StreamArn": place.stream,
@@ -262,5 +262,5 @@ def _milliseconds(timestamp: float) -> int | float:
     return milliseconds // 1000 if milliseconds % 1000 == 0 else milliseconds / 1000
 
 
-def _unknown_type(place: Place) -> IteratorTypeError:
+def _unknown_type(place: CallPlace) -> IteratorTypeError:
     return IteratorTypeError("the endpoint does not know AT_TIMESTAMP", stream=place.stream, shard=place.shard)

@@ -55,8 +55,8 @@ class RawRecord(msgspec.Struct, gc=False):
 class MalformedEntry:
     """A record that is not what the service documents: its place in the page, its bytes and what is wrong.
 
-    ``reason`` names the field and quotes no item content; ``sequence_number`` is digits, None when the record
-    has no such number.
+    ``index`` is -1 for one whose envelope could be read, and a value not. ``reason`` names the field and quotes no
+    item content; ``sequence_number`` is digits, None when the record has no such number.
     """
 
     index: int

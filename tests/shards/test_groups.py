@@ -102,7 +102,7 @@ class Group:
 def test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_seen(
     seen_by_the_owner: bool, minutes_before_the_pause: bool, read_by: list[str]
 ) -> None:
-    """It is read twice where the first group cannot know whether the owner saw the roll."""
+    """Fact 13: it is read twice where the first group cannot know whether the owner saw the roll."""
     stream = Stream()
     stream.add(None, 2)
     whole = Group(begin(TRIM_HORIZON))

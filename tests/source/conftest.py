@@ -21,7 +21,7 @@ from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
 from connector.source.delivery import Rules
 from connector.source.reader import Reader
-from connector.source.requests import Caller, Request
+from connector.source.requests import Request, StreamCaller
 from connector.source.step import Step
 from connector.testing import Clock, LocalStreams, Table
 from connector.wire import Client
@@ -91,7 +91,7 @@ class StreamReading:
 
     def _reader_now(self) -> Reader:
         if self._reader is None:
-            caller = Caller(self.client, self.stream_arn)
+            caller = StreamCaller(self.client, self.stream_arn)
             fetcher = InlineFetcher(caller.perform, self.clock, Random(len(self.fetchers)))
             self.fetchers.append(fetcher)
             self._reader = Reader(

@@ -14,7 +14,7 @@ from connector.shards.groups import deal
 from connector.shards.lineage import Lineage
 from connector.shards.position import TRIM_HORIZON
 from connector.source.groups import first_frontier, groups_on
-from connector.source.requests import Caller
+from connector.source.requests import StreamCaller
 from connector.testing import Clock, Faults, LocalStreams
 from connector.wire import Client
 from tests.e2e.workload import Note, assert_each_once_and_in_order, read_orders
@@ -50,7 +50,11 @@ def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> No
             random=lambda: 0.5,
         )
         frontier, _ = first_frontier(
-            begin(TRIM_HORIZON), Caller(client, orders.stream_arn, limit=10), client.service_time, clock, clock.advance
+            begin(TRIM_HORIZON),
+            StreamCaller(client, orders.stream_arn, limit=10),
+            client.service_time,
+            clock,
+            clock.advance,
         )
         lineage = orders.lineage
         alive = set(orders.shard_ids)

@@ -28,7 +28,7 @@ from connector import ReadFromDynamoDBStreams, metrics
 from connector.shards.frontier import EARLIEST, Frontier, Reading, begin
 from connector.shards.position import TRIM_HORIZON, After
 from connector.source.element import StreamRead
-from connector.source.emission import CHANGES
+from connector.source.emission import ONE_BY_ONE
 from connector.source.options import Connection, ReadOptions
 from connector.source.read import ReadUnboundedStream
 from connector.source.restriction import FrontierTracker
@@ -62,7 +62,7 @@ class Told:
             "skip",
             0.5,
         )
-        do_fn = ReadUnboundedStream(options, CHANGES, tagged=True)
+        do_fn = ReadUnboundedStream(options, ONE_BY_ONE, tagged=True)
         do_fn.setup()
         element = StreamRead(self.run, self.orders.stream_arn)
         with counted_in(self.container):

@@ -20,7 +20,7 @@ from connector.source.agenda import Pace
 from connector.source.delivery import Rules
 from connector.source.element import StreamRead
 from connector.source.reader import Reader
-from connector.source.requests import Caller
+from connector.source.requests import StreamCaller
 from connector.source.sample import Sample, collect
 from connector.testing import Clock, LocalStreams, Table
 from connector.wire import Client
@@ -39,7 +39,7 @@ def sample_of(service: LocalStreams, **options: Any) -> Sample:
 def collected(service: LocalStreams, clock: Clock, orders: Table, *, seconds: float = 60.0) -> Sample:
     """What is collected up to this second, by a reader that needs no time of the machine's."""
     client = Client(endpoint_url=service.endpoint_url, clock=clock, sleep=clock.advance)
-    fetcher = InlineFetcher(Caller(client, orders.stream_arn).perform, clock, Random(1))
+    fetcher = InlineFetcher(StreamCaller(client, orders.stream_arn).perform, clock, Random(1))
     rules = Rules(stop=floor(clock()), slack=1.0, quiet=QuietRule(8, 1.0))
     reader = Reader(orders.stream_arn, fetcher, client.service_time, lambda: 0.5, rules, Pace())
     return collect(reader, StreamRead("run", orders.stream_arn, stop=rules.stop), clock() + seconds)
