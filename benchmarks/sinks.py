@@ -34,7 +34,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from connector import ChangeRecord, WriteChangesToAvro, WriteChangesToParquet
-from connector.records import AVRO_SCHEMA, CHANGE_SCHEMA, to_arrow, to_avro_row
+from connector.records import CHANGE_SCHEMA, avro_schema, to_arrow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 A_SECOND, A_BUNDLE, WINDOW = 50, 1_000, 10
@@ -111,9 +111,13 @@ def beams_batched(changes: beam.PCollection, output: str) -> beam.PCollection:
     return tables | WriteToParquetBatched(f"{output}/part", CHANGE_SCHEMA, file_name_suffix=".parquet", codec="zstd")
 
 
+def avro_row(record: ChangeRecord) -> dict[str, Any]:
+    return record.to_row()._asdict() | {"approximate_creation_time": record.approximate_creation_time}
+
+
 def beams_avro(changes: beam.PCollection, output: str) -> beam.PCollection:
-    rows = changes | "Row" >> beam.Map(to_avro_row)
-    return rows | WriteToAvro(f"{output}/part", AVRO_SCHEMA, file_name_suffix=".avro")
+    rows = changes | "Row" >> beam.Map(avro_row)
+    return rows | WriteToAvro(f"{output}/part", avro_schema(None), file_name_suffix=".avro")
 
 
 SINKS = {

@@ -2,13 +2,10 @@
 
 from connector.records.avro import avro_rows, avro_schema, from_avro_row
 from connector.records.change_log import (
-    AVRO_SCHEMA,
     CHANGE_SCHEMA,
-    AvroRow,
     change_batch,
     records_from_batch,
     to_arrow,
-    to_avro_row,
 )
 from connector.records.coder import ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
 from connector.records.column_types import json_field
@@ -20,9 +17,7 @@ from connector.records.schema import Schema, check_keys
 from connector.records.values import Image, Value, decode_image, decode_value, encode_image, encode_value
 
 __all__ = [
-    "AVRO_SCHEMA",
     "CHANGE_SCHEMA",
-    "AvroRow",
     "ChangeRecord",
     "ChangeRecordCoder",
     "ChangeRow",
@@ -51,5 +46,4 @@ __all__ = [
     "records_from_batch",
     "register_coders",
     "to_arrow",
-    "to_avro_row",
 ]

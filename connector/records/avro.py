@@ -27,7 +27,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from connector.records.avro_names import avro_name
-from connector.records.change_log import AVRO_SCHEMA, CHANGE_SCHEMA
+from connector.records.change_log import CHANGE_SCHEMA
 from connector.records.column_types import is_json
 from connector.records.schema import Schema
 
@@ -45,7 +45,7 @@ _PRIMITIVES: Final = {
 def avro_schema(schema: Schema | None) -> dict[str, object]:
     """The Avro schema, as JSON, of the rows of ``schema.arrow``; of `CHANGE_SCHEMA` if there is no schema."""
     if schema is None:
-        return AVRO_SCHEMA
+        return _record(NAMESPACE, "Change", pa.struct(list(CHANGE_SCHEMA)))
     image = f"{NAMESPACE}.{IMAGE}"
     sections = {
         "keys": _record(NAMESPACE, "Keys", schema.arrow.field("keys").type),

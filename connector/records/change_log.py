@@ -1,19 +1,17 @@
 """The columns of a change when no schema is declared: fixed for every table, and nothing is lost.
 
-Keys and images are DynamoDB JSON in text, as received; so is the user identity. The Avro schema is the twin
-of the Arrow schema.
+Keys and images are DynamoDB JSON in text, as received; so is the user identity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
+from connector.records.open_record import Json
 from connector.records.record import ChangeRecord, make_record
 
 if TYPE_CHECKING:
@@ -35,55 +33,18 @@ CHANGE_SCHEMA: Final = pa.schema(
     ]
 )
 
-AVRO_SCHEMA: Final[dict[str, object]] = {
-    "type": "record",
-    "name": "Change",
-    "namespace": "dynamodb.streams",
-    "fields": [
-        {"name": "event_id", "type": "string"},
-        {"name": "event_name", "type": "string"},
-        {"name": "sequence_number", "type": "string"},
-        {"name": "shard_id", "type": "string"},
-        {"name": "approximate_creation_time", "type": {"type": "long", "logicalType": "timestamp-micros"}},
-        {"name": "size_bytes", "type": ["null", "long"], "default": None},
-        {"name": "stream_view_type", "type": "string"},
-        {"name": "user_identity", "type": ["null", "string"], "default": None},
-        {"name": "keys", "type": "string"},
-        {"name": "new_image", "type": ["null", "string"], "default": None},
-        {"name": "old_image", "type": ["null", "string"], "default": None},
-    ],
-}
-
-
-class AvroRow(TypedDict):
-    """One record of `AVRO_SCHEMA`, as fastavro takes and returns it."""
-
-    event_id: str
-    event_name: str
-    sequence_number: str
-    shard_id: str
-    approximate_creation_time: datetime
-    size_bytes: int | None
-    stream_view_type: str
-    user_identity: str | None
-    keys: str
-    new_image: str | None
-    old_image: str | None
-
-
 METADATA_COLUMNS: Final = tuple(name for name in CHANGE_SCHEMA.names if name not in ("keys", "new_image", "old_image"))
 _TIME: Final = CHANGE_SCHEMA.field("approximate_creation_time").type
 
 
 def to_arrow(records: Sequence[ChangeRecord]) -> pa.RecordBatch:
     """The records as rows of `CHANGE_SCHEMA`, in their order. No image is decoded."""
-    images = [
-        # Arrow takes the UTF-8 bytes of a text as well as a str, and checks them.
-        pa.array([record.keys_json for record in records], pa.string()),
-        pa.array([record.new_image_json for record in records], pa.string()),
-        pa.array([record.old_image_json for record in records], pa.string()),
-    ]
-    return pa.RecordBatch.from_arrays([*metadata_of_records(records), *images], schema=CHANGE_SCHEMA)
+    return _rows(
+        metadata_of_records(records),
+        [record._keys_raw for record in records],
+        [record._new_image_raw for record in records],
+        [record._old_image_raw for record in records],
+    )
 
 
 def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
@@ -92,12 +53,16 @@ def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
     It makes no object for a change, and holds its own bytes. Raises pyarrow.ArrowInvalid on bytes that are not UTF-8.
     """
     changes = [record.dynamodb for record in records]
-    images = [
-        _texts([change.Keys for change in changes]),
-        _texts([change.NewImage for change in changes]),
-        _texts([change.OldImage for change in changes]),
-    ]
-    return pa.RecordBatch.from_arrays([*metadata_of_page(records, shard_id), *images], schema=CHANGE_SCHEMA)
+    return _rows(
+        metadata_of_page(records, shard_id),
+        [change.Keys for change in changes],
+        [change.NewImage for change in changes],
+        [change.OldImage for change in changes],
+    )
+
+
+def _rows(metadata: list[pa.Array], *images: Sequence[Json | None]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([*metadata, *map(_texts, images)], schema=CHANGE_SCHEMA)
 
 
 def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
@@ -107,10 +72,11 @@ def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
     """
     if not batch.schema.equals(CHANGE_SCHEMA):
         raise ValueError(f"a batch of CHANGE_SCHEMA has the columns {CHANGE_SCHEMA.names}, not {batch.schema.names}")
-    columns = [batch.column(name) for name in METADATA_COLUMNS[:-1]]
-    columns[4] = columns[4].view(pa.int64())
-    columns += [batch.column(name).view(pa.binary()) for name in ("keys", "new_image", "old_image", "user_identity")]
-    return list(map(make_record, *(column.to_pylist() for column in columns)))
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    columns["approximate_creation_time"] = columns["approximate_creation_time"].view(pa.int64())
+    for name in ("keys", "new_image", "old_image", "user_identity"):  # the last that `make_record` takes
+        columns[name] = columns.pop(name).view(pa.binary())
+    return list(map(make_record, *(column.to_pylist() for column in columns.values())))
 
 
 def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
@@ -123,7 +89,7 @@ def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
         pa.array([record.creation_micros for record in records], pa.int64()).cast(_TIME),
         pa.array([record.size_bytes for record in records], pa.int64()),
         pa.array([record.stream_view_type for record in records], pa.string()),
-        pa.array([record.user_identity_json for record in records], pa.string()),
+        _texts([record._user_identity_raw for record in records]),
     ]
 
 
@@ -143,34 +109,17 @@ def metadata_of_page(records: Sequence[RawRecord], shard_id: str) -> list[pa.Arr
     ]
 
 
-def _texts(raws: Sequence[msgspec.Raw | None]) -> pa.Array:
-    """Undecoded JSON as text, null for None, copied once; the cast checks that it is UTF-8."""
+def _texts(raws: Sequence[Json | None]) -> pa.Array:
+    """Undecoded JSON as text, null for None, copied once; the cast checks that it is UTF-8, and of 2 GB at most."""
     missing = [raw is None for raw in raws]
     if all(missing):
         return pa.nulls(len(raws), pa.string())
     present = [b"" if raw is None else raw for raw in raws]
-    limits = np.zeros(len(raws) + 1, np.int32)
+    limits = np.zeros(len(raws) + 1, np.int64)
     np.cumsum([len(raw) for raw in present], out=limits[1:])
     validity = pa.py_buffer(np.packbits(np.logical_not(missing), bitorder="little")) if any(missing) else None
     buffers = [validity, pa.py_buffer(limits), pa.py_buffer(b"".join(present))]
-    return pa.Array.from_buffers(pa.binary(), len(raws), buffers).cast(pa.string())
-
-
-def to_avro_row(record: ChangeRecord) -> AvroRow:
-    """The record as a row of `AVRO_SCHEMA`."""
-    return {
-        "event_id": record.event_id,
-        "event_name": record.event_name,
-        "sequence_number": record.sequence_number,
-        "shard_id": record.shard_id,
-        "approximate_creation_time": record.approximate_creation_time,
-        "size_bytes": record.size_bytes,
-        "stream_view_type": record.stream_view_type,
-        "user_identity": text_of(record.user_identity_json),
-        "keys": record.keys_json.decode(),
-        "new_image": text_of(record.new_image_json),
-        "old_image": text_of(record.old_image_json),
-    }
+    return pa.Array.from_buffers(pa.large_binary(), len(raws), buffers).cast(pa.string())
 
 
 def text_of(json: bytes | None) -> str | None:

@@ -101,7 +101,7 @@ class Columns:
         images, misfits = self._parse([raw for section in sections for raw in section])
         parts = [images.slice(start * rows, rows) for start in range(len(sections))]
         batch = pa.RecordBatch.from_arrays([*metadata, self._keys(parts), *parts[:2]], schema=self.schema.arrow)
-        found = [_locate(metadata, place, misfit) for place, misfit in misfits]
+        found = [_locate(batch, place, misfit) for place, misfit in misfits]
         return ColumnBatch(batch, [misfit for misfit in found if not self._is_kept(misfit)])
 
     def _is_kept(self, misfit: Misfit) -> bool:
@@ -142,9 +142,11 @@ class Columns:
         return pa.StructArray.from_arrays(columns, fields=list(kind))
 
 
-def _locate(metadata: list[pa.Array], place: int, misfit: AttributeMisfit) -> Misfit:
-    section, row = divmod(place, len(metadata[0]))
-    event_id, sequence_number, shard_id = (metadata[column][row].as_py() for column in (0, 2, 3))
+def _locate(rows: pa.RecordBatch, place: int, misfit: AttributeMisfit) -> Misfit:
+    section, row = divmod(place, len(rows))
+    event_id, shard_id, sequence_number = (
+        rows.column(name)[row].as_py() for name in ("event_id", "shard_id", "sequence_number")
+    )
     image = ("new_image", "old_image", "keys")[section]
     return Misfit(event_id, shard_id, sequence_number, image, misfit.attribute, misfit.reason, misfit.payload)
 

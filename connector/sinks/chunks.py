@@ -25,7 +25,8 @@ from connector.sinks.rows import encoded, micros
 MISFITS: Final = "misfits"
 FULL_ROWS: Final = 20_000
 FULL_BYTES: Final = 32 << 20
-"""A bundle's changes go on once they are so many, by the service's own count of bytes: that bounds the memory."""
+"""A bundle's changes go on once they are so many, by the service's own count of bytes where there is one: that bounds
+the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Cut:
 
 
 class _Chunks(beam.DoFn):
-    """What both cuts share: the checks, and the way of changes to columns."""
+    """What both cuts share: the checks, the way of changes to columns, and when they go on."""
 
     def __init__(self, cut: Cut, directory: str) -> None:
         self._cut = cut
@@ -48,6 +49,17 @@ class _Chunks(beam.DoFn):
         check_writable(self._directory)
         schema = self._cut.rows.schema
         self._columns = None if schema is None else Columns(schema)
+
+    def _clear(self) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._bytes = 0
+
+    def _are_enough(self, rows: int, size: int) -> bool:
+        """With so many more."""
+        self._rows += rows
+        self._bytes += size
+        return self._rows >= FULL_ROWS or self._bytes >= FULL_BYTES
 
     def _batch(self, records: list[ChangeRecord]) -> tuple[pa.RecordBatch, list[Misfit]]:
         if self._columns is None:
@@ -94,23 +106,17 @@ class ChunksOfTheSinksWindows(_Chunks):
 
     def start_bundle(self) -> None:
         self._records: list[ChangeRecord] = []
-        self._batches: list[pa.RecordBatch] = []
         self._misfits: list[Misfit] = []
-        self._rows = 0
-        self._bytes = 0
+        self._clear()
 
     def process(self, element: Any) -> Iterator[Any] | None:
         if type(element) is ChangeRecord:
             self._records.append(element)
-            self._rows += 1
-            self._bytes += element.size_bytes or 0
-        else:
-            batch = self._checked(element)
-            self._take_records()
-            self._batches.append(batch)
-            self._rows += len(batch)
-            self._bytes += batch.nbytes
-        return self._drain() if self._rows >= FULL_ROWS or self._bytes >= FULL_BYTES else None
+            return self._drain() if self._are_enough(1, _size(element)) else None
+        batch = self._checked(element)
+        self._take_records()
+        self._batches.append(batch)
+        return self._drain() if self._are_enough(len(batch), batch.nbytes) else None
 
     def finish_bundle(self) -> Iterator[Any]:
         return self._drain()
@@ -160,13 +166,8 @@ class ChunksOfTheInputsWindows(_Chunks):
     def start_bundle(self) -> None:
         self._element: object = None
         self._seen: set[BoundedWindow] = set()
-        self._clear()
-
-    def _clear(self) -> None:
         self._records: dict[BoundedWindow, list[ChangeRecord]] = {}
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = 0
-        self._bytes = 0
+        self._clear()
 
     def process(
         self,
@@ -183,14 +184,12 @@ class ChunksOfTheInputsWindows(_Chunks):
             )
         if type(element) is ChangeRecord:
             self._records.setdefault(window, []).append(element)
-            self._rows += 1
-            self._bytes += element.size_bytes or 0
-        elif not self._is_again(element, window):
-            batch = self._checked(element)
-            self._batches.append(batch)
-            self._rows += len(batch)
-            self._bytes += batch.nbytes
-        return self._drain() if self._rows >= FULL_ROWS or self._bytes >= FULL_BYTES else None
+            return self._drain() if self._are_enough(1, _size(element)) else None
+        if self._is_again(element, window):
+            return None
+        batch = self._checked(element)
+        self._batches.append(batch)
+        return self._drain() if self._are_enough(len(batch), batch.nbytes) else None
 
     def finish_bundle(self) -> Iterator[Any]:
         return self._drain()
@@ -208,6 +207,7 @@ class ChunksOfTheInputsWindows(_Chunks):
 
     def _drain(self) -> Iterator[Any]:
         records, batches = self._records, self._batches
+        self._records = {}
         self._clear()
         for window, changes in records.items():
             rows, misfits = self._batch(changes)
@@ -225,6 +225,12 @@ class ChunksOfTheInputsWindows(_Chunks):
 
     def _chunk(self, rows: pa.RecordBatch, window: BoundedWindow) -> WindowedValue:
         return WindowedValue((0, encoded(rows, None)), window.max_timestamp(), (window,))
+
+
+def _size(record: ChangeRecord) -> int:
+    if record.size_bytes is not None:
+        return record.size_bytes
+    return sum(len(raw) for raw in (record.keys_json, record.new_image_json, record.old_image_json) if raw)
 
 
 def _globally(element: Any, timestamp: Timestamp) -> WindowedValue:

@@ -126,6 +126,7 @@ def joined(runs: Iterable[Run]) -> list[Run]:
 
 
 def merged(coverages: Iterable[Coverage]) -> Coverage:
+    """What all of them cover together, in as few runs as may be, by shard in the order of their names."""
     runs: Coverage = {}
     for coverage in coverages:
         for shard, more in coverage.items():

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError, FileMetadata
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 
-from connector.errors import ConnectorError
 from connector.sinks.coverage import Coverage, merged, not_covered
 from connector.sinks.formats import FileWriter, Format
 from connector.sinks.layouts import Rows
 from connector.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path
-from connector.sinks.output import Output, Unfinished, output_of, put
+from connector.sinks.output import Output, Unfinished, output_of, put, told
 from connector.sinks.rows import Digest, Partitions, by_partition, decoded, in_order, times
 from connector.sinks.written import take_over
 
@@ -125,14 +124,15 @@ class _Writing:
 
     @property
     def digest(self) -> str:
-        """A name for all changes of this writing."""
+        """A name for all changes of this writing, for its manifest."""
         return str(self._digest)
 
     def add(self, changes: pa.RecordBatch) -> None:
         """Changes in the order in which they are to stand."""
         if not len(changes):
             return
-        self._digest.add(changes)
+        if self._files.complete:
+            self._digest.add(changes)
         if self._files.rows.layout == "latest_image":
             # A key may come in several parts: the latest so far are kept, and written at the end.
             latest = in_order([*self._latest, changes], without_repeats=False)
@@ -149,7 +149,7 @@ class _Writing:
 
     def _write(self, changes: pa.RecordBatch) -> None:
         for partition, rows in by_partition(changes, self._files.partitions):
-            with _told(self._files.directory):
+            with told(self._files.directory):
                 file = self._open.get(partition) or self._begin(partition)
                 file.writer.write(rows)
                 file.digest.add(rows)
@@ -171,23 +171,10 @@ class _Writing:
 
     def _end(self, partition: str) -> None:
         file = self._open[partition]
-        with _told(self._files.directory):
+        with told(self._files.directory):
             file.writer.close()
         name = file_name(self._span, Span.of_all(file.times), str(file.digest))
         path = f"{partition}{name}{self._files.form.suffix}"
         metadata = file.unfinished.finish(path)
         del self._open[partition]
         self._written.append((WrittenFile(path, file.rows, metadata.size_in_bytes), metadata))
-
-
-@contextmanager
-def _told(directory: str) -> Iterator[None]:
-    """Tells what a filesystem refuses as an error of ours, with what to do."""
-    try:
-        yield
-    except (OSError, BeamIOError) as error:
-        raise ConnectorError(
-            f"{directory} cannot be written ({type(error).__name__}: {error}): no part of the file is in readers'"
-            " sight, and files that were complete are untouched. Make room, or give another output, and read its"
-            " changes again"
-        ) from error

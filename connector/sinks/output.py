@@ -12,8 +12,8 @@ import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, Final, Protocol
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
@@ -82,7 +82,8 @@ def check_writable(directory: str) -> None:
 class Output(Protocol):
     """A directory by paths relative to it, with ``/`` between their parts. What fails raises ConnectorError."""
 
-    def begin(self) -> Unfinished: ...
+    def begin(self) -> Unfinished:
+        """A new file. What fails here, and in what is written to its handle, is as the filesystem raises it."""
 
     def read(self, path: str) -> bytes: ...
 
@@ -120,14 +121,28 @@ class Unfinished:
 
 
 def put(output: Output, path: str, data: bytes) -> None:
-    """A small file, whole or not at all."""
-    unfinished = output.begin()
+    """A small file, whole or not at all. Raises ConnectorError if it cannot be written."""
+    with told(path):
+        unfinished = output.begin()
+        try:
+            unfinished.handle.write(data)
+            unfinished.finish(path)
+        except BaseException:
+            unfinished.give_up()
+            raise
+
+
+@contextmanager
+def told(path: str) -> Iterator[None]:
+    """Tells what a filesystem refuses as an error of ours, with what to do."""
     try:
-        unfinished.handle.write(data)
-        unfinished.finish(path)
-    except BaseException:
-        unfinished.give_up()
-        raise
+        yield
+    except (OSError, BeamIOError) as error:
+        raise ConnectorError(
+            f"{path} cannot be written ({type(error).__name__}: {error}): no part of the file is in readers'"
+            " sight, and files that were complete are untouched. Make room, or give another output, and read its"
+            " changes again"
+        ) from error
 
 
 def output_of(directory: str) -> Output:
@@ -135,6 +150,8 @@ def output_of(directory: str) -> Output:
 
 
 class LocalOutput:
+    """A directory of this machine, or of what is mounted on it."""
+
     def __init__(self, directory: str) -> None:
         self._directory = directory
 

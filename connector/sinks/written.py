@@ -16,6 +16,7 @@ KEPT: Final = 26 * 3600 * 1_000_000
 
 
 def read(output: Output, paths: Iterable[str]) -> list[Manifest]:
+    """The manifests in the order of their paths. Raises ConnectorError for one that cannot be read, or is damaged."""
     with ThreadPoolExecutor(16) as pool:
         return list(pool.map(lambda path: Manifest.from_json(output.read(path), path), paths))
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import fastavro
 import pyarrow as pa
 
-from connector.records import AVRO_SCHEMA, CHANGE_SCHEMA, ChangeRecord, to_arrow, to_avro_row
+from connector.records import CHANGE_SCHEMA, ChangeRecord, avro_rows, avro_schema, to_arrow
 
 RECORDS = [
     ChangeRecord(
@@ -71,13 +71,13 @@ def test_no_records_are_a_batch_without_rows():
 
 def test_avro_rows_hold_the_same():
     file = io.BytesIO()
-    fastavro.writer(file, AVRO_SCHEMA, [to_avro_row(record) for record in RECORDS], validator=True)
+    fastavro.writer(file, avro_schema(None), avro_rows(to_arrow(RECORDS), None), validator=True)
     file.seek(0)
     assert list(fastavro.reader(file)) == ROWS
 
 
 def test_the_avro_schema_has_the_columns_of_the_arrow_schema_with_the_same_nulls():
-    fields = AVRO_SCHEMA["fields"]
+    fields = avro_schema(None)["fields"]
     assert isinstance(fields, list)
     assert [field["name"] for field in fields] == CHANGE_SCHEMA.names
     assert ["null" in field["type"] for field in fields] == [field.nullable for field in CHANGE_SCHEMA]

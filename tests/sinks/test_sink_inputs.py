@@ -19,6 +19,8 @@ from change_source import START_SECOND, change
 from connector.errors import InvalidOptionError
 from connector.records import ChangeRecord, Columns, Schema, from_avro_row, to_arrow
 from connector.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from connector.sinks.chunks import ChunksOfTheSinksWindows, Cut
+from connector.sinks.layouts import Rows
 
 CHANGES = [change(number, second=number) for number in range(200)]
 IDS = Counter(record.event_id for record in CHANGES)
@@ -33,6 +35,15 @@ def test_an_image_that_is_malformed_is_named_where_misfits_have_no_output(tmp_pa
         beam.Pipeline(options=options) as pipeline,
     ):
         _ = pipeline | beam.Create([ChangeRecord.from_json(line)]) | WriteChangesToParquet(tmp_path, schema=SCHEMA)
+
+
+def test_changes_whose_size_the_endpoint_does_not_say_go_on_before_they_fill_the_memory(tmp_path):
+    large = CHANGES[0].to_dict() | {"new_image": {"id": "large", "note": "x" * 9_000_000}, "size_bytes": None}
+    step = ChunksOfTheSinksWindows(Cut("sink", Rows("change_log", None), False), str(tmp_path), None, None)
+    step.setup()
+    step.start_bundle()
+    given = [step.process(ChangeRecord(**large)) for _ in range(4)]
+    assert [chunks is not None for chunks in given] == [False, False, False, True]
 
 
 def batches(size: int) -> list[TimestampedValue]:

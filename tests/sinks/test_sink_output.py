@@ -13,7 +13,7 @@ from change_source import START_SECOND
 
 from connector.errors import ConnectorError, InvalidOptionError
 from connector.sinks.manifest import Span, file_name, manifest_path, span_of
-from connector.sinks.output import check_writable, output_directory, output_of
+from connector.sinks.output import check_writable, output_directory, output_of, put
 from connector.sinks.windows import window_seconds
 
 
@@ -75,6 +75,13 @@ def test_a_file_that_cannot_be_put_in_its_place_is_an_error_and_leaves_nothing(t
         file.finish("taken/changes-1.avro")
     file.give_up()
     assert output.list() == ["taken"]
+
+
+def test_a_small_file_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "_temporary").write_text("a file where a directory is needed")
+    with pytest.raises(ConnectorError, match=r"_manifests/a.json cannot be written \(FileExistsError"):
+        put(output_of(str(tmp_path)), "_manifests/a.json", b"{}")
+    assert output_of(str(tmp_path)).list() == ["_temporary"]
 
 
 def test_a_file_given_up_is_gone_and_closed(tmp_path):
