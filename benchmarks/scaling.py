@@ -36,8 +36,6 @@ ANSWER_SECONDS = 0.01
 LISTED_A_PAGE = 100
 IDLE_SECONDS = 10.0
 SIZES = (10, 1_000, 10_000)
-IDLE_SECONDS = 10.0
-SIZES = (10, 1_000, 10_000)
 MICROS = 1_000_000
 
 
@@ -226,7 +224,7 @@ def read(shards: int, seconds: float) -> str:
 
     while watermark == EARLIEST:
         read_on()
-    began, first, start_cpu = stream.now, stream.calls.copy(), time.process_time() - cpu
+    began, begun, first, start_cpu = stream.now, reached, stream.calls.copy(), time.process_time() - cpu
     cpu = time.process_time()
     while stream.now < began + seconds:
         stream.grow(since=began)
@@ -235,7 +233,7 @@ def read(shards: int, seconds: float) -> str:
     later = stream.calls - first
     waits = sorted(stream.waits)
     return (
-        f"| {shards:,} | {shards * (ANCESTORS + 1):,} | {reached:,.0f} | {began:,.0f} | {first['DescribeStream']:,} "
+        f"| {shards:,} | {shards * (ANCESTORS + 1):,} | {begun:,.0f} | {began:,.0f} | {first['DescribeStream']:,} "
         f"| {start_cpu:,.1f} | {later['DescribeStream'] / seconds:.2f} | {later['GetRecords'] / seconds:,.0f} "
         f"| {waits[len(waits) // 2] if waits else 0:.1f} | {waits[len(waits) * 99 // 100] if waits else 0:.1f} "
         f"| {len(waits)} of {stream.rolls} | {100 * cpu / seconds:,.1f} |"
