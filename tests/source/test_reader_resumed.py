@@ -154,7 +154,7 @@ def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_rea
 def test_a_saved_shard_that_is_gone_is_a_loss_if_what_was_read_to_its_end_is_saved_as_such(
     position: Position | None,
 ) -> None:
-    """Fact 11: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
+    """Facts 11 and 13: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders, saved, quiet = quiet_shard_beside_a_busy_one(clock, service)
