@@ -129,7 +129,7 @@ class _NoSockets:
 
 
 @dataclass
-class _ListingInPages:
+class ListingInPages:
     """The client, whose listings come in the network's pages: 100 shards to a page are too many for a small test."""
 
     client: Client
@@ -210,7 +210,7 @@ class DrivenRead:
         self.reader = self._reader()
 
     def _reader(self) -> Reader:
-        caller = StreamCaller(_ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
+        caller = StreamCaller(ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
         fetcher = InlineFetcher(
             lambda request: self._network.perform(caller, request),
             self._clock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 SPACING: Final = 0.125
@@ -11,15 +11,22 @@ BURST: Final = 200.0  # calls that may be made at once, above one a second
 
 @dataclass(slots=True)
 class CallBudget:
-    """Keeps ``SPACING`` seconds between calls of any kind and, in the long run, to one page of a listing a second."""
+    """Keeps ``SPACING`` seconds between calls of any kind and, after ``burst`` of them, to a page of a listing a second.
 
+    Who lists before there are others need not keep to the latter: ``burst=inf``.
+    """
+
+    burst: float = BURST
     _next_call: float = 0.0
-    _credit: float = BURST
     _credited: float = 0.0
+    _credit: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._credit = self.burst
 
     def allowed(self, now: float) -> float:
         """When the next call may be made."""
-        self._credit = min(BURST, self._credit + max(0.0, now - self._credited))
+        self._credit = min(self.burst, self._credit + max(0.0, now - self._credited))
         self._credited = now
         return max(self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
 

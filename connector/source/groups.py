@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 
 from apache_beam.options.pipeline_options import FlinkRunnerOptions
 from apache_beam.pipeline import Pipeline
@@ -19,6 +20,7 @@ from connector.shards.discovery import Discovery, discover
 from connector.shards.frontier import Frontier, begin
 from connector.shards.groups import deal
 from connector.shards.lineage import Lineage
+from connector.source.call_budget import CallBudget
 from connector.source.element import StreamRead
 from connector.source.listing import Listings
 from connector.source.options import ReadOptions
@@ -66,9 +68,10 @@ def first_frontier(
 ) -> tuple[Frontier, Lineage]:
     """What ``frontier`` holds once the listings have settled, and what they showed; takes five seconds at least.
 
-    It is taken once, before the elements exist, because no two listings need agree on which shards have no parent.
+    It is taken once, before the elements exist, because no two listings need agree on which shards have no parent; and
+    as fast as the service allows, since nobody else lists the stream yet: 10,000 shards take some five minutes.
     """
-    listings = Listings()
+    listings = Listings(budget=CallBudget(burst=inf))
     listings.settle(now())
     found = Discovery(frontier)
     while True:

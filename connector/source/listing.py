@@ -35,6 +35,7 @@ class Listings:
     ended: bool = False  # a shard has ended since the last discovery
     knows_shard_filter: bool = True
     fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
+    budget: CallBudget = field(default_factory=CallBudget)
     _start: Proof | None = None
     _ended: dict[str, Ended] = field(default_factory=dict)
     _ended_due: float | None = None  # the earliest of theirs, while nothing has moved them
@@ -47,7 +48,6 @@ class Listings:
     _passing: bool = False
     _pages: int = 1
     _next_pass: float = 0.0
-    _budget: CallBudget = field(default_factory=CallBudget)
     _in_flight: int = 0
     _probed: bool = False  # the latest request was a probe
     _patient: bool = False
@@ -142,13 +142,13 @@ class Listings:
             wanted = now
         if not self._passing:
             wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
-        return max(wanted, self._budget.allowed(now))
+        return max(wanted, self.budget.allowed(now))
 
     def request(self, now: float) -> List | Probe:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""
         self._in_flight += 1
         self._ended_due = None
-        self._budget.call(now)
+        self.budget.call(now)
         start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
         listing_is_due = not self._passing and (start_is_due or self._next_pass <= now)
         parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
@@ -157,7 +157,7 @@ class Listings:
             self._probed = True
             return Probe(probed)
         self._probed = False
-        self._budget.listing()
+        self.budget.listing()
         parents.sort(key=lambda parent: len(self.lineage.children(parent)) > 0)  # who knows no child reads none
         fresh = [parent for parent in parents if not self._ended[parent].proof.asked]
         if self.knows_shard_filter and fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
@@ -227,7 +227,7 @@ class Listings:
         """A request failed for now."""
         self._in_flight -= 1
         self._ended_due = None
-        self._budget.wait(now + seconds)
+        self.budget.wait(now + seconds)
         self._failed_pages += 1
         if self._passing and self._failed_pages >= FAILED_PAGES:
             self._finish_pass(now, whole=False)

@@ -18,6 +18,7 @@ from connector.source.requests import StreamCaller
 from connector.testing import Clock, Faults, LocalStreams
 from connector.wire import Client
 from tests.e2e.workload import Note, assert_each_once_and_in_order, read_orders
+from tests.inline import ListingInPages, Network
 
 
 def test_groups_hold_about_as_many_of_the_youngest_shards_each() -> None:
@@ -60,6 +61,19 @@ def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> No
         alive = set(orders.shard_ids)
         assert set(frontier.shards) == {s for s in alive if lineage[s] is None or lineage[s] not in alive}
         assert len(frontier.shards) == len(roots)
+
+
+def test_a_long_listing_is_dealt_as_fast_as_the_service_allows() -> None:
+    """Fact 6: three whole listings of 120 pages; ten calls a second are allowed, and no group lists yet."""
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"}, shards=120)
+        client = Client(endpoint_url=service.endpoint_url, region_name="us-east-1", clock=clock)
+        caller = StreamCaller(ListingInPages(client, Network(listing_page=1)), orders.stream_arn)
+        began = clock()
+        frontier, _ = first_frontier(begin(TRIM_HORIZON), caller, client.service_time, clock, clock.advance)
+    assert frontier.shards.keys() == set(orders.shard_ids)
+    assert 5 < service.counts.calls["DescribeStream"] / (clock() - began) < 10
 
 
 def test_each_change_comes_from_one_group_while_shards_roll_and_split(service: LocalStreams, tmp_path: Path) -> None:

@@ -396,7 +396,7 @@ def test_a_refused_request_is_made_again_when_its_delay_is_over(credit: float) -
     """Fact 15."""
     hand = Hand(lambda _: None)
     hand.listings.due(hand.now)
-    hand.listings._budget._credit = credit
+    hand.listings.budget._credit = credit
     hand.listings.request(hand.now)
     hand.listings.delayed(hand.now, 5.0)
     hand.answer = shows("a")
