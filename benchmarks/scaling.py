@@ -1,11 +1,11 @@
 """What the bookkeeping of a read costs as a stream grows: ``python -m benchmarks.scaling``.
 
 No service and no Beam: the reader is driven on a clock of its own, by answers that are made up here, so that a stream
-of 10,000 shards takes neither 10,000 shards nor the hours that it would need. Two tables. *Steps*: CPU of each pure
+of 10,000 shards takes neither 10,000 shards nor the hours that it would need. Three tables. *Steps*: CPU of each pure
 function on a frontier of so many open shards, each with the six finished ancestors that stay listed beside it (shards
-live four hours, listings show 24), its stored bytes and its memory. *Reads*: the first listing until it is settled and
-an hour of rolls after it, at 10 ms an answer: seconds of the clock, DescribeStream calls, how long a child waits
-for its parent's end to be noticed, CPU.
+live four hours, listings show 24), its stored bytes and its memory. *Dealt*: the listing before there are groups.
+*Reads*: the first listing until it is settled and an hour of rolls after it, at 10 ms an answer: seconds of the clock,
+DescribeStream calls, how long a child waits for its parent's end to be noticed, CPU.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from random import Random
 
 from connector.shards.discovery import discover
 from connector.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
+from connector.shards.groups import deal
 from connector.shards.lineage import Lineage, Shard
 from connector.shards.position import TRIM_HORIZON, After, AtTime
 from connector.shards.stored import decode_frontier, encode_frontier
 from connector.source.agenda import Pace
+from connector.source.groups import first_frontier
 from connector.source.reader import Reader
 from connector.source.requests import Answer, Found, List, PageListed, PageRead, Probe, Read, Request
 from connector.wire import ListedShard, RecordsPage, StreamPage
@@ -34,6 +36,7 @@ ANCESTORS = 6
 LIFE_SECONDS = 4 * 3600.0
 ANSWER_SECONDS = 0.01
 LISTED_A_PAGE = 100
+GROUPS = 16
 IDLE_SECONDS = 10.0
 SIZES = (10, 1_000, 10_000)
 MICROS = 1_000_000
@@ -205,6 +208,30 @@ class Network:
         self._answers.clear()
 
 
+def dealt(shards: int) -> str:
+    """From the first listing to the frontiers of all groups; one request at a time, on a clock of its own."""
+    stream = Stream(shards)
+
+    def passes(seconds: float) -> None:
+        stream.now += seconds
+
+    def perform(request: Request) -> Answer:
+        passes(ANSWER_SECONDS)
+        return stream.perform(request)
+
+    cpu = time.process_time()
+    frontier, lineage = first_frontier(
+        begin(AtTime(NOW)), perform, lambda: NOW + stream.now, lambda: stream.now, passes
+    )
+    parts = deal(frontier, lineage, GROUPS, second=NOW)
+    cpu = time.process_time() - cpu
+    sizes = [len(encode_frontier(part)) / 1000 for part in parts]
+    return (
+        f"| {shards:,} | {len(parts)} | {stream.now:,.0f} | {stream.calls['DescribeStream']:,} | {cpu:,.1f} "
+        f"| {max(sizes):,.1f} |"
+    )
+
+
 def read(shards: int, seconds: float) -> str:
     """Until all that is open is read and the listings are settled, then for so many seconds while shards roll."""
     stream = Stream(shards)
@@ -248,6 +275,11 @@ def main(seconds: float = 600.0, *sizes: float) -> None:
     print("|" + "---|" * 12)
     for size in sizes or SIZES:
         print(steps(int(size)), flush=True)
+    print()
+    print("| open shards | groups | dealt after, s | DescribeStream | CPU, s | a group's restriction, KB |")
+    print("|" + "---|" * 6)
+    for size in sizes or SIZES:
+        print(dealt(int(size)), flush=True)
     print()
     print(
         "| open shards | listed | all read after, s | settled after | DescribeStream until then | CPU until then, s "

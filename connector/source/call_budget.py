@@ -11,7 +11,7 @@ BURST: Final = 200.0  # calls that may be made at once, above one a second
 
 @dataclass(slots=True)
 class CallBudget:
-    """Keeps ``SPACING`` seconds between calls of any kind and, after ``burst`` of them, to a page of a listing a second.
+    """Keeps ``SPACING`` seconds between calls of any kind and, after ``burst`` pages of listings, to one a second.
 
     Who lists before there are others need not keep to the latter: ``burst=inf``.
     """

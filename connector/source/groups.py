@@ -24,7 +24,17 @@ from connector.source.call_budget import CallBudget
 from connector.source.element import StreamRead
 from connector.source.listing import Listings
 from connector.source.options import ReadOptions
-from connector.source.requests import Delayed, Failed, Found, Gone, NoShardFilter, PageListed, StreamCaller
+from connector.source.requests import (
+    Answer,
+    Delayed,
+    Failed,
+    Found,
+    Gone,
+    NoShardFilter,
+    PageListed,
+    Request,
+    StreamCaller,
+)
 from connector.wire import Client
 
 #: Flink spreads elements over its slots by hash: with one for each slot, every other slot of two would stay idle.
@@ -54,14 +64,14 @@ def share(read: StreamRead, service: Client, options: ReadOptions, groups: int) 
         return
     caller = StreamCaller(service, read.stream_arn, limit=options.pace.page)
     whole = begin(read.start, saved=read.saved, remaining=read.records)
-    frontier, lineage = first_frontier(whole, caller, service.service_time, time.monotonic, time.sleep)
+    frontier, lineage = first_frontier(whole, caller.perform, service.service_time, time.monotonic, time.sleep)
     for number, part in enumerate(deal(frontier, lineage, groups, second=int(service.service_time()))):
         yield replace(read, run=f"{read.run}-{number}", frontier=part)
 
 
 def first_frontier(
     frontier: Frontier,
-    caller: StreamCaller,
+    perform: Callable[[Request], Answer],
     service_time: Callable[[], float],
     now: Callable[[], float],
     sleep: Callable[[float], object],
@@ -82,7 +92,7 @@ def first_frontier(
         if listings.settled(now()) and not listings.doubts:
             return found.frontier, listings.lineage
         sleep(max(0.0, listings.due(now()) - now()))
-        match caller.perform(listings.request(now())):
+        match perform(listings.request(now())):
             case Failed(_, error):
                 raise error
             case Delayed():

@@ -52,7 +52,7 @@ def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> No
         )
         frontier, _ = first_frontier(
             begin(TRIM_HORIZON),
-            StreamCaller(client, orders.stream_arn, limit=10),
+            StreamCaller(client, orders.stream_arn, limit=10).perform,
             client.service_time,
             clock,
             clock.advance,
@@ -71,7 +71,7 @@ def test_a_long_listing_is_dealt_as_fast_as_the_service_allows() -> None:
         client = Client(endpoint_url=service.endpoint_url, region_name="us-east-1", clock=clock)
         caller = StreamCaller(ListingInPages(client, Network(listing_page=1)), orders.stream_arn)
         began = clock()
-        frontier, _ = first_frontier(begin(TRIM_HORIZON), caller, client.service_time, clock, clock.advance)
+        frontier, _ = first_frontier(begin(TRIM_HORIZON), caller.perform, client.service_time, clock, clock.advance)
     assert frontier.shards.keys() == set(orders.shard_ids)
     assert 5 < service.counts.calls["DescribeStream"] / (clock() - began) < 10
 
