@@ -118,13 +118,16 @@ class Agenda:
     def seldom(self, shard: str, now: float) -> None:
         """Less and less often, in the end every ``idle``: then on rounds, of which each shard has drawn its own."""
         state, idle = self._shards[shard], self.pace.idle
-        before, state.wait = state.wait, min(idle, max(self.pace.poll, state.wait * 1.5))
+        has_a_round = state.wait == idle
+        state.wait = min(idle, max(self.pace.poll, state.wait * 1.5))
         if state.wait < idle:
             self._schedule(shard, now + state.wait * (0.9 + self.random() / 5))
-        else:
-            spread = 1.0 if before == idle else self.random()
-            size = idle / max(1, idle // ROUND_SECONDS)
-            self._schedule(shard, max((now + idle * spread) // size, now // size + 1) * size)
+            return
+        rounds = max(1, idle // ROUND_SECONDS)
+        length = idle / rounds
+        upcoming = now // length + 1
+        drawn = (now + idle * (1.0 if has_a_round else self.random())) // length
+        self._schedule(shard, max(drawn, upcoming) * length)
 
     def after_failure(self, shard: str, now: float) -> None:
         state = self._shards[shard]
