@@ -12,11 +12,11 @@ from typing import Final
 
 from connector.shards.lineage import Lineage, Shard
 from connector.source.call_budget import CallBudget
-from connector.source.proof import Ended, Proof
+from connector.source.endings import Endings
+from connector.source.proof import RELIST_SECONDS, Proof
 from connector.source.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from connector.wire import StreamPage
 
-RELIST_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
@@ -36,13 +36,12 @@ class Listings:
     knows_shard_filter: bool = True
     fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
     budget: CallBudget = field(default_factory=CallBudget)
+    _endings: Endings = field(init=False)
     _start: Proof | None = None
-    _ended: dict[str, Ended] = field(default_factory=dict)
-    _ended_due: float | None = None  # the earliest of theirs, while nothing has moved them
     _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
     _seen: set[str] = field(default_factory=set)
     _listed: frozenset[str] = frozenset()
-    _cursors: list[str | None] = field(default_factory=list)  # where this listing's pages began
+    _page_starts: list[str | None] = field(default_factory=list)  # where this listing's pages began
     _pass_began: float = 0.0
     _whole_began: float = 0.0  # the latest whole listing
     _passing: bool = False
@@ -53,6 +52,9 @@ class Listings:
     _patient: bool = False
     _shared: bool = False
     _failed_pages: int = 0
+
+    def __post_init__(self) -> None:
+        self._endings = Endings(self.lineage)
 
     # What is known
 
@@ -67,28 +69,14 @@ class Listings:
 
     def held_watermarks(self) -> list[int]:
         """Of parents whose children may not all be known yet: a late sibling's records must not come late."""
-        return [ended.watermark for ended in self._ended.values()]
+        return self._endings.watermarks
 
     def leaves(self, now: float) -> list[str]:
         """Ended shards that are settled to have no children: their stream is disabled, or they are gone themselves."""
-        return [
-            shard
-            for shard, ended in self._ended.items()
-            if ended.proof.holds(now) and not self.lineage.children(shard) and (ended.probed or shard in self.gone)
-        ]
+        return self._endings.leaves(now, self.gone)
 
     def _childless(self, now: float) -> list[str]:
-        """Ended shards of a disabled stream that would be leaves, if the service still knows them."""
-        if self.status != "DISABLED":
-            return []
-        return [
-            shard
-            for shard, ended in self._ended.items()
-            if not ended.probed
-            and shard not in self.gone
-            and ended.proof.holds(now)
-            and not self.lineage.children(shard)
-        ]
+        return self._endings.childless(now, self.gone) if self.status == "DISABLED" else []
 
     @property
     def interval(self) -> float:
@@ -109,14 +97,13 @@ class Listings:
 
     def begin_anew(self, now: float) -> None:
         """For a frontier to which nothing was shown yet: who waits, and for whom, is its own affair."""
-        self._ended, self._ended_due, self._doubts, self.found = {}, None, {}, set()
+        self._endings.clear()
+        self._doubts, self.found = {}, set()
         self.dirty = True
         self.settle(now)
 
     def await_children(self, parent: str, watermark: int, now: float) -> None:
-        if parent not in self._ended:
-            self._ended[parent] = Ended(Proof(now, now), watermark, now + RELIST_SECONDS)
-            self._ended_due = None if self._ended_due is None else min(self._ended_due, now)
+        if self._endings.add(parent, watermark, now):
             self.ended = True  # the listings so far may show them already
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
@@ -135,9 +122,7 @@ class Listings:
         wanted = self._next_pass if not self._passing else now
         if self._start is not None and not self._start.holds(now):
             wanted = min(wanted, self._start.due)
-        if self._ended_due is None:  # asked far more often than a listing comes, and thousands may have ended
-            self._ended_due = min((min(e.proof.due, e.probe) for e in self._ended.values()), default=float("inf"))
-        wanted = min(wanted, self._ended_due)
+        wanted = min(wanted, self._endings.due())
         if self._childless(now):
             wanted = now
         if not self._passing:
@@ -147,27 +132,34 @@ class Listings:
     def request(self, now: float) -> List | Probe:
         """The request that is due. Call only when :meth:`due` is not after ``now``."""
         self._in_flight += 1
-        self._ended_due = None
         self.budget.call(now)
-        start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
-        listing_is_due = not self._passing and (start_is_due or self._next_pass <= now)
-        parents = [shard for shard, ended in self._ended.items() if ended.proof.due <= now]
-        waits = listing_is_due or (self._probed and (self._passing or bool(parents)))
-        if not waits and (probed := self._probe(now)) is not None:
-            self._probed = True
+        parents = self._endings.parents(now)
+        pages_wait = self._listing_is_due(now) or (self._probed and (self._passing or bool(parents)))
+        probed = None if pages_wait else self._probe(now)
+        self._probed = probed is not None
+        if probed is not None:
             return Probe(probed)
-        self._probed = False
         self.budget.listing()
-        parents.sort(key=lambda parent: len(self.lineage.children(parent)) > 0)  # who knows no child reads none
-        fresh = [parent for parent in parents if not self._ended[parent].proof.asked]
-        if self.knows_shard_filter and fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
-            return List(children_of=fresh[0])  # waits neither for the rest of a listing nor for confirmations of others
-        whole_is_cheaper = len(parents) > self._pages or not self.knows_shard_filter
-        if self._passing or not parents or whole_is_cheaper or listing_is_due:
-            if not self._passing:
-                self._passing, self._pass_began, self._cursors, self._seen = True, now, [None], set()
-            return List(after=self._cursors[-1])
-        return List(children_of=parents[0])
+        if (parent := self._worth_a_filter(parents, now)) is not None:
+            return List(children_of=parent)
+        if not self._passing:
+            self._passing, self._pass_began, self._page_starts, self._seen = True, now, [None], set()
+        return List(after=self._page_starts[-1])
+
+    def _listing_is_due(self, now: float) -> bool:
+        start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
+        return not self._passing and (start_is_due or self._next_pass <= now)
+
+    def _worth_a_filter(self, parents: list[str], now: float) -> str | None:
+        """The parent whose children are listed alone, where that is cheaper than, or more urgent than, all shards."""
+        if not self.knows_shard_filter:
+            return None
+        fresh = [parent for parent in parents if not self._endings.was_asked(parent)]
+        if fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
+            return fresh[0]  # waits neither for the rest of a listing nor for confirmations of others
+        if self._passing or self._listing_is_due(now) or not parents or len(parents) > self._pages:
+            return None
+        return parents[0]
 
     def _probe(self, now: float) -> str | None:
         """The shard to ask after. Never before a listing that is due, and in turn with the pages of one under way: many
@@ -177,10 +169,8 @@ class Listings:
             if probe <= now:
                 self._doubts[parent] = (since, now + PROBE_SECONDS)
                 return parent
-        for shard, ended in self._ended.items():
-            if ended.probe <= now:
-                ended.probe = now + RELIST_SECONDS
-                return shard
+        if (ended := self._endings.probe(now)) is not None:
+            return ended
         for shard in self._childless(now):
             return shard
         return self.fading.pop() if self.fading and not self._passing else None
@@ -189,9 +179,8 @@ class Listings:
 
     def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> None:
         self._in_flight -= 1
-        self._ended_due = None
-        if isinstance(answer.request, Probe) and self.status == "DISABLED" and answer.request.shard in self._ended:
-            self._ended[answer.request.shard].probed = True
+        if isinstance(answer.request, Probe) and self.status == "DISABLED":
+            self._endings.probed(answer.request.shard)
         match answer:
             case PageListed(request, page):
                 self._take_page(request, page, now)
@@ -213,20 +202,18 @@ class Listings:
                 self.gone.add(shard)
                 self.dirty = True
             case Gone(request=List(children_of=str(parent))):  # says nothing of the stream
-                if (ended := self._ended.get(parent)) is not None:
-                    ended.proof.listed(now)
+                self._endings.listed(parent, now)
             case Gone(request=List(after=str())):  # the shard that the listing had come to is gone: begin anew
                 self._finish_pass(now, whole=False)
             case Gone():  # the stream itself: what is left to read will be denied shard by shard
                 self.status, self.dirty = "DISABLED", True
                 self._seen = set()
                 self._finish_pass(now, whole=True)
-        self._forget_settled(now)
+        self.dirty |= self._endings.settle(now, self.gone)
 
     def delayed(self, now: float, seconds: float) -> None:
         """A request failed for now."""
         self._in_flight -= 1
-        self._ended_due = None
         self.budget.wait(now + seconds)
         self._failed_pages += 1
         if self._passing and self._failed_pages >= FAILED_PAGES:
@@ -243,35 +230,25 @@ class Listings:
         if request.children_of is not None:
             if any(shard.parent != request.children_of for shard in shards):
                 self.knows_shard_filter = False  # the endpoint ignored the filter: this was a page of everything
-            elif (ended := self._ended.get(request.children_of)) is not None:
-                ended.proof.listed(now)
+            else:
+                self._endings.listed(request.children_of, now)
             return
         self._seen.update(shard.shard_id for shard in shards)
         following = page.last_evaluated_shard_id
-        if following is None or following in self._cursors:  # None is the only end; a repeat would go in circles
+        if following is None or following in self._page_starts:  # None is the only end; a repeat would go in circles
             self._finish_pass(now, whole=following is None)
         else:
-            self._cursors.append(following)
+            self._page_starts.append(following)
 
     def _finish_pass(self, now: float, *, whole: bool) -> None:
         self._passing = False
-        self._pages = max(1, len(self._cursors))
+        self._pages = max(1, len(self._page_starts))
         self._next_pass = now + self.interval
         if whole:
             self._listed, self._whole_began = frozenset(self._seen), self._pass_began
         if self._start is not None:
             self._start.listed(now, whole=whole)
-        for ended in self._ended.values():
-            if ended.proof.since <= self._pass_began:
-                ended.proof.listed(now, whole=whole)
-
-    def _forget_settled(self, now: float) -> None:
-        for shard in [s for s, ended in self._ended.items() if ended.proof.holds(now)]:
-            if self.lineage.children(shard):
-                del self._ended[shard]
-                self.dirty = True
-            elif self._ended[shard].probed or shard in self.gone:
-                self.dirty = True
+        self._endings.all_listed(now, began=self._pass_began, whole=whole)
 
     def keep(self, shards: Container[str]) -> None:
         """Forgets what is neither listed any more nor one of ``shards``: memory follows the stream, not the run."""
@@ -282,5 +259,4 @@ class Listings:
 
     def left(self, shard: str) -> None:
         """The ended shard left the frontier without children."""
-        self._ended.pop(shard, None)
-        self._ended_due = None
+        self._endings.remove(shard)

@@ -7,6 +7,7 @@ from typing import Final
 
 SETTLED_LISTINGS: Final = 3
 SETTLED_SECONDS: Final = 5.0
+RELIST_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -26,17 +27,3 @@ class Proof:
 
     def holds(self, now: float) -> bool:
         return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
-
-
-@dataclass(slots=True)
-class Ended:
-    """A parent that was read to its end: its children are looked for until their number is settled.
-
-    ``probed``: whether the service still knows it was asked after the stream was disabled. If not, children may have
-    been there, and are gone like their parent.
-    """
-
-    proof: Proof
-    watermark: int
-    probe: float
-    probed: bool = False

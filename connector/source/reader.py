@@ -30,7 +30,8 @@ from connector.source.delivery import (
     vanished,
 )
 from connector.source.fetcher import Fetcher
-from connector.source.listing import RELIST_SECONDS, Listings
+from connector.source.listing import Listings
+from connector.source.proof import RELIST_SECONDS
 from connector.source.requests import Answer, Delayed, Failed, Gone, PageRead, Read
 from connector.source.saved import Earlier, SavedShards
 from connector.source.step import Step

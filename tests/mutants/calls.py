@@ -181,8 +181,8 @@ MUTANTS = (
         11,
         "a vanished shard is taken for a vanished stream",
         "source/listing.py",
-        "if (ended := self._ended.get(parent)) is not None:\n                    ended.proof.listed(now)\n",
-        'self.status = "DISABLED" if parent else ""\n',
+        "self._endings.listed(parent, now)\n            case",
+        'self.status = "DISABLED" if parent else ""\n            case',
         "source/test_listing.py::test_a_shard_that_is_gone_says_nothing_of_its_stream",
     ),
     Mutant(

@@ -8,6 +8,7 @@ DISCOVERY = "shards/discovery.py"
 FRONTIER = "shards/frontier.py"
 LINEAGE = "shards/lineage.py"
 DELIVERY = "source/delivery.py"
+ENDINGS = "source/endings.py"
 LISTING = "source/listing.py"
 PROOF = "source/proof.py"
 READER = "source/reader.py"
@@ -52,7 +53,7 @@ MUTANTS = (
         6,
         "only the first page of a listing is read",
         LISTING,
-        "if following is None or following in self._cursors:",
+        "if following is None or following in self._page_starts:",
         "if True:",
         "source/test_listing.py::test_a_listing_follows_its_cursor_to_the_last_page",
     ),
@@ -60,7 +61,7 @@ MUTANTS = (
         6,
         "a page short of 100 shards is taken for the last",
         LISTING,
-        "if following is None or following in self._cursors:",
+        "if following is None or following in self._page_starts:",
         "if following is None or len(shards) < 100:",
         "source/test_listing.py::test_a_page_short_of_100_shards_is_not_the_last_one",
     ),
@@ -68,7 +69,7 @@ MUTANTS = (
         6,
         "a listing with a repeated cursor goes in circles",
         LISTING,
-        "if following is None or following in self._cursors:",
+        "if following is None or following in self._page_starts:",
         "if following is None:",
         "source/test_listing.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
     ),
@@ -303,17 +304,17 @@ MUTANTS = (
     Mutant(
         13,
         "a shard whose descendants are all gone is waited for",
-        LISTING,
-        "or shard in self.gone)",
-        "or False)",
+        ENDINGS,
+        "if (ending.probed or parent in gone)",
+        "if (ending.probed or False)",
         "source/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
     Mutant(
         13,
         "nobody asks the service whether an ended shard without children is gone",
-        LISTING,
-        "            if ended.probe <= now:\n",
-        "            if ended.probe < 0:\n",
+        ENDINGS,
+        "            if ending.probe <= now:\n",
+        "            if ending.probe < 0:\n",
         "source/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
     Mutant(
@@ -397,9 +398,9 @@ MUTANTS = (
     Mutant(
         14,
         "the leaves of a disabled stream wait for children",
-        LISTING,
-        "and (ended.probed or shard in self.gone)",
-        "and shard in self.gone",
+        ENDINGS,
+        "if (ending.probed or parent in gone)",
+        "if parent in gone",
         "source/test_listing.py::test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled",
     ),
     Mutant(
@@ -413,9 +414,9 @@ MUTANTS = (
     Mutant(
         14,
         "a closed leaf of an enabled stream is taken for the stream's end",
-        LISTING,
-        "or shard in self.gone)",
-        "or True)",
+        ENDINGS,
+        "if (ending.probed or parent in gone)",
+        "if (ending.probed or True)",
         "source/test_listing.py::test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_often",
     ),
     Mutant(

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from connector.source.call_budget import BURST, SPACING
-from connector.source.listing import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS, RELIST_SECONDS, Listings
-from connector.source.proof import SETTLED_LISTINGS, SETTLED_SECONDS
+from connector.source.listing import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS, Listings
+from connector.source.proof import RELIST_SECONDS, SETTLED_LISTINGS, SETTLED_SECONDS
 from connector.source.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from connector.wire import ListedShard, StreamPage
 

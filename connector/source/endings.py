@@ -1,0 +1,126 @@
+"""Parents that were read to their ends: children are looked for until their number is settled (facts 6 and 20)."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass, field
+from math import inf
+
+from connector.shards.lineage import Lineage
+from connector.source.proof import RELIST_SECONDS, Proof
+
+
+@dataclass(slots=True)
+class Ending:
+    """A parent. ``watermark`` is held for its children; ``probe``: when to ask whether the service still has it.
+
+    ``probed``: whether that was asked after the stream was disabled. If not, children may have been there, and are gone
+    like their parent.
+    """
+
+    proof: Proof
+    watermark: int
+    probe: float
+    probed: bool = False
+
+
+@dataclass(slots=True)
+class Endings:
+    """By shard. ``gone`` and ``disabled``, where they are asked for: what the service denies, and whether the stream is
+    disabled, so that a parent may have no children."""
+
+    lineage: Lineage
+    _endings: dict[str, Ending] = field(default_factory=dict)
+    _due: float | None = None  # the earliest of theirs, while nothing has moved them
+
+    @property
+    def watermarks(self) -> list[int]:
+        return [ending.watermark for ending in self._endings.values()]
+
+    def add(self, parent: str, watermark: int, now: float) -> bool:
+        """Whether it is a new one."""
+        if parent in self._endings:
+            return False
+        self._endings[parent] = Ending(Proof(now, now), watermark, now + RELIST_SECONDS)
+        self._due = None
+        return True
+
+    def remove(self, parent: str) -> None:
+        self._endings.pop(parent, None)
+        self._due = None
+
+    def clear(self) -> None:
+        self._endings, self._due = {}, None
+
+    # What is wanted
+
+    def due(self) -> float:
+        """When the next one wants a listing or a probe; asked far more often than there is one, and for thousands."""
+        if self._due is None:
+            self._due = min((min(e.proof.due, e.probe) for e in self._endings.values()), default=inf)
+        return self._due
+
+    def childless(self, now: float, gone: Container[str]) -> list[str]:
+        """Those of a disabled stream that would be leaves, if the service still knows them."""
+        return [
+            parent
+            for parent, ending in self._endings.items()
+            if not ending.probed and parent not in gone and self._has_none(parent, ending, now)
+        ]
+
+    def parents(self, now: float) -> list[str]:
+        """Those whose children are to be listed now; first those of which none is known, since nobody reads them."""
+        due = [parent for parent, ending in self._endings.items() if ending.proof.due <= now]
+        return sorted(due, key=lambda parent: len(self.lineage.children(parent)) > 0)
+
+    def was_asked(self, parent: str) -> bool:
+        """Whether any listing since its end has looked for its children."""
+        return self._endings[parent].proof.asked > 0
+
+    def probe(self, now: float) -> str | None:
+        """The one to ask after, if any is due."""
+        for parent, ending in self._endings.items():
+            if ending.probe <= now:
+                ending.probe = now + RELIST_SECONDS
+                self._due = None
+                return parent
+        return None
+
+    # What came
+
+    def listed(self, parent: str, now: float) -> None:
+        """Its children were listed."""
+        if (ending := self._endings.get(parent)) is not None:
+            ending.proof.listed(now)
+            self._due = None
+
+    def all_listed(self, now: float, *, began: float, whole: bool) -> None:
+        """A listing of all shards is over that began then."""
+        for ending in self._endings.values():
+            if ending.proof.since <= began:
+                ending.proof.listed(now, whole=whole)
+        self._due = None
+
+    def probed(self, parent: str) -> None:
+        """The service was asked after it, and the stream is disabled."""
+        if parent in self._endings:
+            self._endings[parent].probed = True
+
+    def settle(self, now: float, gone: Container[str]) -> bool:
+        """Forgets those whose children are all known. Whether that, or a leaf, changes what a discovery finds."""
+        settled = [parent for parent, ending in self._endings.items() if ending.proof.holds(now)]
+        known = [parent for parent in settled if self.lineage.children(parent)]
+        for parent in known:
+            self.remove(parent)
+        return bool(known or self.leaves(now, gone))
+
+    def leaves(self, now: float, gone: Container[str]) -> list[str]:
+        """Those that are settled to have no children: their stream is disabled, or they are gone themselves."""
+        return [
+            parent
+            for parent, ending in self._endings.items()
+            if (ending.probed or parent in gone) and self._has_none(parent, ending, now)
+        ]
+
+    def _has_none(self, parent: str, ending: Ending, now: float) -> bool:
+        return ending.proof.holds(now) and not self.lineage.children(parent)
