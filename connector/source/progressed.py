@@ -27,6 +27,7 @@ from connector.shards.lineage import Lineage, Shard
 from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from connector.shards.stream_position import StreamPosition
 from connector.source.options import Connection
+from connector.source.runner_check import first_after
 from connector.source.step import Step
 from connector.wire import Client
 
@@ -177,11 +178,7 @@ def unfused_after(pipeline: Pipeline | None, outputs: list[PValue]) -> str | Non
     What Prism and FnApiRunner fuse: a plain ParDo with what it reads from. A grouping, a Flatten, state and timers, a
     splittable DoFn, a side input and a step with an environment of its own (resource hints) each begin a new stage.
     """
-    if pipeline is None:
-        return None
-    visitor = _Unfused(set(outputs))
-    pipeline.visit(visitor)
-    return visitor.label
+    return None if pipeline is None else first_after(pipeline, outputs, lambda node: not _is_plain(node))
 
 
 class _Committing(PipelineVisitor):
@@ -192,23 +189,6 @@ class _Committing(PipelineVisitor):
     def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
         step = transform_node.transform
         self.found |= isinstance(step, CommitProgress) and step.progress.address == self._address
-
-
-class _Unfused(PipelineVisitor):
-    """Beam visits producers before consumers, so one pass is enough."""
-
-    def __init__(self, reached: set[PValue]) -> None:
-        self._reached = reached
-        self.label: str | None = None
-
-    def visit_transform(self, transform_node: AppliedPTransform) -> None:
-        node = transform_node
-        aside = not self._reached.isdisjoint(side.pvalue for side in node.side_inputs)
-        if self._reached.isdisjoint(node.inputs) and not aside:
-            return
-        self._reached.update(node.outputs.values())
-        if self.label is None and (aside or not _is_plain(node)):
-            self.label = node.full_label
 
 
 def _is_plain(node: AppliedPTransform) -> bool:

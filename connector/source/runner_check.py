@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
@@ -146,31 +147,35 @@ def runs_on_fn_api_runner(context: PipelineContext) -> bool:
 
 def grouped_after(pipeline: Pipeline, outputs: list[PValue]) -> str | None:
     """The label of a step downstream of ``outputs`` that waits for the end of its input; None if all is fused."""
-    visitor = _Downstream(set(outputs))
+    return first_after(pipeline, outputs, _groups)
+
+
+def _groups(node: AppliedPTransform) -> bool:
+    step = node.transform
+    return isinstance(step, GroupByKey) or (isinstance(step, ParDo) and is_stateful_dofn(step.dofn))
+
+
+def first_after(pipeline: Pipeline, outputs: list[PValue], stops: Callable[[AppliedPTransform], bool]) -> str | None:
+    """The label of the first step that takes what comes of ``outputs`` as a side input, or that ``stops``; None if
+    there is none."""
+    visitor = _Downstream(set(outputs), stops)
     pipeline.visit(visitor)
-    return visitor.grouping
+    return visitor.label
 
 
 class _Downstream(PipelineVisitor):
     """Beam visits producers before consumers, so one pass is enough."""
 
-    def __init__(self, reached: set[PValue]) -> None:
+    def __init__(self, reached: set[PValue], stops: Callable[[AppliedPTransform], bool]) -> None:
         self._reached = reached
-        self.grouping: str | None = None
-
-    def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
-        self._visit(transform_node)
+        self._stops = stops
+        self.label: str | None = None
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
-        self._visit(transform_node)
-
-    def _visit(self, node: AppliedPTransform) -> None:
+        node = transform_node
         aside = not self._reached.isdisjoint(side.pvalue for side in node.side_inputs)
         if self._reached.isdisjoint(node.inputs) and not aside:
             return
-        if not node.parts:
-            self._reached.update(node.outputs.values())
-        transform: Any = node.transform
-        stateful = isinstance(transform, ParDo) and is_stateful_dofn(transform.dofn)
-        if self.grouping is None and (isinstance(transform, GroupByKey) or stateful or aside):
-            self.grouping = node.full_label
+        self._reached.update(node.outputs.values())
+        if self.label is None and (aside or self._stops(node)):
+            self.label = node.full_label

@@ -31,6 +31,8 @@ class StreamWatermark(WatermarkEstimator):
 
 
 class StreamWatermarkProvider(WatermarkEstimatorProvider):
+    """Begins at the earliest there is, and stores microseconds."""
+
     def initial_estimator_state(self, element: StreamRead, restriction: Frontier) -> int:  # noqa: ARG002
         return EARLIEST
 

@@ -115,6 +115,7 @@ def decode_records(body: bytes) -> RecordsPage:
 
 
 def decode_stream(body: bytes) -> StreamPage:
+    """A page of a listing, its shards as they came. Raises as :func:`decode_records` does."""
     try:
         stream = _described_stream.decode(body).stream_description
     except msgspec.DecodeError as error:
@@ -138,6 +139,7 @@ def decode_stream(body: bytes) -> StreamPage:
 
 
 def decode_table(body: bytes) -> Table:
+    """The table, its partition key first. Raises as :func:`decode_records` does."""
     try:
         table = _described_table.decode(body).table
     except msgspec.DecodeError as error:
@@ -155,6 +157,7 @@ def decode_table(body: bytes) -> Table:
 
 
 def decode_iterator(body: bytes) -> str:
+    """The shard iterator. Raises as :func:`decode_records` does."""
     try:
         return _shard_iterator.decode(body).shard_iterator
     except msgspec.DecodeError as error:
