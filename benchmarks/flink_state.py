@@ -1,0 +1,186 @@
+"""What a long read leaves in Flink's checkpoints: how they grow with each deferral, and what in them is ours.
+
+`python -m benchmarks.flink_state [minutes] [case …]`, after `make flink`. Each case runs on an embedded Flink of its
+own that takes a checkpoint a second, with the workers in this process and the local service in another. Each busy shard
+gets a change or two a second; idle ones none. A row of what was seen every two minutes, then straight lines through all
+samples (every 10 seconds), and what the last checkpoint's files hold.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from benchmarks.live import TABLE, Load, Service
+from connector import ReadFromDynamoDBStreams
+from connector.shards.frontier import Frontier
+from connector.shards.stored import encode_frontier
+from connector.source.restriction import FrontierTracker
+from runners.flink import Flink, Job
+
+SAMPLE_SECONDS = 10.0
+ROWS_EVERY_SECONDS = 120.0
+HEAD = (
+    "| minute | deferrals | restriction, bytes | checkpoints | checkpoint, KB | a checkpoint takes, s: median | most |"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    shards: int
+    rate: float
+    slice_seconds: float = 1.0
+    idle_seconds: float = 2.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.shards} shards, {self.rate:g} changes a second, slice_time {self.slice_seconds:g} s, "
+            f"idle_poll_interval {self.idle_seconds:g} s"
+        )
+
+
+CASES = {
+    "busy": Case(2, 4.0),
+    "long": Case(2, 4.0, slice_seconds=5.0),
+    "many": Case(100, 100.0),
+    "idle": Case(2, 0.0),
+    "idle-long": Case(2, 0.0, slice_seconds=5.0),
+    "idle-seldom": Case(2, 0.0, idle_seconds=10.0),
+    "twenty-seldom": Case(20, 0.0, idle_seconds=10.0),
+    "twenty-long": Case(20, 0.0, slice_seconds=5.0),
+}
+
+
+class Deferred:
+    """Counts what the source gives back to the runner, and keeps the newest of it as it is stored."""
+
+    def __init__(self) -> None:
+        self.count, self.stored = 0, b""
+        split = FrontierTracker.try_split
+
+        def noting(tracker: FrontierTracker, fraction: float) -> tuple[Frontier, Frontier] | None:
+            parts = split(tracker, fraction)
+            if parts is not None:
+                self.count, self.stored = self.count + 1, encode_frontier(parts[1])
+            return parts
+
+        FrontierTracker.try_split = noting  # type: ignore[method-assign]  # the tracker tells of each deferral
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``checkpoint_bytes`` of the newest; ``millis`` of those that completed since the sample before."""
+
+    second: float
+    deferrals: int
+    restriction_bytes: int
+    checkpoints: int
+    checkpoint_bytes: int
+    millis: list[int]
+
+
+def sample(job: Job, deferred: Deferred, began: float, before: int) -> Sample:
+    told = job.get("/checkpoints")
+    done = [each for each in told["history"] if each["status"] == "COMPLETED"]
+    return Sample(
+        time.monotonic() - began,
+        deferred.count,
+        len(deferred.stored),
+        int(told["counts"]["completed"]),
+        max((int(each["state_size"]) for each in done), default=0),
+        [int(each["end_to_end_duration"]) for each in done if int(each["id"]) > before],
+    )
+
+
+def row(samples: list[Sample]) -> str:
+    last, millis = samples[-1], sorted(each for one in samples for each in one.millis) or [0]
+    return (
+        f"| {last.second / 60:.0f} | {last.deferrals:,} | {last.restriction_bytes:,} | {last.checkpoints:,} "
+        f"| {last.checkpoint_bytes / 1000:,.0f} | {statistics.median(millis) / 1000:.2f} | {millis[-1] / 1000:.2f} |"
+    )
+
+
+def slope(samples: list[Sample], of: str) -> float:
+    """Bytes of checkpoint for each of ``of``, by least squares."""
+    at, sizes = [float(getattr(each, of)) for each in samples], [float(each.checkpoint_bytes) for each in samples]
+    return statistics.linear_regression(at, sizes).slope
+
+
+def measure(case: Case, minutes: float) -> None:
+    deferred = Deferred()
+    print(f"\n{case}\n\n{HEAD}\n|{'---|' * 7}", flush=True)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Service(Load(case.shards, rate=case.rate)) as service,
+        Flink(Path(directory)) as flink,
+    ):
+        pipeline = beam.Pipeline(options=PipelineOptions(flink.arguments()))
+        _ = pipeline | ReadFromDynamoDBStreams(
+            TABLE,
+            endpoint_url=service.url,
+            slice_time=timedelta(seconds=case.slice_seconds),
+            idle_poll_interval=timedelta(seconds=case.idle_seconds),
+        )
+        pipeline.run()
+        if case.rate:
+            service.write()
+        while deferred.count == 0:
+            time.sleep(1)
+        job, began, printed = flink.job, time.monotonic(), 0
+        samples: list[Sample] = []
+        while time.monotonic() - began < minutes * 60:
+            time.sleep(SAMPLE_SECONDS)
+            samples.append(sample(job, deferred, began, _newest(samples)))
+            if samples[-1].second // ROWS_EVERY_SECONDS > samples[printed].second // ROWS_EVERY_SECONDS:
+                print(row(samples[printed:]), flush=True)
+                printed = len(samples) - 1
+        job.cancel()
+        print(f"\n{growth(samples)}\n{held(Path(directory) / 'checkpoints', deferred)}", flush=True)
+
+
+def _newest(samples: list[Sample]) -> int:
+    return samples[-1].checkpoints if samples else 0
+
+
+def growth(samples: list[Sample]) -> str:
+    return (
+        f"{slope(samples, 'deferrals') / 1000:.1f} KB a deferral, "
+        f"{slope(samples, 'second') * 3600 / 1e6:.1f} MB an hour, "
+        f"{samples[-1].deferrals / samples[-1].second * 3600:,.0f} deferrals an hour"
+    )
+
+
+def held(checkpoints: Path, deferred: Deferred) -> str:
+    """What is in the files of the last checkpoint. Each restriction of the read begins alike, as long as its first
+    shard stays the same; so those that the runner kept can be counted."""
+    data = b"".join(path.read_bytes() for path in sorted(checkpoints.glob("*/chk-*/*")))
+    kept, size = data.count(deferred.stored[:16]), len(deferred.stored)
+    return (
+        f"the last checkpoint, {len(data) / 1000:,.0f} KB: {kept:,} restrictions of {size:,} bytes, of which one "
+        f"is read on from; the rest is the runner's, {(len(data) - kept * size) / kept / 1000:.1f} KB for each"
+    )
+
+
+def main(minutes: float = 20.0, *cases: str) -> None:
+    os.environ |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    for name in cases or CASES:
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(CASES[name], minutes))
+        process.start()
+        process.join()
+
+
+if __name__ == "__main__":
+    arguments: list[Any] = sys.argv[1:]
+    main(*map(float, arguments[:1]), *arguments[1:])
