@@ -42,24 +42,27 @@ def discover(
     for leaf in leaves:
         growth.leave(leaf)
     doubtful: dict[str, str] = {}
-    for shard, unconfirmed in growth.unproven(lineage):
-        if unconfirmed in gone:
-            growth.adopt(shard)
-        elif unconfirmed not in lineage:
-            doubtful[shard] = unconfirmed
+    for shard in sorted(frontier.unconfirmed):
+        parent = lineage.parent(shard)
+        if (
+            parent in growth.unconfirmed
+            and shard in growth.unconfirmed
+            and growth.inherit(shard, parent, lineage, gone)
+        ):
+            doubtful[shard] = parent
     passed = _passed(frontier, lineage)
     for shard in _parents_first(lineage, passed):
-        if shard in growth.shards or shard in doubtful:
-            continue  # it has just taken its parent's place, or waits
+        if shard in growth.shards:
+            continue  # a child that has just taken its parent's place
         parent = lineage.parent(shard)
         if parent is None:
             if frontier.adopts:
                 growth.open(shard, frontier.start)
         elif (done := growth.finished.get(parent)) is not None:
-            if done.children is None:
-                growth.disown(shard)  # the parent's verdict holds for what descends from it
-            else:
+            if done.children is not None:
                 growth.open(shard, done.children)  # a late sibling of children that took over before
+            elif growth.inherit(shard, parent, lineage, gone):
+                doubtful[shard] = parent
         elif parent in growth.shards:
             growth.wait(shard, parent)
         elif parent in passed:
@@ -120,23 +123,29 @@ class _Growth:
 
     def disown(self, shard: str) -> None:
         """``shard`` is another frontier's, or past the stop."""
-        self.finished[shard] = Finished(self._second, None)
-        if self._adopts:
-            self.unconfirmed.add(shard)
+        if shard not in self.finished:
+            self.finished[shard] = Finished(self._second, None)
+            if self._adopts:
+                self.unconfirmed.add(shard)
 
-    def unproven(self, lineage: Lineage) -> list[tuple[str, str]]:
-        """Shards that are another frontier's only by a link to a parent, second of each pair, that it may not know."""
-        fresh = [(shard, lineage.parent(shard)) for shard in lineage] if self.unconfirmed else []
-        return [
-            (shard, parent)
-            for shard, parent in fresh
-            if parent in self.unconfirmed and (shard in self.unconfirmed or not self._holds(shard))
-        ]
+    def inherit(self, shard: str, parent: str, lineage: Lineage, gone: Container[str]) -> bool:
+        """``shard`` is another frontier's as its ``parent`` is, unless that went before the other can have seen it: it is
+        taken then, since twice beats never. Whether the service is still to be asked after the parent."""
+        if parent not in self.unconfirmed or (parent in lineage and parent not in gone):
+            self.disown(shard)
+            return False
+        if parent in gone:
+            self.adopt(shard, lineage)
+            return False
+        return True
 
-    def adopt(self, shard: str) -> None:
-        """Takes what was another's by a link that is gone: the other may never have seen it, and twice beats never."""
-        self.finished.pop(shard, None)
-        self.unconfirmed.discard(shard)
+    def adopt(self, shard: str, lineage: Lineage) -> None:
+        """``shard`` begins, and what is known to descend from it follows as it would have."""
+        released = [shard]
+        for known in released:
+            self.finished.pop(known, None)
+            self.unconfirmed.discard(known)
+            released += [child for child in lineage.children(known) if child in self.unconfirmed]
         self.open(shard, self._start)
 
     def wait(self, shard: str, parent: str) -> None:

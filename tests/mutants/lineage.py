@@ -381,7 +381,7 @@ MUTANTS = (
         13,
         "what descends from a roll that only some groups had seen is left to nobody after a long pause",
         DISCOVERY,
-        "            growth.adopt(shard)\n",
+        "            self.adopt(shard, lineage)\n",
         "            pass\n",
         "shards/test_groups.py::test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_seen",
     ),

@@ -127,6 +127,28 @@ def test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_s
     assert readers == read_by
 
 
+def test_what_is_known_to_descend_from_a_shard_that_changed_hands_is_read_after_it() -> None:
+    """Fact 13: three rolls within a minute, seen by the first group alone; then a pause in which the first one's link
+    goes, and the others do not."""
+    stream = Stream()
+    stream.add(None, 2)
+    whole = Group(begin(TRIM_HORIZON))
+    whole.list(stream)
+    first, owner = map(Group, deal(whole.frontier, whole.lineage, 2, second=stream.second))
+    (root,) = owner.frontier.shards
+    for parent in (root, "s2", "s3"):
+        stream.add(parent, 1)
+        stream.second += 20
+    first.list(stream)
+    stream.second += DAY - 30  # s2 closed 40 seconds before, s3 20
+    first.lineage = Lineage()
+    first.list(stream)
+    assert {"s3", "s4"} & first.frontier.shards.keys() == {"s3"}
+    first.read(stream)
+    first.list(stream)
+    assert {"s3", "s4"} & first.frontier.shards.keys() == {"s4"}
+
+
 class Sharing(RuleBasedStateMachine):
     """``held`` is who has held a shard; it is never held by two, in all its life, and none is left to nobody.
 
