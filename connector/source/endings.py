@@ -12,7 +12,8 @@ from connector.source.proof import RELIST_SECONDS, Proof
 
 @dataclass(slots=True)
 class Ending:
-    """A parent. ``watermark`` is held for its children; ``probe``: when to ask whether the service still has it.
+    """A parent. ``watermark`` is held for its children; ``probe``: when to ask whether the service still has it;
+    ``afters``: the children after which the pages of a listing of its children alone went on.
 
     ``probed``: whether that was asked after the stream was disabled. If not, children may have been there, and are gone
     like their parent.
@@ -22,6 +23,7 @@ class Ending:
     watermark: int
     probe: float
     probed: bool = False
+    afters: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -73,6 +75,11 @@ class Endings:
         due = [parent for parent, ending in self._endings.items() if ending.proof.due <= now]
         return sorted(due, key=lambda parent: len(self.lineage.children(parent)) > 0)
 
+    def came_to(self, parent: str) -> str | None:
+        """Where the listing of its children alone goes on."""
+        afters = self._endings[parent].afters
+        return afters[-1] if afters else None
+
     def was_asked(self, parent: str) -> bool:
         """Whether any listing since its end has looked for its children."""
         return self._endings[parent].proof.asked > 0
@@ -88,10 +95,15 @@ class Endings:
 
     # What came
 
-    def listed(self, parent: str, now: float) -> None:
-        """Its children were listed."""
+    def listed(self, parent: str, now: float, *, after: str | None = None) -> None:
+        """Its children alone were listed, up to ``after`` if more may follow: a page of few shards is the last one only
+        if it says so, and a repeat would go in circles (fact 6)."""
         if (ending := self._endings.get(parent)) is not None:
-            ending.proof.listed(now)
+            if after is not None and after not in ending.afters:
+                ending.afters.append(after)
+            else:
+                ending.afters.clear()
+                ending.proof.listed(now, whole=after is None)
             self._due = None
 
     def all_listed(self, now: float, *, began: float, whole: bool) -> None:

@@ -141,7 +141,7 @@ class Listings:
             return Probe(probed)
         self.budget.listing()
         if (parent := self._worth_a_filter(parents, now)) is not None:
-            return List(children_of=parent)
+            return List(after=self._endings.came_to(parent), children_of=parent)
         if not self._passing:
             self._passing, self._pass_began, self._page_starts, self._seen = True, now, [None], set()
         return List(after=self._page_starts[-1])
@@ -231,7 +231,7 @@ class Listings:
             if any(shard.parent != request.children_of for shard in shards):
                 self.knows_shard_filter = False  # the endpoint ignored the filter: this was a page of everything
             else:
-                self._endings.listed(request.children_of, now)
+                self._endings.listed(request.children_of, now, after=page.last_evaluated_shard_id)
             return
         self._seen.update(shard.shard_id for shard in shards)
         following = page.last_evaluated_shard_id

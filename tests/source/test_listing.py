@@ -160,6 +160,34 @@ def test_at_a_parents_end_only_its_children_are_asked_for() -> None:
     assert hand.go(0.5)[0] == List(children_of="a")
 
 
+def test_a_page_of_a_parents_children_that_is_not_the_last_one_proves_nothing() -> None:
+    """Fact 6: only a missing cursor is the end, also where a filter leaves few shards."""
+    everything = page("a", "b<a", "c<a")
+    children = {None: page("b<a", after="b"), "b": page("c<a")}
+    hand = Hand(lambda asked: children[asked.after] if isinstance(asked, List) and asked.children_of else everything)
+    hand.go(1)
+    hand.listings.await_children("a", 5, hand.now)
+    assert hand.go(0.5)[:2] == [List(children_of="a"), List(after="b", children_of="a")]
+    assert hand.listings.lineage.children("a") == ("b", "c")
+
+
+def test_pages_of_a_parents_children_that_go_in_circles_hold_its_watermark() -> None:
+    """Fact 6: whole listings settle their number."""
+    following = {None: "b", "b": "c", "c": "b"}
+
+    def circles(asked: List | Probe) -> StreamPage | Answer:
+        alone = isinstance(asked, List) and asked.children_of is not None
+        return page("b<a", after=following[asked.after]) if alone else shows("a", "b<a")(asked)
+
+    hand = Hand(circles)
+    hand.go(1)
+    hand.listings.await_children("a", 5, hand.now)
+    assert len(hand.go(2 * SETTLED_SECONDS)) < 30
+    assert hand.listings.held_watermarks() == [5]
+    hand.go(4 * RELIST_SECONDS)
+    assert hand.listings.held_watermarks() == []
+
+
 def test_children_are_looked_for_until_their_number_is_settled() -> None:
     """Fact 6: a sibling may be listed late; its records must not come late, so the watermark waits."""
     hand = Hand(shows("a", "b<a"))
