@@ -129,8 +129,8 @@ class _Growth:
                 self.unconfirmed.add(shard)
 
     def inherit(self, shard: str, parent: str, lineage: Lineage, gone: Container[str]) -> bool:
-        """``shard`` is another frontier's as its ``parent`` is, unless that went before the other can have seen it: it is
-        taken then, since twice beats never. Whether the service is still to be asked after the parent."""
+        """``shard`` is another frontier's as its ``parent`` is, unless that went before the other can have seen it; it
+        is taken then, since twice beats never. Whether the service is still to be asked after the parent."""
         if parent not in self.unconfirmed or (parent in lineage and parent not in gone):
             self.disown(shard)
             return False
