@@ -21,7 +21,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from connector.errors import InvalidOptionError
 from connector.progress.address import Progress, parse_progress
-from connector.progress.holding import Holding, Time, adopt
+from connector.progress.adopted import Adopted
+from connector.progress.holding import Time, store_of
 from connector.records import ChangeRecord
 from connector.shards.position import After, Position
 
@@ -65,7 +66,7 @@ class CommitProgress(beam.PTransform):
 
     Raises :class:`InvalidOptionError` at construction, or if the pipeline has no read with this progress; while it
     runs, and fails the pipeline, :class:`FencedError` if another run took over, and :class:`DelayError` if the store
-    does not answer.
+    does not answer for ``takeover_after``.
     """
 
     def __init__(
@@ -195,7 +196,7 @@ class _Commit(beam.DoFn):
         self._progress = progress
 
     def setup(self) -> None:
-        self._holding: Holding | None = None
+        self._adopted: Adopted | None = None
 
     def start_bundle(self) -> None:
         self._owner = ""
@@ -227,6 +228,6 @@ class _Commit(beam.DoFn):
 
     def finish_bundle(self) -> None:
         if self._reached:
-            if self._holding is None:
-                self._holding = adopt(self._progress, self._owner, Time())
-            self._holding.commit(self._reached)
+            if self._adopted is None:
+                self._adopted = Adopted(store_of(self._progress), self._owner, self._progress, Time())
+            self._adopted.commit(self._reached)

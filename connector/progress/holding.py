@@ -11,20 +11,23 @@ from functools import cache
 from math import inf
 from typing import Final
 
-from connector.errors import ConnectorError, DelayError, FencedError, ProgressHeldError
+from connector.errors import ConnectorError, DelayError, FencedError, ProgressHeldError, RunnerError
 from connector.progress.address import Progress, TableAddress
 from connector.progress.dynamodb import TableStore
 from connector.progress.files import FileStore
-from connector.progress.store import Hold, Store, fenced, is_further
+from connector.progress.store import Hold, Store, fenced, raise_to
 from connector.progress.tables import table_client
+from connector.progress.trail import Trail
 from connector.shards.position import Position
+from connector.shards.stream_position import StreamPosition
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-#: Where a bundle's finalization proves no delivery (Flink), what it tells is written this much later, and once another
-#: one came: a checkpoint that holds it has completed in between.
-MARGIN_SECONDS: Final = 10.0
+#: After so long without a finalized bundle none will come: no checkpoints are made, or none completes.
+PATIENCE_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 1.0
+_DAY: Final = 24 * 3600.0
+_FORGOTTEN_AT_ONCE: Final = 99  # one transaction of a table: a beat must not take long
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +82,40 @@ def _is_silent(hold: Hold, since: float, now: float) -> bool:
 class Holding:
     """One run's hold of its application, in one process. Thread-safe: bundles and their finalizers share it.
 
-    ``trailing``: what was finalized is written :data:`MARGIN_SECONDS` later.
+    ``trailing``: what was finalized is written once a checkpoint holds it, see :class:`Trail`. ``began``: where the run
+    began, kept again if a runner restores the run after a reset.
     """
 
     def __init__(
-        self, store: Store, owner: str, stream_arn: str, progress: Progress, clock: Time, *, trailing: bool = False
+        self,
+        store: Store,
+        owner: str,
+        stream_arn: str,
+        progress: Progress,
+        clock: Time,
+        *,
+        trailing: bool = False,
+        began: StreamPosition | None = None,
     ) -> None:
         self._store, self._owner, self._stream_arn, self._clock = store, owner, stream_arn, clock
         self._takeover_after = progress.takeover_after.total_seconds()
         self._beat_every, self._commit_every = progress.beat_seconds, progress.commit_every.total_seconds()
-        self._trailing = trailing
+        self._began = began
+        self._trail = Trail() if trailing else None
         self._lock = threading.Lock()
         self._beaten = -inf
         self._committed = -inf
-        self._held_back: list[tuple[float, Mapping[str, Position]]] = []
+        self._tidied = clock.now()
+        self._outlived: list[str] = []
         self._pending: dict[str, Position] = {}
+        self._unwritten: set[str] = set()
+        self._closing: set[str] = set()
+        self._told = -inf
         self._failure: ConnectorError | None = None
+
+    @property
+    def trailing(self) -> bool:
+        return self._trail is not None
 
     def beat(self) -> None:
         """Shows that the run is alive, where it is time. Raises :class:`FencedError` once another run took over, and
@@ -116,6 +137,7 @@ class Holding:
                 else:
                     self._store.beat(self._owner, now)
                 self._beaten = now
+                self._forget_outlived(now)
             except DelayError as error:
                 if now - self._beaten >= self._takeover_after:
                     raise
@@ -128,55 +150,76 @@ class Holding:
         """
         mine = Hold(self._owner, self._stream_arn, now, self._takeover_after)
         while True:
-            hold = self._store.read().hold
+            kept = self._store.read()
+            hold = kept.hold
             if hold is not None and hold.owner != self._owner and not hold.is_stale(now):
                 raise fenced(self._store.name, self._owner, hold)
             if self._store.swap(hold, mine):
-                return
+                break
+        if self._began is not None and self._stream_arn not in kept.streams:
+            self._store.begin(self._owner, self._began, int(now))
 
-    def delivered(self, shards: Mapping[str, Position], *, last: bool = False) -> None:
-        """A bundle is finalized that moved the shards so far. ``last``: it read to the end of its group.
+    def _forget_outlived(self, now: float) -> None:
+        """Once a day, what a run that never starts anew would gather: some 60,000 items a day of 10,000 shards."""
+        if now - self._tidied >= _DAY:
+            self._tidied = now
+            kept = self._store.read().streams.get(self._stream_arn)
+            self._outlived = [] if kept is None else kept.outlived()
+        if self._outlived:
+            self._store.drop(self._owner, self._stream_arn, self._outlived[:_FORGOTTEN_AT_ONCE])
+            del self._outlived[:_FORGOTTEN_AT_ONCE]
+
+    def delivered(
+        self, shards: Mapping[str, Position], *, of: str = "", last: bool = False, over: bool = False
+    ) -> None:
+        """A bundle is finalized that moved the shards so far. ``of``: the read whose bundle it is, a group's or all of
+        the run's. ``last``: it read to the end. ``over``: it is one after the end, see :meth:`waits`; runners finalize
+        bundles in their order, so that all before it are finalized too.
 
         It raises nothing, since nobody would hear it: the next :meth:`beat` does.
         """
         with self._lock:
-            now = self._clock.now()
-            self._gather(shards, now, last=last)
+            now = self._told = self._clock.now()
+            if over:
+                self._closing.discard(of)
+            for read, moved in [(of, shards)] if self._trail is None else self._trail.finalized(shards, of, now):
+                raise_to(self._pending, moved)
+                self._unwritten.add(read)
             if self._failure is not None or not (last or now - self._committed >= self._commit_every):
                 return
             try:
                 if self._pending:
                     self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
-                    self._pending, self._committed = {}, now
+                    self._committed = now
+                self._pending, self._unwritten = {}, set()
             except DelayError as error:
                 _LOGGER.warning("progress in %s waits: %s", self._store.name, error)
             except ConnectorError as error:
                 _LOGGER.error("progress in %s: %s", self._store.name, error)  # noqa: TRY400 - the next beat raises it
                 self._failure = error
 
-    def _gather(self, shards: Mapping[str, Position], now: float, *, last: bool) -> None:
-        if self._trailing and not last:
-            ripe = [held for at, held in self._held_back if now - at >= MARGIN_SECONDS]
-            self._held_back = [(at, held) for at, held in self._held_back if now - at < MARGIN_SECONDS]
-            if shards:
-                self._held_back.append((now, shards))
-        else:
-            ripe = [*(held for _, held in self._held_back), shards] if not self._trailing else []
-        for held in ripe:
-            for shard, position in held.items():
-                known = self._pending.get(shard)
-                if known is None or is_further(position, known):
-                    self._pending[shard] = position
-
-    def commit(self, shards: Mapping[str, Position]) -> None:
-        """Writes at once what is delivered for certain, and shows that the run is alive: the read may have ended long
-        before. Raises :class:`FencedError` and :class:`DelayError`."""
+    def closes(self, read: str) -> None:
+        """A read is at its end, by a bundle that is still to be finalized."""
         with self._lock:
-            now = self._clock.now()
-            self._store.advance(self._owner, self._stream_arn, shards, int(now))
-            if now - self._beaten >= self._beat_every:
-                self._store.beat(self._owner, now)
-                self._beaten = now
+            self._closing.add(read)
+            self._told = self._clock.now()
+
+    def waits(self, read: str) -> bool:
+        """Whether something that a read moved, which is at its end, is still to be written. So long it has to make more
+        bundles: their finalizations are what a trailing holding goes by.
+
+        Raises :class:`RunnerError` once none was finalized for :data:`PATIENCE_SECONDS`.
+        """
+        with self._lock:
+            if read not in self._closing | self._unwritten and (self._trail is None or not self._trail.holds(read)):
+                return False
+            if self._clock.now() - self._told >= PATIENCE_SECONDS:
+                raise RunnerError(
+                    f"all is read and delivered, and the runner finalized no bundle for {PATIENCE_SECONDS / 60:.0f} "
+                    f"minutes, so the progress in {self._store.name} cannot be written. On Flink checkpoints do that: "
+                    "give a --checkpointing_interval, and on Flink 1.14 let checkpoints go on after tasks finish"
+                )
+            return True
 
     def ended(self) -> None:
         """All of the run is read and told: the next one need not wait. It raises nothing, like :meth:`delivered`."""
@@ -191,23 +234,14 @@ _HOLDINGS: Final[dict[tuple[Progress, str], Holding]] = {}
 _HOLDINGS_LOCK: Final = threading.Lock()
 
 
-def holding(progress: Progress, owner: str, stream_arn: str, *, trailing: bool) -> Holding:
+def holding(
+    progress: Progress, owner: str, stream_arn: str, *, trailing: bool, began: StreamPosition | None = None
+) -> Holding:
     """The holding of a run in this process."""
     with _HOLDINGS_LOCK:
         found = _HOLDINGS.get((progress, owner))
         if found is None:
-            made = Holding(store_of(progress), owner, stream_arn, progress, Time(), trailing=trailing)
-            found = _HOLDINGS[progress, owner] = made
+            store = store_of(progress)
+            found = Holding(store, owner, stream_arn, progress, Time(), trailing=trailing, began=began)
+            _HOLDINGS[progress, owner] = found
         return found
-
-
-def adopt(progress: Progress, owner: str, clock: Time) -> Holding:
-    """The holding of a step behind the read of the run ``owner``, in any process.
-
-    Raises :class:`FencedError` if another run has the application.
-    """
-    store = store_of(progress)
-    hold = store.read().hold
-    if hold is None or hold.owner != owner:
-        raise fenced(store.name, owner, hold)
-    return Holding(store, owner, hold.stream_arn, progress, clock)

@@ -123,6 +123,13 @@ def is_further(new: Position, known: Position) -> bool:
     return is_at_or_past(new, known) and not is_at_or_past(known, new)
 
 
+def raise_to(known: dict[str, Position], shards: Mapping[str, Position]) -> None:
+    """Puts each shard at the further of the two positions."""
+    for shard, position in shards.items():
+        if shard not in known or is_further(position, known[shard]):
+            known[shard] = position
+
+
 def rank(position: Position) -> str:
     """Text that sorts as the positions of one shard do. Legal sequence numbers have 40 digits at most."""
     match position:

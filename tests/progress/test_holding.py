@@ -8,12 +8,14 @@ from typing import cast
 
 import pytest
 
-from connector.errors import FencedError, InvalidOptionError, ProgressHeldError, UnavailableError
+from connector.errors import FencedError, InvalidOptionError, ProgressHeldError, RunnerError, UnavailableError
 from connector.progress.address import FileAddress, Progress, TableAddress, parse_progress
-from connector.progress.holding import MARGIN_SECONDS, Holding, take
+from connector.progress.adopted import Adopted
+from connector.progress.holding import PATIENCE_SECONDS, Holding, take
 from connector.progress.store import Application, Hold, Store
+from connector.progress.trail import MARGIN_SECONDS
 from connector.shards.frontier import Frontier
-from connector.shards.position import SHARD_END, After, Position
+from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
 from connector.shards.stream_position import StreamPosition
 from connector.source.progressed import BundleProgress
 from connector.source.step import Step
@@ -148,10 +150,11 @@ def test_a_read_lets_go_at_its_end_only_if_nothing_else_of_its_run_is_under_way(
 def test_while_a_step_behind_the_read_delivers_the_run_is_alive(store: Store, hand: Hand) -> None:
     first = holding(store, hand)
     bundle(first, commits=False, alone=True).finalized()
+    sink = Adopted(store, "one", PROGRESS, hand.time)
     began = hand.seconds
     for second in range(3):
         hand.seconds += TAKEOVER - 1  # the read has ended
-        first.commit({"a": After(str(second + 1))})
+        sink.commit({"a": After(str(second + 1))})
     hand.seconds += 1
     take(store, "two", ARN, TAKEOVER, hand.time)
     assert hand.seconds == began + 4 * TAKEOVER - 3
@@ -182,7 +185,7 @@ def test_a_paused_run_that_lost_its_place_fails_at_its_next_beat_and_moves_nothi
     with pytest.raises(FencedError, match=r"no longer held by this run \(one\) but by run two"):
         first.beat()
     with pytest.raises(FencedError):
-        first.commit({"a": After("9")})
+        Adopted(store, "one", PROGRESS, hand.time).commit({"a": After("9")})
     second.beat()
 
 
@@ -205,6 +208,44 @@ def test_a_run_whose_place_another_took_and_left_for_dead_goes_on_when_it_is_res
     hand.seconds += 600
     Holding(store, "one", ARN, PROGRESS, hand.time).beat()
     assert store.read().hold == Hold("one", ARN, hand.seconds)
+
+
+def test_what_a_runner_restored_after_a_reset_is_kept_from_where_its_run_began(store: Store, hand: Hand) -> None:
+    """Else nothing that it goes on to write would count, and the next run would begin at its start, or with LATEST."""
+    began = StreamPosition(ARN, AtTime(int(hand.seconds)), {"b": After("7")})
+    holding(store, hand)
+    hand.seconds += 60
+    take(store, "command", ARN, TAKEOVER, hand.time)
+    store.drop("command", ARN, None)
+    hand.seconds += 60
+    restored = Holding(store, "one", ARN, PROGRESS, hand.time, began=began)
+    restored.beat()
+    restored.delivered({"a": After("50")})
+    assert store.read().streams[ARN].position(ARN) == StreamPosition(
+        ARN, began.start, {"a": After("50"), "b": After("7")}
+    )
+
+
+def test_what_a_runner_restored_leaves_the_progress_that_is_kept_as_it_is(store: Store, hand: Hand) -> None:
+    holding(store, hand).delivered({"a": After("5")})
+    Holding(store, "one", ARN, PROGRESS, hand.time, began=StreamPosition(ARN, AtTime(9), {"a": After("1")})).beat()
+    assert store.read().streams[ARN].position(ARN) == StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
+
+
+def test_shards_that_a_long_run_went_on_without_are_forgotten_once_a_day_some_at_each_beat(
+    store: Store, hand: Hand
+) -> None:
+    run = holding(store, hand)
+    run.beat()
+    old: dict[str, Position] = {f"old-{n:03}": SHARD_END for n in range(250)}
+    run.delivered(old)
+    for _ in range(4):
+        hand.seconds += 24 * 3600
+        run.delivered({"new": After(str(int(hand.seconds)))})
+    for _ in range(3):
+        hand.seconds += PROGRESS.beat_seconds
+        run.beat()
+    assert set(kept(store)) == {"new"}
 
 
 class Interleaved:
@@ -266,8 +307,57 @@ def test_what_a_finalizer_does_not_prove_is_written_after_the_margin_and_another
     hand.seconds += 1
     run.delivered({"a": After("3")})
     assert kept(store) == {"a": After("1")}
-    run.delivered({"a": After("4")}, last=True)
-    assert kept(store) == {"a": After("1")}
+    assert not run.waits("read"), "it goes on, so what is held back is written in time"
+
+
+def test_a_read_that_is_at_its_end_waits_until_what_it_moved_is_written(store: Store, hand: Hand) -> None:
+    """Its bundles are finalized together with later ones, which read nothing."""
+    run = holding(store, hand, trailing=True)
+    run.closes("read")
+    assert run.waits("read")
+    hand.seconds += 3
+    run.delivered({"a": After("1")}, of="read")  # a checkpoint: of a bundle before
+    run.delivered({"b": After("2")}, of="read")  # of the last one
+    run.delivered({}, of="read", over=True)
+    assert run.waits("read")
+    hand.seconds += MARGIN_SECONDS - 1
+    run.delivered({}, of="read", over=True)
+    assert (kept(store), run.waits("read")) == ({}, True)
+    hand.seconds += 1
+    run.delivered({}, of="read", over=True)
+    assert (kept(store), run.waits("read")) == ({"a": After("1"), "b": After("2")}, False)
+
+
+def test_a_read_that_is_at_its_end_does_not_wait_for_what_other_groups_move(store: Store, hand: Hand) -> None:
+    run = holding(store, hand, trailing=True)
+    run.closes("read-0")
+    run.delivered({}, of="read-0", over=True)
+    run.delivered({"a": After("1")}, of="read-1")
+    assert not run.waits("read-0")
+
+
+def test_a_read_that_is_at_its_end_waits_for_a_store_that_does_not_answer(store: Store, hand: Hand) -> None:
+    holding(store, hand)
+    unplugged = Unplugged(store)
+    run = Holding(unplugged, "one", ARN, PROGRESS, hand.time, trailing=True)
+    run.closes("read")
+    run.delivered({"a": After("1")}, of="read")
+    hand.seconds += MARGIN_SECONDS
+    run.delivered({}, of="read", over=True)
+    assert run.waits("read")
+    unplugged.answers = True
+    run.delivered({}, of="read", over=True)
+    assert (kept(store), run.waits("read")) == ({"a": After("1")}, False)
+
+
+def test_a_read_whose_end_no_checkpoint_ever_holds_fails_and_says_what_is_missing(store: Store, hand: Hand) -> None:
+    run = holding(store, hand, trailing=True)
+    run.closes("read")
+    hand.seconds += PATIENCE_SECONDS - 1
+    assert run.waits("read")
+    hand.seconds += 1
+    with pytest.raises(RunnerError, match=r"finalized no bundle for 15 minutes.*--checkpointing_interval"):
+        run.waits("read")
 
 
 class Unplugged:
@@ -321,6 +411,41 @@ def test_a_store_that_does_not_answer_is_waited_for_until_the_run_counts_as_dead
     hand.seconds += TAKEOVER
     with pytest.raises(UnavailableError):
         run.beat()
+
+
+def test_what_a_sink_delivered_waits_for_a_store_that_does_not_answer_until_the_run_counts_as_dead(
+    store: Store, hand: Hand
+) -> None:
+    """The first look, too: whose the application is shows once the store answers."""
+    take(store, "one", ARN, TAKEOVER, hand.time)
+    store.begin("one", StreamPosition(ARN), int(hand.seconds))
+    unplugged = Unplugged(store)
+    sink = Adopted(unplugged, "one", PROGRESS, hand.time)
+    sink.commit({"a": After("3"), "b": After("9")})
+    hand.seconds += TAKEOVER - 1
+    sink.commit({"a": After("4")})
+    unplugged.answers = True
+    sink.commit({"b": After("1")})
+    assert kept(store) == {"a": After("4"), "b": After("9")}
+    unplugged.answers = False
+    hand.seconds += 600  # it had nothing to write
+    sink.commit({"a": After("5")})
+    hand.seconds += TAKEOVER
+    with pytest.raises(UnavailableError):
+        sink.commit({"a": After("6")})
+
+
+def test_a_sink_whose_application_another_run_took_while_the_store_was_away_moves_nothing(
+    store: Store, hand: Hand
+) -> None:
+    unplugged = Unplugged(store)
+    sink = Adopted(unplugged, "one", PROGRESS, hand.time)
+    sink.commit({"a": After("3")})
+    holding(store, hand, "two")
+    unplugged.answers = True
+    with pytest.raises(FencedError, match="but by run two"):
+        sink.commit({"a": After("4")})
+    assert kept(store) == {}
 
 
 def test_addresses_are_read_and_anything_else_is_refused() -> None:

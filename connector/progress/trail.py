@@ -1,0 +1,32 @@
+"""What finalized bundles moved where a finalization proves no delivery: held back until a checkpoint holds it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from connector.shards.position import Position
+
+#: On Flink a finalization comes for bundles too that are in no checkpoint yet. What it tells is ripe so much later, and
+#: once another one came: a checkpoint that holds it has completed in between.
+MARGIN_SECONDS: Final = 10.0
+
+
+class Trail:
+    """By the read that moved it: a group's, or all of the run's."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[float, str, Mapping[str, Position]]] = []
+
+    def finalized(
+        self, shards: Mapping[str, Position], of: str, now: float
+    ) -> list[tuple[str, Mapping[str, Position]]]:
+        """Holds back what a bundle moved, and gives what is ripe now that another one came."""
+        ripe = [(read, held) for at, read, held in self._held if now - at >= MARGIN_SECONDS]
+        self._held = [entry for entry in self._held if now - entry[0] < MARGIN_SECONDS]
+        if shards:
+            self._held.append((now, of, shards))
+        return ripe
+
+    def holds(self, of: str) -> bool:
+        return any(read == of for _, read, _ in self._held)
