@@ -16,8 +16,9 @@ from connector.sinks.coverage import Coverage, merged, not_covered
 from connector.sinks.formats import FileWriter, Format
 from connector.sinks.layouts import Rows
 from connector.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path
-from connector.sinks.output import Output, Unfinished, output_of, put, told
+from connector.sinks.output import Output, output_of, put
 from connector.sinks.rows import Digest, Partitions, by_partition, decoded, in_order, times
+from connector.sinks.unfinished import Unfinished, told
 from connector.sinks.written import take_over
 
 SORTED_BYTES: Final = 256 << 20
