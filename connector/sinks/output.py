@@ -241,7 +241,8 @@ class BeamOutput:
             (match,) = FileSystems.match([self._at(f"{prefix}**")])
         except (OSError, BeamIOError) as error:
             raise ConnectorError(f"{self._at(prefix)} cannot be listed: {error}") from error
-        return sorted(found.path[len(self._directory) + 1 :] for found in match.metadata_list)
+        paths = (found.path[len(self._directory) + 1 :] for found in match.metadata_list)
+        return sorted(path for path in paths if path and not path.endswith("/"))  # a console's sign for a folder
 
     def delete(self, paths: Iterable[str]) -> None:
         places = [self._at(path) for path in paths]

@@ -66,6 +66,7 @@ def ids(bucket: Any, prefix: str) -> Counter[str]:
 def test_an_export_to_s3_goes_on_where_its_output_ends(
     service: LocalStreams, orders: Table, bucket: Any, s3_url: str
 ) -> None:
+    bucket.put_object(Key="out/", Body=b"")  # what S3's console takes for an empty folder
     assert export_to("s3://changes/out", s3_url, service, "--stop=120") == 0
     before = set(names(bucket, "out/"))
     assert {name.split("/")[0] for name in before} > {"_export.json", "_manifests"}
