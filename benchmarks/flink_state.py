@@ -1,9 +1,9 @@
 """What a long read leaves in Flink's checkpoints: how they grow with each deferral, and what in them is ours.
 
 `python -m benchmarks.flink_state [minutes] [case …]`, after `make flink`. Each case runs on an embedded Flink of its
-own that takes a checkpoint a second, with the workers in this process and the local service in another. Each busy shard
-gets a change or two a second; idle ones none. A row of what was seen every two minutes, then straight lines through all
-samples (every 10 seconds), and what the last checkpoint's files hold.
+own with one slot that takes a checkpoint a second, with the workers in this process and the local service in another.
+Each busy shard gets a change or two a second; idle ones none. A row of what was seen every two minutes, then straight
+lines through all samples (every 10 seconds), and what the last checkpoint's files hold.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from runners.flink import Flink, Job
 SAMPLE_SECONDS = 10.0
 ROWS_EVERY_SECONDS = 120.0
 HEAD = (
-    "| minute | deferrals | restriction, bytes | checkpoints | checkpoint, KB | a checkpoint takes, s: median | most |"
+    "| minute | deferrals | restriction, bytes | checkpoints | checkpoint, KB | a checkpoint takes, s: median | most "
+    "| to write it, ms: median |"
 )
 
 
@@ -42,17 +43,20 @@ class Case:
     rate: float
     slice_seconds: float = 1.0
     idle_seconds: float = 2.0
+    groups: int = 1
 
     def __str__(self) -> str:
         return (
             f"{self.shards} shards, {self.rate:g} changes a second, slice_time {self.slice_seconds:g} s, "
-            f"idle_poll_interval {self.idle_seconds:g} s"
+            f"idle_poll_interval {self.idle_seconds:g} s, shard_groups {self.groups}"
         )
 
 
 CASES = {
     "busy": Case(2, 4.0),
     "long": Case(2, 4.0, slice_seconds=5.0),
+    "groups": Case(2, 4.0, groups=2),
+    "groups-long": Case(2, 4.0, slice_seconds=5.0, groups=2),
     "many": Case(100, 100.0),
     "idle": Case(2, 0.0),
     "idle-long": Case(2, 0.0, slice_seconds=5.0),
@@ -80,7 +84,8 @@ class Deferred:
 
 @dataclass(frozen=True)
 class Sample:
-    """``checkpoint_bytes`` of the newest; ``millis`` of those that completed since the sample before."""
+    """``checkpoint_bytes`` and ``writing``, in milliseconds, are of the newest checkpoint; ``millis`` of those that
+    completed since the sample before."""
 
     second: float
     deferrals: int
@@ -88,6 +93,7 @@ class Sample:
     checkpoints: int
     checkpoint_bytes: int
     millis: list[int]
+    writing: int
 
 
 def sample(job: Job, deferred: Deferred, began: float, before: int) -> Sample:
@@ -100,14 +106,23 @@ def sample(job: Job, deferred: Deferred, began: float, before: int) -> Sample:
         int(told["counts"]["completed"]),
         max((int(each["state_size"]) for each in done), default=0),
         [int(each["end_to_end_duration"]) for each in done if int(each["id"]) > before],
+        writing(job, int(done[0]["id"])) if done else 0,
     )
+
+
+def writing(job: Job, checkpoint: int) -> int:
+    """Milliseconds from the end of the slice to the last written byte, of the step that took longest."""
+    path = f"/checkpoints/details/{checkpoint}"
+    parts = [job.get(f"{path}/subtasks/{step}")["summary"]["checkpoint_duration"] for step in job.get(path)["tasks"]]
+    return max(int(part["sync"]["max"]) + int(part["async"]["max"]) for part in parts)
 
 
 def row(samples: list[Sample]) -> str:
     last, millis = samples[-1], sorted(each for one in samples for each in one.millis) or [0]
     return (
         f"| {last.second / 60:.0f} | {last.deferrals:,} | {last.restriction_bytes:,} | {last.checkpoints:,} "
-        f"| {last.checkpoint_bytes / 1000:,.0f} | {statistics.median(millis) / 1000:.2f} | {millis[-1] / 1000:.2f} |"
+        f"| {last.checkpoint_bytes / 1000:,.0f} | {statistics.median(millis) / 1000:.2f} | {millis[-1] / 1000:.2f} "
+        f"| {statistics.median(one.writing for one in samples):.0f} |"
     )
 
 
@@ -119,7 +134,7 @@ def slope(samples: list[Sample], of: str) -> float:
 
 def measure(case: Case, minutes: float) -> None:
     deferred = Deferred()
-    print(f"\n{case}\n\n{HEAD}\n|{'---|' * 7}", flush=True)
+    print(f"\n{case}\n\n{HEAD}\n|{'---|' * 8}", flush=True)
     with (
         tempfile.TemporaryDirectory() as directory,
         Service(Load(case.shards, rate=case.rate)) as service,
@@ -131,6 +146,7 @@ def measure(case: Case, minutes: float) -> None:
             endpoint_url=service.url,
             slice_time=timedelta(seconds=case.slice_seconds),
             idle_poll_interval=timedelta(seconds=case.idle_seconds),
+            shard_groups=case.groups,
         )
         pipeline.run()
         if case.rate:
@@ -162,13 +178,13 @@ def growth(samples: list[Sample]) -> str:
 
 
 def held(checkpoints: Path, deferred: Deferred) -> str:
-    """What is in the files of the last checkpoint. Each restriction of the read begins alike, as long as its first
-    shard stays the same; so those that the runner kept can be counted."""
+    """What is in the files of the last checkpoint. All restrictions of the read begin alike, as long as the
+    first shard that they know stays the same; so those that the runner kept can be counted."""
     data = b"".join(path.read_bytes() for path in sorted(checkpoints.glob("*/chk-*/*")))
     kept, size = data.count(deferred.stored[:16]), len(deferred.stored)
     return (
         f"the last checkpoint, {len(data) / 1000:,.0f} KB: {kept:,} restrictions of {size:,} bytes, of which one "
-        f"is read on from; the rest is the runner's, {(len(data) - kept * size) / kept / 1000:.1f} KB for each"
+        f"a group is read on from; the rest is the runner's, {(len(data) - kept * size) / kept / 1000:.1f} KB for each"
     )
 
 
