@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import inf
 from typing import Final
 
-from connector.errors import ConnectorError, DelayError, FencedError, ProgressHeldError, RunnerError
+from connector.errors import ConnectorError, DelayError, FencedError, ProgressHeldError
 from connector.progress.address import Progress, TableAddress
 from connector.progress.dynamodb import TableStore
 from connector.progress.files import FileStore
 from connector.progress.store import Hold, Store, fenced, raise_to
 from connector.progress.tables import table_client
-from connector.progress.trail import Trail
+from connector.progress.trail import MARGIN_SECONDS, Trail
 from connector.shards.position import Position
 from connector.shards.stream_position import StreamPosition
 
 _LOGGER: Final = logging.getLogger(__name__)
 
-#: After so long without a finalized bundle none will come: no checkpoints are made, or none completes.
-PATIENCE_SECONDS: Final = 900.0
 _LOOK_SECONDS: Final = 1.0
 _DAY: Final = 24 * 3600.0
 _FORGOTTEN_AT_ONCE: Final = 99  # one transaction of a table: a beat must not take long
@@ -97,7 +96,7 @@ class Holding:
         trailing: bool = False,
         began: StreamPosition | None = None,
     ) -> None:
-        self._store, self._owner, self._stream_arn, self._clock = store, owner, stream_arn, clock
+        self._store, self._owner, self._stream_arn, self.clock = store, owner, stream_arn, clock
         self._takeover_after = progress.takeover_after.total_seconds()
         self._beat_every, self._commit_every = progress.beat_seconds, progress.commit_every.total_seconds()
         self._began = began
@@ -108,9 +107,9 @@ class Holding:
         self._tidied = clock.now()
         self._outlived: list[str] = []
         self._pending: dict[str, Position] = {}
-        self._unwritten: set[str] = set()
-        self._closing: set[str] = set()
-        self._told = -inf
+        self._open: Counter[str] = Counter()
+        self._over: set[str] = set()
+        self._closing: dict[str, float] = {}
         self._failure: ConnectorError | None = None
 
     @property
@@ -128,7 +127,7 @@ class Holding:
                 if not isinstance(failure, FencedError):
                     self._failure = None  # told once: what was mended since is found out by the next write
                 raise failure
-            now = self._clock.now()
+            now = self.clock.now()
             if now - self._beaten < self._beat_every:
                 return
             try:
@@ -169,57 +168,54 @@ class Holding:
             self._store.drop(self._owner, self._stream_arn, self._outlived[:_FORGOTTEN_AT_ONCE])
             del self._outlived[:_FORGOTTEN_AT_ONCE]
 
-    def delivered(
-        self, shards: Mapping[str, Position], *, of: str = "", last: bool = False, over: bool = False
-    ) -> None:
-        """A bundle is finalized that moved the shards so far. ``of``: the read whose bundle it is, a group's or all of
-        the run's. ``last``: it read to the end. ``over``: it is one after the end, see :meth:`waits`; runners finalize
-        bundles in their order, so that all before it are finalized too.
+    def opens(self, read: str) -> None:
+        """A bundle is under way that is to be finalized. ``read``: a group's, or all of the run's."""
+        with self._lock:
+            self._open[read] += 1
+            self._over.discard(read)  # a runner restored it from before its end
+
+    def delivered(self, shards: Mapping[str, Position], *, of: str = "", last: bool = False) -> None:
+        """A bundle of a read is finalized that moved the shards so far. ``last``: none of the read comes after it; see
+        :meth:`waits`. Those before it may be finalized later all the same: workers do it side by side.
 
         It raises nothing, since nobody would hear it: the next :meth:`beat` does.
         """
         with self._lock:
-            now = self._told = self._clock.now()
-            if over:
-                self._closing.discard(of)
-            for read, moved in [(of, shards)] if self._trail is None else self._trail.finalized(shards, of, now):
+            now = self.clock.now()
+            self._open[of] -= 1
+            self._over |= {of} if last else set()
+            last = of in self._over
+            ripe = [shards] if self._trail is None else self._trail.finalized(shards, of, now, last=last)
+            for moved in ripe:
                 raise_to(self._pending, moved)
-                self._unwritten.add(read)
             if self._failure is not None or not (last or now - self._committed >= self._commit_every):
                 return
             try:
                 if self._pending:
                     self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
-                    self._committed = now
-                self._pending, self._unwritten = {}, set()
+                    self._pending, self._committed = {}, now
             except DelayError as error:
                 _LOGGER.warning("progress in %s waits: %s", self._store.name, error)
             except ConnectorError as error:
                 _LOGGER.error("progress in %s: %s", self._store.name, error)  # noqa: TRY400 - the next beat raises it
                 self._failure = error
 
+    def is_over(self, read: str) -> bool:
+        """Whether all bundles of a read are finalized. Not so if one had failed: the next run then waits a while."""
+        with self._lock:
+            return read in self._over and self._open[read] <= 0
+
     def closes(self, read: str) -> None:
         """A read is at its end, by a bundle that is still to be finalized."""
         with self._lock:
-            self._closing.add(read)
-            self._told = self._clock.now()
+            self._closing[read] = self.clock.now()
 
     def waits(self, read: str) -> bool:
-        """Whether something that a read moved, which is at its end, is still to be written. So long it has to make more
-        bundles: their finalizations are what a trailing holding goes by.
-
-        Raises :class:`RunnerError` once none was finalized for :data:`PATIENCE_SECONDS`.
+        """Whether the last bundle of a read that is at its end is still to come. Where a finalization proves nothing,
+        that one, which brings nothing, is made the margin later: a checkpoint that finalizes it holds all before it.
         """
         with self._lock:
-            if read not in self._closing | self._unwritten and (self._trail is None or not self._trail.holds(read)):
-                return False
-            if self._clock.now() - self._told >= PATIENCE_SECONDS:
-                raise RunnerError(
-                    f"all is read and delivered, and the runner finalized no bundle for {PATIENCE_SECONDS / 60:.0f} "
-                    f"minutes, so the progress in {self._store.name} cannot be written. On Flink checkpoints do that: "
-                    "give a --checkpointing_interval, and on Flink 1.14 let checkpoints go on after tasks finish"
-                )
-            return True
+            return self.clock.now() - self._closing.get(read, -inf) < MARGIN_SECONDS
 
     def ended(self) -> None:
         """All of the run is read and told: the next one need not wait. It raises nothing, like :meth:`delivered`."""
@@ -234,14 +230,12 @@ _HOLDINGS: Final[dict[tuple[Progress, str], Holding]] = {}
 _HOLDINGS_LOCK: Final = threading.Lock()
 
 
-def holding(
-    progress: Progress, owner: str, stream_arn: str, *, trailing: bool, began: StreamPosition | None = None
-) -> Holding:
-    """The holding of a run in this process."""
+def holding(progress: Progress, owner: str, began: StreamPosition, *, trailing: bool) -> Holding:
+    """The holding of a run in this process. ``began``: where the run began, in which stream."""
     with _HOLDINGS_LOCK:
         found = _HOLDINGS.get((progress, owner))
         if found is None:
-            store = store_of(progress)
+            store, stream_arn = store_of(progress), began.stream_arn or ""
             found = Holding(store, owner, stream_arn, progress, Time(), trailing=trailing, began=began)
             _HOLDINGS[progress, owner] = found
         return found

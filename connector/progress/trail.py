@@ -19,14 +19,19 @@ class Trail:
         self._held: list[tuple[float, str, Mapping[str, Position]]] = []
 
     def finalized(
-        self, shards: Mapping[str, Position], of: str, now: float
-    ) -> list[tuple[str, Mapping[str, Position]]]:
-        """Holds back what a bundle moved, and gives what is ripe now that another one came."""
-        ripe = [(read, held) for at, read, held in self._held if now - at >= MARGIN_SECONDS]
-        self._held = [entry for entry in self._held if now - entry[0] < MARGIN_SECONDS]
-        if shards:
-            self._held.append((now, of, shards))
+        self, shards: Mapping[str, Position], of: str, now: float, *, last: bool
+    ) -> list[Mapping[str, Position]]:
+        """Holds back what a bundle moved, and gives what is ripe now that another one came. ``last``: the last of its
+        read is finalized too, the margin after all that moved something, so that all of the read's is ripe."""
+        ripe, held = [], []
+        for at, read, moved in self._held:
+            if now - at >= MARGIN_SECONDS or (last and read == of):
+                ripe.append(moved)
+            else:
+                held.append((at, read, moved))
+        if shards and last:
+            ripe.append(shards)
+        elif shards:
+            held.append((now, of, shards))
+        self._held = held
         return ripe
-
-    def holds(self, of: str) -> bool:
-        return any(read == of for _, read, _ in self._held)

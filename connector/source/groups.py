@@ -57,14 +57,22 @@ def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
     return slots * GROUPS_PER_SLOT if slots > 1 and not isinstance(options.stop, RecordCount) else 1
 
 
-def share(read: StreamRead, service: Client, options: ReadOptions, groups: int) -> Iterator[StreamRead]:
-    """The read as at most so many, of which each shard of the stream belongs to exactly one."""
+def share(
+    read: StreamRead, service: Client, options: ReadOptions, groups: int, beat: Callable[[], None]
+) -> Iterator[StreamRead]:
+    """The read as at most so many, of which each shard of the stream belongs to exactly one. ``beat`` is called at each
+    request: there may be thousands."""
     if groups == 1:
         yield read
         return
     caller = StreamCaller(service, read.stream_arn, limit=options.pace.page)
     whole = begin(read.start, saved=read.saved, remaining=read.records)
-    frontier, lineage = first_frontier(whole, caller.perform, service.service_time, time.monotonic, time.sleep)
+
+    def perform(request: Request) -> Answer:
+        beat()
+        return caller.perform(request)
+
+    frontier, lineage = first_frontier(whole, perform, service.service_time, time.monotonic, time.sleep)
     for number, part in enumerate(deal(frontier, lineage, groups, second=int(service.service_time()))):
         yield replace(read, run=f"{read.run}-{number}", frontier=part)
 

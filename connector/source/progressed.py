@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
 from apache_beam.pvalue import PValue
@@ -33,6 +33,7 @@ from connector.wire import Client
 
 #: The runners on which a finalized bundle, with all that is fused to the read in it, is over for good.
 _PROVING: Final = (PrismRunner, SwitchingDirectRunner, FnApiRunner)
+_LINGER_SECONDS: Final = 1.0
 _PASSES: Final = 3  # a hole in one listing is filled by another (fact 6)
 
 
@@ -65,31 +66,61 @@ def moved(step: Step) -> Iterator[tuple[str, Position]]:
 
 @dataclass(slots=True)
 class BundleProgress:
-    """What a bundle moves, told to the run's holding once the bundle is finalized. ``commits``: whether that proves
-    that it was delivered; else a step behind the read tells. ``alone``: whether no other group of the run reads.
+    """What a bundle of the read ``run`` moves, told to the run's holding once the bundle is finalized. ``commits``:
+    whether that proves that it was delivered; else a step behind the read tells. ``longest``: how long, in seconds, a
+    bundle, or what comes between two, may last, so that the run shows itself in time.
 
     Only who knows that nothing is under way any more lets go of the application: not a read that others go on beside,
     or with a sink behind it that still delivers.
     """
 
     holding: Holding
-    longest_wait: float
+    run: str
+    longest: float
     commits: bool
-    alone: bool
     _moved: dict[str, Position] = field(default_factory=dict)
     _last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.commits:
+            self.holding.opens(self.run)
+
+    def emitted(self, elements: Iterable[Any]) -> Iterator[Any]:
+        """The elements, with signs of life between them: a step that is fused to the read may work on one page for
+        long. To look at the clock is all that it costs an element."""
+        now = self.holding.clock.now
+        due = now() + self.longest
+        for element in elements:
+            yield element
+            if now() >= due:
+                self.holding.beat()
+                due = now() + self.longest
 
     def add(self, step: Step) -> None:
         """The step is claimed and emitted."""
         self.holding.beat()
         self._moved.update(moved(step))
-        self._last = step.frontier.closed
+        if step.frontier.closed and self.holding.trailing:
+            self.holding.closes(self.run)
+        self._last = step.frontier.closed and not self.holding.trailing
+
+    def lingers(self) -> bool:
+        """Whether the read, which is at its end, makes one more bundle all the same: where a finalization proves
+        nothing, the last one brings nothing, and comes later than all that it proves. A second is spent in each, since
+        Flink does not heed how long one asks to be left alone once its sources are shut down."""
+        if not (self.commits and self.holding.trailing):
+            return False
+        if self.holding.waits(self.run):
+            self.holding.clock.sleep(_LINGER_SECONDS)
+            return True
+        self._last = True
+        return False
 
     def finalized(self) -> None:
         if not self.commits:
             return
-        self.holding.delivered(self._moved, last=self._last)
-        if self._last and self.alone:
+        self.holding.delivered(self._moved, of=self.run, last=self._last)
+        if is_alone(self.run) and self.holding.is_over(self.run):
             self.holding.ended()
 
 
@@ -136,7 +167,20 @@ def keep(progress: Progress, owner: str, first: StreamPosition) -> None:
     store_of(progress).begin(owner, first, int(Time().now()))
 
 
-def place_of(start: Start, stream_arn: str, service: Client, connection: Connection) -> Place:
+def beating(progress: Progress | None, run: str, stream_arn: str) -> Callable[[], None]:
+    """What shows, where it is time, that a run is alive while its read begins."""
+    if progress is None:
+        return _no_beat
+    return Holding(store_of(progress), owner_of(run), stream_arn, progress, Time()).beat
+
+
+def _no_beat() -> None:
+    pass
+
+
+def place_of(
+    start: Start, stream_arn: str, service: Client, connection: Connection, beat: Callable[[], None] = _no_beat
+) -> Place:
     """``start``, with a lease table of KCL's as the position that it says."""
     if not isinstance(start, Leases):
         return start
@@ -144,14 +188,16 @@ def place_of(start: Start, stream_arn: str, service: Client, connection: Connect
     leases = leases_of(items, start.table)
     # Whatever the workers' first LATEST was, their table of leases was there before it.
     position = position_of_leases(leases, stream_arn, start.table, latest=AtTime(int(created)))
-    return with_ended_ancestors(position, listed(service, stream_arn))
+    return with_ended_ancestors(position, listed(service, stream_arn, beat))
 
 
-def listed(service: Client, stream_arn: str) -> Lineage:
-    """What a few whole listings show together. Raises what :meth:`Client.describe_stream` does."""
+def listed(service: Client, stream_arn: str, beat: Callable[[], None] = _no_beat) -> Lineage:
+    """What a few whole listings show together; 10,000 shards have 100 pages each time. Raises what
+    :meth:`Client.describe_stream` does."""
     lineage = Lineage()
     for _ in range(_PASSES):
         for page in service.listing(stream_arn):
+            beat()
             lineage.add(Shard(shard.shard_id, shard.parent_shard_id) for shard in page.shards)
     return lineage
 
@@ -160,7 +206,10 @@ def listed(service: Client, stream_arn: str) -> Lineage:
 
 
 def proves_by_finalizing(pipeline: Pipeline) -> bool:
-    return isinstance(pipeline.runner, _PROVING)
+    """Whether all that is fused to the read is done for good once a bundle is finalized. A notebook's InteractiveRunner
+    hands the pipeline to another runner, DirectRunner by default, and keeps what it is to show by further steps."""
+    runner = pipeline.runner
+    return isinstance(getattr(runner, "_underlying_runner", runner), _PROVING)
 
 
 def committed_by_a_step(pipeline: Pipeline | None, progress: Progress) -> bool:

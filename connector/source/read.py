@@ -16,13 +16,14 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from connector.errors import DataLossError, MalformedRecordError
 from connector.progress.holding import holding
+from connector.shards.stream_position import StreamPosition
 from connector.source.element import StreamRead
 from connector.source.emission import Elements, Emission
 from connector.source.fetcher import ThreadedFetcher
 from connector.source.measures import Measures
 from connector.source.options import ReadOptions
 from connector.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
-from connector.source.progressed import BundleProgress, is_alone, owner_of
+from connector.source.progressed import BundleProgress, owner_of
 from connector.source.reader import Reader
 from connector.source.readers import READERS
 from connector.source.requests import StreamCaller
@@ -69,17 +70,22 @@ class _ReadStream(beam.DoFn):
 
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
+        if bundle is not None:
+            bundle.holding.beat()
+        if tracker.current_restriction().closed:
+            self._linger(tracker, bundle)
+            return
         reader = READERS.take(element.run, lambda: reader_of(self._service, element, self._options))
         worth_keeping = False
         try:
-            deadline = time.monotonic() + self._options.slice_seconds
-            if bundle is not None:
-                bundle.holding.beat()
+            longest = self._options.slice_seconds
+            deadline = time.monotonic() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
             while (step := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
                 elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
                 step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
                 self._check(step)
+                elements = elements if bundle is None else bundle.emitted(elements)
                 if not tracker.try_claim(step.frontier):
                     return  # what the reader remembers was never claimed
                 yield from self._emit(element, step, elements, watermark.current_watermark())
@@ -91,12 +97,19 @@ class _ReadStream(beam.DoFn):
             worth_keeping = not tracker.current_restriction().closed
             if worth_keeping:
                 wait = max(0.0, reader.resumes - time.monotonic())
-                tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest_wait)))
+                tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest)))
+            else:
+                self._linger(tracker, bundle)
         finally:
             if worth_keeping:
                 READERS.give_back(element.run, reader, time.monotonic())
             else:
                 reader.close()
+
+    def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
+        """At the end of the read: it is over only once its progress is written."""
+        if bundle is not None and bundle.lingers():
+            tracker.defer_remainder(Duration(bundle.longest))
 
     def _check(self, step: Step) -> None:
         """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline."""
@@ -139,9 +152,9 @@ class _ReadStream(beam.DoFn):
     def _bundle(self, element: StreamRead, finalizer: Any) -> BundleProgress:
         progress, owner = self._options.progress, owner_of(element.run)
         assert progress is not None  # noqa: S101 - narrows the type: only reads with progress come here
-        held = holding(progress, owner, element.stream_arn, trailing=self._trailing)
-        alone = is_alone(element.run)
-        bundle = BundleProgress(held, progress.beat_seconds, commits=self.commits, alone=alone)
+        began = StreamPosition(element.stream_arn, element.start, element.saved, element.until)
+        held = holding(progress, owner, began, trailing=self._trailing)
+        bundle = BundleProgress(held, element.run, progress.beat_seconds, commits=self.commits)
         finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
         return bundle
 

@@ -33,11 +33,12 @@ class FrontierTracker(RestrictionTracker):
 
     def try_split(self, fraction_of_remainder: float) -> tuple[Frontier, Frontier] | None:
         """A checkpoint only: all that is claimed is the primary, and nothing of it is left; the rest is the residual.
+        Of a read that is at its end, the residual is at its end too: it may still have progress to write.
 
         Other fractions are declined: several restrictions from one element make Prism drop late data, and Flink lose
         data after a restore (``facts/beam-runners.md``).
         """
-        if fraction_of_remainder != 0 or self._checkpointed or self._frontier.closed:
+        if fraction_of_remainder != 0 or self._checkpointed:
             return None
         residual, self._frontier = self._frontier, self._frontier.close()
         self._checkpointed = True

@@ -21,7 +21,7 @@ from connector.source.delivery import RETENTION_SECONDS
 from connector.source.element import StreamRead
 from connector.source.groups import share
 from connector.source.options import ReadOptions
-from connector.source.progressed import held, keep, owner_of, place_of
+from connector.source.progressed import beating, held, keep, owner_of, place_of
 from connector.source.service import client
 from connector.wire import Client, Table
 
@@ -52,7 +52,9 @@ class StartRead(StartsRun):
                 "PrismRunner or FlinkRunner"
             )
         service = client(self._options.connection, self._options.pace.requests)
-        yield from share(begin_read(service, self._options), service, self._options, self._groups)
+        read = begin_read(service, self._options)
+        beat = beating(self._options.progress, read.run, read.stream_arn)
+        yield from share(read, service, self._options, self._groups, beat)
 
 
 def begin_read(service: Client, options: ReadOptions) -> StreamRead:
@@ -72,7 +74,8 @@ def begin_read(service: Client, options: ReadOptions) -> StreamRead:
 
 def _from_the_start(run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
     check_position(options.start, stream_arn)
-    start = place_of(options.start, stream_arn, service, options.connection)
+    beat = beating(options.progress, run, stream_arn)
+    start = place_of(options.start, stream_arn, service, options.connection, beat)
     return _read_from(start, run, stream_arn, service, options)
 
 

@@ -8,10 +8,10 @@ from typing import cast
 
 import pytest
 
-from connector.errors import FencedError, InvalidOptionError, ProgressHeldError, RunnerError, UnavailableError
+from connector.errors import FencedError, InvalidOptionError, ProgressHeldError, UnavailableError
 from connector.progress.address import FileAddress, Progress, TableAddress, parse_progress
 from connector.progress.adopted import Adopted
-from connector.progress.holding import PATIENCE_SECONDS, Holding, take
+from connector.progress.holding import Holding, take
 from connector.progress.store import Application, Hold, Store
 from connector.progress.trail import MARGIN_SECONDS
 from connector.shards.frontier import Frontier
@@ -129,9 +129,9 @@ def test_the_end_of_one_group_gives_nothing_away(store: Store, hand: Hand) -> No
         take(store, "two", ARN, TAKEOVER, hand.time)
 
 
-def bundle(run: Holding, *, commits: bool, alone: bool) -> BundleProgress:
+def bundle(run: Holding, read: str = "one", *, commits: bool = True) -> BundleProgress:
     """One that reads to the end of its group."""
-    bundle = BundleProgress(run, PROGRESS.beat_seconds, commits=commits, alone=alone)
+    bundle = BundleProgress(run, read, PROGRESS.beat_seconds, commits=commits)
     bundle.add(Step(Frontier(closed=True)))
     return bundle
 
@@ -141,7 +141,7 @@ def bundle(run: Holding, *, commits: bool, alone: bool) -> BundleProgress:
 def test_a_read_lets_go_at_its_end_only_if_nothing_else_of_its_run_is_under_way(
     store: Store, hand: Hand, commits: bool, alone: bool
 ) -> None:
-    bundle(holding(store, hand), commits=commits, alone=alone).finalized()
+    bundle(holding(store, hand), "one" if alone else "one-0", commits=commits).finalized()
     hold = store.read().hold
     assert hold is not None
     assert (hold.beat == 0.0) == (commits and alone)
@@ -149,7 +149,7 @@ def test_a_read_lets_go_at_its_end_only_if_nothing_else_of_its_run_is_under_way(
 
 def test_while_a_step_behind_the_read_delivers_the_run_is_alive(store: Store, hand: Hand) -> None:
     first = holding(store, hand)
-    bundle(first, commits=False, alone=True).finalized()
+    bundle(first, commits=False).finalized()
     sink = Adopted(store, "one", PROGRESS, hand.time)
     began = hand.seconds
     for second in range(3):
@@ -307,57 +307,21 @@ def test_what_a_finalizer_does_not_prove_is_written_after_the_margin_and_another
     hand.seconds += 1
     run.delivered({"a": After("3")})
     assert kept(store) == {"a": After("1")}
-    assert not run.waits("read"), "it goes on, so what is held back is written in time"
 
 
-def test_a_read_that_is_at_its_end_waits_until_what_it_moved_is_written(store: Store, hand: Hand) -> None:
-    """Its bundles are finalized together with later ones, which read nothing."""
+def test_the_last_bundle_of_a_read_is_made_the_margin_later_and_proves_all_before_it(store: Store, hand: Hand) -> None:
     run = holding(store, hand, trailing=True)
     run.closes("read")
-    assert run.waits("read")
-    hand.seconds += 3
-    run.delivered({"a": After("1")}, of="read")  # a checkpoint: of a bundle before
-    run.delivered({"b": After("2")}, of="read")  # of the last one
-    run.delivered({}, of="read", over=True)
-    assert run.waits("read")
     hand.seconds += MARGIN_SECONDS - 1
-    run.delivered({}, of="read", over=True)
-    assert (kept(store), run.waits("read")) == ({}, True)
-    hand.seconds += 1
-    run.delivered({}, of="read", over=True)
-    assert (kept(store), run.waits("read")) == ({"a": After("1"), "b": After("2")}, False)
-
-
-def test_a_read_that_is_at_its_end_does_not_wait_for_what_other_groups_move(store: Store, hand: Hand) -> None:
-    run = holding(store, hand, trailing=True)
-    run.closes("read-0")
-    run.delivered({}, of="read-0", over=True)
-    run.delivered({"a": After("1")}, of="read-1")
-    assert not run.waits("read-0")
-
-
-def test_a_read_that_is_at_its_end_waits_for_a_store_that_does_not_answer(store: Store, hand: Hand) -> None:
-    holding(store, hand)
-    unplugged = Unplugged(store)
-    run = Holding(unplugged, "one", ARN, PROGRESS, hand.time, trailing=True)
-    run.closes("read")
-    run.delivered({"a": After("1")}, of="read")
-    hand.seconds += MARGIN_SECONDS
-    run.delivered({}, of="read", over=True)
-    assert run.waits("read")
-    unplugged.answers = True
-    run.delivered({}, of="read", over=True)
-    assert (kept(store), run.waits("read")) == ({"a": After("1")}, False)
-
-
-def test_a_read_whose_end_no_checkpoint_ever_holds_fails_and_says_what_is_missing(store: Store, hand: Hand) -> None:
-    run = holding(store, hand, trailing=True)
-    run.closes("read")
-    hand.seconds += PATIENCE_SECONDS - 1
     assert run.waits("read")
     hand.seconds += 1
-    with pytest.raises(RunnerError, match=r"finalized no bundle for 15 minutes.*--checkpointing_interval"):
-        run.waits("read")
+    assert not run.waits("read")
+    run.delivered({"a": After("1")}, of="read")  # all by one checkpoint, in the order of the bundles
+    run.delivered({"b": After("2")}, of="read")
+    run.delivered({"c": After("3")}, of="another group's")
+    assert kept(store) == {}
+    run.delivered({}, of="read", last=True)
+    assert kept(store) == {"a": After("1"), "b": After("2")}
 
 
 class Unplugged:

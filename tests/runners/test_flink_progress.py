@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
 
 from connector import ChangeRecord, CommitProgress, Progress
+from connector.progress.holding import store_of
 from connector.testing import LocalStreams, Table
 from runners.flink import Flink
 from runners.workers import WorkerPool
@@ -22,7 +23,7 @@ from tests.runners.test_flink import until
 from tests.runners.test_flink_faults import ROOT, NoteOnWorker
 from tests.runners.test_progress import SOON, came, covered, pipeline, written
 
-pytestmark = [pytest.mark.flink, pytest.mark.soak]
+pytestmark = pytest.mark.flink
 
 SLACK = timedelta(seconds=1)
 
@@ -50,6 +51,24 @@ def delivering(service: LocalStreams, progress: Progress, directory: Path, argum
     return made
 
 
+def test_a_finite_read_ends_with_its_progress_written_and_the_next_one_goes_on_there(
+    flink: Flink, service: LocalStreams, tmp_path: Path
+) -> None:
+    orders = service.create_table("orders", keys={"id": "S"}, shards=2)
+    orders.put_many({"id": f"o-{n}"} for n in range(60))
+    progress = Progress(f"file:{tmp_path / 'progress.json'}", commit_every=timedelta(seconds=0.5), takeover_after=SOON)
+    notes = tmp_path / "notes"
+    for count in (20, 40, 60):
+        made = pipeline(service, progress, notes, flink.arguments(parallelism=1, finite=True), stop=20)
+        assert made.run().wait_until_finish(120_000) == "DONE"
+        assert len(came(notes)) == len(covered(orders, progress)) == count
+        hold = store_of(progress).read().hold
+        assert hold is not None
+        assert hold.beat == 0.0, "the next run need not wait"
+    assert sorted(came(notes)) == sorted(written(orders))
+
+
+@pytest.mark.soak
 def test_while_a_sink_raises_and_its_worker_is_killed_no_progress_is_kept_of_what_was_not_delivered(
     flink_jars: None, service: LocalStreams, tmp_path: Path
 ) -> None:

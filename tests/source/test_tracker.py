@@ -60,9 +60,13 @@ def test_a_runner_that_asks_for_a_share_gets_none(fraction: float) -> None:
     assert view.try_claim(MOVED), "and the read goes on"
 
 
-def test_a_read_that_is_over_has_nothing_to_split_off() -> None:
+def test_of_a_read_that_is_over_both_parts_are_over() -> None:
+    """It may be resumed all the same: its progress is still to be written."""
     tracker, view = tracked()
     assert view.try_claim(FRONTIER.close())
+    tracker.check_done()
+    primary, residual = tracker.try_split(0)
+    assert (primary.closed, residual.closed) == (True, True)
     assert tracker.try_split(0) is None
     tracker.check_done()
 
