@@ -84,8 +84,8 @@ class _ReadStream(beam.DoFn):
             while (step := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
                 elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
                 step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
-                self._check(step)
                 elements = elements if bundle is None else bundle.emitted(elements)
+                self._check(step)
                 if not tracker.try_claim(step.frontier):
                     return  # what the reader remembers was never claimed
                 yield from self._emit(element, step, elements, watermark.current_watermark())
