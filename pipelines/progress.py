@@ -20,6 +20,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -128,7 +129,7 @@ def _import(arguments: argparse.Namespace, clock: Time) -> int:
             f"stream_arn={arn!r} is not a stream's ARN: it looks like "
             "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL"
         )
-    position = StreamPosition(arn, position.start, position.shards)
+    position = replace(position, stream_arn=arn)
     with _held(arguments, arn, clock) as (store, owner):
         before = store.read().streams.get(arn)
         if before is not None and not _sure(arguments, _changes(before, position), store.name):

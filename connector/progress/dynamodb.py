@@ -10,11 +10,11 @@ from botocore.exceptions import ClientError
 
 from connector.errors import ConnectorError, InvalidOptionError, NotFoundError, ThrottledError, UnavailableError
 from connector.progress.address import TableAddress
-from connector.progress.items import HOLD, application_of, hold_item, mark_item, number, version
+from connector.progress.items import HOLD, application_of, hold_item, mark_item, number, start_item
 from connector.progress.store import Application, Hold, Kept, fenced
 from connector.progress.tables import Item, code_of, told
 from connector.shards.position import Position
-from connector.shards.stream_position import StreamPosition, position_text
+from connector.shards.stream_position import StreamPosition
 
 _IN_TRANSACTION: Final = 99  # the service's limit is 100 items, of which one says whose progress it is
 _ATTEMPTS: Final = 5
@@ -87,7 +87,7 @@ class TableStore:
         ]  # of a beginning, or a forgetting, that was cut off
         self._transact(owner, [self._delete(name) for name in left])
         self.advance(owner, arn, position.shards, second)
-        start = {**self._key(f"{arn}|"), "start": {"S": position_text(position.start)}, **version()}
+        start = {**self._key(f"{arn}|"), **start_item(position)}
         self._transact(owner, [{"Put": {"TableName": self._table, "Item": start}}])  # now all of it counts
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:

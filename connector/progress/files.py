@@ -20,8 +20,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from connector.errors import ConnectorError, InvalidOptionError
 from connector.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, fenced
-from connector.shards.position import Position
-from connector.shards.stream_position import StreamPosition, position_of, position_text, start_of
+from connector.shards.position import AtTime, Position
+from connector.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
 
 VERSION: Final = 1
 
@@ -61,7 +61,7 @@ class FileStore:
 
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
         marks = {shard: Mark(place, second) for shard, place in position.shards.items()}
-        stream = {position.stream_arn or "": Kept(position.start, marks)}
+        stream = {position.stream_arn or "": Kept(position.start, marks, position.until)}
         self._change(owner, lambda kept, _: replace(kept, streams={**kept.streams, **stream}))
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
@@ -148,6 +148,7 @@ def application_text(kept: Application) -> str:
             "hold": None if hold is None else _stored(hold),
             "streams": {
                 arn: {
+                    **({} if stream.until is None else {"until": position_text(AtTime(stream.until))}),
                     "start": position_text(stream.start),
                     "shards": {
                         shard: [position_text(mark.position), mark.second] for shard, mark in stream.marks.items()
@@ -192,6 +193,7 @@ def application_of(text: str, name: str) -> Application:
                         shard: Mark(position_of(position), int(second))
                         for shard, (position, second) in stream["shards"].items()
                     },
+                    second_of(stream.get("until")),
                 )
                 for arn, stream in stored["streams"].items()
             },

@@ -12,8 +12,8 @@ from typing import Final
 from connector.errors import ConnectorError
 from connector.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, rank
 from connector.progress.tables import Item
-from connector.shards.position import Position
-from connector.shards.stream_position import position_of, position_text, start_of
+from connector.shards.position import AtTime, Position
+from connector.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
 
 VERSION: Final = 1
 HOLD: Final = "hold"
@@ -32,6 +32,12 @@ def hold_item(hold: Hold) -> Item:
     }
 
 
+def start_item(position: StreamPosition) -> Item:
+    """``until`` is there where it is known."""
+    until = {} if position.until is None else {"until": {"S": position_text(AtTime(position.until))}}
+    return {"start": {"S": position_text(position.start)}, **until, **version()}
+
+
 def mark_item(position: Position, second: int) -> Item:
     return {
         ":position": {"S": position_text(position)},
@@ -43,7 +49,7 @@ def mark_item(position: Position, second: int) -> Item:
 def application_of(items: Sequence[Item]) -> Application:
     """What the items of one application say. Raises :class:`ConnectorError` for those of another release."""
     hold: Hold | None = None
-    starts: dict[str, str] = {}
+    starts: dict[str, Item] = {}
     marks: dict[str, dict[str, Mark]] = {}
     for item in items:
         if "version" in item and item["version"] != version()["version"]:
@@ -56,11 +62,15 @@ def application_of(items: Sequence[Item]) -> Application:
             silent = float(item["takeover"]["N"]) if "takeover" in item else TAKEOVER_SECONDS
             hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]), silent)
         elif not shard:
-            starts[stream_arn] = item["start"]["S"]
+            starts[stream_arn] = item
         else:
             mark = Mark(position_of(item["position"]["S"]), int(item["second"]["N"]))
             marks.setdefault(stream_arn, {})[shard] = mark
-    return Application(hold, {arn: Kept(start_of(start), marks.get(arn, {})) for arn, start in starts.items()})
+    streams = {
+        arn: Kept(start_of(item["start"]["S"]), marks.get(arn, {}), second_of(item.get("until", {}).get("S")))
+        for arn, item in starts.items()
+    }
+    return Application(hold, streams)
 
 
 def number(seconds: float) -> dict[str, str]:

@@ -46,13 +46,18 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of one stream. ``start`` is where the shards begin that have no mark."""
+    """What is kept of one stream. ``start`` is where the shards begin that have no mark, and ``until`` the second up to
+    which all was delivered when it began to be kept, see :class:`StreamPosition`."""
 
     start: StartPosition = TRIM_HORIZON
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    until: int | None = None
 
     def position(self, stream_arn: str) -> StreamPosition:
-        return StreamPosition(stream_arn, self.start, {shard: mark.position for shard, mark in self.marks.items()})
+        """``until`` is told for as long as marks of then are kept: it says nothing of those that were moved since."""
+        shards = {shard: mark.position for shard, mark in self.marks.items()}
+        recent = self.until is not None and self.until >= self._newest() - KEPT_SECONDS
+        return StreamPosition(stream_arn, self.start, shards, self.until if recent else None)
 
     def advanced(self, shards: Mapping[str, Position], second: int) -> Kept:
         """With each shard at the further of the two positions."""
@@ -65,8 +70,11 @@ class Kept:
 
     def outlived(self) -> list[str]:
         """The shards whose marks no reader needs any more."""
-        newest = max((mark.second for mark in self.marks.values()), default=0)
+        newest = self._newest()
         return [shard for shard, mark in self.marks.items() if mark.second < newest - KEPT_SECONDS]
+
+    def _newest(self) -> int:
+        return max((mark.second for mark in self.marks.values()), default=0)
 
     def without(self, shards: Collection[str]) -> Kept:
         if not shards:

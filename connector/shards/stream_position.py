@@ -95,7 +95,7 @@ class StreamPosition:
                 stream_arn,
                 start_of(saved["start"]),
                 {str(shard): position_of(place) for shard, place in saved["shards"].items()},
-                until.second if isinstance(until := start_of(saved.get("until", str(TRIM_HORIZON))), AtTime) else None,
+                second_of(saved.get("until")),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InvalidOptionError):
@@ -137,6 +137,12 @@ def start_of(text: str) -> StartPosition:
         return TRIM_HORIZON
     moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     return AtTime(max(0, int(moment.timestamp())))
+
+
+def second_of(text: str | None) -> int | None:
+    """The second of a moment's text; None where there is none."""
+    moment = None if text is None else start_of(text)
+    return moment.second if isinstance(moment, AtTime) else None
 
 
 def position_of(text: str) -> Position:

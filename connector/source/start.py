@@ -68,7 +68,7 @@ def begin_read(service: Client, options: ReadOptions) -> StreamRead:
         if kept is not None:
             return _read_from(kept, run, stream_arn, service, options)
         read = _from_the_start(run, stream_arn, service, options)
-        keep(options.progress, owner_of(run), StreamPosition(stream_arn, read.start, read.saved))
+        keep(options.progress, owner_of(run), StreamPosition(stream_arn, read.start, read.saved, read.until))
         return read
 
 

@@ -16,6 +16,7 @@ from connector.errors import ConnectorError
 from connector.progress import files, items
 from connector.progress.store import Application, Hold, Kept, Mark
 from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
+from connector.shards.stream_position import StreamPosition
 
 HERE = Path(__file__).parent
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
@@ -53,6 +54,17 @@ def test_how_long_a_run_may_be_silent_is_kept_where_it_is_not_the_default() -> N
     item: dict[str, dict[str, Any]] = json.loads((HERE / "progress_hold_v1_takeover.json").read_text())
     assert {**items.hold_item(SELDOM.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == item
     assert items.application_of([item]).hold == SELDOM.hold
+
+
+def test_until_when_all_was_delivered_is_kept_where_it_is_known() -> None:
+    known = Application(KEPT.hold, {ARN: Kept(AtTime(SECOND), until=SECOND + 9)})
+    golden = (HERE / "progress_v1_until.json").read_text()
+    assert files.application_of(golden, "golden") == known
+    assert files.application_text(known) == golden.rstrip("\n")
+    item: dict[str, dict[str, Any]] = json.loads((HERE / "progress_start_v1_until.json").read_text())
+    start = items.start_item(StreamPosition(ARN, AtTime(SECOND), until=SECOND + 9))
+    assert {**start, "application": {"S": "orders-export"}, "item": {"S": f"{ARN}|"}} == item
+    assert items.application_of([item]).streams == known.streams
 
 
 def test_the_items_of_each_version_are_read() -> None:

@@ -22,7 +22,7 @@ __all__ = ["moto", "tables"]  # fixtures
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
 OTHER = ARN.replace("orders", "refunds")
 SECOND = 1_769_860_800
-POSITION = StreamPosition(ARN, AtTime(SECOND), {"a": After("100"), "b": SHARD_END})
+POSITION = StreamPosition(ARN, AtTime(SECOND), {"a": After("100"), "b": SHARD_END}, until=SECOND + 60)
 
 
 @pytest.fixture

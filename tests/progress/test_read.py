@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from connector import AsChanges, ChangeRecord, CommitProgress, Progress
 from connector.errors import InvalidOptionError, NotFoundError, RunnerError
 from connector.progress.holding import store_of
 from connector.progress.store import Hold
+from connector.shards.stream_position import StreamPosition
 from connector.testing import LocalStreams, Table
 from tests.e2e.collected import Keep, outputs_of, read_orders
 
@@ -74,6 +77,23 @@ def test_the_moment_of_the_first_start_is_kept_and_later_runs_miss_nothing_since
     new = write(orders, 1)
     after = read(service, tmp_path, progress, start="LATEST", stop=60)
     assert new <= set(before) | set(after)
+
+
+def test_what_was_read_when_a_position_was_saved_is_no_loss_to_any_later_run(
+    service: LocalStreams, orders: Table, tmp_path: Path, progress: str
+) -> None:
+    """The position of an export by the hour says until when it had read all; its shards are gone by the next one."""
+    last = {change.shard_id: change.sequence_number for change in orders.changes}
+    saved = replace(StreamPosition.delivered(last), stream_arn=orders.stream_arn, until=int(time.time()))
+    for shard in orders.open_shard_ids:
+        orders.roll(shard)
+        orders.drop(shard)
+    new = write(orders, 1)
+    for shard in orders.open_shard_ids:
+        orders.roll(shard)
+    first = read(service, tmp_path, progress, start=saved, stop="NOW")
+    assert sorted(first) == sorted(new)
+    assert read(service, tmp_path, progress, stop="NOW") == []
 
 
 def test_progress_that_one_read_left_is_another_applications_nothing(

@@ -47,6 +47,18 @@ def test_a_position_comes_back_as_it_was_kept(store: Store) -> None:
     assert store.read().hold == Hold("one", ARN, SECOND)
 
 
+def test_until_when_all_was_delivered_is_kept_as_long_as_the_shards_that_it_speaks_of(store: Store) -> None:
+    """Else an imported position whose shards are gone, and were read, is told as a loss."""
+    position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("1")}, until=SECOND - 9)
+    held(store).begin("one", position, SECOND)
+    store.advance("one", ARN, {"b": After("2")}, SECOND + KEPT_SECONDS - 9)
+    assert store.read().streams[ARN].position(ARN).until == SECOND - 9
+    store.advance("one", ARN, {"b": After("3")}, SECOND + KEPT_SECONDS + 1)
+    assert store.read().streams[ARN].position(ARN).until is None
+    store.drop("one", ARN, ["a"])
+    assert kept(store) == {"b": After("3")}
+
+
 def test_each_shard_only_moves_forward_and_sequence_numbers_are_integers(store: Store) -> None:
     """Fact 4: "99" is before "100", whatever their texts say; and numbers pass the 38 digits of an N."""
     held(store).begin("one", StreamPosition(ARN), SECOND)
