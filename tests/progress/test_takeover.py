@@ -132,14 +132,22 @@ def test_a_table_that_is_not_there_or_says_nothing_of_the_stream_is_told_before_
     assert service.counts.calls["GetRecords"] == 0
 
 
-def test_leases_of_which_no_shard_is_left_are_a_loss(
-    orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
+@pytest.mark.parametrize("all_gone", [True, False], ids=["of all shards", "of one shard"])
+def test_a_leased_shard_that_went_before_its_workers_had_read_it_to_its_end_is_a_loss(
+    orders: Table, service: LocalStreams, tables: Any, tmp_path: Path, all_gone: bool
 ) -> None:
-    """Fact 13: the workers stopped more than a day ago."""
-    leases = lease_items("kcl1", {"shardId-00000001500000000000-00000a": "77"}, {}, stream_arn=orders.stream_arn)
-    make_table(tables, "app-old", leases)
-    with pytest.raises(DataLossError):
-        read(orders, "kcl://app-old", tmp_path)
+    """Fact 13: a day later. A lease says if its shard was read to its end, so one at a number was not."""
+    gone, other = orders.shard_ids[0], orders.shard_ids[2]  # a split one and a rolled one
+    number = next(change.sequence_number for change in orders.changes if change.shard_id == gone)
+    checkpoints = {gone: number, other: "SHARD_END"}
+    if not all_gone:
+        checkpoints[next(child for child, parent in parents_of(orders).items() if parent == other)] = "TRIM_HORIZON"
+    for shard in (gone, other):
+        orders.drop(shard)
+    name = f"app-old-{all_gone}"
+    make_table(tables, name, lease_items("kcl2", checkpoints, parents_of(orders), stream_arn=orders.stream_arn))
+    with pytest.raises(DataLossError, match=gone):
+        read(orders, f"kcl://{name}", tmp_path)
 
 
 def parents_of(orders: Table) -> dict[str, str]:
