@@ -17,7 +17,6 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -79,7 +78,7 @@ class Deferred:
                 self.count, self.stored = self.count + 1, encode_frontier(parts[1])
             return parts
 
-        FrontierTracker.try_split = noting  # type: ignore[method-assign]  # the tracker tells of each deferral
+        FrontierTracker.try_split = noting  # type: ignore[method-assign, assignment]  # it tells of each one
 
 
 @dataclass(frozen=True)
@@ -188,15 +187,14 @@ def held(checkpoints: Path, deferred: Deferred) -> str:
     )
 
 
-def main(minutes: float = 20.0, *cases: str) -> None:
+def main(minutes: str = "20", *cases: str) -> None:
     os.environ |= {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     for name in cases or CASES:
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(CASES[name], minutes))
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(CASES[name], float(minutes)))
         process.start()
         process.join()
 
 
 if __name__ == "__main__":
-    arguments: list[Any] = sys.argv[1:]
-    main(*map(float, arguments[:1]), *arguments[1:])
+    main(*sys.argv[1:])

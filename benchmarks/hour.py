@@ -58,7 +58,7 @@ class _NotedCoder(FrontierCoder):
 
 def build(changes: beam.PCollection[ChangeRecord], directory: str) -> None:
     FrontierCoder.encode = _NotedCoder.encode  # type: ignore[method-assign]  # the coder notes what it writes
-    FrontierCoder.noted = f"{directory}/restriction"  # type: ignore[attr-defined]  # and where
+    FrontierCoder.noted = f"{directory}/restriction"  # and where
     _ = (changes | beam.ParDo(NoteLatency(f"{directory}/fused")),) | beam.Flatten()
 
 
@@ -101,7 +101,8 @@ def summary(samples: list[Sample]) -> str:
         part = samples[first : first + size]
 
         def median(name: str, part: list[Sample] = part) -> float:
-            return statistics.median(getattr(each, name) for each in part)
+            found: float = statistics.median(getattr(each, name) for each in part)
+            return found
 
         lines.append(
             f"| {part[0].second / 60:.0f}–{part[-1].second / 60:.0f} | {median('worker_rss') / 1e6:.0f} "
@@ -113,7 +114,7 @@ def summary(samples: list[Sample]) -> str:
     return "\n".join(lines)
 
 
-def main(minutes: float = 60.0, iterator_length: float = 300, directory: str = ".") -> None:
+def main(minutes: str = "60", iterator_length: str = "300", directory: str = ".") -> None:
     load = Load(
         8,
         rate=RATE,
@@ -132,7 +133,7 @@ def main(minutes: float = 60.0, iterator_length: float = 300, directory: str = "
             time.sleep(1)
         service.write()
         began = time.monotonic()
-        while time.monotonic() - began < minutes * 60:
+        while time.monotonic() - began < float(minutes) * 60:
             time.sleep(10)
             assert pipeline.alive, "the pipeline ended"
             samples.append(sample(pipeline, began))
@@ -140,9 +141,9 @@ def main(minutes: float = 60.0, iterator_length: float = 300, directory: str = "
             lines.writerow(getattr(samples[-1], each.name) for each in fields(Sample))
             file.flush()
         written = service.written()
-    print(f"{minutes:g} minutes, iterators of {load.iterator_length} characters, {written:,} changes written\n")
+    print(f"{minutes} minutes, iterators of {load.iterator_length} characters, {written:,} changes written\n")
     print(summary(samples))
 
 
 if __name__ == "__main__":
-    main(*map(float, sys.argv[1:3]), *sys.argv[3:])
+    main(*sys.argv[1:])

@@ -21,7 +21,9 @@ from connector import ChangeRecord
 class NoteGrouped(NoteLatency):
     """The same for each record of a group."""
 
-    def process(self, group: tuple[int, Iterable[ChangeRecord]]) -> Iterator[None]:
+    def process(  # type: ignore[override]  # what a step takes is what the one before it gives
+        self, group: tuple[int, Iterable[ChangeRecord]]
+    ) -> Iterator[None]:
         now = time.time()
         for record in group[1]:
             self._note(now, record)

@@ -185,8 +185,9 @@ class NoteLatency(beam.DoFn):
 
     def _note(self, now: float, record: ChangeRecord) -> None:
         image = record.new_image
-        if image is not None and "written" in image:
-            self._noted.append(now - float(image["written"]))
+        written = None if image is None else image.get("written")
+        if isinstance(written, str):
+            self._noted.append(now - float(written))
 
     def finish_bundle(self) -> None:
         if self._noted:

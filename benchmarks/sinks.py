@@ -63,7 +63,8 @@ class _Rows(RestrictionProvider):
         return OffsetRestrictionTracker(restriction)
 
     def restriction_size(self, element: int, restriction: OffsetRange) -> int:  # noqa: ARG002
-        return restriction.size()
+        size: int = restriction.size()
+        return size
 
 
 class Changes(beam.DoFn):
@@ -135,7 +136,7 @@ def run(name: str, rows: int, prism: str, output: str) -> None:
         changes = pipeline | beam.Create([rows]) | beam.ParDo(Changes()).with_output_types(ChangeRecord)
         if name.startswith("Beam"):
             changes = changes | beam.WindowInto(FixedWindows(WINDOW))
-        SINKS[name](changes, output)
+        SINKS[name](changes, output)  # type: ignore[no-untyped-call]  # Beam's sinks are
 
 
 def rows_in(path: Path) -> int:
