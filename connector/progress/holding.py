@@ -63,7 +63,13 @@ def take(store: Store, owner: str, stream_arn: str, takeover_after: float, clock
             continue  # another run was faster, and is alive
         if not seen:
             ago = max(0.0, now - hold.beat)
-            _LOGGER.info("%s was held %.0f s ago by run %s: waiting", store.name, ago, hold.owner)
+            _LOGGER.warning(
+                "waiting for run %s of %s: its last sign is %.0f s old, and after %.0f s without one it counts as dead",
+                hold.owner,
+                store.name,
+                ago,
+                hold.takeover_after,
+            )
         seen.setdefault(hold, now)
         if len(seen) > 2:
             raise ProgressHeldError(

@@ -111,8 +111,14 @@ def code_of(error: ClientError) -> str:
 
 def table_of_leases(client: Any, table: str) -> tuple[list[Item], float]:
     """Every item of a table, and the second at which the table was created. It is only read."""
-    with told("DescribeTable", table):
-        created = client.describe_table(TableName=table)["Table"]["CreationDateTime"].timestamp()
+    try:
+        with told("DescribeTable", table):
+            created = client.describe_table(TableName=table)["Table"]["CreationDateTime"].timestamp()
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"lease table {table!r} does not exist in {client.meta.region_name} at {client.meta.endpoint_url}: "
+            "check the name of the application, region_name= and endpoint_url="
+        ) from error
     items: list[Item] = []
     start: dict[str, Any] = {}
     with told("Scan", table):

@@ -19,7 +19,8 @@ def main() -> None:
     directory = asked.directory or Path(tempfile.mkdtemp(prefix="flink-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Flink(directory.absolute(), cluster=asked.cluster, slots=asked.slots) as flink:
-        print(" ".join(flink.arguments(parallelism=2)))
+        print(" ".join(flink.arguments(parallelism=asked.slots if asked.cluster else 2)))
+        print("# a read with a stop needs --shutdown_sources_after_idle_ms=1000 to end; one without must not have it")
         if asked.cluster:
             print(f"# web interface: {flink.rest_url}; savepoint directory: {flink.savepoints}")
         print(f"# files: {directory}; Ctrl-C ends it and all that it started", flush=True)

@@ -121,7 +121,7 @@ def test_a_table_whose_stream_was_enabled_anew_is_told_of_and_not_begun_silently
 def test_a_run_that_cannot_begin_lets_go_of_the_application(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
-    with pytest.raises(NotFoundError, match="DescribeTable"):
+    with pytest.raises(NotFoundError, match="lease table 'leases-of-nobody' does not exist"):
         read(service, tmp_path, Progress(progress), start="kcl://leases-of-nobody")
     hold = store_of(Progress(progress)).read().hold
     assert hold is not None

@@ -124,7 +124,7 @@ def test_what_a_table_says_can_be_saved_looked_at_and_started_from(
 def test_a_table_that_is_not_there_or_says_nothing_of_the_stream_is_told_before_anything_is_read(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
 ) -> None:
-    with pytest.raises(NotFoundError, match="DescribeTable on table 'not-there'"):
+    with pytest.raises(NotFoundError, match=r"lease table 'not-there' does not exist in .* at http"):
         read(orders, "kcl://not-there", tmp_path)
     make_table(tables, "app-empty", [])
     with pytest.raises(InvalidOptionError, match="'app-empty' is empty"):
