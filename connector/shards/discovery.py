@@ -131,13 +131,14 @@ class _Growth:
     def inherit(self, shard: str, parent: str, lineage: Lineage, gone: Container[str]) -> bool:
         """``shard`` is another frontier's as its ``parent`` is, unless that went before the other can have seen it; it
         is taken then, since twice beats never. Whether the service is still to be asked after the parent."""
-        if parent not in self.unconfirmed or (parent in lineage and parent not in gone):
-            self.disown(shard)
-            return False
-        if parent in gone:
+        unproven = parent in self.unconfirmed
+        if unproven and parent in gone:
             self.adopt(shard, lineage)
-            return False
-        return True
+        elif unproven and parent not in lineage:
+            return True
+        else:
+            self.disown(shard)
+        return False
 
     def adopt(self, shard: str, lineage: Lineage) -> None:
         """``shard`` begins, and what is known to descend from it follows as it would have."""

@@ -99,10 +99,8 @@ class Batches:
 
 
 def _entry(misfit: Misfit) -> MalformedEntry:
-    place = misfit.image if misfit.attribute is None else f"{misfit.image}.{misfit.attribute}"
-    return MalformedEntry(
-        -1, misfit.payload, f"{place} does not fit its column: {misfit.reason}", misfit.sequence_number
-    )
+    reason = f"{misfit.place} does not fit its column: {misfit.reason}"
+    return MalformedEntry(-1, misfit.payload, reason, misfit.sequence_number)
 
 
 ONE_BY_ONE: Final = Changes()

@@ -28,8 +28,7 @@ class Ending:
 
 @dataclass(slots=True)
 class Endings:
-    """By shard. ``gone`` and ``disabled``, where they are asked for: what the service denies, and whether the stream is
-    disabled, so that a parent may have no children."""
+    """By shard. ``gone``, where it is asked for, is what the service denies."""
 
     lineage: Lineage
     _endings: dict[str, Ending] = field(default_factory=dict)

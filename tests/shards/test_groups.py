@@ -94,6 +94,16 @@ class Group:
                 self.frontier = self.frontier.advance(shard, After(str(stream.second)))
 
 
+def two_groups(stream: Stream) -> tuple[Group, Group, str]:
+    """The first one, which adopts, and the one that owns the root, of a stream of two roots."""
+    stream.add(None, 2)
+    whole = Group(begin(TRIM_HORIZON))
+    whole.list(stream)
+    first, owner = map(Group, deal(whole.frontier, whole.lineage, 2, second=stream.second))
+    (root,) = owner.frontier.shards
+    return first, owner, root
+
+
 @pytest.mark.parametrize(
     ("seen_by_the_owner", "minutes_before_the_pause", "read_by"),
     [(False, False, ["first"]), (True, False, ["first", "owner"]), (True, True, ["owner"])],
@@ -104,11 +114,7 @@ def test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_s
 ) -> None:
     """Fact 13: it is read twice where the first group cannot know whether the owner saw the roll."""
     stream = Stream()
-    stream.add(None, 2)
-    whole = Group(begin(TRIM_HORIZON))
-    whole.list(stream)
-    first, owner = map(Group, deal(whole.frontier, whole.lineage, 2, second=stream.second))
-    (root,) = owner.frontier.shards
+    first, owner, root = two_groups(stream)
     stream.add(root, 1)  # s2
     first.list(stream)
     if seen_by_the_owner:
@@ -131,11 +137,7 @@ def test_what_is_known_to_descend_from_a_shard_that_changed_hands_is_read_after_
     """Fact 13: three rolls within a minute, seen by the first group alone; then a pause in which the first one's link
     goes, and the others do not."""
     stream = Stream()
-    stream.add(None, 2)
-    whole = Group(begin(TRIM_HORIZON))
-    whole.list(stream)
-    first, owner = map(Group, deal(whole.frontier, whole.lineage, 2, second=stream.second))
-    (root,) = owner.frontier.shards
+    first, _, root = two_groups(stream)
     for parent in (root, "s2", "s3"):
         stream.add(parent, 1)
         stream.second += 20

@@ -80,23 +80,25 @@ def test_a_window_whose_manifests_cannot_be_listed_is_not_cleared(tmp_path, opti
     assert held(tmp_path) == before
 
 
-@pytest.mark.parametrize("moved", ["_manifests", "_manifests/2026-11-24"])
-def test_manifests_that_were_moved_behind_a_link_still_count(tmp_path, options, moved):
+@pytest.fixture(params=["_manifests", "_manifests/2026-11-24"])
+def linked(request, tmp_path, options):
+    """An output whose manifests were moved elsewhere, behind a link; and where they are."""
     output, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     run(output, options)
-    shutil.move(output / moved, elsewhere)
-    (output / moved).symlink_to(elsewhere)
+    shutil.move(output / request.param, elsewhere)
+    (output / request.param).symlink_to(elsewhere)
+    return output, elsewhere
+
+
+def test_manifests_that_were_moved_behind_a_link_still_count(linked, options):
+    output, _ = linked
     before = held(output)
     run(output, options)
     assert held(output) == before
 
 
-@pytest.mark.parametrize("moved", ["_manifests", "_manifests/2026-11-24"])
-def test_a_link_to_manifests_that_leads_nowhere_ends_the_run_and_nothing_is_removed(tmp_path, options, moved):
-    output, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
-    run(output, options)
-    shutil.move(output / moved, elsewhere)
-    (output / moved).symlink_to(elsewhere)
+def test_a_link_to_manifests_that_leads_nowhere_ends_the_run_and_nothing_is_removed(linked, tmp_path, options):
+    output, elsewhere = linked
     elsewhere.rename(tmp_path / "unmounted")
     before = held(output)
     with pytest.raises(ConnectorError, match="_manifests"):
