@@ -118,9 +118,9 @@ package: $(READY)  ## Wheel and sdist into dist, each installed in a clean envir
 	  echo "$$built in a clean environment" && \
 	  $(CLEAN)/bin/python -m pip install -q --force-reinstall $$([ -e $(CLEAN)/filled ] && echo --no-deps) $$built && \
 	  touch $(CLEAN)/filled && cd $(CLEAN) && \
-	  bin/python -c "import connector, connector.testing; print('connector', sorted(connector.__all__))" && \
+	  bin/python -c "import beam_dynamodb_streams, beam_dynamodb_streams.testing; print('connector', sorted(beam_dynamodb_streams.__all__))" && \
 	  for name in $(PIPELINES); do bin/python -m pipelines.$$name --help >/dev/null && echo "pipelines.$$name" || exit 1; done && \
-	  bin/python -m connector.testing --help >/dev/null && bin/python -m pip check && cd ../.. || exit 1; \
+	  bin/python -m beam_dynamodb_streams.testing --help >/dev/null && bin/python -m pip check && cd ../.. || exit 1; \
 	done
 
 clean:  ## Removes what was built and installed here

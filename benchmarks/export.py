@@ -33,11 +33,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from boto3.dynamodb.types import Binary, TypeDeserializer
 
-import pipelines.export
+from beam_dynamodb_streams import Schema
+from beam_dynamodb_streams.commands import export as export_command
+from beam_dynamodb_streams.wire import Client
 from benchmarks.records import ORDER_SCHEMA
 from benchmarks.replay import ARN, Replay, shard_id
-from connector import Schema
-from connector.wire import Client
 
 PAGES, SHARDS = 25, 4
 CHANGES = PAGES * SHARDS * 1000
@@ -137,7 +137,7 @@ def export(*options: str) -> Callable[[str, Path], Callable[[], None]]:
         def run() -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 chosen = [option for option in options if option != "--schema"]
-                code = pipelines.export.main(["--table", "orders", "--stop", "NOW", *where, *chosen])
+                code = export_command.main(["--table", "orders", "--stop", "NOW", *where, *chosen])
             if code:
                 raise SystemExit(code)
 

@@ -21,11 +21,11 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.shards.encoding import encode_frontier
+from beam_dynamodb_streams.shards.frontier import Frontier
+from beam_dynamodb_streams.source.restriction import FrontierTracker
 from benchmarks.live import TABLE, Load, Service
-from connector import ReadFromDynamoDBStreams
-from connector.shards.frontier import Frontier
-from connector.shards.stored import encode_frontier
-from connector.source.restriction import FrontierTracker
 from runners.flink import Flink, Job
 
 SAMPLE_SECONDS = 10.0

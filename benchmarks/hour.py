@@ -18,11 +18,11 @@ from pathlib import Path
 
 import apache_beam as beam
 
+from beam_dynamodb_streams import ChangeRecord
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import Frontier
+from beam_dynamodb_streams.source.coders import FrontierCoder
 from benchmarks.live import Load, NoteLatency, Pipeline, Service, latencies, percentile, rss_bytes
-from connector import ChangeRecord
-from connector.shards.frontier import Frontier
-from connector.shards.stored import decode_frontier, encode_frontier
-from connector.source.coders import FrontierCoder
 
 RATE = 200.0
 RETENTION_SECONDS = 600.0

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 
+from beam_dynamodb_streams import ChangeRecord
 from benchmarks.live import Cpu, Load, NoteLatency, Pipeline, Service, latencies, percentile
-from connector import ChangeRecord
 
 
 class NoteGrouped(NoteLatency):

@@ -23,8 +23,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ChangeRecord, ReadFromDynamoDBStreams
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = "orders"

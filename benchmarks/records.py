@@ -25,8 +25,9 @@ import orjson
 import pyarrow as pa
 from boto3.dynamodb.types import TypeDeserializer
 
-from connector.records import ChangeRecord, ChangeRecordCoder, Columns, Schema, change_batch, to_arrow
-from connector.wire.decode import decode_records
+from beam_dynamodb_streams.columns import Columns, Schema
+from beam_dynamodb_streams.records import ChangeRecord, ChangeRecordCoder, change_batch, to_arrow
+from beam_dynamodb_streams.wire.decode import decode_records
 
 SHARD = "shardId-00000001763000000000-a1b2c3d4"
 

@@ -19,17 +19,17 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from random import Random
 
-from connector.shards.discovery import discover
-from connector.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
-from connector.shards.groups import deal
-from connector.shards.lineage import Lineage, Shard
-from connector.shards.position import TRIM_HORIZON, After, AtTime
-from connector.shards.stored import decode_frontier, encode_frontier
-from connector.source.agenda import Pace
-from connector.source.groups import first_frontier
-from connector.source.reader import Reader
-from connector.source.requests import Answer, Found, List, PageListed, PageRead, Probe, Read, Request
-from connector.wire import ListedShard, RecordsPage, StreamPage
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.reader.requests import Answer, Found, List, PageListed, PageRead, Probe, Read, Request
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.discovery import discover
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
+from beam_dynamodb_streams.shards.groups import deal
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime
+from beam_dynamodb_streams.source.sharing import first_frontier
+from beam_dynamodb_streams.wire import ListedShard, RecordsPage, StreamPage
 
 NOW = 1_767_225_600
 ANCESTORS = 6

@@ -33,8 +33,9 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from connector import ChangeRecord, WriteChangesToAvro, WriteChangesToParquet
-from connector.records import CHANGE_SCHEMA, avro_schema, to_arrow
+from beam_dynamodb_streams import ChangeRecord, WriteChangesToAvro, WriteChangesToParquet
+from beam_dynamodb_streams.columns import avro_schema
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, to_arrow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 A_SECOND, A_BUNDLE, WINDOW = 50, 1_000, 10

@@ -12,13 +12,18 @@ from pathlib import Path
 import pdoc
 import pdoc.render
 
-from connector.records import open_record, record
-from connector.records.values import Value
+from beam_dynamodb_streams.records import open_record, record
+from beam_dynamodb_streams.records.values import Value
 
-#: `connector.errors` comes with `connector`, whose `__all__` names it.
+#: `beam_dynamodb_streams.errors` comes with the package, whose `__all__` names it.
 MODULES = (
-    *("connector", "connector.metrics", "connector.testing"),
-    *("connector.records", "connector.sinks", "connector.wire"),
+    *("beam_dynamodb_streams", "beam_dynamodb_streams.metrics", "beam_dynamodb_streams.testing"),
+    *(
+        "beam_dynamodb_streams.records",
+        "beam_dynamodb_streams.columns",
+        "beam_dynamodb_streams.sinks",
+        "beam_dynamodb_streams.wire",
+    ),
 )
 
 

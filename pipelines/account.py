@@ -12,7 +12,7 @@ from typing import Any
 import fastavro
 import pyarrow.parquet as pq
 
-from connector.testing import Change
+from beam_dynamodb_streams.testing import Change
 
 Row = dict[str, Any]
 

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from connector import ReadFromDynamoDBStreams
-from connector.testing import Change, LocalStreams, Table
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.commands.arguments import Parser, beam_options, command
+from beam_dynamodb_streams.commands.export import build
+from beam_dynamodb_streams.commands.progress_line import Terminal, progress_line
+from beam_dynamodb_streams.testing import Change, LocalStreams, Table
 from pipelines.account import READERS, differences, kind_of, written_files
-from pipelines.arguments import Parser, beam_options, command
-from pipelines.export import build
 from pipelines.orders import write_orders
-from pipelines.progress_line import Terminal, progress_line
 
 MARK = ".made-by-the-demo"
 SHARDS, THREADS, TURNS = 4, 4, 8

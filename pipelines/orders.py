@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 
-from connector.testing import Table
+from beam_dynamodb_streams.testing import Table
 
 STATES = ("paid", "packed", "shipped", "delivered")
 

@@ -13,7 +13,7 @@ import pytest
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.utils.shared import Shared
 
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.testing import LocalStreams
 
 # Before any test imports boto3's sessions: the tests never reach for real credentials or a real region, unless an
 # endpoint of your own is to be tested with them.

@@ -11,22 +11,22 @@ from random import Random
 
 import botocore.session
 
-from connector.errors import UnavailableError
-from connector.shards.frontier import Frontier, begin
-from connector.shards.loss import Loss
-from connector.shards.position import TRIM_HORIZON, Position, StartPosition
-from connector.shards.stored import decode_frontier, encode_frontier
-from connector.source.agenda import Pace
-from connector.source.delivery import Rules
-from connector.source.reader import Reader
-from connector.source.requests import Answer, Delayed, Read, Request, StreamCaller
-from connector.source.saved import Earlier
-from connector.source.step import Step
-from connector.testing import Clock, LocalStreams
-from connector.testing.answers import Request as ServedRequest
-from connector.testing.calls import Silence
-from connector.wire import Client, RecordsPage, StreamPage
-from connector.wire.transport import Answer as WireAnswer
+from beam_dynamodb_streams.errors import UnavailableError
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request, StreamCaller
+from beam_dynamodb_streams.reader.resumed_shards import Earlier
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import Frontier, begin
+from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
+from beam_dynamodb_streams.testing import Clock, LocalStreams
+from beam_dynamodb_streams.testing.answers import Request as ServedRequest
+from beam_dynamodb_streams.testing.calls import Silence
+from beam_dynamodb_streams.wire import Client, RecordsPage, StreamPage
+from beam_dynamodb_streams.wire.transport import Answer as WireAnswer
 
 
 @cache

@@ -1,53 +1,75 @@
-"""Import order is the flow: which part of the package may know which library, and which other part."""
+"""Which part of the package may know which library, and which other part; and that no imports form a circle."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "connector"
+PACKAGE = Path(__file__).parent.parent / "connector" / "beam_dynamodb_streams"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+NAME = "beam_dynamodb_streams"
 
 #: Where a library may be imported: folders or modules, relative to the package.
 LIBRARIES = {
     "apache_beam": (
+        "beam/",
         "source/",
         "sinks/",
+        "commands/",
         "metrics.py",
-        "records/coder.py",
-        "records/batched.py",
+        "records/beam_coders.py",
+        "records/beam_batches.py",
         "progress/commit.py",
-        "progress/files.py",
+        "progress/file_store.py",
     ),
     "pyarrow": (
         "records/",
+        "columns/",
         "sinks/",
+        "commands/",
         "progress/commit.py",
-        "source/emission.py",
-        "source/delivered.py",
+        "source/elements.py",
+        "source/delivered_position.py",
         "source/sample.py",
     ),
-    "fastavro": ("records/", "sinks/"),
-    # requests.py: the codes that wire leaves untouched; progress: tables, which wire does not know
-    "botocore": ("wire/", "source/requests.py", "progress/tables.py", "progress/dynamodb.py"),
-    "boto3": (),
+    "fastavro": ("columns/", "sinks/"),
+    "botocore": (
+        "wire/",
+        "reader/requests.py",
+        "progress/tables.py",
+        "progress/table_store.py",
+        "commands/",
+        "inspection/",
+    ),
+    "boto3": ("commands/schema.py",),
     "urllib3": ("wire/",),
 }
 
 #: What each part may import of the rest of the package. The package's own __init__ is its public surface.
 PARTS = {
     "errors": set[str](),
-    "html": set[str](),
+    "display": set[str](),
     "metrics": set[str](),
     "wire": {"errors"},
-    "shards": {"errors", "html"},
-    "records": {"errors", "html", "wire"},
+    "shards": {"errors", "display"},
+    "reader": {"errors", "metrics", "wire", "shards"},
+    "records": {"errors", "display", "wire"},
+    "columns": {"errors", "records", "wire"},
+    "beam": {"errors"},
     "progress": {"errors", "shards", "records"},
-    "source": {"errors", "html", "metrics", "wire", "shards", "records", "progress"},
-    "sinks": {"errors", "records", "shards"},  # an output says where its stream is to be read on
+    "source": {
+        *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
+    },
+    "sinks": {"errors", "records", "columns", "shards"},  # an output says from where its stream is to be read
+    "inspection": {"errors", "wire", "shards", "reader", "progress"},
+    "commands": {
+        *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
+        "",
+    },
     "testing": set[str](),
 }
 
@@ -78,10 +100,40 @@ def test_each_part_imports_only_what_comes_before_it(module: Path) -> None:
     part = place(module).split("/")[0].removesuffix(".py")
     for name in imported(module):
         package, _, rest = name.partition(".")
-        if package == "connector":
-            assert rest.split(".")[0] in PARTS[part] | {part}, f"{place(module)} imports {name}"
+        if package == NAME:
+            below = rest.split(".")[0]
+            known = below in PARTS or "" in PARTS[part]
+            assert known, f"{place(module)} imports {name} from the public surface"
+            assert below in PARTS[part] | {part} or below not in PARTS, f"{place(module)} imports {name}"
 
 
 def test_every_part_is_in_the_law() -> None:
     found = {place(module).split("/")[0].removesuffix(".py") for module in MODULES} - {"__init__"}
     assert found == set(PARTS)
+
+
+def module_named(name: str) -> str | None:
+    """The module that holds ``name``, which is a module's name or that of something in it; None if it is not ours."""
+    parts = name.split(".")
+    if parts[0] != NAME:
+        return None
+    while parts:
+        path = PACKAGE.joinpath(*parts[1:])
+        if path.with_suffix(".py").exists() and len(parts) > 1:
+            return ".".join(parts)
+        if (path / "__init__.py").exists():
+            return ".".join(parts)
+        parts.pop()
+    return None
+
+
+def test_no_imports_form_a_circle() -> None:
+    """Imports inside functions count too."""
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        own = ".".join([NAME, *module.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+        graph[own] = {found for name in imported(module) if (found := module_named(name)) and found != own}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(" imports ".join(reversed(circle.args[1])))

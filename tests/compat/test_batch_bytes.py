@@ -11,8 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from connector import Schema
-from connector.records import Columns, RecordBatchCoder, to_arrow
+from beam_dynamodb_streams import Schema
+from beam_dynamodb_streams.columns import Columns
+from beam_dynamodb_streams.records import RecordBatchCoder, to_arrow
 from tests.compat.test_record_bytes import RECORDS
 
 HERE = Path(__file__).parent

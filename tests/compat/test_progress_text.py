@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from connector.errors import ConnectorError
-from connector.progress import files, items
-from connector.progress.store import Application, Hold, Kept, Mark
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.progress import file_store, table_items
+from beam_dynamodb_streams.progress.store import Application, Hold, Kept, Mark
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 HERE = Path(__file__).parent
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
@@ -39,8 +39,8 @@ KEPT = Application(
 
 def test_the_file_of_each_version_is_read_and_written() -> None:
     golden = (HERE / "progress_v1.json").read_text()
-    assert files.application_of(golden, "golden") == KEPT
-    assert files.application_text(KEPT) == golden.rstrip("\n")
+    assert file_store.application_of(golden, "golden") == KEPT
+    assert file_store.application_text(KEPT) == golden.rstrip("\n")
 
 
 SELDOM = replace(KEPT, hold=Hold("8f14e45fceea467f9d3b1c2a00000002", ARN, SECOND + 0.25, takeover_after=300.5))
@@ -48,31 +48,31 @@ SELDOM = replace(KEPT, hold=Hold("8f14e45fceea467f9d3b1c2a00000002", ARN, SECOND
 
 def test_how_long_a_run_may_be_silent_is_kept_where_it_is_not_the_default() -> None:
     golden = (HERE / "progress_v1_takeover.json").read_text()
-    assert files.application_of(golden, "golden") == SELDOM
-    assert files.application_text(SELDOM) == golden.rstrip("\n")
+    assert file_store.application_of(golden, "golden") == SELDOM
+    assert file_store.application_text(SELDOM) == golden.rstrip("\n")
     assert SELDOM.hold is not None
     item: dict[str, dict[str, Any]] = json.loads((HERE / "progress_hold_v1_takeover.json").read_text())
-    assert {**items.hold_item(SELDOM.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == item
-    assert items.application_of([item]).hold == SELDOM.hold
+    assert {**table_items.hold_item(SELDOM.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == item
+    assert table_items.application_of([item]).hold == SELDOM.hold
 
 
 def test_until_when_all_was_delivered_is_kept_where_it_is_known() -> None:
     known = Application(KEPT.hold, {ARN: Kept(AtTime(SECOND), until=SECOND + 9)})
     golden = (HERE / "progress_v1_until.json").read_text()
-    assert files.application_of(golden, "golden") == known
-    assert files.application_text(known) == golden.rstrip("\n")
+    assert file_store.application_of(golden, "golden") == known
+    assert file_store.application_text(known) == golden.rstrip("\n")
     item: dict[str, dict[str, Any]] = json.loads((HERE / "progress_start_v1_until.json").read_text())
-    start = items.start_item(StreamPosition(ARN, AtTime(SECOND), until=SECOND + 9))
+    start = table_items.start_item(StreamPosition(ARN, AtTime(SECOND), until=SECOND + 9))
     assert {**start, "application": {"S": "orders-export"}, "item": {"S": f"{ARN}|"}} == item
-    assert items.application_of([item]).streams == known.streams
+    assert table_items.application_of([item]).streams == known.streams
 
 
 def test_the_items_of_each_version_are_read() -> None:
     golden: list[dict[str, dict[str, Any]]] = json.loads((HERE / "progress_items_v1.json").read_text())
-    assert items.application_of(golden) == KEPT
+    assert table_items.application_of(golden) == KEPT
     assert KEPT.hold is not None
     (hold,) = [item for item in golden if item["item"] == {"S": "hold"}]
-    assert {**items.hold_item(KEPT.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == hold
+    assert {**table_items.hold_item(KEPT.hold), "application": {"S": "orders-export"}, "item": {"S": "hold"}} == hold
 
 
 def test_the_items_that_are_written_are_those_of_the_newest_version() -> None:
@@ -80,7 +80,7 @@ def test_the_items_that_are_written_are_those_of_the_newest_version() -> None:
     marks = KEPT.streams[ARN].marks
     for item in golden:
         if (mark := marks.get(item["item"]["S"].partition("|")[2])) is not None:
-            written = items.mark_item(mark.position, mark.second)
+            written = table_items.mark_item(mark.position, mark.second)
             assert {name: item[name.removeprefix(":")] for name in written} == written
 
 
@@ -89,4 +89,4 @@ def test_the_items_of_a_version_to_come_are_refused_and_told_which_release_reads
     for item in golden:
         if "version" in item:
             with pytest.raises(ConnectorError, match="version 9, this release reads 1: use the release that wrote it"):
-                items.application_of([{**item, "version": {"N": "9"}}])
+                table_items.application_of([{**item, "version": {"N": "9"}}])

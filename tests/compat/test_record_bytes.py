@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.records import ChangeRecord, ChangeRecordCoder
+from beam_dynamodb_streams.records import ChangeRecord, ChangeRecordCoder
 
 HERE = Path(__file__).parent
 SHARD = "shardId-00000001763000000000-a1b2c3d4"

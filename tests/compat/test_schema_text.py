@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from connector.records import Schema, avro_schema, json_field
+from beam_dynamodb_streams.columns import Schema, avro_schema, json_field
 
 GOLDEN = Path(__file__).parent / "schema_v1.json"
 GOLDEN_AVRO = Path(__file__).parent / "schema_v1.avsc"

@@ -14,13 +14,13 @@ import pytest
 from apache_beam import coders
 from apache_beam.coders import Coder
 
-from connector import ReadFromDynamoDBStreams
-from connector.errors import ConnectorError
-from connector.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
-from connector.shards.stored import decode_frontier, encode_frontier
-from connector.source.coders import FrontierCoder, StreamReadCoder, WatermarkCoder
-from connector.source.element import StreamRead
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.source.coders import FrontierCoder, StreamReadCoder, WatermarkCoder
+from beam_dynamodb_streams.source.stream_read import StreamRead
 
 HERE = Path(__file__).parent
 SHARD = "shardId-00000001769860800000-a1b2c3d4"

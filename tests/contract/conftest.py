@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.contract.endpoints import Endpoint, LocalEndpoint, Written, boto_endpoint, dynoxide
 from tests.contract.raw import Seen, raw_changes
 

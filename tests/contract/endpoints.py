@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import boto3
 from boto3.dynamodb.types import TypeSerializer
 
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 Item = Mapping[str, object]
 

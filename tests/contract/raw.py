@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from connector import ChangeRecord
+from beam_dynamodb_streams import ChangeRecord
 
 EMPTY_PAGES = 5  # in a row: an open shard never says that it has no more (fact 5)
 

@@ -14,8 +14,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ChangeRecord, ReadFromDynamoDBStreams, StreamPosition
-from connector.errors import NotFoundError, StreamNotEnabledError
+from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams, StreamPosition
+from beam_dynamodb_streams.errors import NotFoundError, StreamNotEnabledError
 from tests.contract.conftest import Orders
 from tests.contract.endpoints import Endpoint, new_name
 from tests.contract.lacks import DISABLED_STREAMS, KNOWN

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from connector import ReadFromDynamoDBStreams
-from connector.source.service import client
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 #: The local service gives no runs of empty pages, and an unbounded read would never end a test.
 QUICK = {

@@ -13,7 +13,7 @@ from typing import assert_type
 import apache_beam as beam
 import pyarrow as pa
 
-from connector import (
+from beam_dynamodb_streams import (
     AsChanges,
     ChangeRecord,
     CommitProgress,
@@ -33,7 +33,7 @@ from connector import (
     read_schema,
     sample,
 )
-from connector.testing import Clock, Counts, Faults, LocalStreams, Table
+from beam_dynamodb_streams.testing import Clock, Counts, Faults, LocalStreams, Table
 
 
 def a_change() -> ChangeRecord:

@@ -15,9 +15,9 @@ import pytest
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
-import connector
-from connector import ChangeRecord, sample
-from connector.testing import Table
+import beam_dynamodb_streams
+from beam_dynamodb_streams import ChangeRecord, sample
+from beam_dynamodb_streams.testing import Table
 from tests.docs.commands import run
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands_of, name_of
 
@@ -71,7 +71,7 @@ def at_its_time(change: ChangeRecord) -> TimestampedValue:
 @pytest.mark.parametrize("page", RUN_HERE, ids=name_of)
 def test_what_a_page_says_runs_from_its_first_block_to_its_last(page: Path, orders: Table) -> None:
     """In one directory, as by somebody who follows it."""
-    names: dict[str, Any] = {name: getattr(connector, name) for name in connector.__all__}
+    names: dict[str, Any] = {name: getattr(beam_dynamodb_streams, name) for name in beam_dynamodb_streams.__all__}
     names["beam"] = beam
     given = cache(lambda: list(sample("orders")))
     for block in blocks(page):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import errors
+from beam_dynamodb_streams import errors
 from tests.docs.pages import PAGES, ROOT, links, name_of
 from tests.mutants.table import MUTANTS, TRAPS
 
@@ -89,7 +89,7 @@ def test_no_error_is_explained_that_is_not_there() -> None:
 
 def test_each_option_of_a_read_is_explained_where_it_is_used() -> None:
     """The API reference is made of docstrings: an option without a word there is none that a user can find."""
-    from connector import ReadFromDynamoDBStreams
+    from beam_dynamodb_streams import ReadFromDynamoDBStreams
 
     docstring = ReadFromDynamoDBStreams.__doc__ or ""
     options = set(ReadFromDynamoDBStreams.__init__.__annotations__) - {"return"}

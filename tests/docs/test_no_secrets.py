@@ -9,15 +9,15 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
-from connector.shards.frontier import begin
-from connector.shards.stored import encode_frontier
-from connector.source.element import encode_stream_read
-from connector.source.read import reader_of
-from connector.source.service import client
-from connector.source.start import begin_read
-from connector.testing import Faults, LocalStreams, Table
-from pipelines import export
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToParquet
+from beam_dynamodb_streams.commands import export
+from beam_dynamodb_streams.shards.encoding import encode_frontier
+from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.source.dofn import reader_of
+from beam_dynamodb_streams.source.start import begin_read
+from beam_dynamodb_streams.source.stream_read import encode_stream_read
+from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
 
 ACCESS_KEY = "AKIACANARYOFTHEACCESS"
 CANARIES = ("canary-of-the-secret-key", "canary-of-the-session-token")

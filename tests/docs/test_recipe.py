@@ -11,7 +11,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import get_dofn_specs
 from apache_beam.transforms.window import TimestampedValue
 
-from connector import ChangeRecord
+from beam_dynamodb_streams import ChangeRecord
 from tests.docs.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "guarantees.md"

@@ -6,15 +6,15 @@ import importlib
 import inspect
 from pathlib import Path
 
-import connector
+import beam_dynamodb_streams
 from docs.reference import MODULES, build
 
 
 def test_the_reference_is_built_without_a_warning_and_has_the_whole_public_surface(tmp_path: Path) -> None:
     build(tmp_path)
-    page = (tmp_path / "connector.html").read_text("utf-8")
-    assert not [name for name in connector.__all__ if f'id="{name}"' not in page and name != "errors"]
-    for module in (*MODULES[1:], "connector.errors"):
+    page = (tmp_path / "beam_dynamodb_streams.html").read_text("utf-8")
+    assert not [name for name in beam_dynamodb_streams.__all__ if f'id="{name}"' not in page and name != "errors"]
+    for module in (*MODULES[1:], "beam_dynamodb_streams.errors"):
         assert (tmp_path / f"{module.replace('.', '/')}.html").exists()
 
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
 
-from connector import ReadFromDynamoDBStreams
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.e2e import workload
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToParquet
 
 
 def main(endpoint_url: str, output: str, prism: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from connector import ChangeRecord, ReadFromDynamoDBStreams, StreamPosition
+from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams, StreamPosition
 
 
 class Deliver(beam.DoFn):

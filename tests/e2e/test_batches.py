@@ -12,10 +12,11 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 
-from connector import ChangeRecord, DeliveredPosition, ReadFromDynamoDBStreams, Schema
-from connector.errors import InvalidOptionError
-from connector.records import CHANGE_SCHEMA, Columns, RecordBatchCoder, to_arrow
-from connector.testing import Clock, LocalStreams
+from beam_dynamodb_streams import ChangeRecord, DeliveredPosition, ReadFromDynamoDBStreams, Schema
+from beam_dynamodb_streams.columns import Columns
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, RecordBatchCoder, to_arrow
+from beam_dynamodb_streams.testing import Clock, LocalStreams
 from tests.e2e.collected import outputs_of, read_orders
 from tests.e2e.test_dead_letters import entry
 
@@ -169,7 +170,7 @@ def test_a_span_of_no_whole_seconds_is_refused(span: timedelta) -> None:
 
 
 def test_a_schema_of_arrows_own_is_refused_with_what_to_do() -> None:
-    with pytest.raises(InvalidOptionError, match=r"connector\.Schema"):
+    with pytest.raises(InvalidOptionError, match=r"beam_dynamodb_streams\.Schema"):
         ReadFromDynamoDBStreams(table="orders").as_batches(pa.schema([("id", pa.string())]))  # type: ignore[arg-type]
 
 

@@ -10,9 +10,9 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 
-from connector import ChangeRecord, Schema
-from connector.errors import MalformedRecordError
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import ChangeRecord, Schema
+from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.e2e.collected import outputs_of, read_orders
 
 

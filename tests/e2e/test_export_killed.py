@@ -16,10 +16,10 @@ from random import Random
 import pyarrow.dataset as ds
 import pytest
 
-from connector import StreamPosition
-from connector.sinks.output import output_of
-from connector.sinks.resume import position_of, read_manifests
-from connector.testing import Faults, LocalStreams, Table
+from beam_dynamodb_streams import StreamPosition
+from beam_dynamodb_streams.sinks.output import output_of
+from beam_dynamodb_streams.sinks.resume import position_of, read_manifests
+from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
 from tests.e2e.workload import Writer
 
 

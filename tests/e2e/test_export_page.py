@@ -12,8 +12,8 @@ import apache_beam as beam
 import duckdb
 import pytest
 
-from connector import ReadFromDynamoDBStreams
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "files.md").read_text("utf-8")
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector.testing import Faults, LocalStreams, Table
-from pipelines import export
+from beam_dynamodb_streams.commands import export
+from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
 
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from connector import ReadFromDynamoDBStreams
-from connector.records import ChangeRecord, Columns, Schema, from_avro_row, json_field, records_from_batch, to_arrow
-from connector.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
-from connector.sinks.layouts import Rows
-from connector.testing import LocalStreams, Table
-from pipelines import export
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.columns import Columns, Schema, from_avro_row, json_field
+from beam_dynamodb_streams.commands import export
+from beam_dynamodb_streams.records import ChangeRecord, records_from_batch, to_arrow
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 SCHEMA = Schema(
     pa.schema(

@@ -9,8 +9,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ReadFromDynamoDBStreams
-from connector.testing import Faults, LocalStreams
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.testing import Faults, LocalStreams
 from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order
 
 FAULTS = Faults(throttle=0.05, error=0.02, drop=0.02, empty_page=0.3, list_delay=3.0, list_holes=0.1)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from connector.testing import Faults, LocalStreams
+from beam_dynamodb_streams.testing import Faults, LocalStreams
 
 KILLS = 10
 

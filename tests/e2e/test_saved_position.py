@@ -9,8 +9,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from connector import ChangeRecord, DeliveredPosition, ReadFromDynamoDBStreams, StreamPosition
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import ChangeRecord, DeliveredPosition, ReadFromDynamoDBStreams, StreamPosition
+from beam_dynamodb_streams.testing import LocalStreams
 
 
 def run(service: LocalStreams, directory: Path, **options: Any) -> tuple[list[str], StreamPosition]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from connector import ChangeRecord, ReadFromDynamoDBStreams
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 
 def read_orders(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStreams:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-CODES = "wire/codes.py"
-REQUESTS = "source/requests.py"
-READER = "source/reader.py"
-DELIVERY = "source/delivery.py"
+CODES = "wire/error_codes.py"
+REQUESTS = "reader/requests.py"
+READER = "reader/reader.py"
+DELIVERY = "reader/page.py"
 
 MUTANTS = (
     Mutant(
@@ -98,7 +98,7 @@ MUTANTS = (
     Mutant(
         10,
         'a loss does not stop a pipeline under on_data_loss="fail"',
-        "source/read.py",
+        "source/dofn.py",
         'if step.losses and self._options.on_data_loss == "fail":',
         "if False:",
         "source/test_slice.py::test_a_trimmed_position_stops_the_pipeline_and_nothing_past_the_loss_is_claimed",
@@ -106,7 +106,7 @@ MUTANTS = (
     Mutant(
         10,
         "what lies past a loss is claimed before the pipeline is stopped",
-        "source/read.py",
+        "source/dofn.py",
         "                self._check(step)\n                if not tracker.try_claim(step.frontier):\n"
         "                    return  # what the reader remembers was never claimed\n",
         "                if not tracker.try_claim(step.frontier):\n"
@@ -116,7 +116,7 @@ MUTANTS = (
     Mutant(
         10,
         'a loss is dropped under on_data_loss="continue"',
-        "source/read.py",
+        "source/dofn.py",
         "for loss in step.losses:\n                yield",
         "for loss in ():\n                yield",
         "source/test_slice.py::test_with_continue_a_loss_is_data_and_the_rest_is_delivered",
@@ -172,7 +172,7 @@ MUTANTS = (
     Mutant(
         11,
         'a vanished shard does not stop a pipeline under on_data_loss="fail"',
-        "source/read.py",
+        "source/dofn.py",
         'if step.losses and self._options.on_data_loss == "fail":',
         'if any(loss.certain for loss in step.losses) and self._options.on_data_loss == "fail":',
         "source/test_slice.py::test_a_vanished_shard_stops_the_pipeline",
@@ -180,7 +180,7 @@ MUTANTS = (
     Mutant(
         11,
         "a vanished shard is taken for a vanished stream",
-        "source/listing.py",
+        "reader/listings.py",
         "self._endings.listed(parent, now)\n            case",
         'self.status = "DISABLED" if parent else ""\n            case',
         "source/test_listing.py::test_a_shard_that_is_gone_says_nothing_of_its_stream",
@@ -293,7 +293,7 @@ MUTANTS = (
     Mutant(
         15,
         "a service that only throttles is asked as often as ever",
-        "source/agenda.py",
+        "reader/schedule.py",
         "0.1 * 2.0 ** min(failures, 10)",
         "0.1",
         "source/test_reader_faults.py::test_a_service_that_only_throttles_is_asked_less_and_less_often",
@@ -301,7 +301,7 @@ MUTANTS = (
     Mutant(
         15,
         "a refused listing is never made again",
-        "source/listing.py",
+        "reader/listings.py",
         '    def delayed(self, now: float, seconds: float) -> None:\n        """A request failed for now."""\n'
         "        self._in_flight -= 1\n",
         '    def delayed(self, now: float, seconds: float) -> None:\n        """A request failed for now."""\n',

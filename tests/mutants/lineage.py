@@ -7,12 +7,12 @@ from tests.mutants.mutant import Mutant
 DISCOVERY = "shards/discovery.py"
 FRONTIER = "shards/frontier.py"
 LINEAGE = "shards/lineage.py"
-DELIVERY = "source/delivery.py"
-ENDINGS = "source/endings.py"
-LISTING = "source/listing.py"
-PROOF = "source/proof.py"
-READER = "source/reader.py"
-SAVED = "source/saved.py"
+DELIVERY = "reader/page.py"
+ENDINGS = "reader/settling.py"
+LISTING = "reader/listings.py"
+PROOF = "reader/settling.py"
+READER = "reader/reader.py"
+SAVED = "reader/resumed_shards.py"
 
 MUTANTS = (
     Mutant(
@@ -20,7 +20,7 @@ MUTANTS = (
         "children begin at the moment at which they are found",
         DISCOVERY,
         "                    self.open(child, reading.position.children, reading.watermark)",
-        "                    from connector.shards.position import AtTime\n\n"
+        "                    from beam_dynamodb_streams.shards.position import AtTime\n\n"
         "                    self.open(child, AtTime(self._second), reading.watermark)",
         "source/test_reader_children.py::test_what_was_written_to_children_before_they_were_found_is_read",
     ),
@@ -288,7 +288,7 @@ MUTANTS = (
     Mutant(
         12,
         "finished shards are not stored",
-        "shards/stored.py",
+        "shards/encoding.py",
         "for shard, done in sorted(frontier.finished.items(), key=lambda item: item[0])",
         "for shard, done in sorted(dict[str, Finished]().items(), key=lambda item: item[0])",
         "properties/test_frontier.py::test_stored_bytes_give_the_same_frontier_back",
@@ -337,7 +337,7 @@ MUTANTS = (
     Mutant(
         13,
         "a shard that waited unread for more than a day tells nothing",
-        "source/delivery.py",
+        "reader/page.py",
         "if unread and reading.watermark < (read.asked - RETENTION_SECONDS) * MICROS:",
         "if False:",
         "source/test_reader_resumed.py::"
@@ -473,7 +473,7 @@ MUTANTS = (
     Mutant(
         20,
         "an end is stored as the beginning",
-        "shards/stored.py",
+        "shards/encoding.py",
         "        case End(children):\n            return [_pack_start(children)]\n",
         "        case End(children):\n            return _pack_start(children)\n",
         "source/test_reader_children.py::test_a_parents_end_is_stored_until_its_children_are_known",

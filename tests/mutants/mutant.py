@@ -6,6 +6,9 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
+#: The source root, from the project's root.
+SOURCE = "connector"
+
 
 class StaleMutantError(Exception):
     """The code or the test that a mutant names is no longer there: write the mutant anew."""
@@ -13,7 +16,7 @@ class StaleMutantError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``text`` occurs exactly once in ``connector/<file>``; with ``replacement`` in its place, ``test`` must fail.
+    """``text`` occurs exactly once in the package's ``<file>``; with ``replacement`` in its place, ``test`` must fail.
 
     ``bug`` is what the reader does then. ``test`` is a pytest node id below ``tests/``; one without a parameter's id
     fails if any of its cases does.
@@ -28,11 +31,11 @@ class Mutant:
 
     @property
     def path(self) -> str:
-        return f"connector/{self.file}"
+        return f"{SOURCE}/beam_dynamodb_streams/{self.file}"
 
     @property
     def module(self) -> str:
-        return self.path.removesuffix(".py").replace("/", ".")
+        return f"beam_dynamodb_streams/{self.file}".removesuffix(".py").replace("/", ".")
 
     @property
     def node_id(self) -> str:

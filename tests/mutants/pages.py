@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-DELIVERY = "source/delivery.py"
-REQUESTS = "source/requests.py"
-READER = "source/reader.py"
+DELIVERY = "reader/page.py"
+REQUESTS = "reader/requests.py"
+READER = "reader/reader.py"
 
 MUTANTS = (
     Mutant(
@@ -54,7 +54,7 @@ MUTANTS = (
     Mutant(
         3,
         "LATEST is rounded up to the next second",
-        "shards/bounds.py",
+        "shards/start_stop.py",
         "this_second = floor(now)",
         "this_second = floor(now) + 1",
         "shards/test_bounds.py::test_now_and_latest_are_the_services_second_when_the_pipeline_starts",
@@ -118,7 +118,7 @@ MUTANTS = (
     Mutant(
         4,
         "the folded position of a run compares text",
-        "source/delivered.py",
+        "source/delivered_position.py",
         "int(number) > int(known)",
         "number > known",
         "source/test_delivered.py::test_the_folded_position_covers_the_records_delivered_and_no_more",
@@ -126,7 +126,7 @@ MUTANTS = (
     Mutant(
         4,
         "numbers of all shards are compared with each other",
-        "source/delivered.py",
+        "source/delivered_position.py",
         "known = accumulator.get(shard)",
         "known = max(accumulator.values(), key=int, default=None)",
         "source/test_delivered.py::test_the_folded_position_covers_the_records_delivered_and_no_more",

@@ -6,8 +6,8 @@ from tests.mutants.mutant import Mutant
 
 VALUES = "records/values.py"
 RECORD = "records/record.py"
-DELIVERY = "source/delivery.py"
-READER = "source/reader.py"
+DELIVERY = "reader/page.py"
+READER = "reader/reader.py"
 
 MUTANTS = (
     Mutant(
@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         17,
         "a change without images has no keys in its columns",
-        "records/columns.py",
+        "columns/batch.py",
         "if any(one is None and other is None for one, other in zip(new, old, strict=True)):",
         "if False:",
         "records/test_columns.py::test_keys_come_from_either_image_or_from_the_keys_alone",
@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(
         18,
         "the id is lost where a runner stores a record",
-        "records/stored.py",
+        "records/encoding.py",
         "        fields.event_id,\n",
         "        fields.sequence_number,\n",
         "records/test_record_coder.py::test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record",
@@ -143,7 +143,7 @@ MUTANTS = (
     Mutant(
         19,
         "a start in the middle of a second misses the records of that second",
-        "shards/bounds.py",
+        "shards/start_stop.py",
         "(moment - _EPOCH) // timedelta(seconds=1)",
         "-((_EPOCH - moment) // timedelta(seconds=1))",
         "shards/test_bounds.py::test_a_moment_is_floored_to_the_services_second",
@@ -175,7 +175,7 @@ MUTANTS = (
     Mutant(
         21,
         "records are emitted after the checkpoint",
-        "source/read.py",
+        "source/dofn.py",
         "                if not tracker.try_claim(step.frontier):\n"
         "                    return  # what the reader remembers was never claimed\n",
         "                tracker.try_claim(step.frontier)\n",
@@ -184,7 +184,7 @@ MUTANTS = (
     Mutant(
         21,
         "records are emitted without a claim",
-        "source/read.py",
+        "source/dofn.py",
         "                if not tracker.try_claim(step.frontier):\n"
         "                    return  # what the reader remembers was never claimed\n"
         "                yield from self._emit(element, step, elements, watermark.current_watermark())\n",

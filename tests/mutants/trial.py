@@ -96,7 +96,7 @@ def _run(module: str, outcome: str, *node_ids: str) -> None:
     imported = importlib.import_module(module)
     if not Path(str(imported.__file__)).is_relative_to(Path.cwd()):
         raise ImportError(f"{module} came from {imported.__file__}, not from the tree that is tried")
-    from connector.errors import ConnectorError
+    from beam_dynamodb_streams.errors import ConnectorError
 
     ends = Ends((*EXPECTED, ConnectorError))
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--timeout={TEST_SECONDS}"]

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from connector.records import CHANGE_SCHEMA
-from connector.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.records import CHANGE_SCHEMA
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from pipelines import demo
 from pipelines.account import READERS, differences, kind_of, written_files
 from pipelines.orders import write_orders

@@ -15,13 +15,13 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import DeadLetter, ReadFromDynamoDBStreams, StreamPosition, errors
-from connector.testing import LocalStreams, Table
-from pipelines import export
+from beam_dynamodb_streams import DeadLetter, ReadFromDynamoDBStreams, StreamPosition, errors
+from beam_dynamodb_streams.commands import export
+from beam_dynamodb_streams.commands.arguments import Parser, connector_error
+from beam_dynamodb_streams.commands.dead_letters import line_of
+from beam_dynamodb_streams.commands.moments import start_of, stop_of
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from pipelines.account import READERS, differences, written_files
-from pipelines.arguments import Parser, connector_error
-from pipelines.dead_letters import line_of
-from pipelines.moments import start_of, stop_of
 from pipelines.orders import write_orders
 
 # Beam's own choice, on a machine that cannot download Prism: nothing is downloaded, so no test waits for that.
@@ -292,8 +292,9 @@ def test_an_error_is_found_in_the_text_of_a_worker_on_another_runner() -> None:
     """As Prism and Flink report it: a RuntimeError with the worker's traceback."""
     text = (
         "Pipeline failed: Traceback (most recent call last):\n  File …\n"
-        "connector.errors.ThrottledError: slow down\n\nThe above exception was the direct cause …\n"
-        "connector.errors.NotFoundError: table 'x' does not exist [while running 'Read/Start']\n\ngoroutine 1"
+        "beam_dynamodb_streams.errors.ThrottledError: slow down\n\nThe above exception was the direct cause …\n"
+        "beam_dynamodb_streams.errors.NotFoundError: table 'x' does not exist [while running 'Read/Start']\n\n"
+        "goroutine 1"
     )
     error = connector_error(RuntimeError(text))
     assert type(error) is errors.NotFoundError

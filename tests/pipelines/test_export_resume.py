@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from connector.records import Schema
-from connector.sinks import WriteChangesToParquet
-from connector.testing import Clock, Faults, LocalStreams, Table
-from pipelines import export
-from pipelines.moments import window_of
+from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.commands import export
+from beam_dynamodb_streams.commands.moments import window_of
+from beam_dynamodb_streams.sinks import WriteChangesToParquet
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 

@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from connector.source.agenda import Pace
-from connector.testing import Clock, Faults, LocalStreams, Table
-from connector.wire import Client
-from pipelines.glance import cost_a_day, glance
-from pipelines.inspect import duration, looks, main
+from beam_dynamodb_streams.commands.inspect import duration, looks, main
+from beam_dynamodb_streams.inspection.glance import cost_a_day, glance
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
+from beam_dynamodb_streams.wire import Client
 
 ROOT = Path(__file__).parent.parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

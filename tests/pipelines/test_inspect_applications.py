@@ -12,14 +12,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from connector.progress.files import FileStore
-from connector.progress.store import Hold
-from connector.shards.lineage import Lineage, Shard
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
-from connector.shards.stream_position import StreamPosition
-from connector.testing import Clock, LocalStreams, Table
-from pipelines.applications import kept, standing
-from pipelines.inspect import main
+from beam_dynamodb_streams.commands.inspect import main
+from beam_dynamodb_streams.inspection.applications import kept, standing
+from beam_dynamodb_streams.progress.file_store import FileStore
+from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEVENTH = AtTime(7)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from connector import StreamPosition
-from connector.progress.files import FileStore
-from connector.progress.holding import take
-from connector.progress.store import Hold
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
-from pipelines.progress import main
+from beam_dynamodb_streams import StreamPosition
+from beam_dynamodb_streams.commands.progress import main
+from beam_dynamodb_streams.progress.file_store import FileStore
+from beam_dynamodb_streams.progress.lease import take
+from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
 from tests.progress.conftest import Hand, moto, tables
 from tests.progress.leases import lease_items, make_table
 

@@ -9,12 +9,12 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from connector.shards.frontier import Frontier, Reading
-from connector.shards.position import TRIM_HORIZON, After, End
-from connector.source.delivery import MICROS
-from connector.source.element import StreamRead
-from connector.source.standing import Standing
-from pipelines.progress_line import Account, Terminal, length, progress_line
+from beam_dynamodb_streams.commands.progress_line import Account, Terminal, length, progress_line
+from beam_dynamodb_streams.reader.page import MICROS
+from beam_dynamodb_streams.shards.frontier import Frontier, Reading
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, End
+from beam_dynamodb_streams.source.live_status import Standing
+from beam_dynamodb_streams.source.stream_read import StreamRead
 from tests.pipelines.screen import Screen, screen
 
 DAY = 24 * 3600

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.pipelines.screen import screen
 
 pty = pytest.importorskip("pty")

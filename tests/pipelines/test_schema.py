@@ -11,9 +11,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector.records import read_schema
-from connector.testing import LocalStreams
-from pipelines.schema import main
+from beam_dynamodb_streams.columns import read_schema
+from beam_dynamodb_streams.commands.schema import main
+from beam_dynamodb_streams.testing import LocalStreams
 
 Sampled = Callable[..., tuple[int, str, str]]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -11,11 +11,11 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector.progress.address import TableAddress
-from connector.progress.dynamodb import TableStore
-from connector.progress.files import FileStore
-from connector.progress.holding import Time
-from connector.progress.store import Store
+from beam_dynamodb_streams.progress.address import TableAddress
+from beam_dynamodb_streams.progress.file_store import FileStore
+from beam_dynamodb_streams.progress.lease import Time
+from beam_dynamodb_streams.progress.store import Store
+from beam_dynamodb_streams.progress.table_store import TableStore
 
 NUMBERS = itertools.count()
 

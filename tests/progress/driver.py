@@ -14,7 +14,7 @@ from datetime import timedelta
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import Progress, ReadFromDynamoDBStreams
+from beam_dynamodb_streams import Progress, ReadFromDynamoDBStreams
 from tests.e2e.workload import Note
 
 TAKEOVER = timedelta(seconds=2)

@@ -16,24 +16,23 @@ from apache_beam.runners.sdf_utils import (
     ThreadsafeWatermarkEstimator,
 )
 
-from connector.errors import FencedError
-from connector.progress.address import Progress
-from connector.progress.holding import Holding, store_of, take
-from connector.progress.store import Store
-from connector.progress.trail import MARGIN_SECONDS
-from connector.shards.frontier import EARLIEST, Frontier, Reading
-from connector.shards.position import TRIM_HORIZON, After
-from connector.shards.stream_position import StreamPosition
-from connector.source.element import StreamRead
-from connector.source.emission import ONE_BY_ONE
-from connector.source.groups import share
-from connector.source.progressed import BundleProgress, beating, listed, proves_by_finalizing
-from connector.source.read import ReadBoundedStreamWithProgress
-from connector.source.restriction import FrontierTracker
-from connector.source.service import client
-from connector.source.step import Step
-from connector.source.watermark import StreamWatermark
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.errors import FencedError
+from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.progress.lease import MARGIN_SECONDS, Holding, store_of, take
+from beam_dynamodb_streams.progress.store import Store
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress, beating, listed, proves_by_finalizing
+from beam_dynamodb_streams.source.dofn import ReadBoundedStreamWithProgress
+from beam_dynamodb_streams.source.elements import ONE_BY_ONE
+from beam_dynamodb_streams.source.restriction import FrontierTracker
+from beam_dynamodb_streams.source.sharing import share
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.watermark import StreamWatermark
+from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.progress.conftest import Hand
 from tests.source.options_of import options_of
 from tests.source.test_delivery import raw

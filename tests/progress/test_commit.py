@@ -12,14 +12,14 @@ from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.errors import FencedError
-from connector.progress.address import Progress
-from connector.progress.commit import _SECONDS, _Commit, _NameRun, _Reach
-from connector.progress.holding import Time, store_of, take
-from connector.progress.store import Hold
-from connector.records import ChangeRecord
-from connector.shards.position import After
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.errors import FencedError
+from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.progress.commit import _SECONDS, _Commit, _NameRun, _Reach
+from beam_dynamodb_streams.progress.lease import Time, store_of, take
+from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.shards.position import After
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

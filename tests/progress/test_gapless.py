@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from connector.shards.frontier import Frontier, Reading
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
-from connector.source.delivery import Rules, deliver
-from connector.source.progressed import moved, owner_of
-from connector.source.step import Step
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.page import Rules, deliver
+from beam_dynamodb_streams.shards.frontier import Frontier, Reading
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.source.bundle_progress import moved, owner_of
 from tests.source.test_delivery import NOW, page, raw, reading
 
 RULES = Rules(stop=NOW, slack=5.0, gapless=True)

@@ -8,17 +8,16 @@ from typing import cast
 
 import pytest
 
-from connector.errors import FencedError, InvalidOptionError, ProgressHeldError, UnavailableError
-from connector.progress.address import FileAddress, Progress, TableAddress, parse_progress
-from connector.progress.adopted import Adopted
-from connector.progress.holding import Holding, take
-from connector.progress.store import Application, Hold, Store
-from connector.progress.trail import MARGIN_SECONDS
-from connector.shards.frontier import Frontier
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
-from connector.shards.stream_position import StreamPosition
-from connector.source.progressed import BundleProgress
-from connector.source.step import Step
+from beam_dynamodb_streams.errors import FencedError, InvalidOptionError, ProgressHeldError, UnavailableError
+from beam_dynamodb_streams.progress.address import FileAddress, Progress, TableAddress, parse_progress
+from beam_dynamodb_streams.progress.lease import MARGIN_SECONDS, Holding, take
+from beam_dynamodb_streams.progress.step_committer import Adopted
+from beam_dynamodb_streams.progress.store import Application, Hold, Store
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.shards.frontier import Frontier
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress
 from tests.progress.conftest import Hand
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from connector.errors import InvalidOptionError
-from connector.progress.kcl import leases_of, names_stream, position_of_leases, with_ended_ancestors
-from connector.shards.lineage import Lineage
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.progress.kcl import leases_of, names_stream, position_of_leases, with_ended_ancestors
+from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from tests.progress.leases import adapter_name, each_generation, lease_items
 
 ARN = "arn:aws:dynamodb:us-west-2:123456789012:table/orders/stream/2026-01-31T12:00:00.000"

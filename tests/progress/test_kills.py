@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.e2e.workload import Writer, noted
 
 

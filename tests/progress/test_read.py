@@ -14,12 +14,12 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows, Sessions
 
-from connector import AsChanges, ChangeRecord, CommitProgress, Progress
-from connector.errors import InvalidOptionError, NotFoundError, RunnerError
-from connector.progress.holding import store_of
-from connector.progress.store import Hold
-from connector.shards.stream_position import StreamPosition
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import AsChanges, ChangeRecord, CommitProgress, Progress
+from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, RunnerError
+from beam_dynamodb_streams.progress.lease import store_of
+from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.collected import Keep, outputs_of, read_orders
 
 NO_SLACK = timedelta(0)

@@ -13,14 +13,20 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from botocore.exceptions import ClientError
 
-from connector.errors import ConnectorError, FencedError, InvalidOptionError, NotFoundError, UnavailableError
-from connector.progress.address import TableAddress
-from connector.progress.dynamodb import TableStore
-from connector.progress.files import FileStore
-from connector.progress.store import KEPT_SECONDS, Application, Hold, Kept, Mark, Store, is_further, rank
-from connector.progress.tables import table_client
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.errors import (
+    ConnectorError,
+    FencedError,
+    InvalidOptionError,
+    NotFoundError,
+    UnavailableError,
+)
+from beam_dynamodb_streams.progress.address import TableAddress
+from beam_dynamodb_streams.progress.file_store import FileStore
+from beam_dynamodb_streams.progress.store import KEPT_SECONDS, Application, Hold, Kept, Mark, Store, is_further, rank
+from beam_dynamodb_streams.progress.table_store import TableStore
+from beam_dynamodb_streams.progress.tables import table_client
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
 LATER = ARN.replace("01-31", "02-01")

@@ -8,13 +8,13 @@ import botocore.session
 import pytest
 from botocore.stub import Stubber
 
-from connector.errors import AccessDeniedError, ConnectorError, ServiceError, ThrottledError
-from connector.progress.address import Progress, TableAddress
-from connector.progress.dynamodb import TableStore
-from connector.progress.holding import Holding
-from connector.progress.store import Hold
-from connector.shards.position import TRIM_HORIZON, After
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.errors import AccessDeniedError, ConnectorError, ServiceError, ThrottledError
+from beam_dynamodb_streams.progress.address import Progress, TableAddress
+from beam_dynamodb_streams.progress.lease import Holding
+from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.progress.table_store import TableStore
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from tests.progress.conftest import Hand
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"

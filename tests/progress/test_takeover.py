@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from connector import ReadFromDynamoDBStreams
-from connector.errors import DataLossError, InvalidOptionError, NotFoundError
-from connector.source.service import client
-from connector.testing import LocalStreams, Table
-from pipelines.progress import main as show
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.commands.progress import main as show
+from beam_dynamodb_streams.errors import DataLossError, InvalidOptionError, NotFoundError
+from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.collected import outputs_of
 from tests.progress.leases import each_generation, lease_items, make_table
 

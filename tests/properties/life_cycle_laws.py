@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations, count
 
-from connector.shards.frontier import EARLIEST, Frontier
-from connector.shards.loss import Loss
-from connector.shards.position import After, End
-from connector.testing import Clock, Table
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.position import After, End
+from beam_dynamodb_streams.testing import Clock, Table
 from tests.inline import DrivenRead
 
 DAY = 24 * 3600

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from life_cycle_laws import Ledger
 
-from connector.shards.position import TRIM_HORIZON, AtTime, StartPosition
-from connector.testing import Clock, Faults, LocalStreams
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, StartPosition
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams
 from tests.inline import Network
 
 KEYS = [f"k-{number}" for number in range(12)]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_column_agreement import OPEN, any_images, fitting_images, read
 
-from connector.records import (
+from beam_dynamodb_streams.columns import (
     Columns,
     Schema,
     avro_rows,
@@ -22,9 +22,9 @@ from connector.records import (
     from_avro_row,
     json_field,
     read_schema,
-    to_arrow,
 )
-from connector.records.avro_names import attribute_name, avro_name
+from beam_dynamodb_streams.columns.avro_names import attribute_name, avro_name
+from beam_dynamodb_streams.records import to_arrow
 
 SCHEMA = Schema(pa.schema(OPEN), keys=("id",), on_misfit="text")
 few = settings(max_examples=60, deadline=None)

@@ -9,8 +9,15 @@ from attribute_values import images, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.records import CHANGE_SCHEMA, ChangeRecord, change_batch, encode_image, records_from_batch, to_arrow
-from connector.wire import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.records import (
+    CHANGE_SCHEMA,
+    ChangeRecord,
+    change_batch,
+    encode_image,
+    records_from_batch,
+    to_arrow,
+)
+from beam_dynamodb_streams.wire import RawRecord, RawStreamRecord
 
 SHARD = "shardId-1"
 raw_images = images.map(lambda image: msgspec.Raw(encode_image(image)))

@@ -12,8 +12,9 @@ from attribute_values import binaries, images, numbers, texts, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.records import ChangeRecord, Columns, Schema, Value, json_field
-from connector.records.fit import fit_image
+from beam_dynamodb_streams.columns import Columns, Schema, json_field
+from beam_dynamodb_streams.columns.scalar import fit_image
+from beam_dynamodb_streams.records import ChangeRecord, Value
 
 CLOSED = [
     pa.field("id", pa.string()),

@@ -9,11 +9,19 @@ from random import Random
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from connector.shards.discovery import discover, take_over
-from connector.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
-from connector.shards.lineage import Lineage, Shard
-from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position, StartPosition, is_at_or_past
-from connector.shards.stored import LONGEST_STORED_HINT, decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.discovery import discover, take_over
+from beam_dynamodb_streams.shards.encoding import LONGEST_STORED_HINT, decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.position import (
+    TRIM_HORIZON,
+    After,
+    AtTime,
+    End,
+    Position,
+    StartPosition,
+    is_at_or_past,
+)
 
 NOW = 1_767_225_600
 

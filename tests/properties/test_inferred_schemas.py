@@ -6,8 +6,9 @@ from attribute_values import images, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.records import Schema, encode_image, infer
-from connector.records.fit import fit_image
+from beam_dynamodb_streams.columns import Schema, infer
+from beam_dynamodb_streams.columns.scalar import fit_image
+from beam_dynamodb_streams.records import encode_image
 
 items = st.lists(st.builds(lambda image, key: encode_image(image | {"id": key}), images, texts), max_size=6)
 

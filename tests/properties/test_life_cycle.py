@@ -13,11 +13,11 @@ from hypothesis.stateful import invariant, precondition, rule
 from life_cycle_laws import Group
 from life_cycle_stream import MOST_OPEN, NIGHTLY, SOCKETS, StreamRules, which
 
-from connector.shards.position import StartPosition
-from connector.shards.quiet import QuietRule
-from connector.shards.stored import encode_frontier
-from connector.source.agenda import Pace
-from connector.source.delivery import Rules
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.encoding import encode_frontier
+from beam_dynamodb_streams.shards.position import StartPosition
+from beam_dynamodb_streams.shards.quiet import QuietRule
 from tests.inline import DrivenRead
 
 MOST_GROUPS = 4

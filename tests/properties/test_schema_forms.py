@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_avro_rows import kinds, names
 
-from connector.records import Schema, json_field, read_schema
+from beam_dynamodb_streams.columns import Schema, json_field, read_schema
 
 fields = st.dictionaries(names | st.text("*", min_size=1, max_size=3), kinds, max_size=4)
 policies = st.sampled_from(["dead_letter", "text", "raise"])

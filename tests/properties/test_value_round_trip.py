@@ -13,18 +13,9 @@ from attribute_values import values
 from hypothesis import example, given, settings
 from test_column_agreement import FITTING, OPEN, fitting_images, held, read
 
-from connector.records import (
-    Columns,
-    Schema,
-    Value,
-    avro_rows,
-    avro_schema,
-    decode_image,
-    decode_value,
-    from_avro_row,
-    json_field,
-)
-from connector.records.values import same_values
+from beam_dynamodb_streams.columns import Columns, Schema, avro_rows, avro_schema, from_avro_row, json_field
+from beam_dynamodb_streams.records import Value, decode_image, decode_value
+from beam_dynamodb_streams.records.values import same_values
 
 few = settings(max_examples=60, deadline=None)
 DIGITS = Decimal("12345678901234567890123456789012345678")

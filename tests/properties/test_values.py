@@ -15,8 +15,8 @@ from boto3.dynamodb.types import TypeDeserializer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connector.errors import MalformedRecordError
-from connector.records import (
+from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.records import (
     ChangeRecord,
     ChangeRecordCoder,
     Image,
@@ -26,7 +26,7 @@ from connector.records import (
     encode_image,
     encode_value,
 )
-from connector.records.values import same_values
+from beam_dynamodb_streams.records.values import same_values
 
 few = settings(max_examples=150, deadline=None)
 

@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation, localcontext
 
 import pytest
 
-from connector.errors import InvalidValueError, MalformedRecordError
-from connector.records import decode_image, decode_value, encode_image, encode_value
+from beam_dynamodb_streams.errors import InvalidValueError, MalformedRecordError
+from beam_dynamodb_streams.records import decode_image, decode_value, encode_image, encode_value
 
 BOTH_WAYS = [
     ('{"S":"a \\u00e9"}', "a é"),

@@ -14,9 +14,9 @@ import pytest
 from apache_beam.io.parquetio import WriteToParquetBatched
 from apache_beam.testing.util import assert_that, equal_to
 
-from connector import CHANGE_SCHEMA, AsChanges, ChangeRecord
-from connector.errors import ElementTypeError
-from connector.records import to_arrow
+from beam_dynamodb_streams import CHANGE_SCHEMA, AsChanges, ChangeRecord
+from beam_dynamodb_streams.errors import ElementTypeError
+from beam_dynamodb_streams.records import to_arrow
 
 
 def change(number: int) -> ChangeRecord:

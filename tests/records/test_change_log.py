@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import fastavro
 import pyarrow as pa
 
-from connector.records import CHANGE_SCHEMA, ChangeRecord, avro_rows, avro_schema, to_arrow
+from beam_dynamodb_streams.columns import avro_rows, avro_schema
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 
 RECORDS = [
     ChangeRecord(

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from connector.errors import InvalidValueError, MalformedRecordError
-from connector.records import ChangeRecord
-from connector.wire.pages import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.errors import InvalidValueError, MalformedRecordError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.wire.pages import RawRecord, RawStreamRecord
 
 WHEN = datetime(2026, 1, 31, 12, 30, 5, tzinfo=UTC)
 SHARD = "shardId-00000001763000000000-a1b2c3d4"

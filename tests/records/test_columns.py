@@ -12,9 +12,10 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from connector.errors import InvalidOptionError, MisfitError
-from connector.records import CHANGE_SCHEMA, ChangeRecord, Columns, Misfit, Schema, json_field, to_arrow
-from connector.wire import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.columns import Columns, Misfit, Schema, json_field
+from beam_dynamodb_streams.errors import InvalidOptionError, MisfitError
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.wire import RawRecord, RawStreamRecord
 
 ATTRIBUTES = pa.schema(
     [
@@ -325,7 +326,7 @@ def test_images_of_many_bytes_are_taken_in_parts_of_which_no_place_in_a_text_is_
     made = [image(total={"N": str(n)}, quantity={"N": "1.5" if n % 7 == 0 else "1"}) for n in range(200)]
     records = [ChangeRecord.from_raw(raw(new), "shardId-1") for new in made]
     whole = Columns(SCHEMA).of_records(records)
-    monkeypatch.setattr("connector.records.images._MOST_BYTES", 1_000)
+    monkeypatch.setattr("beam_dynamodb_streams.columns.parse._MOST_BYTES", 1_000)
     parts = Columns(SCHEMA).of_records(records)
     assert parts.rows.equals(whole.rows)
     assert parts.misfits == whole.misfits

@@ -8,9 +8,9 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from connector.records import Columns, Schema, json_field
-from connector.records.fit import fit_image
-from connector.records.record import EPOCH, MICROSECOND, ChangeRecord, make_record
+from beam_dynamodb_streams.columns import Columns, Schema, json_field
+from beam_dynamodb_streams.columns.scalar import fit_image
+from beam_dynamodb_streams.records.record import EPOCH, MICROSECOND, ChangeRecord, make_record
 
 ATTRIBUTES = [pa.field("id", pa.string()), pa.field("count", pa.int64())]
 TIME = (datetime(2026, 1, 31, tzinfo=UTC) - EPOCH) // MICROSECOND

@@ -9,10 +9,10 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from connector.records import Columns, Schema
-from connector.records.fit import fit_image
-from connector.records.record import EPOCH, MICROSECOND, make_record
-from connector.records.shapes import shaped
+from beam_dynamodb_streams.columns import Columns, Schema
+from beam_dynamodb_streams.columns.scalar import fit_image
+from beam_dynamodb_streams.columns.uniform import shaped
+from beam_dynamodb_streams.records.record import EPOCH, MICROSECOND, make_record
 
 ATTRIBUTES = pa.schema(
     [

@@ -11,8 +11,8 @@ import fastavro
 import pyarrow as pa
 import pytest
 
-from connector.errors import InvalidOptionError
-from connector.records import Schema, check_keys, json_field, read_schema
+from beam_dynamodb_streams.columns import Schema, check_keys, json_field, read_schema
+from beam_dynamodb_streams.errors import InvalidOptionError
 
 ARROW = pa.schema(
     [

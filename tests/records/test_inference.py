@@ -7,8 +7,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from connector.errors import InvalidOptionError
-from connector.records import Value, encode_image, infer, json_field, read_schema
+from beam_dynamodb_streams.columns import infer, json_field, read_schema
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import Value, encode_image
 
 KEY = {"id": "S"}
 

@@ -15,8 +15,8 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.typehints.schemas import named_fields_from_element_type
 from apache_beam.utils.timestamp import Timestamp
 
-from connector.errors import MalformedRecordError
-from connector.records import ChangeRecord, ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
+from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.records import ChangeRecord, ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
 
 RECORD = ChangeRecord(
     event_id="e1",

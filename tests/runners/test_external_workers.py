@@ -11,8 +11,8 @@ import pyarrow.dataset as ds
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ReadFromDynamoDBStreams, WriteChangesToParquet
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToParquet
+from beam_dynamodb_streams.testing import LocalStreams
 from runners.workers import WorkerPool, boot, clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_workers_install_the_package_that_setup_file_stages_and_run_it(
                 quiet_time=timedelta(milliseconds=500),
             )
             _ = pipeline | read | WriteChangesToParquet(tmp_path / "out")
-    assert next((tmp_path / "venv").glob("lib/python3*/site-packages/connector/source/read.py")).exists()
+    assert next((tmp_path / "venv").glob("lib/python3*/site-packages/beam_dynamodb_streams/source/dofn.py")).exists()
     rows = ds.dataset(tmp_path / "out", format="parquet").to_table(columns=["shard_id", "event_id"])
     written = Counter(zip(*(rows[name].to_pylist() for name in ("shard_id", "event_id")), strict=True))
     assert written == Counter((change.shard_id, change.event_id) for change in orders.changes)

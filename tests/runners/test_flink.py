@@ -14,7 +14,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector.testing import Faults, LocalStreams
+from beam_dynamodb_streams.testing import Faults, LocalStreams
 from runners.flink import Flink
 from runners.flink.rest import OVER
 from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, noted, read_orders

@@ -11,10 +11,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector.source import read
-from connector.source.reader import Reader
-from connector.source.readers import Readers
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.source import dofn
+from beam_dynamodb_streams.source.worker_cache import Readers
+from beam_dynamodb_streams.testing import LocalStreams
 from runners.flink import Flink
 from tests.e2e.workload import read_orders
 from tests.runners.test_flink import is_left_alone, until
@@ -65,7 +65,7 @@ class Slices(Readers):
 @pytest.fixture
 def slices(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slices]:
     noting = Slices()
-    monkeypatch.setattr(read, "READERS", noting)
+    monkeypatch.setattr(dofn, "READERS", noting)
     yield noting
     noting.close()
 

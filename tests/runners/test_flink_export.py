@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.testing import LocalStreams
 from runners.flink import Flink
 from tests.e2e.test_export_killed import Exports
 from tests.e2e.workload import Writer

@@ -15,8 +15,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
 
-from connector import ChangeRecord
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ChangeRecord
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from runners.flink import Flink, Job
 from runners.flink.rest import OVER, jobs
 from runners.workers import WorkerPool

@@ -11,7 +11,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector.testing import LocalStreams
+from beam_dynamodb_streams.testing import LocalStreams
 from runners.flink import Flink
 from runners.workers import WorkerPool
 from tests.e2e.test_faults import FAULTS

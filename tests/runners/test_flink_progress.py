@@ -13,9 +13,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
 
-from connector import ChangeRecord, CommitProgress, Progress
-from connector.progress.holding import store_of
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ChangeRecord, CommitProgress, Progress
+from beam_dynamodb_streams.progress.lease import store_of
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from runners.flink import Flink
 from runners.workers import WorkerPool
 from tests.e2e.workload import Writer, read_orders

@@ -10,9 +10,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
 from apache_beam.runners.runner import PipelineState
 
-from connector import ReadFromDynamoDBStreams
-from connector.source.job_server import LONGEST_RUN_SECONDS
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.beam.runners import LONGEST_RUN_SECONDS
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.e2e.workload import read_orders
 from tests.runners.test_prism import until
 

@@ -13,8 +13,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from connector import WriteChangesToParquet
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import WriteChangesToParquet
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.workload import read_orders
 
 pytestmark = pytest.mark.prism

@@ -10,10 +10,10 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector import ChangeRecord, CommitProgress, Progress, ReadFromDynamoDBStreams
-from connector.progress.holding import store_of
-from connector.shards.position import After
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ChangeRecord, CommitProgress, Progress, ReadFromDynamoDBStreams
+from beam_dynamodb_streams.progress.lease import store_of
+from beam_dynamodb_streams.shards.position import After
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from runners.flink import Flink
 from tests.e2e.workload import Note, noted
 from tests.runners.test_flink import until

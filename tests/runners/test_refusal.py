@@ -22,10 +22,10 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows
 
-from connector import ChangeRecord, ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
-from connector.errors import RunnerError
-from connector.source.runner_check import URN
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
+from beam_dynamodb_streams.beam.graph import URN
+from beam_dynamodb_streams.errors import RunnerError
+from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.workload import Note, assert_each_once_and_in_order
 
 NO_PRISM = [

@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from connector.errors import InvalidOptionError
-from connector.shards.bounds import (
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime
+from beam_dynamodb_streams.shards.start_stop import (
     Bounds,
     ForDuration,
     Latest,
@@ -20,10 +23,7 @@ from connector.shards.bounds import (
     parse_stop,
     resolve_bounds,
 )
-from connector.shards.frontier import begin
-from connector.shards.position import TRIM_HORIZON, After, AtTime
-from connector.shards.stored import decode_frontier, encode_frontier
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 900_000, tzinfo=UTC)
 SECOND = 1_769_860_800

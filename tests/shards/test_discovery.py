@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from connector.shards.discovery import discover
-from connector.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
-from connector.shards.lineage import Lineage, Shard
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.shards.discovery import discover
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
 
 NOW = 1_767_225_600
 MOMENT = AtTime(NOW - 60)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from connector.shards.drawing import MOST_ROWS, places, svg
-from connector.shards.lineage import Lineage, Shard, created
+from beam_dynamodb_streams.shards.drawing import MOST_ROWS, places, svg
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created
 
 SVG = "{http://www.w3.org/2000/svg}"
 

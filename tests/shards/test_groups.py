@@ -14,11 +14,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connector.shards.discovery import discover
-from connector.shards.frontier import Frontier, begin
-from connector.shards.groups import deal
-from connector.shards.lineage import Lineage, Shard
-from connector.shards.position import TRIM_HORIZON, After
+from beam_dynamodb_streams.shards.discovery import discover
+from beam_dynamodb_streams.shards.frontier import Frontier, begin
+from beam_dynamodb_streams.shards.groups import deal
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 
 MINUTES = 180
 HOUR = 3600

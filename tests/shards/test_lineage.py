@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 
 
 def test_a_drawing_names_roots_and_children() -> None:

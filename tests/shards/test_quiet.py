@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connector.shards.quiet import NOT_QUIET, QuietRule, QuietRun
+from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRule, QuietRun
 
 
 def run_of(moments: Iterable[float]) -> QuietRun:

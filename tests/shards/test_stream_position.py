@@ -8,10 +8,10 @@ from itertools import permutations
 
 import pytest
 
-from connector.errors import InvalidOptionError
-from connector.records import ChangeRecord
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
-from connector.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
 POSITION = StreamPosition(ARN, AtTime(1_769_860_800), {"a": After("100"), "b": SHARD_END, "c": TRIM_HORIZON})

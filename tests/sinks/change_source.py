@@ -13,7 +13,7 @@ from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
-from connector.records import ChangeRecord
+from beam_dynamodb_streams.records import ChangeRecord
 
 START = datetime(2026, 11, 24, 8, 5, tzinfo=UTC)
 START_SECOND = int(START.timestamp())

@@ -8,8 +8,18 @@ from change_source import change
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.records import CHANGE_SCHEMA, to_arrow
-from connector.sinks.coverage import FIRST, Arrivals, Coverage, Run, joined, merged, not_covered, runs_of, settled
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, to_arrow
+from beam_dynamodb_streams.sinks.coverage import (
+    FIRST,
+    Arrivals,
+    Coverage,
+    Run,
+    joined,
+    merged,
+    not_covered,
+    runs_of,
+    settled,
+)
 
 A, B = "shardId-a", "shardId-b"
 

@@ -12,10 +12,11 @@ import fastavro
 import pyarrow as pa
 import pytest
 
-from connector.errors import InvalidOptionError
-from connector.records import ChangeRecord, Columns, Schema, json_field, to_arrow
-from connector.sinks.changed import changed_attributes
-from connector.sinks.layouts import Rows, check_layout, latest
+from beam_dynamodb_streams.columns import Columns, Schema, json_field
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.sinks.changed_attributes import changed_attributes
+from beam_dynamodb_streams.sinks.layouts import Rows, check_layout, latest
 
 TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 

@@ -17,12 +17,12 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from apache_beam.options.pipeline_options import PipelineOptions
 from change_source import START_SECOND, change
 
-from connector.errors import ConnectorError, InvalidOptionError
-from connector.records import ChangeRecord
-from connector.sinks import WriteChangesToParquet
-from connector.sinks.manifest import Span
-from connector.sinks.output import BeamOutput, LocalOutput, output_directory, output_of, put
-from connector.sinks.written import take_over
+from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.sinks import WriteChangesToParquet
+from beam_dynamodb_streams.sinks.leftovers import take_over
+from beam_dynamodb_streams.sinks.manifest import Span
+from beam_dynamodb_streams.sinks.output import BeamOutput, LocalOutput, output_directory, output_of, put
 
 CHANGES = [change(number, second=number // 3) for number in range(60)]
 WINDOW = Span(START_SECOND * 1_000_000, (START_SECOND + 10) * 1_000_000)

@@ -17,9 +17,9 @@ from apache_beam.transforms.window import FixedWindows, Sessions, SlidingWindows
 from apache_beam.typehints.decorators import TypeCheckError
 from change_source import change, timed
 
-from connector.errors import InvalidOptionError
-from connector.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
-from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToParquet
 
 CHANGES = [change(number, second=number) for number in range(300)]
 

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from change_source import change
 
-from connector.errors import InvalidOptionError
-from connector.records import CHANGE_SCHEMA, ChangeRecord, Schema, to_arrow
-from connector.sinks.formats import (
+from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.sinks.formats import (
     JSON_LINES_CODECS,
     PARQUET_CODECS,
     AvroFormat,
@@ -21,7 +22,7 @@ from connector.sinks.formats import (
     JsonLinesFormat,
     ParquetFormat,
 )
-from connector.sinks.layouts import Rows
+from beam_dynamodb_streams.sinks.layouts import Rows
 
 CHANGES = [change(number) for number in range(2_500)]
 CHANGE_LOG = Rows("change_log", None)

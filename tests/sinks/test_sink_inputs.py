@@ -16,11 +16,12 @@ from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeate
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, SlidingWindows, TimestampedValue
 from change_source import START_SECOND, change
 
-from connector.errors import InvalidOptionError
-from connector.records import ChangeRecord, Columns, Schema, from_avro_row, to_arrow
-from connector.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
-from connector.sinks.chunks import ChunksOfTheSinksWindows, Cut
-from connector.sinks.layouts import Rows
+from beam_dynamodb_streams.columns import Columns, Schema, from_avro_row
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.chunks import ChunksOfTheSinksWindows, Cut
+from beam_dynamodb_streams.sinks.layouts import Rows
 
 CHANGES = [change(number, second=number) for number in range(200)]
 IDS = Counter(record.event_id for record in CHANGES)
@@ -183,7 +184,7 @@ def test_partitions_are_of_each_changes_own_hour(tmp_path, options):
         ({"file_bytes": 0}, "file_bytes=0 is no count"),
         ({"row_group_rows": 1.5}, "row_group_rows=1.5 is no count"),
         ({"layout": "wide"}, "layout='wide' is unknown"),
-        ({"schema": {"id": "string"}}, "give a connector.Schema"),
+        ({"schema": {"id": "string"}}, "give a beam_dynamodb_streams.Schema"),
     ],
 )
 def test_a_bad_option_is_refused_at_construction(tmp_path, option, says):

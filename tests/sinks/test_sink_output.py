@@ -11,10 +11,10 @@ import pytest
 from apache_beam.transforms.window import FixedWindows
 from change_source import START_SECOND
 
-from connector.errors import ConnectorError, InvalidOptionError
-from connector.sinks.manifest import Span, file_name, manifest_path, span_of
-from connector.sinks.output import check_writable, output_directory, output_of, put
-from connector.sinks.windows import window_seconds
+from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
+from beam_dynamodb_streams.sinks.manifest import Span, file_name, manifest_path, span_of
+from beam_dynamodb_streams.sinks.output import check_writable, output_directory, output_of, put
+from beam_dynamodb_streams.sinks.windows import window_seconds
 
 
 def span(start: float, seconds: float = 60) -> Span:

@@ -16,15 +16,15 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
 from change_source import START_SECOND, change
 
-from connector import StreamPosition
-from connector.errors import ConnectorError, InvalidOptionError
-from connector.records import ChangeRecord
-from connector.shards.position import AtTime
-from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
-from connector.sinks.coverage import FIRST, Run
-from connector.sinks.manifest import Manifest, Span
-from connector.sinks.output import output_of
-from connector.sinks.resume import position_of, read_manifests
+from beam_dynamodb_streams import StreamPosition
+from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.shards.position import AtTime
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.coverage import FIRST, Run
+from beam_dynamodb_streams.sinks.manifest import Manifest, Span
+from beam_dynamodb_streams.sinks.output import output_of
+from beam_dynamodb_streams.sinks.resume import position_of, read_manifests
 
 SHARD = change(0).shard_id
 CHANGES = [change(number, second=number // 3 - 4 * (number % 7 == 0)) for number in range(300)]

@@ -15,9 +15,9 @@ from apache_beam.transforms.window import FixedWindows
 from apache_beam.utils.timestamp import Duration
 from change_source import ChangesOverTime, Plan
 
-from connector.records import ChangeRecord
-from connector.sinks import WriteChangesToAvro, WriteChangesToParquet
-from connector.sinks.windows import LATENESS_SECONDS, made_windows
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.windows import LATENESS_SECONDS, made_windows
 
 
 def changes_of(p: beam.Pipeline, plan: Plan) -> beam.PCollection:

@@ -18,13 +18,13 @@ import pytest
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow, IntervalWindow
 from change_source import START_SECOND, change
 
-from connector.errors import ConnectorError
-from connector.records import to_arrow
-from connector.sinks.coverage import FIRST, Run
-from connector.sinks.files import Files, WriteFiles
-from connector.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
-from connector.sinks.layouts import Layout, Rows
-from connector.sinks.rows import encoded
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.records import to_arrow
+from beam_dynamodb_streams.sinks.batches import encoded
+from beam_dynamodb_streams.sinks.coverage import FIRST, Run
+from beam_dynamodb_streams.sinks.files import Files, WriteFiles
+from beam_dynamodb_streams.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
+from beam_dynamodb_streams.sinks.layouts import Layout, Rows
 
 WINDOW = IntervalWindow(START_SECOND, START_SECOND + 60)
 CHUNKS = [encoded(to_arrow([change(n) for n in range(at, at + 100)]), None) for at in range(0, 1_000, 100)]

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from connector.shards.frontier import EARLIEST, Frontier, begin
-from connector.shards.loss import Loss
-from connector.shards.position import TRIM_HORIZON, AtTime
-from connector.shards.quiet import QuietRule
-from connector.shards.stored import decode_frontier, encode_frontier
-from connector.source.agenda import Pace
-from connector.source.delivery import Rules
-from connector.source.reader import Reader
-from connector.source.requests import Request, StreamCaller
-from connector.source.step import Step
-from connector.testing import Clock, LocalStreams, Table
-from connector.wire import Client
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.reader.requests import Request, StreamCaller
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
+from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.wire import Client
 from tests.inline import InlineFetcher
 
 

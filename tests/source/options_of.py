@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from connector import ReadFromDynamoDBStreams
-from connector.source.options import ReadOptions, parse_options
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.source.options import ReadOptions, parse_options
+from beam_dynamodb_streams.testing import LocalStreams
 
 
 def options_of(service: LocalStreams, **given: Any) -> ReadOptions:

@@ -8,10 +8,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows
 
-from connector import DeliveredPosition, StreamPosition
-from connector.errors import InvalidOptionError
-from connector.shards.position import After
-from connector.testing import LocalStreams
+from beam_dynamodb_streams import DeliveredPosition, StreamPosition
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.shards.position import After
+from beam_dynamodb_streams.testing import LocalStreams
 from tests.shards.test_stream_position import record
 from tests.source.options_of import options_of
 

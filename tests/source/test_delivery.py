@@ -7,11 +7,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from connector.shards.frontier import Frontier, Hint, Reading
-from connector.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
-from connector.source.delivery import Rules, deliver, vanished
-from connector.source.requests import PageRead, Read
-from connector.wire import MalformedEntry, RawRecord, RawStreamRecord, RecordsPage
+from beam_dynamodb_streams.reader.page import Rules, deliver, vanished
+from beam_dynamodb_streams.reader.requests import PageRead, Read
+from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from beam_dynamodb_streams.wire import MalformedEntry, RawRecord, RawStreamRecord, RecordsPage
 
 NOW = 1_767_225_600
 

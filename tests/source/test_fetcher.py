@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from connector.shards.position import TRIM_HORIZON
-from connector.source.fetcher import ThreadedFetcher
-from connector.source.requests import Answer, Found, Probe, Read, Request
+from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
+from beam_dynamodb_streams.reader.requests import Answer, Found, Probe, Read, Request
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 
 
 def found(request: Request) -> Answer:

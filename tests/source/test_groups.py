@@ -8,15 +8,15 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from connector.errors import InvalidOptionError, RunnerError
-from connector.shards.frontier import Frontier, Reading, begin
-from connector.shards.groups import deal
-from connector.shards.lineage import Lineage
-from connector.shards.position import TRIM_HORIZON
-from connector.source.groups import first_frontier, groups_on
-from connector.source.requests import StreamCaller
-from connector.testing import Clock, Faults, LocalStreams
-from connector.wire import Client
+from beam_dynamodb_streams.errors import InvalidOptionError, RunnerError
+from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.shards.frontier import Frontier, Reading, begin
+from beam_dynamodb_streams.shards.groups import deal
+from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
+from beam_dynamodb_streams.source.sharing import first_frontier, groups_on
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams
+from beam_dynamodb_streams.wire import Client
 from tests.e2e.workload import Note, assert_each_once_and_in_order, read_orders
 from tests.inline import ListingInPages, Network
 

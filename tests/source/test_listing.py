@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import pytest
 
-from connector.source.call_budget import BURST, SPACING
-from connector.source.listing import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS, Listings
-from connector.source.proof import RELIST_SECONDS, SETTLED_LISTINGS, SETTLED_SECONDS
-from connector.source.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
-from connector.wire import ListedShard, StreamPage
+from beam_dynamodb_streams.reader.call_budget import BURST, SPACING
+from beam_dynamodb_streams.reader.listings import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS, Listings
+from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
+from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, SETTLED_LISTINGS, SETTLED_SECONDS
+from beam_dynamodb_streams.wire import ListedShard, StreamPage
 
 Answer = PageListed | Found | Gone | NoShardFilter | None
 

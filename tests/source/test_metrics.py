@@ -24,17 +24,17 @@ from apache_beam.runners.sdf_utils import (
 from apache_beam.runners.worker import statesampler
 from apache_beam.utils.counters import CounterFactory
 
-from connector import ReadFromDynamoDBStreams, metrics
-from connector.shards.frontier import EARLIEST, Frontier, Reading, begin
-from connector.shards.position import TRIM_HORIZON, After
-from connector.source.element import StreamRead
-from connector.source.emission import ONE_BY_ONE
-from connector.source.options import Connection, ReadOptions
-from connector.source.read import ReadUnboundedStream
-from connector.source.restriction import FrontierTracker
-from connector.source.service import client
-from connector.source.watermark import StreamWatermark
-from connector.testing import Clock, Faults, LocalStreams, Table
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, metrics
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading, begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
+from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
+from beam_dynamodb_streams.source.elements import ONE_BY_ONE
+from beam_dynamodb_streams.source.options import Connection, ReadOptions
+from beam_dynamodb_streams.source.restriction import FrontierTracker
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.watermark import StreamWatermark
+from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 
 TOLD = {
     name: value for name, value in vars(metrics).items() if name.isupper() and isinstance(value, str)

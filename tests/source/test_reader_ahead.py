@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connector.source.agenda import Pace
-from connector.testing import Clock, LocalStreams
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.testing import Clock, LocalStreams
 from tests.inline import DrivenRead
 
 

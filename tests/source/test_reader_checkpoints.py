@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connector.source.requests import List, Read
-from connector.testing import Faults
+from beam_dynamodb_streams.reader.requests import List, Read
+from beam_dynamodb_streams.testing import Faults
 from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
 # Fact 19: the watermark

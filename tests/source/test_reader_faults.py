@@ -6,11 +6,11 @@ from math import floor
 
 import pytest
 
-from connector import metrics
-from connector.errors import AccessDeniedError, ConnectorError
-from connector.shards.frontier import Frontier, Hint, Reading
-from connector.shards.position import SHARD_END, TRIM_HORIZON
-from connector.testing import Faults
+from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.errors import AccessDeniedError, ConnectorError
+from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON
+from beam_dynamodb_streams.testing import Faults
 from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
 # Facts 9, 10, 11 and 13: what is no longer there

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from connector.shards.position import TRIM_HORIZON, StartPosition
-from connector.shards.stored import encode_frontier
-from connector.source.agenda import Pace
-from connector.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.encoding import encode_frontier
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, StartPosition
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from tests.inline import DrivenRead
 
 PACE = Pace(page=50, idle=600.0)  # days pass in these tests

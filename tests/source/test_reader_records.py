@@ -6,11 +6,11 @@ from math import floor
 
 import pytest
 
-from connector import metrics
-from connector.shards.frontier import begin
-from connector.shards.position import TRIM_HORIZON
-from connector.shards.quiet import QuietRule
-from connector.testing import Faults
+from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.testing import Faults
 from tests.source.conftest import Bench, latest
 
 # Fact 1: the last page

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from connector.shards.position import TRIM_HORIZON
-from connector.source.options import Connection, ReadOptions
-from connector.source.reader import Reader
-from connector.source.requests import Read
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.reader.requests import Read
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
+from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from tests.source.conftest import Bench, StreamReading
 
 

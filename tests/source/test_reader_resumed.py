@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from connector.shards.position import TRIM_HORIZON, After, AtTime, End, Position
-from connector.shards.quiet import QuietRule
-from connector.source.agenda import Pace
-from connector.source.delivery import Rules
-from connector.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from tests.inline import DrivenRead
 
 

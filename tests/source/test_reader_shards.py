@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connector.source.requests import Read
-from connector.testing import Faults
+from beam_dynamodb_streams.reader.requests import Read
+from beam_dynamodb_streams.testing import Faults
 from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
 # Facts 6, 7 and 8: which shards there are

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import floor
 
-from connector.shards.quiet import QuietRule
-from connector.source.delivery import Rules
-from connector.source.requests import Read
-from connector.testing import Clock, Faults, LocalStreams
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.requests import Read
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams
 from tests.inline import DrivenRead
 from tests.source.conftest import Bench
 

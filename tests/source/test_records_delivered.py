@@ -8,8 +8,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 
-from connector import ReadFromDynamoDBStreams
-from connector.records import ChangeRecord
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.records import ChangeRecord
 from tests.source.conftest import Bench
 
 

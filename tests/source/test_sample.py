@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from connector import ChangeRecord, StreamPosition, read_schema, sample
-from connector.errors import InvalidOptionError, NotFoundError
-from connector.records import CHANGE_SCHEMA
-from connector.shards.position import After
-from connector.shards.quiet import QuietRule
-from connector.source.agenda import Pace
-from connector.source.delivery import Rules
-from connector.source.element import StreamRead
-from connector.source.reader import Reader
-from connector.source.requests import StreamCaller
-from connector.source.sample import Sample, collect
-from connector.testing import Clock, LocalStreams, Table
-from connector.wire import Client
+from beam_dynamodb_streams import ChangeRecord, StreamPosition, read_schema, sample
+from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.records import CHANGE_SCHEMA
+from beam_dynamodb_streams.shards.position import After
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.source.sample import Sample, collect
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.wire import Client
 from tests.inline import InlineFetcher
 
 

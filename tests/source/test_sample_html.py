@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
 
-from connector import ChangeRecord, Sample, StreamPosition
+from beam_dynamodb_streams import ChangeRecord, Sample, StreamPosition
 
 SCRIPT = "<script>alert('x')</script>"
 

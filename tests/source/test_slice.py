@@ -19,17 +19,17 @@ from apache_beam.runners.sdf_utils import (
     ThreadsafeWatermarkEstimator,
 )
 
-from connector import ReadFromDynamoDBStreams
-from connector.errors import DataLossError
-from connector.records import ChangeRecord
-from connector.shards.frontier import EARLIEST, Frontier, begin
-from connector.shards.loss import Loss
-from connector.shards.position import TRIM_HORIZON
-from connector.source.element import StreamRead
-from connector.source.read import ReadUnboundedStream
-from connector.source.restriction import FrontierTracker
-from connector.source.watermark import StreamWatermark
-from connector.testing import LocalStreams, Table
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.errors import DataLossError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
+from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
+from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
+from beam_dynamodb_streams.source.restriction import FrontierTracker
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.watermark import StreamWatermark
+from beam_dynamodb_streams.testing import LocalStreams, Table
 
 
 @dataclass

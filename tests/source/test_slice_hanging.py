@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from connector.shards.frontier import begin
-from connector.shards.position import TRIM_HORIZON
-from connector.source.service import client
-from connector.testing import Faults, LocalStreams
+from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
+from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.testing import Faults, LocalStreams
 from tests.source.test_slice import serve
 
 

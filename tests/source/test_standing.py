@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from connector.shards.frontier import Frontier, Reading
-from connector.shards.position import After
-from connector.source.element import StreamRead
-from connector.source.standing import Standing, Watch, tell, watching
-from connector.source.step import Step
-from connector.wire.pages import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.shards.frontier import Frontier, Reading
+from beam_dynamodb_streams.shards.position import After
+from beam_dynamodb_streams.source.live_status import Standing, Watch, tell, watching
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.wire.pages import RawRecord, RawStreamRecord
 
 
 def read_up_to(number: int) -> Frontier:

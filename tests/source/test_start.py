@@ -7,11 +7,11 @@ from math import floor
 
 import pytest
 
-from connector.errors import NotFoundError
-from connector.shards.position import AtTime
-from connector.shards.stream_position import StreamPosition
-from connector.source.start import StartRead
-from connector.testing import Clock, LocalStreams
+from beam_dynamodb_streams.errors import NotFoundError
+from beam_dynamodb_streams.shards.position import AtTime
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.start import StartRead
+from beam_dynamodb_streams.testing import Clock, LocalStreams
 from tests.source.options_of import options_of
 
 

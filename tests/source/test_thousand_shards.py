@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from connector.shards.quiet import QuietRule
-from connector.source.agenda import Pace
-from connector.source.delivery import Rules
-from connector.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from tests.inline import DrivenRead, Network
 
 RULES = Rules(slack=1.0, quiet=QuietRule(2, 0.1))

@@ -6,10 +6,10 @@ import pytest
 from apache_beam.runners.sdf_utils import RestrictionTrackerView, ThreadsafeRestrictionTracker
 from apache_beam.utils.timestamp import Duration
 
-from connector.shards.frontier import Finished, Frontier, Reading, begin
-from connector.shards.position import TRIM_HORIZON, After, AtTime
-from connector.source.element import StreamRead
-from connector.source.restriction import FrontierProvider, FrontierTracker
+from beam_dynamodb_streams.shards.frontier import Finished, Frontier, Reading, begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime
+from beam_dynamodb_streams.source.restriction import FrontierProvider, FrontierTracker
+from beam_dynamodb_streams.source.stream_read import StreamRead
 
 READ = StreamRead("run", "arn", AtTime(7), {"a": After("3")}, stop=9, records=5)
 FRONTIER = Frontier(shards={"a": Reading(TRIM_HORIZON), "b": Reading(TRIM_HORIZON)})

@@ -6,10 +6,10 @@ import pytest
 from apache_beam.runners.sdf_utils import ThreadsafeWatermarkEstimator
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
-from connector.errors import ConnectorError
-from connector.shards.frontier import EARLIEST, Frontier
-from connector.source.element import StreamRead
-from connector.source.watermark import StreamWatermark, StreamWatermarkProvider
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.watermark import StreamWatermark, StreamWatermarkProvider
 
 PROVIDER = StreamWatermarkProvider()
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from connector.testing import Clock, LocalStreams
+from beam_dynamodb_streams.testing import Clock, LocalStreams
 
 # One attempt, so that a fault is seen; no validation, so that the service's own is.
 _CONFIG = Config(retries={"total_max_attempts": 1}, parameter_validation=False, read_timeout=10)

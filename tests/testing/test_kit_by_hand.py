@@ -1,4 +1,4 @@
-"""``python -m connector.testing`` and the clock."""
+"""``python -m beam_dynamodb_streams.testing`` and the clock."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 import boto3
 import pytest
 
-import connector.testing
-from connector.testing import Clock
+import beam_dynamodb_streams.testing
+from beam_dynamodb_streams.testing import Clock
 
-_ROOT = Path(connector.testing.__file__).parents[2]
+_ROOT = Path(beam_dynamodb_streams.testing.__file__).parents[2]
 _FAST = ["--port", "0", "--table", "orders:id", "--table", "lines:order,line", "--write-rate", "400"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_service_can_be_run_by_hand_and_ends_cleanly(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "connector.testing", *_FAST, "--roll-every", "0.1"]
+    command = [sys.executable, "-m", "beam_dynamodb_streams.testing", *_FAST, "--roll-every", "0.1"]
     with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             shown = [child.stdout.readline() for _ in range(5)]
@@ -48,7 +48,7 @@ def test_the_service_can_be_run_by_hand_and_ends_cleanly(number: signal.Signals)
 
 
 def test_a_table_without_a_key_is_refused_with_an_example() -> None:
-    command = [sys.executable, "-m", "connector.testing", "--port", "0", "--table", "orders"]
+    command = [sys.executable, "-m", "beam_dynamodb_streams.testing", "--port", "0", "--table", "orders"]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "write NAME:KEY, such as orders:id" in done.stderr

@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from connector.testing import Clock, Faults, LocalStreams, Table
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 
 _SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request"}
 

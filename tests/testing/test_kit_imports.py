@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import connector.testing
+import beam_dynamodb_streams.testing
 
-_FOLDER = Path(connector.testing.__file__).parent
+_FOLDER = Path(beam_dynamodb_streams.testing.__file__).parent
 _READERS = ("wire", "shards", "records", "source", "sinks")
-_FORBIDDEN = tuple(f"connector.{name}" for name in _READERS)
+_FORBIDDEN = tuple(f"beam_dynamodb_streams.{name}" for name in _READERS)
 
 
 def _imported(module: Path) -> set[str]:
@@ -29,7 +29,9 @@ def _imported(module: Path) -> set[str]:
 def test_the_kit_shares_no_code_with_the_parts_that_read_the_service(module: Path) -> None:
     names = _imported(module)
     assert not [name for name in names if name.startswith((*_FORBIDDEN, "."))]
-    assert all(name.startswith("connector.testing") for name in names if name.startswith("connector"))
+    assert all(
+        name.startswith("beam_dynamodb_streams.testing") for name in names if name.startswith("beam_dynamodb_streams")
+    )
 
 
 @pytest.mark.parametrize("module", sorted(_FOLDER.rglob("*.py")), ids=lambda path: path.name)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from connector.testing import Clock, Faults, LocalStreams, Table
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 
 
 @pytest.fixture

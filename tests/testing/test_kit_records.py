@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
 
-from connector.testing import Clock, Faults, LocalStreams, Table
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 
 
 @pytest.fixture

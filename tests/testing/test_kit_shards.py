@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from connector.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 
 
 @pytest.fixture

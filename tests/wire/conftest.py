@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scripted_endpoint import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, ScriptedEndpoint
 
-from connector.wire import Client
+from beam_dynamodb_streams.wire import Client
 
 
 @pytest.fixture(autouse=True)

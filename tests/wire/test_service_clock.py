@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from connector.shards.quiet import NOT_QUIET, QuietRule
-from connector.wire import Client
-from connector.wire.retry import ServiceClock
+from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRule
+from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire.retry import ServiceClock
 
 START = 1_700_000_000.0
 

@@ -12,8 +12,8 @@ import pytest
 from botocore.client import BaseClient
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from connector.wire import Client
-from connector.wire.codes import ERRORS
+from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire.error_codes import ERRORS
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 SHARD = "shardId-00000001541626099285-f35f62ef"

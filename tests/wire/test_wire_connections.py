@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from connector.errors import NotFoundError
-from connector.wire import Client
+from beam_dynamodb_streams.errors import NotFoundError
+from beam_dynamodb_streams.wire import Client
 
 NOW = 1_700_000_000.0
 PAGE = Turn({"Records": [], "NextShardIterator": "next"}, date=NOW)

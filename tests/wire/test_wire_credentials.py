@@ -23,8 +23,8 @@ from scripted_endpoint import (
     refusal,
 )
 
-from connector.errors import CredentialsError, InvalidOptionError, UnavailableError
-from connector.wire import Client
+from beam_dynamodb_streams.errors import CredentialsError, InvalidOptionError, UnavailableError
+from beam_dynamodb_streams.wire import Client
 
 MakeClient = Callable[..., Client]
 NOW = 1_700_000_000.0

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from scripted_endpoint import ScriptedEndpoint, Turn, refusal
 
-from connector.errors import (
+from beam_dynamodb_streams.errors import (
     AccessDeniedError,
     ExpiredIteratorError,
     IteratorTypeError,
@@ -19,7 +19,7 @@ from connector.errors import (
     TrimmedDataError,
     UnavailableError,
 )
-from connector.wire import Client
+from beam_dynamodb_streams.wire import Client
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 MakeClient = Callable[..., Client]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from connector.source.progressed import listed
-from connector.wire import Client
+from beam_dynamodb_streams.source.bundle_progress import listed
+from beam_dynamodb_streams.wire import Client
 
 ARN = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
 

@@ -8,8 +8,8 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
-from connector.errors import IteratorTypeError, NotFoundError, ShardFilterError, UnavailableError
-from connector.wire import Client
+from beam_dynamodb_streams.errors import IteratorTypeError, NotFoundError, ShardFilterError, UnavailableError
+from beam_dynamodb_streams.wire import Client
 
 TABLE = "orders"
 MakeClient = Callable[..., Client]

@@ -11,9 +11,9 @@ from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.errors import ServiceError, UnavailableError
-from connector.records import ChangeRecord, ChangeRecordCoder, change_batch
-from connector.wire import RawRecord, RecordsPage, decode_records
+from beam_dynamodb_streams.errors import ServiceError, UnavailableError
+from beam_dynamodb_streams.records import ChangeRecord, ChangeRecordCoder, change_batch
+from beam_dynamodb_streams.wire import RawRecord, RecordsPage, decode_records
 
 
 def record(number: int = 1, **change: Any) -> dict[str, Any]:

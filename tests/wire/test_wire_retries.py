@@ -10,9 +10,9 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 from scripted_endpoint import ScriptedEndpoint, Turn, refusal
 
-from connector.errors import ClosedError, ConnectorError, DelayError, ThrottledError, UnavailableError
-from connector.wire import Backoff, Client, Counts
-from connector.wire.codes import read_fault
+from beam_dynamodb_streams.errors import ClosedError, ConnectorError, DelayError, ThrottledError, UnavailableError
+from beam_dynamodb_streams.wire import Backoff, Client, Counts
+from beam_dynamodb_streams.wire.error_codes import read_fault
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 PAGE = Turn({"Records": [], "NextShardIterator": "next"})

@@ -1,0 +1,25 @@
+"""Typed columns: a table's attributes as Arrow and Avro columns, declared, inferred and parsed."""
+
+from beam_dynamodb_streams.columns.avro import avro_rows, avro_schema, from_avro_row
+from beam_dynamodb_streams.columns.batch import ColumnBatch, Columns, Misfit
+from beam_dynamodb_streams.columns.declare import SchemaOptions, read_schema
+from beam_dynamodb_streams.columns.infer import Conflict, Inferred, infer
+from beam_dynamodb_streams.columns.schema import Schema, check_keys
+from beam_dynamodb_streams.columns.types import json_field
+
+__all__ = [
+    "ColumnBatch",
+    "Columns",
+    "Conflict",
+    "Inferred",
+    "Misfit",
+    "Schema",
+    "SchemaOptions",
+    "avro_rows",
+    "avro_schema",
+    "check_keys",
+    "from_avro_row",
+    "infer",
+    "json_field",
+    "read_schema",
+]

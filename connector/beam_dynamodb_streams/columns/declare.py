@@ -1,0 +1,79 @@
+"""One door for every form in which a schema is declared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import msgspec
+import pyarrow as pa
+
+from beam_dynamodb_streams.columns.forms import column_of
+from beam_dynamodb_streams.columns.from_avro import attributes_of, is_avro
+from beam_dynamodb_streams.columns.schema import OnMisfit, Schema, schema_of
+from beam_dynamodb_streams.errors import InvalidOptionError
+
+
+class SchemaOptions(TypedDict, total=False):
+    """What `Schema` takes beside attributes and keys."""
+
+    other: str | None
+    on_misfit: OnMisfit
+    on_misfit_in: Mapping[str, OnMisfit]
+
+
+def read_schema(
+    source: Schema | pa.Schema | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    keys: Sequence[str] | None = None,
+    **options: Unpack[SchemaOptions],
+) -> Schema:
+    """The schema that is declared as
+
+    - a `Schema`, or the path of a file with the text of `Schema.to_json`,
+    - a `pyarrow.Schema` of the attributes,
+    - an Avro schema of an item, a record: parsed, or the path of an .avsc file,
+    - a mapping of attributes to types as in `columns.forms`, such as
+      ``{"order_id": "string", "total": "decimal128(12, 2)", "tags": ["string"], "address": {"city": "string"}}``, or
+      the path of a file with the same in JSON.
+
+    ``keys`` are the table's key attributes; a `Schema` and its saved form have theirs. ``options`` win over those that
+    a `Schema` or its saved form has. Raises `InvalidOptionError` on what is none of these, or contradicts itself.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = _parsed(source)
+    if isinstance(source, Mapping) and isinstance(source.get("version"), int):
+        source = schema_of(dict(source))
+    if isinstance(source, Schema):
+        if keys is not None and set(keys) != set(source.keys):
+            raise InvalidOptionError(f"keys={list(keys)!r}: the schema has the keys {list(source.keys)!r}")
+        return replace(source, **options)
+    if keys is None:
+        raise InvalidOptionError("keys= is needed: name the table's key attributes, such as keys=['order_id']")
+    if isinstance(source, pa.Schema):
+        attributes = source
+    elif not isinstance(source, Mapping):
+        raise InvalidOptionError(
+            f"schema={source!r}: give a Schema, a pyarrow.Schema, an Avro record, a mapping of attributes to types, or "
+            f"the path of a file"
+        )
+    elif is_avro(source):
+        attributes = attributes_of(source)
+    else:
+        attributes = pa.schema([column_of(name, form) for name, form in source.items()])
+    return Schema(attributes, (keys,) if isinstance(keys, str) else tuple(keys), **options)
+
+
+def _parsed(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    try:
+        parsed = msgspec.json.decode(Path(path).read_bytes())
+    except OSError as error:
+        raise InvalidOptionError(f"schema {os.fspath(path)!r} cannot be read: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise InvalidOptionError(f"schema {os.fspath(path)!r} is no JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise InvalidOptionError(f"schema {os.fspath(path)!r} is no JSON object: see read_schema for what it may be")
+    return parsed

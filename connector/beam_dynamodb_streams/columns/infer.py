@@ -1,0 +1,237 @@
+"""What the values at one place of many items were, and the type of column that takes most of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import msgspec
+import pyarrow as pa
+
+from beam_dynamodb_streams.columns.scalar import fit_attribute, fit_image
+from beam_dynamodb_streams.columns.schema import Schema
+from beam_dynamodb_streams.columns.types import json_field
+from beam_dynamodb_streams.errors import InvalidOptionError
+
+Numbers: TypeAlias = Literal["text", "narrow"]
+MEMBERS: Final = 50
+"""A map with more names than this, over all items, is a map of any names and not a struct."""
+
+_INT64: Final = range(-(2**63), 2**63)
+_LISTS: Final = ("L", "SS", "NS", "BS")
+
+
+@dataclass(slots=True)
+class Observed:
+    """``tags`` counts values by type tag. ``elements`` are those of lists and sets together, ``members`` those of maps.
+
+    Of numbers: whether all are whole and within 64 bits, and the most digits before and after the point.
+    """
+
+    tags: Counter[str] = field(default_factory=Counter)
+    elements: Observed | None = None
+    members: dict[str, Observed] = field(default_factory=dict)
+    int64: bool = True
+    digits_before: int = 0
+    digits_after: int = 0
+
+    def add(self, tagged: Any) -> None:
+        """One parsed attribute value, such as ``{"N": "12.50"}``; what is none is left out."""
+        if not isinstance(tagged, dict) or len(tagged) != 1:
+            return
+        ((tag, content),) = tagged.items()
+        self.tags[tag] += 1
+        if tag == "N":
+            self._add_number(content)
+        elif tag == "M" and isinstance(content, dict):
+            for name, member in content.items():
+                self.members.setdefault(name, Observed()).add(member)
+        elif tag in _LISTS and isinstance(content, list):
+            self.elements = self.elements or Observed()
+            for element in content:
+                self.elements.add(element if tag == "L" else {tag[0]: element})
+
+    def type_tags(self) -> list[str]:
+        """The tags that were seen beside NULL, the most frequent first."""
+        return [tag for tag, _ in self.tags.most_common() if tag != "NULL"]
+
+    def column_type(self, numbers: Numbers) -> pa.DataType:
+        """The type that takes most of the values; string where there was none but NULL."""
+        counts = {
+            "text": self.tags["S"] + self.tags["N"] if self.tags["S"] else 0,
+            "number": 0 if self.tags["S"] else self.tags["N"],
+            "M": self.tags["M"],
+            "list": sum(self.tags[tag] for tag in _LISTS),
+            "BOOL": self.tags["BOOL"],
+            "B": self.tags["B"],
+        }
+        match max(counts, key=lambda kind: counts[kind]):
+            case "number":
+                return self._number_type(numbers)
+            case "BOOL":
+                return pa.bool_()
+            case "B":
+                return pa.binary()
+            case "list":
+                return pa.list_((self.elements or Observed()).column_type(numbers))
+            case "M":
+                return self._map_type(numbers)
+        return pa.string()
+
+    def places(self, path: str) -> Iterator[tuple[str, Observed]]:
+        """This place and all inside it: ``tags[]`` are the elements of ``tags``, ``meta.*`` the members of a map."""
+        yield path, self
+        if self.elements is not None:
+            yield from self.elements.places(f"{path}[]")
+        if len(self.members) > MEMBERS:
+            yield from merged(self.members.values()).places(f"{path}.*")
+        else:
+            for name in sorted(self.members):
+                yield from self.members[name].places(f"{path}.{name}")
+
+    def _map_type(self, numbers: Numbers) -> pa.DataType:
+        if not 0 < len(self.members) <= MEMBERS:
+            return pa.map_(pa.string(), merged(self.members.values()).column_type(numbers))
+        return pa.struct([(name, self.members[name].column_type(numbers)) for name in sorted(self.members)])
+
+    def _number_type(self, numbers: Numbers) -> pa.DataType:
+        if numbers == "text":
+            return pa.string()
+        if self.int64:
+            return pa.int64()
+        # All 38 digits cost what fewer do, and leave room for larger numbers than were seen.
+        return pa.decimal128(38, self.digits_after) if self.digits_before + self.digits_after <= 38 else pa.string()
+
+    def _add_number(self, text: object) -> None:
+        try:
+            number = Decimal(str(text))
+        except InvalidOperation:
+            return
+        if not number or not number.is_finite():
+            return
+        digits, exponent = number.as_tuple()[1:]
+        zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+        after = max(0, -(int(exponent) + zeros))
+        self.digits_after = max(self.digits_after, after)
+        self.digits_before = max(self.digits_before, number.adjusted() + 1)
+        self.int64 &= after == 0 and number.adjusted() < 19 and int(number) in _INT64
+
+
+def merged(several: Iterable[Observed]) -> Observed:
+    """What was seen at several places as if it had been one."""
+    one = Observed()
+    for other in several:
+        one.tags.update(other.tags)
+        if other.elements is not None:
+            one.elements = merged([one.elements or Observed(), other.elements])
+        for name, member in other.members.items():
+            one.members[name] = merged([one.members.get(name, Observed()), member])
+        one.int64 &= other.int64
+        one.digits_before = max(one.digits_before, other.digits_before)
+        one.digits_after = max(one.digits_after, other.digits_after)
+    return one
+
+
+LEAST_FIT: Final = 0.95
+"""An attribute of which fewer values than this share fit one type becomes a json column, which holds them all."""
+
+COLUMNS: Final = 500
+"""At most this many attributes have columns, the most frequent ones."""
+
+_parse = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_parse_attribute = msgspec.json.Decoder(dict[str, Any]).decode
+_KEY_TYPES: Final = {"S": pa.string(), "B": pa.binary()}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A place where values of several types were seen; ``counts`` by type tag, ``column`` the attribute's column.
+
+    ``place`` is an attribute, or a path in one: ``address.city``, ``tags[]`` for elements, ``meta.*`` for any member.
+    """
+
+    place: str
+    counts: Mapping[str, int]
+    column: pa.Field
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """``fitting`` of the ``items`` have a column for each attribute, and each attribute fits. ``seen`` counts the items
+    that have an attribute."""
+
+    schema: Schema
+    items: int
+    fitting: int
+    seen: Mapping[str, int]
+    conflicts: tuple[Conflict, ...]
+
+
+def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numbers = "text") -> Inferred:
+    """The schema for items in DynamoDB JSON, of a table with keys such as ``{"order_id": "S"}``.
+
+    - Numbers are text, which never loses; with ``numbers="narrow"`` they are int64 where all are whole and within 64
+      bits, else decimal128 where 38 digits hold all, else text. They are never float64, which rounds: declare that.
+    - A map is a struct of the members that were seen, or, of more than 50 names, a map of any. Sets are lists.
+    - Values of several types: S and N together are text. Otherwise the column is of the type that takes most of them if
+      that is 95 % at least; else it is a json column. What was only NULL is text.
+
+    Columns are the keys and then the other attributes by name, so another sample of the same table gives the same
+    schema where it can. An item that is no JSON object counts, and does not fit.
+    """
+    if numbers not in get_args(Numbers):
+        raise InvalidOptionError(f"numbers={numbers!r}: use 'text' or 'narrow'")
+    observed: dict[str, Observed] = {name: Observed() for name in key_types}
+    raws: dict[str, list[msgspec.Raw]] = {}
+    for item in items:
+        for name, raw in _members(item).items():
+            raws.setdefault(name, []).append(raw)
+            observed.setdefault(name, Observed()).add(_value(raw))
+    others = sorted(observed.keys() - key_types.keys(), key=lambda name: (-len(raws[name]), name))
+    columns = [_key(name, tag, observed[name], numbers) for name, tag in key_types.items()]
+    columns += [_column(name, observed[name], raws[name], numbers) for name in sorted(others[: COLUMNS - len(columns)])]
+    attributes = pa.schema(columns)
+    other = "other_attributes"
+    while other in attributes.names:
+        other += "_"
+    schema = Schema(attributes, tuple(key_types), other=other)
+    conflicts = [
+        Conflict(place, dict(seen.tags), column)
+        for column in columns
+        for place, seen in observed[column.name].places(column.name)
+        if len(seen.type_tags()) > 1
+    ]
+    seen = {name: len(raws.get(name, ())) for name in observed}
+    return Inferred(schema, len(items), sum(_fits(schema, item) for item in items), seen, tuple(conflicts))
+
+
+def _key(name: str, tag: str, observed: Observed, numbers: Numbers) -> pa.Field:
+    return pa.field(name, _KEY_TYPES.get(tag) or observed.column_type(numbers))
+
+
+def _column(name: str, observed: Observed, raws: Sequence[msgspec.Raw], numbers: Numbers) -> pa.Field:
+    column = pa.field(name, observed.column_type(numbers))
+    fitting = sum(fit_attribute(column, raw)[1] is None for raw in raws)
+    return column if fitting >= LEAST_FIT * len(raws) else json_field(name)
+
+
+def _fits(schema: Schema, item: bytes) -> bool:
+    row, misfits = fit_image(schema, item)
+    return row is not None and not misfits and row[schema.other or ""] is None
+
+
+def _members(item: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _parse(item)
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def _value(raw: msgspec.Raw) -> object:
+    try:
+        return _parse_attribute(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None

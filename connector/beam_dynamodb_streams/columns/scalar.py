@@ -1,0 +1,152 @@
+"""One attribute into one column, value by value: the rule that the vectorised path must agree with, and its fallback.
+
+A fit is ``(value, reason)``: what the column holds, as the Python value that Arrow takes, and why it does not hold the
+attribute whole, or None if it does.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeAlias
+
+import msgspec
+import pyarrow as pa
+
+from beam_dynamodb_streams.columns.schema import Schema
+from beam_dynamodb_streams.columns.types import is_json, tags
+
+Fit: TypeAlias = tuple[Any, str | None]
+_parse_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_parse = msgspec.json.Decoder(dict[str, Any]).decode
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeMisfit:
+    """An attribute that its column does not hold whole; ``attribute`` is None if the image itself is malformed."""
+
+    attribute: str | None
+    reason: str
+    payload: bytes
+
+
+def fit_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] | None, list[AttributeMisfit]]:
+    """The row of an image in the type ``schema.image``, and the attributes that it does not hold whole."""
+    try:
+        members = _parse_members(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None, [AttributeMisfit(None, "an image is an object of attributes", bytes(raw))]
+    row: dict[str, Any] = {}
+    misfits = []
+    for column in schema.attributes:
+        if (attribute := members.get(column.name)) is None:
+            continue
+        row[column.name], reason = fit_attribute(column, attribute)
+        if reason is not None:
+            misfits.append(AttributeMisfit(column.name, reason, bytes(attribute)))
+    if schema.other is not None:
+        columns = set(schema.attributes.names)
+        others = {name: attribute for name, attribute in members.items() if name not in columns}
+        for misfit in misfits:
+            if misfit.attribute is not None and schema.policy(misfit.attribute) == "text":
+                others[misfit.attribute] = msgspec.Raw(misfit.payload)
+        row[schema.other] = msgspec.json.encode(dict(sorted(others.items()))).decode() if others else None
+    return row, misfits
+
+
+def fit_attribute(column: pa.Field, raw: bytes | msgspec.Raw) -> Fit:
+    try:
+        if is_json(column):
+            return bytes(raw).decode(), None
+        return fit(column.type, _parse(raw))
+    except (msgspec.DecodeError, RecursionError) as fault:
+        return None, f"not an attribute value: {fault}"
+
+
+def fit(kind: pa.DataType, tagged: Any) -> Fit:
+    """The value of one parsed attribute value, such as ``{"N": "12.50"}``, in a column of this type."""
+    if not isinstance(tagged, dict) or len(tagged) != 1:
+        return None, "not an attribute value with one type tag"
+    ((tag, content),) = tagged.items()
+    if tag == "NULL" and content is True:
+        return None, None
+    if tag not in tags(kind):
+        return None, f"{tag} is not {kind}"
+    match tag, content:
+        case "S", str():
+            return content, None
+        case "N", str():
+            return _number(kind, content)
+        case "B", str():
+            return _binary(content)
+        case "BOOL", bool():
+            return content, None
+        case "M", dict() if pa.types.is_map(kind):
+            return _map(kind, content)
+        case "M", dict():
+            return _struct(kind, content)
+        case "L", list():
+            return _list(kind, content)
+        case (("SS" | "NS" | "BS"), list()):
+            return _set(kind, tag[0], content)
+    return None, f"not a value of type {tag}"
+
+
+def _number(kind: pa.DataType, text: str) -> Fit:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None, "a text that is not a number"
+    if not number.is_finite():
+        return None, "a number is finite"
+    if kind == pa.string():
+        return text, None
+    if kind == pa.float64():
+        return float(number), None
+    if kind == pa.int64():
+        whole = int(number) if number.adjusted() < 19 else None
+        return (whole, None) if whole == number and whole in _INT64 else (None, "not a whole number of 64 bits")
+    digits, exponent = number.as_tuple()[1:]
+    text_digits = "".join(map(str, digits))
+    zeros = len(text_digits) - len(text_digits.rstrip("0"))
+    after_point = max(0, -(int(exponent) + zeros))
+    if number and (after_point > kind.scale or number.adjusted() >= kind.precision - kind.scale):
+        return None, f"more digits than {kind}"
+    return number if number else Decimal(0), None
+
+
+def _binary(text: str) -> Fit:
+    try:
+        return a2b_base64(text, strict_mode=True), None
+    except ValueError:
+        return None, "a text that is not base64"
+
+
+def _struct(kind: pa.DataType, members: dict[str, Any]) -> Fit:
+    fits = {member.name: fit(member.type, members[member.name]) for member in kind if member.name in members}
+    reasons = ((name, fits[name][1] if name in fits else f"{kind} has no such member") for name in members)
+    return {name: value for name, (value, _) in fits.items()}, _first(reasons)
+
+
+def _map(kind: pa.DataType, members: dict[str, Any]) -> Fit:
+    fits = {name: fit(kind.item_type, member) for name, member in members.items()}
+    return [(name, value) for name, (value, _) in fits.items()], _first((name, fits[name][1]) for name in fits)
+
+
+def _list(kind: pa.DataType, elements: list[Any]) -> Fit:
+    fits = [fit(kind.value_type, element) for element in elements]
+    return [value for value, _ in fits], _first((place, reason) for place, (_, reason) in enumerate(fits))
+
+
+def _set(kind: pa.DataType, tag: str, elements: list[Any]) -> Fit:
+    """Sorted; a set of which an element does not fit does not fit at all, because its order would be gone."""
+    fits = [fit(kind.value_type, {tag: element}) for element in elements]
+    reason = _first((place, reason) for place, (_, reason) in enumerate(fits))
+    return (None, reason) if reason else (sorted(value for value, _ in fits), None)
+
+
+def _first(reasons: Iterable[tuple[str | int, str | None]]) -> str | None:
+    return next((f"{place}: {reason}" for place, reason in reasons if reason is not None), None)

@@ -1,0 +1,179 @@
+"""`Schema`: a table's attributes as columns. What fits which column is in `columns.types`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import msgspec
+import pyarrow as pa
+
+from beam_dynamodb_streams.columns.forms import column_of, form_of
+from beam_dynamodb_streams.columns.types import check_column, is_json, nullable, tags
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, METADATA_COLUMNS
+
+VERSION: Final = 1
+
+
+class _Saved(msgspec.Struct, forbid_unknown_fields=True):
+    """Attributes as `columns.declare` writes them, in the order of the columns."""
+
+    version: int
+    keys: list[str]
+    attributes: dict[str, Any]
+    other: str | None = "other_attributes"
+    on_misfit: OnMisfit = "dead_letter"
+    on_misfit_in: dict[str, OnMisfit] = {}
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode_schema(schema: Schema) -> str:
+    """The same text from equal schemas."""
+    policies = {name: schema.on_misfit_in[name] for name in schema.attributes.names if name in schema.on_misfit_in}
+    attributes = {column.name: form_of(column) for column in schema.attributes}
+    saved = _Saved(VERSION, list(schema.keys), attributes, schema.other, schema.on_misfit, policies)
+    return msgspec.json.format(_encode(saved), indent=2).decode()
+
+
+def decode_schema(text: str | bytes) -> Schema:
+    try:
+        return schema_of(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeError) as fault:
+        raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
+
+
+def schema_of(parsed: object) -> Schema:
+    """The schema of the parsed text. Raises `InvalidOptionError` on another version or layout."""
+    version = parsed.get("version") if isinstance(parsed, dict) else None
+    if isinstance(version, int) and version != VERSION:
+        raise InvalidOptionError(
+            f"a saved schema has version {version}, and this release reads version {VERSION}: read it with the release "
+            f"that wrote it"
+        )
+    try:
+        saved = msgspec.convert(parsed, _Saved)
+    except msgspec.ValidationError as fault:
+        raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
+    attributes = pa.schema([column_of(name, form) for name, form in saved.attributes.items()])
+    return Schema(
+        attributes, tuple(saved.keys), other=saved.other, on_misfit=saved.on_misfit, on_misfit_in=saved.on_misfit_in
+    )
+
+
+OnMisfit: TypeAlias = Literal["dead_letter", "text", "raise"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schema:
+    """Which attribute goes into which column, and what becomes of the rest.
+
+    - ``attributes``: the columns of an image; ``keys``: the names among them that are the table's key.
+    - ``other``: the name of one more column of each image, which holds as DynamoDB JSON the attributes that have no
+      column, null where there are none; None leaves them out.
+    - ``on_misfit``: what becomes of an attribute that its column cannot hold whole (another type, too many digits, a
+      member that a struct does not have). Its column holds what fits, null where nothing does, and the attribute
+
+      - ``"dead_letter"``: is returned beside the batch (`Misfit`),
+      - ``"text"``: is kept in the column ``other`` as well,
+      - ``"raise"``: raises `MisfitError`.
+
+    - ``on_misfit_in``: the same for single columns, by name; ``on_misfit`` holds for all others.
+
+    Under ``"text"`` what has no image to be kept in is a dead letter all the same: keys of a change without images, and
+    an image that is no JSON object.
+
+    ``arrow`` is the schema of the rows: the metadata of a change, then structs ``keys``, ``new_image``, ``old_image``.
+    Two schemas are equal if their `to_json` is. See `read_schema` for other ways to declare one.
+    """
+
+    attributes: pa.Schema
+    keys: tuple[str, ...]
+    other: str | None = "other_attributes"
+    on_misfit: OnMisfit = "dead_letter"
+    on_misfit_in: Mapping[str, OnMisfit] = field(default_factory=dict)
+    image: pa.DataType = field(init=False, repr=False)
+    arrow: pa.Schema = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        columns = [nullable(column) for column in self.attributes]
+        by_name = {column.name: column for column in columns}
+        image = pa.struct([*columns, *([pa.field(self.other, pa.string())] if self.other else [])])
+        keys = pa.struct([by_name[name] for name in self.keys])
+        rows = [CHANGE_SCHEMA.field(name) for name in METADATA_COLUMNS]
+        rows += [pa.field("keys", keys, nullable=False), pa.field("new_image", image), pa.field("old_image", image)]
+        object.__setattr__(self, "attributes", pa.schema(columns))
+        object.__setattr__(self, "keys", tuple(self.keys))
+        object.__setattr__(self, "on_misfit_in", dict(self.on_misfit_in))
+        object.__setattr__(self, "image", image)
+        object.__setattr__(self, "arrow", pa.schema(rows))
+
+    def policy(self, attribute: str) -> OnMisfit:
+        return self.on_misfit_in.get(attribute, self.on_misfit)
+
+    def to_json(self) -> str:
+        """The saved form: JSON that is meant to be read, edited and kept beside a pipeline."""
+        from beam_dynamodb_streams.columns.schema import encode_schema
+
+        return encode_schema(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Schema:
+        """The schema of `to_json`. Raises `InvalidOptionError` on any other text."""
+        from beam_dynamodb_streams.columns.schema import decode_schema
+
+        return decode_schema(text)
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_json() == other.to_json() if isinstance(other, Schema) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+
+def check_keys(schema: Schema, key_types: Mapping[str, str]) -> None:
+    """Raises `InvalidOptionError` if a schema contradicts the key of its table, such as ``{"order_id": "S"}``."""
+    if set(schema.keys) != set(key_types):
+        raise InvalidOptionError(
+            f"the schema has the keys {list(schema.keys)!r}, the table {list(key_types)!r}: name the table's in keys="
+        )
+    for name, tag in key_types.items():
+        kind = schema.attributes.field(name).type
+        if tag not in tags(kind):
+            fitting = {"S": "string", "N": "a number or string", "B": "binary"}.get(tag, "another type")
+            raise InvalidOptionError(
+                f"key attribute {name!r} is declared {kind}, but is {tag} in the table: declare {fitting}"
+            )
+
+
+def _check(schema: Schema) -> None:
+    if not isinstance(schema.attributes, pa.Schema):
+        raise InvalidOptionError(
+            f"attributes={schema.attributes!r}: give a pyarrow.Schema, or use read_schema for other forms"
+        )
+    names = schema.attributes.names
+    if not names or len(set(names)) != len(names):
+        raise InvalidOptionError(f"attributes={names!r}: give at least one attribute, each name once")
+    for column in schema.attributes:
+        check_column(column)
+    if not schema.keys or isinstance(schema.keys, str) or not set(schema.keys) <= set(names):
+        raise InvalidOptionError(f"keys={schema.keys!r}: name the table's key attributes, each among {names!r}")
+    for name in schema.keys:
+        if not set(tags(schema.attributes.field(name).type)) & set("SNB") or is_json(schema.attributes.field(name)):
+            raise InvalidOptionError(
+                f"key attribute {name!r} is declared {schema.attributes.field(name).type}: keys are S, N or B, so "
+                f"declare a string, a number or binary"
+            )
+    if schema.other is not None and (not schema.other or schema.other in names):
+        raise InvalidOptionError(f"other={schema.other!r}: give a name that no attribute has, or None")
+    if not set(schema.on_misfit_in) <= set(names):
+        raise InvalidOptionError(f"on_misfit_in={schema.on_misfit_in!r}: name attributes among {names!r}")
+    for policy in (schema.on_misfit, *schema.on_misfit_in.values()):
+        if policy not in get_args(OnMisfit):
+            raise InvalidOptionError(f"on_misfit={policy!r}: use one of {', '.join(get_args(OnMisfit))}")
+        if policy == "text" and schema.other is None:
+            raise InvalidOptionError("on_misfit='text' keeps misfits in the column other: give other a name")

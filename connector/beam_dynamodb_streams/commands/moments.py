@@ -1,0 +1,81 @@
+"""Where a read starts and stops, and how long a window is, as they are written on a command line."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from beam_dynamodb_streams import ConnectorError, StreamPosition
+from beam_dynamodb_streams.shards.start_stop import parse_start
+
+_COUNT: Final = re.compile(r"(\d+)(?: *records?)?")
+_DURATION: Final = re.compile(r"(?=\d)(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?")
+
+
+def start_of(text: str) -> object:
+    """``--start`` as the source takes it; what is a start, the source decides."""
+    if text.startswith("@"):
+        try:
+            return StreamPosition.from_json(Path(text[1:]).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from error
+        except ConnectorError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+    start = _moment(text)
+    try:
+        parse_start(start)
+    except ConnectorError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a start: use TRIM_HORIZON, LATEST, a time such as 2026-11-24T00:00:00Z, @FILE with a"
+            " saved position, or kcl://LEASE_TABLE"
+        ) from None
+    return start
+
+
+def stop_of(text: str) -> object:
+    """``--stop`` as the source takes it."""
+    if count := _COUNT.fullmatch(text):
+        if not int(count[1]):
+            raise argparse.ArgumentTypeError(f"{text!r} reads nothing: use 1 or more")
+        return int(count[1])
+    if (duration := _duration(text)) is not None:
+        return duration
+    if text == "NOW" or not isinstance(moment := _moment(text), str):
+        return text if text == "NOW" else moment
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a stop: use NOW, a number of changes such as 1000, a duration such as 10m, or a time such as"
+        " 2026-11-24T00:00:00Z"
+    )
+
+
+def window_of(text: str) -> float | timedelta:
+    """``--window`` as the sinks take it: seconds or a duration."""
+    if text.isdecimal() and int(text):
+        return int(text)
+    if (duration := _duration(text)) is not None:
+        return duration
+    raise argparse.ArgumentTypeError(f"{text!r} is no length of a window: use seconds such as 90, or 5m, or 1h30m")
+
+
+def _duration(text: str) -> timedelta | None:
+    if not (parts := _DURATION.fullmatch(text)):
+        return None
+    duration = timedelta(**{unit: int(number) for unit, number in parts.groupdict().items() if number})
+    if not duration:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: use a second or more, such as 10m")
+    return duration
+
+
+def _moment(text: str) -> datetime | str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has no timezone: {moment.isoformat()}Z is UTC, {moment.isoformat()}+01:00 an hour ahead of it"
+        )
+    return moment

@@ -1,0 +1,239 @@
+"""An application's progress by hand: to look at it, to save and restore it, and to begin anew.
+
+    python -m pipelines.progress list dynamodb://progress/orders-export
+    python -m pipelines.progress export dynamodb://progress/orders-export > saved.json
+    python -m pipelines.progress import dynamodb://progress/orders-export saved.json
+    python -m pipelines.progress reset file:/var/lib/orders.json --stream_arn arn:aws:dynamodb:…
+    python -m pipelines.progress show-kcl orders-app
+
+What ``export`` and ``show-kcl --stream_arn`` print is a saved position: ``import`` and ``--start @FILE`` take it.
+
+``import`` and ``reset`` are refused while a run of the application is alive, and ask before they change what is kept: a
+position that moves forward leaves changes unread, one that moves back brings changes again. Exit code 0 when it is
+done, 1 when it was declined or failed, 2 when the command is at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
+from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
+from beam_dynamodb_streams.errors import DelayError, InvalidOptionError
+from beam_dynamodb_streams.progress.kcl import STREAM_ARN, leases_of
+from beam_dynamodb_streams.progress.lease import Time, store_of, take
+from beam_dynamodb_streams.progress.store import Application, Hold, Kept, Store, is_further
+from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
+from beam_dynamodb_streams.shards.start_stop import Leases
+from beam_dynamodb_streams.shards.stream_position import position_text
+from beam_dynamodb_streams.source.bundle_progress import place_of
+from beam_dynamodb_streams.source.options import Connection
+from beam_dynamodb_streams.source.worker_cache import client
+
+
+def main(argv: Sequence[str] | None = None, *, clock: Time | None = None) -> int:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        return int(COMMANDS[arguments.command](arguments, clock or Time()))
+    except COMMAND_FAULTS as error:
+        parser.error(str(error))
+    except ConnectorError as error:
+        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+
+
+class _Command(argparse.ArgumentParser):
+    """Tells an error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        "python -m pipelines.progress", "Shows, saves, restores and forgets the progress of an application."
+    )
+    parser.epilog = "COMMAND --help tells its options: --stream_arn, --yes, --region_name and --endpoint_url."
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Command)
+    kept = _Command(add_help=False)
+    kept.add_argument("address", metavar="ADDRESS", help="dynamodb://TABLE/APPLICATION or file:PATH")
+    kept.add_argument("--stream_arn", metavar="ARN", help="one of the application's streams, where it has several")
+    near = _Command(add_help=False)
+    near.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
+    near.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
+    sure = _Command(add_help=False)
+    sure.add_argument("--yes", action="store_true", help="do not ask")
+    commands.add_parser("list", parents=[kept, near], help="who holds the application, and where each shard stands")
+    commands.add_parser("export", parents=[kept, near], help="print the position in a stream")
+    imported = commands.add_parser("import", parents=[kept, near, sure], help="put a saved position in its place")
+    imported.add_argument("file", metavar="FILE", help="of a saved position, or - for standard input")
+    commands.add_parser("reset", parents=[kept, near, sure], help="forget a stream: the next run begins at its start")
+    leases = commands.add_parser("show-kcl", parents=[near], help="what a lease table of KCL's says; it is only read")
+    leases.add_argument("table", metavar="LEASE_TABLE", help="it has the name of the KCL application")
+    leases.add_argument("--stream_arn", metavar="ARN", help="print what it says of this stream, as a saved position")
+    return parser
+
+
+def _list(arguments: argparse.Namespace, clock: Time) -> int:
+    progress = _progress(arguments)
+    kept = store_of(progress).read()
+    if kept == Application():
+        print(f"{progress.address} is empty")
+        return 0
+    if kept.hold is not None:
+        print(_holder(kept.hold, clock.now()))
+    for arn in sorted(_chosen(kept, arguments.stream_arn)):
+        stream = kept.streams[arn]
+        print(f"{arn}: {len(stream.marks):,} shards, all others from {position_text(stream.start)}")
+        width = max(map(len, stream.marks), default=0)
+        for shard, mark in sorted(stream.marks.items()):
+            moved = datetime.fromtimestamp(mark.second, UTC)
+            print(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(mark.position)}")
+    return 0
+
+
+def _holder(hold: Hold, now: float) -> str:
+    if hold.beat == 0:
+        return f"run {hold.owner} has ended"
+    alive = not hold.is_stale(now)
+    return f"run {hold.owner} {'is' if alive else 'was'} alive {max(0.0, now - hold.beat):.0f} s ago"
+
+
+def _export(arguments: argparse.Namespace, clock: Time) -> int:  # noqa: ARG001 - a command's form
+    arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
+    print(kept.position(arn).to_json())
+    return 0
+
+
+def _import(arguments: argparse.Namespace, clock: Time) -> int:
+    try:
+        text = sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOptionError(f"{arguments.file!r} cannot be read: {error}") from error
+    position = StreamPosition.from_json(text)
+    arn = arguments.stream_arn or position.stream_arn
+    if arn is None or position.stream_arn not in (None, arn):
+        raise InvalidOptionError(
+            f"the saved position is of {position.stream_arn or 'any stream'}: give --stream_arn of it"
+        )
+    if not STREAM_ARN.fullmatch(arn):
+        raise InvalidOptionError(
+            f"stream_arn={arn!r} is not a stream's ARN: it looks like "
+            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL"
+        )
+    position = replace(position, stream_arn=arn)
+    with _held(arguments, arn, clock) as (store, owner):
+        before = store.read().streams.get(arn)
+        if before is not None and not _sure(arguments, _changes(before, position), store.name):
+            return 1
+        store.drop(owner, arn, None)
+        store.begin(owner, position, int(clock.now()))
+    print(f"{arn}: {len(position.shards):,} shards")
+    return 0
+
+
+def _changes(before: Kept, after: StreamPosition) -> str:
+    """What the new position does to the one that is kept, in words."""
+    known = {shard: mark.position for shard, mark in before.marks.items()}
+    shards = known.keys() | after.shards.keys()
+    pairs = [(known.get(s, before.start), after.shards.get(s, after.start)) for s in shards]
+    forward = sum(is_further(new, old) for old, new in pairs)
+    back = sum(is_further(old, new) for old, new in pairs)
+    return (
+        f"{forward:,} shards move forward, and what is unread of them in between never comes; "
+        f"{back:,} move back, and their changes come again"
+    )
+
+
+def _reset(arguments: argparse.Namespace, clock: Time) -> int:
+    arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
+    with _held(arguments, arn, clock) as (store, owner):
+        lost = (
+            f"{len(kept.marks):,} shards of {arn} are forgotten; the next run begins at its start=, so changes "
+            "come again, or with LATEST never come"
+        )
+        if not _sure(arguments, lost, store.name):
+            return 1
+        store.drop(owner, arn, None)
+    print(f"{arn}: forgotten")
+    return 0
+
+
+def _show_kcl(arguments: argparse.Namespace, clock: Time) -> int:  # noqa: ARG001
+    if arguments.stream_arn is not None:
+        connection = Connection(arguments.region_name, arguments.endpoint_url)
+        place = place_of(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
+        assert isinstance(place, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
+        print(place.to_json())
+        return 0
+    items, _ = table_of_leases(table_client(arguments.region_name, arguments.endpoint_url), arguments.table)
+    leases = leases_of(items, arguments.table)
+    for stream in sorted({lease.stream for lease in leases}):
+        ours = [lease for lease in leases if lease.stream == stream]
+        print(f"{stream or 'one stream, which the table does not name'}: {len(ours):,} leases")
+        width = max(len(lease.shard) for lease in ours)
+        for lease in ours:
+            print(f"  {lease.shard:{width}}  {lease.checkpoint:40}  {lease.owner or 'nobody'}".rstrip())
+    return 0
+
+
+def _progress(arguments: argparse.Namespace) -> Progress:
+    return Progress(arguments.address, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
+
+
+def _chosen(kept: Application, stream_arn: str | None) -> Mapping[str, Kept]:
+    return {arn: stream for arn, stream in kept.streams.items() if stream_arn in (None, arn)}
+
+
+def _one(kept: Application, arguments: argparse.Namespace) -> tuple[str, Kept]:
+    chosen = _chosen(kept, arguments.stream_arn)
+    if len(chosen) == 1:
+        return next(iter(chosen.items()))
+    have = ", ".join(sorted(kept.streams)) or "nothing"
+    raise InvalidOptionError(f"{arguments.address} has progress in {have}: give --stream_arn of one")
+
+
+@contextmanager
+def _held(arguments: argparse.Namespace, stream_arn: str, clock: Time) -> Iterator[tuple[Store, str]]:
+    """While this command holds the application. A run that was killed is waited out."""
+    progress, owner = _progress(arguments), f"command-{uuid.uuid4().hex}"
+    store = store_of(progress)
+    take(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
+    try:
+        yield store, owner
+    finally:
+        with suppress(DelayError):
+            store.beat(owner, 0.0)
+
+
+def _sure(arguments: argparse.Namespace, what: str, name: str) -> bool:
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InvalidOptionError(f"{name}: {what}. Add --yes to do it")
+    try:
+        answer = input(f"{name}: {what}. Do it? [y/N] ")
+    except EOFError:
+        print()
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace, Time], int]] = {
+    "list": _list,
+    "export": _export,
+    "import": _import,
+    "reset": _reset,
+    "show-kcl": _show_kcl,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What inspect shows, as values that notebooks use too."""

@@ -1,0 +1,174 @@
+"""How far an application has come in a stream: what is kept of it, against what the service still has.
+
+Its progress is only read, and so are the leases of a Kinesis Client Library application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, TrimmedDataError
+from beam_dynamodb_streams.inspection.sampled import created_at, records_from
+from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
+from beam_dynamodb_streams.progress.lease import store_of
+from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
+from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_text
+from beam_dynamodb_streams.wire import Client
+
+KCL: Final = "kcl://"
+RETENTION: Final = timedelta(hours=24)
+
+State = Literal["ended", "reading", "waiting", "trimmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of an application in one stream. ``owner`` is the run, or the workers, that has it, and ``alive``
+    its last sign of life: None where nothing says. ``moved``: when a shard's position was last written."""
+
+    address: str
+    position: StreamPosition
+    owner: str | None = None
+    alive: datetime | None = None
+    moved: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardProgress:
+    """``state``: "ended" is read to its end, "waiting" has a parent that is not, "trimmed" has lost, or may have lost,
+    what follows its position. ``unread`` is the creation time of the first change that is not delivered, if a sample
+    found one, and ``caught_up`` whether it looked and found none."""
+
+    shard_id: str
+    state: State
+    position: str
+    moved: datetime | None = None
+    unread: datetime | None = None
+    caught_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationGlance:
+    """An application as it stands, in the order of the stream's shards."""
+
+    address: str
+    owner: str | None
+    alive: datetime | None
+    taken: datetime
+    shards: tuple[ShardProgress, ...]
+
+    @property
+    def lag(self) -> timedelta | None:
+        """How long the oldest change has waited that is not delivered; None without a sample."""
+        reading = [shard for shard in self.shards if shard.state in ("reading", "trimmed")]
+        if not all(shard.unread or shard.caught_up for shard in reading):
+            return None
+        waits = (self.taken - shard.unread for shard in reading if shard.unread is not None)
+        return max(waits, default=timedelta(0))
+
+    @property
+    def headroom(self) -> timedelta | None:
+        """Until that change is trimmed."""
+        return None if self.lag is None else max(timedelta(0), RETENTION - self.lag)
+
+    def to_dict(self) -> dict[str, Any]:
+        lag, headroom = self.lag, self.headroom
+        return {
+            **asdict(self),
+            "lag_seconds": None if lag is None else lag.total_seconds(),
+            "headroom_seconds": None if headroom is None else headroom.total_seconds(),
+        }
+
+
+def kept(address: str, stream_arn: str, lineage: Lineage, *, region_name: str | None, endpoint_url: str | None) -> Kept:
+    """What is kept at ``address``: ``dynamodb://TABLE/APPLICATION``, ``file:PATH`` or ``kcl://LEASE_TABLE``.
+
+    Raises :class:`InvalidOptionError` for another one, and where nothing is kept of this stream.
+    """
+    if address.startswith(KCL):
+        table = address.removeprefix(KCL)
+        items, created = table_of_leases(table_client(region_name, endpoint_url), table)
+        leases = leases_of(items, table)
+        position = position_of_leases(leases, stream_arn, table, latest=AtTime(int(created)))
+        workers = sorted({lease.owner for lease in leases if lease.owner})
+        return Kept(address, with_ended_ancestors(position, lineage), ", ".join(workers) or None)
+    application = store_of(Progress(address, region_name=region_name, endpoint_url=endpoint_url)).read()
+    stream = application.streams.get(stream_arn)
+    if stream is None:
+        others = ", ".join(application.streams) or "none"
+        raise InvalidOptionError(f"{address} keeps no progress in {stream_arn}: the streams that it has are {others}")
+    position = with_ended_ancestors(stream.position(stream_arn), lineage)
+    moved = {shard: _time(mark.second) for shard, mark in stream.marks.items()}
+    hold = application.hold
+    if hold is None or not hold.beat:  # 0 once the run has ended
+        return Kept(address, position, moved=moved)
+    return Kept(address, position, hold.owner, _time(hold.beat), moved)
+
+
+def standing(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[State, Position]]:
+    """Where each listed shard stands. Pure. A shard without a position begins where its parent's end leaves it."""
+    found: dict[str, tuple[State, Position]] = {}
+    for shard in lineage:
+        known = position.shards.get(shard)
+        parents = [
+            position.shards.get(ancestor)
+            for ancestor in lineage.ancestors(shard)
+            if ancestor in lineage or ancestor in position.shards
+        ]
+        begins = TRIM_HORIZON if parents else position.start
+        if isinstance(known, End):
+            found[shard] = "ended", known
+        elif known is not None:
+            found[shard] = "reading", known
+        elif all(isinstance(parent, End) for parent in parents):
+            found[shard] = "reading", begins
+        else:
+            found[shard] = "waiting", begins
+    return found
+
+
+def application_glance(
+    client: Client,
+    stream_arn: str,
+    lineage: Lineage,
+    what: Kept,
+    taken: datetime,
+    pool: Executor,
+    caller: StreamCaller | None,
+) -> ApplicationGlance:
+    """Compares them; with a ``caller`` it reads the first page of each shard that is not delivered."""
+
+    def look(shard: str) -> ShardProgress:
+        state, position = stands[shard]
+        found = ShardProgress(shard, state, position_text(position), what.moved.get(shard))
+        if state != "reading":
+            return found
+        if isinstance(position, After) and _is_trimmed(client, stream_arn, shard, position):
+            found = replace(found, state="trimmed")
+        records = None if caller is None else records_from(caller, shard, position)
+        if records is None:
+            return found
+        return replace(found, unread=created_at(records[0])) if records else replace(found, caught_up=True)
+
+    stands = standing(what.position, lineage)
+    return ApplicationGlance(what.address, what.owner, what.alive, taken, tuple(pool.map(look, stands)))
+
+
+def _is_trimmed(client: Client, stream_arn: str, shard: str, position: After) -> bool:
+    try:
+        client.get_shard_iterator(stream_arn, shard, "AFTER_SEQUENCE_NUMBER", sequence_number=position.sequence_number)
+    except (TrimmedDataError, NotFoundError):
+        return True
+    return False
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

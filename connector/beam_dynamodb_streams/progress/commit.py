@@ -1,0 +1,233 @@
+"""``CommitProgress``: what a step delivered, as its application's progress."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from math import ceil
+from typing import Any, Final
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam import typehints
+from apache_beam.coders import StrUtf8Coder, TupleCoder
+from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
+from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.progress.address import Progress, parse_progress
+from beam_dynamodb_streams.progress.lease import Time, store_of
+from beam_dynamodb_streams.progress.step_committer import Adopted
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.shards.position import After, Position
+
+#: How much event time one write covers.
+_SECONDS: Final = 5
+#: All goes to one key, whose state knows the run. Beside shards with their numbers, there is one for the run's name.
+_ONE: Final = "progress"
+_RUN: Final = ""
+
+
+class StartsRun(beam.DoFn):
+    """What gives a run its name, in the elements that it brings."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> Progress | None:
+        """Where the run's progress is kept, if it is."""
+
+    @staticmethod
+    @abstractmethod
+    def owner(element: Any) -> str:
+        """The name under which the run holds its application."""
+
+
+class CommitProgress(beam.PTransform):
+    """Writes how far the changes that reach it were delivered. Put it behind what delivers them, on the changes that
+    it passes on once they are delivered, and give it the ``progress`` of the read.
+
+    PCollection[ChangeRecord], or of our record batches, → an empty PCollection, so that a pipeline can go on behind it.
+
+    Changes may come in any order and more than once: a shard's progress is written up to a moment of event time once
+    the watermark has passed it, that is, once nothing from before it is still under way. So it trails: by 5 seconds,
+    by ``watermark_slack`` (that of the read), and by the length of the input's windows. That is what a killed run
+    repeats. What the service delivers later than the slack allows may be passed by, as Beam drops it as late.
+
+    The input is in the global window or in fixed ones. A change whose timestamp is not its creation time has that of
+    its window's end, as after a GroupByKey.
+
+    The run's name comes from the start of the read and is kept in state, so a run that another one replaced moves
+    nothing, in whichever process it goes on and whatever the runner restores.
+
+    Raises :class:`InvalidOptionError` at construction, or if the pipeline has no read with this progress; while it
+    runs, and fails the pipeline, :class:`FencedError` if another run took over, and :class:`DelayError` if the store
+    does not answer for ``takeover_after``.
+    """
+
+    def __init__(
+        self, progress: str | Progress, *, watermark_slack: timedelta = timedelta(seconds=5), label: str | None = None
+    ) -> None:
+        super().__init__(label)
+        parsed = parse_progress(progress)
+        if parsed is None:
+            raise InvalidOptionError('progress=None: give the one of the read, such as "dynamodb://TABLE/APPLICATION"')
+        if not isinstance(watermark_slack, timedelta) or watermark_slack < timedelta(0):
+            raise InvalidOptionError(f"watermark_slack={watermark_slack!r}: use the timedelta that the read has")
+        self.progress = parsed
+        self._slack = watermark_slack
+
+    def expand(self, delivered: beam.PCollection) -> beam.PCollection:
+        windows = delivered.windowing.windowfn
+        if isinstance(windows, FixedWindows):
+            length = float(windows.size)
+        elif isinstance(windows, GlobalWindows):
+            length = 0.0
+        else:
+            raise InvalidOptionError(
+                f"{self.label} behind {windows}: changes of one shard leave such windows in no order that is known; "
+                "use fixed windows or none"
+            )
+        reached = (
+            delivered
+            | "Whole" >> beam.WindowInto(GlobalWindows())
+            | "Reach" >> beam.ParDo(_Reach(ceil(self._slack.total_seconds() + length)))
+            | "Moments" >> beam.WindowInto(FixedWindows(_SECONDS))
+            | "Together" >> beam.GroupByKey()
+            | "Passed" >> beam.WindowInto(GlobalWindows())
+        )
+        start = _start_of(delivered.pipeline, self.progress)
+        named = start | "Run" >> beam.ParDo(_NameRun(start.producer.transform.dofn.owner))
+        return (named, reached) | beam.Flatten() | "Commit" >> beam.ParDo(_Commit(self.progress))
+
+
+def _start_of(pipeline: Pipeline, progress: Progress) -> beam.PCollection:
+    """Where the pipeline names the run of an application."""
+    visitor = _Starts(progress.address)
+    pipeline.visit(visitor)
+    if visitor.start is None:
+        raise InvalidOptionError(
+            f"no read in this pipeline has progress={progress.address!r}: give the read the same as CommitProgress"
+        )
+    return visitor.start
+
+
+class _Starts(PipelineVisitor):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.start: beam.PCollection | None = None
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        dofn = getattr(transform_node.transform, "dofn", None)
+        if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == self._address:
+            self.start = transform_node.outputs[None]
+
+
+@beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
+@beam.typehints.with_output_types(typehints.Tuple[str, typehints.Tuple[str, str]])
+class _Reach(beam.DoFn):
+    """Of a bundle, for each shard and moment, the last sequence number.
+
+    A change that precedes another one in its shard was created at most the slack after it, so all that precedes it has
+    passed once the watermark is the slack beyond it, and a window more where changes have the time of its end.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+
+    def start_bundle(self) -> None:
+        self._reached: dict[tuple[str, int], int] = {}
+
+    def process(
+        self, element: ChangeRecord | pa.RecordBatch, timestamp: Any = beam.DoFn.TimestampParam
+    ) -> Iterator[tuple[str, tuple[str, str]]]:
+        if isinstance(element, pa.RecordBatch):
+            for shard, number, created in _last_of_each(element):
+                self._add(shard, number, max(created, timestamp))
+        else:
+            self._add(element.shard_id, element.sequence_number, timestamp)
+        yield from ()
+
+    def _add(self, shard: str, number: str, created: Timestamp) -> None:
+        moment = -(-created.micros // 1_000_000) + self._seconds
+        key = (shard, moment - moment % _SECONDS)
+        self._reached[key] = max(int(number), self._reached.get(key, -1))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for (shard, moment), number in self._reached.items():
+            yield WindowedValue((_ONE, (shard, str(number))), Timestamp(moment), [GlobalWindow()])
+
+
+def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
+    """For each shard of a batch: its largest number, and when the youngest of its changes was created."""
+    youngest = Timestamp(pc.max(batch["approximate_creation_time"]).as_py().timestamp())
+    last: dict[str, int] = {}
+    for shard, number in zip(batch["shard_id"].to_pylist(), batch["sequence_number"].to_pylist(), strict=True):
+        last[shard] = max(int(number), last.get(shard, -1))
+    for shard, found in last.items():
+        yield shard, str(found), youngest
+
+
+@beam.typehints.with_output_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
+class _NameRun(beam.DoFn):
+    def __init__(self, owner: Callable[[Any], str]) -> None:
+        self._owner = owner
+
+    def process(self, element: Any) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        yield _ONE, [(_RUN, self._owner(element))]
+
+
+@beam.typehints.with_input_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
+@beam.typehints.with_output_types(ChangeRecord)
+class _Commit(beam.DoFn):
+    """One write for the shards of a bundle. Only forward, so whichever moment comes first does no harm.
+
+    What comes before the run's name waits for it: nothing says which of the two a runner brings first.
+    """
+
+    RUN = ReadModifyWriteStateSpec("run", StrUtf8Coder())
+    WAITING = BagStateSpec("waiting", TupleCoder((StrUtf8Coder(), StrUtf8Coder())))
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def setup(self) -> None:
+        self._adopted: Adopted | None = None
+
+    def start_bundle(self) -> None:
+        self._owner = ""
+        self._reached: dict[str, Position] = {}
+
+    def process(
+        self,
+        element: tuple[str, Iterable[tuple[str, str]]],
+        run: Any = beam.DoFn.StateParam(RUN),
+        waiting: Any = beam.DoFn.StateParam(WAITING),
+    ) -> Iterator[ChangeRecord]:
+        for shard, number in element[1]:
+            if shard == _RUN:
+                run.write(number)
+                self._reach(waiting.read())
+                waiting.clear()
+            elif self._owner or run.read():
+                self._reach([(shard, number)])
+            else:
+                waiting.add((shard, number))
+        self._owner = run.read() or ""
+        yield from ()
+
+    def _reach(self, numbers: Iterable[tuple[str, str]]) -> None:
+        for shard, number in numbers:
+            known = self._reached.get(shard)
+            if not isinstance(known, After) or int(known.sequence_number) < int(number):
+                self._reached[shard] = After(number)
+
+    def finish_bundle(self) -> None:
+        if self._reached:
+            if self._adopted is None:
+                self._adopted = Adopted(store_of(self._progress), self._owner, self._progress, Time())
+            self._adopted.commit(self._reached)

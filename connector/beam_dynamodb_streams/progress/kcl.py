@@ -1,0 +1,119 @@
+"""What the lease table of a Kinesis Client Library application says about a stream. Pure; the table is only read.
+
+An item is a lease: ``leaseKey`` (S), ``checkpoint`` (S) and more that says who holds it, which is not looked at. The
+same three fields serve all generations: KCL 1 and 2 (the classes' serializers of leases, awslabs/amazon-kinesis-client)
+and 3, which from 3.5 on keeps other entities in the same table, told apart by ``entityType``. With several streams in
+one table the key is ``STREAM:SHARD``, and the Streams adapter (awslabs/dynamodb-streams-kinesis-adapter, 2.x) names a
+stream ``ACCOUNT:REGION$ACCOUNT$TABLE$LABEL:1``, with ``_`` for the colons of the label.
+
+A checkpoint is the last record that was processed, so reading goes on after it. Two fields are not looked at:
+``checkpointSubSequenceNumber`` counts inside aggregated Kinesis records, and a change of DynamoDB has no parts;
+``pendingCheckpoint`` was announced and not made, so its records come again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, Position, StartPosition
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+
+STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:([\w-]*):(\d*):table/([^/]+)/stream/(.+)")
+_LEASE: Final = "LEASE"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """``stream`` is empty where the table is of one stream. ``checkpoint`` as it is stored; ``owner`` for people."""
+
+    shard: str
+    stream: str
+    checkpoint: str
+    owner: str
+    counter: int
+
+
+def leases_of(items: Iterable[Mapping[str, Mapping[str, Any]]], table: str) -> list[Lease]:
+    """The leases among a table's items, sorted. Raises :class:`InvalidOptionError` for a table of another kind."""
+    found = []
+    for item in items:
+        if item.get("entityType", {"S": _LEASE}).get("S") != _LEASE:
+            continue
+        key, checkpoint = item.get("leaseKey", {}).get("S"), item.get("checkpoint", {}).get("S")
+        if key is None or checkpoint is None:
+            raise InvalidOptionError(
+                f"table {table!r} holds an item that is no lease (it has {', '.join(sorted(item))}): give the table of "
+                "leases, which has the name of the KCL application"
+            )
+        stream, _, shard = key.rpartition(":")
+        owner, counter = item.get("leaseOwner", {}).get("S", ""), int(item.get("leaseCounter", {}).get("N", "0"))
+        found.append(Lease(shard, stream, checkpoint, owner, counter))
+    return sorted(found, key=lambda lease: (lease.stream, lease.shard))
+
+
+def position_of_leases(
+    leases: Iterable[Lease], stream_arn: str, table: str, *, latest: StartPosition = TRIM_HORIZON
+) -> StreamPosition:
+    """Where the workers stopped in one stream.
+
+    ``latest`` stands for LATEST, which is stored of a shard without any checkpoint and says no moment: give one that is
+    no later than the workers' first start, and nothing is lost. AT_TIMESTAMP, whose moment is in the workers'
+    configuration only, is the trim horizon. A shard that is not listed begins at the trim horizon, unless
+    :func:`with_ended_ancestors` finds that it was read.
+
+    Raises :class:`InvalidOptionError` where no lease is of this stream, and for a checkpoint of unknown form.
+    """
+    leases = list(leases)
+    ours = [lease for lease in leases if not lease.stream or names_stream(lease.stream, stream_arn)]
+    if not ours:
+        streams = sorted({lease.stream for lease in leases})
+        has = f"has leases of {', '.join(streams)}" if streams else "is empty"
+        raise InvalidOptionError(
+            f"lease table {table!r} {has}, and none of {stream_arn}: check the table's name, or start at TRIM_HORIZON"
+        )
+    return StreamPosition(stream_arn, TRIM_HORIZON, {lease.shard: _position(lease, table, latest) for lease in ours})
+
+
+def _position(lease: Lease, table: str, latest: StartPosition) -> Position:
+    match lease.checkpoint:
+        case "SHARD_END":
+            return SHARD_END
+        case "LATEST":
+            return latest
+        case "TRIM_HORIZON" | "AT_TIMESTAMP":
+            return TRIM_HORIZON
+        case number if number.isascii() and number.isdecimal():
+            return After(number)
+    raise InvalidOptionError(
+        f"lease table {table!r}: the checkpoint {lease.checkpoint!r} of {lease.shard} is of no form of KCL 1 to 3"
+    )
+
+
+def names_stream(identifier: str, stream_arn: str) -> bool:
+    """Whether a lease's stream is this one: by the adapter's name, or, of a tracker of one's own, by account, table or
+    label where the identifier says all that it says of this stream."""
+    arn = STREAM_ARN.fullmatch(stream_arn)
+    if arn is None:
+        return False
+    region, account, table, label = arn.groups()
+    parts = [part for field in identifier.split(":") for part in field.split("$")]
+    if "$" in identifier:
+        return parts[-5:-1] == [region, account, table, label.replace(":", "_")]
+    return account in parts[:1] and table in parts[1:2]
+
+
+def with_ended_ancestors(position: StreamPosition, lineage: Lineage) -> StreamPosition:
+    """KCL deletes the lease of a shard that was read to its end once its children's are there, so what has no lease
+    and a descendant with one was read."""
+    ended = {
+        ancestor: SHARD_END
+        for shard in position.shards
+        for ancestor in lineage.ancestors(shard)
+        if ancestor not in position.shards
+    }
+    return replace(position, shards={**ended, **position.shards})

@@ -1,0 +1,81 @@
+"""An application's items in a table: their form is a promise, and golden items are in ``tests/compat``.
+
+Key: ``application`` (S, hash) and ``item`` (S, range). Items are ``hold``, ``STREAM_ARN|`` with the start, and
+``STREAM_ARN|SHARD`` for each shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, rank
+from beam_dynamodb_streams.progress.tables import Item
+from beam_dynamodb_streams.shards.position import AtTime, Position
+from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
+
+VERSION: Final = 1
+HOLD: Final = "hold"
+
+
+def hold_item(hold: Hold) -> Item:
+    """``takeover`` is there where it is not the default, which an item without it has."""
+    silent = hold.takeover_after
+    takeover = {} if silent == TAKEOVER_SECONDS else {"takeover": number(silent)}
+    return {
+        "owner": {"S": hold.owner},
+        "stream": {"S": hold.stream_arn},
+        "beat": number(hold.beat),
+        **takeover,
+        **version(),
+    }
+
+
+def start_item(position: StreamPosition) -> Item:
+    """``until`` is there where it is known."""
+    until = {} if position.until is None else {"until": {"S": position_text(AtTime(position.until))}}
+    return {"start": {"S": position_text(position.start)}, **until, **version()}
+
+
+def mark_item(position: Position, second: int) -> Item:
+    return {
+        ":position": {"S": position_text(position)},
+        ":rank": {"S": rank(position)},
+        ":second": {"N": str(second)},
+    }
+
+
+def application_of(items: Sequence[Item]) -> Application:
+    """What the items of one application say. Raises :class:`ConnectorError` for those of another release."""
+    hold: Hold | None = None
+    starts: dict[str, Item] = {}
+    marks: dict[str, dict[str, Mark]] = {}
+    for item in items:
+        if "version" in item and item["version"] != version()["version"]:
+            raise ConnectorError(
+                f"progress of version {item['version'].get('N')}, this release reads {VERSION}: "
+                "use the release that wrote it, or newer"
+            )
+        stream_arn, found, shard = item["item"]["S"].partition("|")
+        if not found:
+            silent = float(item["takeover"]["N"]) if "takeover" in item else TAKEOVER_SECONDS
+            hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]), silent)
+        elif not shard:
+            starts[stream_arn] = item
+        else:
+            mark = Mark(position_of(item["position"]["S"]), int(item["second"]["N"]))
+            marks.setdefault(stream_arn, {})[shard] = mark
+    streams = {
+        arn: Kept(start_of(item["start"]["S"]), marks.get(arn, {}), second_of(item.get("until", {}).get("S")))
+        for arn, item in starts.items()
+    }
+    return Application(hold, streams)
+
+
+def number(seconds: float) -> dict[str, str]:
+    return {"N": f"{seconds:.6f}"}
+
+
+def version() -> dict[str, dict[str, str]]:
+    return {"version": {"N": str(VERSION)}}

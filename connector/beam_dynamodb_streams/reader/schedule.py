@@ -1,0 +1,143 @@
+"""Which shard is asked next: at most one request a shard and ``Pace.requests`` in all, the longest due first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
+from typing import Final
+
+from beam_dynamodb_streams.reader.fetcher import Fetcher
+from beam_dynamodb_streams.reader.requests import Read, Request
+from beam_dynamodb_streams.shards.frontier import Frontier, Hint
+from beam_dynamodb_streams.shards.position import Position
+from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRun
+
+#: Idle shards are asked in rounds that are no closer together: between them nothing is to do, and a bundle may rest.
+ROUND_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a shard is asked, in seconds, and how much is asked at once.
+
+    A page that was full, or older than ``behind``, is followed by the next at once; a shard whose pages are not full is
+    asked every ``poll``; one that is proven quiet less and less often, down to every ``idle``. At most ``requests``
+    pages are in flight or unread, one a shard: that bounds the memory. ``page`` is the records a page may bring.
+    """
+
+    poll: float = 0.2
+    idle: float = 2.0
+    behind: float = 10.0
+    requests: int = 16
+    page: int = 1000
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What is remembered of one shard: where its next page begins and when it is worth asking for."""
+
+    position: Position
+    hint: Hint | None
+    due: float = inf
+    failures: int = 0
+    wait: float = 0.0
+    quiet: QuietRun = NOT_QUIET
+    trim_reported: Position | None = None
+
+
+@dataclass(slots=True)
+class Agenda:
+    """The shards that are to be read, by the moment at which each is asked. ``random`` gives 0 to 1."""
+
+    fetcher: Fetcher
+    random: Callable[[], float]
+    pace: Pace
+    _shards: dict[str, Remembered] = field(default_factory=dict)
+    _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, shard); outdated entries are passed over
+    _in_flight: set[str] = field(default_factory=set)
+    _unanswered: int = 0
+
+    def meet(self, frontier: Frontier, now: float) -> None:
+        """Remembers each shard that is to be read, and no other."""
+        for shard, reading in frontier.shards.items():
+            if not reading.ended and shard not in self._shards:
+                self._shards[shard] = Remembered(reading.position, reading.hint)
+                self.at_once(shard, now)
+        for shard in [s for s in self._shards if s not in frontier.shards or frontier.shards[s].ended]:
+            del self._shards[shard]
+
+    def forget(self) -> None:
+        """Nothing is remembered but what is in flight: its answers still count, and find their shard moved."""
+        self._shards = {}
+
+    # What is asked
+
+    @property
+    def unanswered(self) -> int:
+        return self._unanswered
+
+    def ask(self, now: float) -> float:
+        """Makes the reads that are due; gives the moment of the next one."""
+        while self._heap:
+            due, shard = self._heap[0]
+            state = self._shards.get(shard)
+            if state is None or state.due != due or shard in self._in_flight:
+                heappop(self._heap)
+            elif self._unanswered >= self.pace.requests:
+                return inf  # the next answer frees a place
+            elif due > now:
+                return due
+            else:
+                heappop(self._heap)
+                self._in_flight.add(shard)
+                self.submit(Read(shard, state.position, state.hint))
+        return inf
+
+    def submit(self, request: Request) -> None:
+        self._unanswered += 1
+        self.fetcher.submit(request)
+
+    def landed(self, request: Request) -> Remembered | None:
+        """A request is answered. What is remembered of its shard; None unless it reads one that is still to be read."""
+        self._unanswered -= 1
+        if not isinstance(request, Read):
+            return None
+        self._in_flight.discard(request.shard)
+        return self._shards.get(request.shard)
+
+    # When a shard is asked again
+
+    def at_once(self, shard: str, now: float) -> None:
+        self._schedule(shard, now)
+
+    def soon(self, shard: str, now: float) -> None:
+        self._schedule(shard, now + self.pace.poll)
+
+    def seldom(self, shard: str, now: float) -> None:
+        """Less and less often, in the end every ``idle``: then on rounds, of which each shard has drawn its own."""
+        state, idle = self._shards[shard], self.pace.idle
+        has_a_round = state.wait == idle
+        state.wait = min(idle, max(self.pace.poll, state.wait * 1.5))
+        if state.wait < idle:
+            self._schedule(shard, now + state.wait * (0.9 + self.random() / 5))
+            return
+        rounds = max(1, idle // ROUND_SECONDS)
+        length = idle / rounds
+        upcoming = now // length + 1
+        drawn = (now + idle * (1.0 if has_a_round else self.random())) // length
+        self._schedule(shard, max(drawn, upcoming) * length)
+
+    def after_failure(self, shard: str, now: float) -> None:
+        state = self._shards[shard]
+        state.failures += 1
+        self._schedule(shard, now + self.back_off(state.failures))
+
+    def back_off(self, failures: int) -> float:
+        """Seconds: doubling with the failures in a row, at most 5."""
+        return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * (0.5 + self.random() / 2)
+
+    def _schedule(self, shard: str, due: float) -> None:
+        self._shards[shard].due = due
+        heappush(self._heap, (due, shard))

@@ -1,0 +1,31 @@
+"""Change records: attribute values, the record itself, its stored bytes and its text columns."""
+
+from beam_dynamodb_streams.records.beam_coders import ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
+from beam_dynamodb_streams.records.record import ChangeRecord
+from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, change_batch, records_from_batch, to_arrow
+from beam_dynamodb_streams.records.values import (
+    Image,
+    Value,
+    decode_image,
+    decode_value,
+    encode_image,
+    encode_value,
+)
+
+__all__ = [
+    "CHANGE_SCHEMA",
+    "ChangeRecord",
+    "ChangeRecordCoder",
+    "ChangeRow",
+    "Image",
+    "RecordBatchCoder",
+    "Value",
+    "change_batch",
+    "decode_image",
+    "decode_value",
+    "encode_image",
+    "encode_value",
+    "records_from_batch",
+    "register_coders",
+    "to_arrow",
+]

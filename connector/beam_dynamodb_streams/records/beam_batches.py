@@ -1,0 +1,73 @@
+"""Changes in Beam's batched DoFns: one type of batch, `pyarrow.RecordBatch`, for elements of type `ChangeRecord`.
+
+A DoFn with ``process_batch(self, batch: pa.RecordBatch)`` may follow any PCollection[ChangeRecord]: Beam gathers the
+changes of a bundle, and takes apart what such a DoFn yields where the next step wants single changes. The module of
+such a DoFn must not postpone its annotations (`from __future__ import annotations`): Beam (2.77) does not resolve them.
+"""
+
+# No postponed annotations here: Beam reads those of a batched DoFn as they stand.
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.typehints.batch import BatchConverter
+
+from beam_dynamodb_streams.errors import ElementTypeError
+from beam_dynamodb_streams.records.record import ChangeRecord
+from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, records_from_batch, to_arrow
+
+
+class ChangeBatchConverter(BatchConverter):
+    """Batches of `CHANGE_SCHEMA`; no image is decoded either way."""
+
+    def __init__(self, element_type: Any, batch_type: Any) -> None:
+        if element_type is not ChangeRecord or batch_type is not pa.RecordBatch:
+            raise TypeError("batches of type pyarrow.RecordBatch are for elements of type ChangeRecord")
+        super().__init__(batch_type, element_type)
+
+    def produce_batch(self, elements: Sequence[ChangeRecord]) -> pa.RecordBatch:
+        return to_arrow(elements)
+
+    def explode_batch(self, batch: pa.RecordBatch) -> Iterator[ChangeRecord]:
+        return iter(records_from_batch(batch))
+
+    def combine_batches(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+        return pa.concat_batches(batches)
+
+    def get_length(self, batch: pa.RecordBatch) -> int:
+        return int(batch.num_rows)
+
+    def estimate_byte_size(self, batch: pa.RecordBatch) -> int:
+        return int(batch.nbytes)
+
+
+class AsChanges(beam.PTransform):
+    """PCollection[pyarrow.RecordBatch] of `CHANGE_SCHEMA`, as the read gives them, → PCollection[ChangeRecord].
+
+    A batched DoFn behind it gets the batches themselves, any other one change at a time. All changes of a batch have
+    the batch's event time, that of its earliest. Raises ElementTypeError for a batch of other columns.
+    """
+
+    def expand(self, batches: beam.PCollection) -> beam.PCollection:
+        return batches | beam.ParDo(_AsChanges()).with_output_types(ChangeRecord)
+
+
+class _AsChanges(beam.DoFn):
+    @beam.DoFn.yields_batches
+    def process(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        if batch.schema != CHANGE_SCHEMA:
+            raise ElementTypeError(
+                f"AsChanges takes batches of CHANGE_SCHEMA, not of {batch.schema.names}: leave out schema= in "
+                "as_batches(), or work on typed batches with a plain DoFn"
+            )
+        yield batch
+
+    def infer_output_type(self, input_type: Any) -> type[ChangeRecord]:  # noqa: ARG002 - Beam's signature
+        return ChangeRecord
+
+
+def register_batches() -> None:
+    """Makes Beam know the batches. Once: it refuses a name that it has."""
+    BatchConverter.register(name="dynamodb-streams-changes")(ChangeBatchConverter)

@@ -1,0 +1,126 @@
+"""The columns of a change when no schema is declared: fixed for every table, and nothing is lost.
+
+Keys and images are DynamoDB JSON in text, as received; so is the user identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from beam_dynamodb_streams.records.open_record import Json
+from beam_dynamodb_streams.records.record import ChangeRecord, make_record
+
+if TYPE_CHECKING:
+    from beam_dynamodb_streams.wire import RawRecord
+
+CHANGE_SCHEMA: Final = pa.schema(
+    [
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("event_name", pa.string(), nullable=False),
+        pa.field("sequence_number", pa.string(), nullable=False),
+        pa.field("shard_id", pa.string(), nullable=False),
+        pa.field("approximate_creation_time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("stream_view_type", pa.string(), nullable=False),
+        pa.field("user_identity", pa.string()),
+        pa.field("keys", pa.string(), nullable=False),
+        pa.field("new_image", pa.string()),
+        pa.field("old_image", pa.string()),
+    ]
+)
+
+METADATA_COLUMNS: Final = tuple(name for name in CHANGE_SCHEMA.names if name not in ("keys", "new_image", "old_image"))
+_TIME: Final = CHANGE_SCHEMA.field("approximate_creation_time").type
+
+
+def to_arrow(records: Sequence[ChangeRecord]) -> pa.RecordBatch:
+    """The records as rows of `CHANGE_SCHEMA`, in their order. No image is decoded."""
+    return _rows(
+        metadata_of_records(records),
+        [record._keys_raw for record in records],
+        [record._new_image_raw for record in records],
+        [record._old_image_raw for record in records],
+    )
+
+
+def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
+    """The entries of a page of this shard as rows of `CHANGE_SCHEMA`, in their order: the rows of `to_arrow`.
+
+    It makes no object for a change, and holds its own bytes. Raises pyarrow.ArrowInvalid on bytes that are not UTF-8.
+    """
+    changes = [record.dynamodb for record in records]
+    return _rows(
+        metadata_of_page(records, shard_id),
+        [change.Keys for change in changes],
+        [change.NewImage for change in changes],
+        [change.OldImage for change in changes],
+    )
+
+
+def _rows(metadata: list[pa.Array], *images: Sequence[Json | None]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([*metadata, *map(_texts, images)], schema=CHANGE_SCHEMA)
+
+
+def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
+    """The change records of rows of `CHANGE_SCHEMA`, in their order: the inverse of `to_arrow` and `change_batch`.
+
+    Nothing is decoded or checked again. Raises ValueError on a batch of other columns.
+    """
+    if not batch.schema.equals(CHANGE_SCHEMA):
+        raise ValueError(f"a batch of CHANGE_SCHEMA has the columns {CHANGE_SCHEMA.names}, not {batch.schema.names}")
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    columns["approximate_creation_time"] = columns["approximate_creation_time"].view(pa.int64())
+    for name in ("keys", "new_image", "old_image", "user_identity"):  # the last that `make_record` takes
+        columns[name] = columns.pop(name).view(pa.binary())
+    return list(map(make_record, *(column.to_pylist() for column in columns.values())))
+
+
+def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
+    """The columns of `METADATA_COLUMNS`."""
+    return [
+        pa.array([record.event_id for record in records], pa.string()),
+        pa.array([record.event_name for record in records], pa.string()),
+        pa.array([record.sequence_number for record in records], pa.string()),
+        pa.array([record.shard_id for record in records], pa.string()),
+        pa.array([record.creation_micros for record in records], pa.int64()).cast(_TIME),
+        pa.array([record.size_bytes for record in records], pa.int64()),
+        pa.array([record.stream_view_type for record in records], pa.string()),
+        _texts([record._user_identity_raw for record in records]),
+    ]
+
+
+def metadata_of_page(records: Sequence[RawRecord], shard_id: str) -> list[pa.Array]:
+    """The columns of `METADATA_COLUMNS`."""
+    changes = [record.dynamodb for record in records]
+    seconds = np.array([change.ApproximateCreationDateTime for change in changes], np.float64)
+    return [
+        pa.array([record.eventID for record in records], pa.string()),
+        pa.array([record.eventName for record in records], pa.string()),
+        pa.array([change.SequenceNumber for change in changes], pa.string()),
+        pa.repeat(pa.scalar(shard_id, pa.string()), len(records)),
+        pa.array(np.rint(seconds * 1e6)).cast(pa.int64()).view(_TIME),  # refuses what is no time
+        pa.array([change.SizeBytes for change in changes], pa.int64()),
+        pa.array([change.StreamViewType for change in changes], pa.string()),
+        _texts([record.userIdentity for record in records]),
+    ]
+
+
+def _texts(raws: Sequence[Json | None]) -> pa.Array:
+    """Undecoded JSON as text, null for None, copied once; the cast checks that it is UTF-8, and of 2 GB at most."""
+    missing = [raw is None for raw in raws]
+    if all(missing):
+        return pa.nulls(len(raws), pa.string())
+    present = [b"" if raw is None else raw for raw in raws]
+    limits = np.zeros(len(raws) + 1, np.int64)
+    np.cumsum([len(raw) for raw in present], out=limits[1:])
+    validity = pa.py_buffer(np.packbits(np.logical_not(missing), bitorder="little")) if any(missing) else None
+    buffers = [validity, pa.py_buffer(limits), pa.py_buffer(b"".join(present))]
+    return pa.Array.from_buffers(pa.large_binary(), len(raws), buffers).cast(pa.string())
+
+
+def text_of(json: bytes | None) -> str | None:
+    return None if json is None else json.decode()

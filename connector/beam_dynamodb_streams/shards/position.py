@@ -1,0 +1,80 @@
+"""Where to read on in one shard: four closed cases, and the order between them.
+
+A position is a promise about records already delivered; the shard iterator that may come with it is only a hint
+(see :class:`shards.frontier.Hint`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The oldest record that the service still has (TRIM_HORIZON)."""
+
+    def __str__(self) -> str:
+        return "TRIM_HORIZON"
+
+
+@dataclass(frozen=True, slots=True)
+class AtTime:
+    """The first record created at or after ``second`` (whole seconds since the epoch, the service's clock).
+
+    Creation times are floored to the second by the service (fact 19), so whole seconds lose nothing. Everything after
+    that first record is read, whatever its time: times are only roughly monotonic.
+    """
+
+    second: int
+
+    def __str__(self) -> str:
+        return f"AT_TIMESTAMP {self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """The record after ``sequence_number``, the last one delivered from this shard."""
+
+    sequence_number: str
+
+    def __str__(self) -> str:
+        return f"AFTER_SEQUENCE_NUMBER {self.sequence_number}"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Every record was delivered; the children are awaited and begin at ``children``.
+
+    That is TRIM_HORIZON (fact 2), or the start moment where the parent held nothing as young as it.
+    """
+
+    children: Horizon | AtTime
+
+    def __str__(self) -> str:
+        return "SHARD_END"
+
+
+TRIM_HORIZON: Final = Horizon()
+SHARD_END: Final = End(TRIM_HORIZON)
+
+Position: TypeAlias = Horizon | AtTime | After | End
+StartPosition: TypeAlias = Horizon | AtTime
+
+
+def is_at_or_past(later: Position, earlier: Position) -> bool:
+    """Whether a shard at ``later`` has read at least what one at ``earlier`` has: positions only move forward.
+
+    Sequence numbers are integers in text and compare only inside one shard's lineage (fact 4).
+    """
+    match later, earlier:
+        case (End(), _) | (_, Horizon()):
+            return True
+        case (After(new), After(old)):
+            return int(new) >= int(old)
+        case (After(), AtTime()):
+            return True
+        case (AtTime(new_second), AtTime(old_second)):
+            return new_second >= old_second
+        case _:
+            return False

@@ -1,0 +1,160 @@
+"""A saved position: how far a whole stream was delivered, as text that any run, runner or notebook reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from beam_dynamodb_streams.display import html_table
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.shards.position import (
+    TRIM_HORIZON,
+    After,
+    AtTime,
+    End,
+    Position,
+    StartPosition,
+    is_at_or_past,
+)
+
+VERSION: Final = 1
+_DIGITS: Final = 40  # of a sequence number, at most (fact 4)
+_SHOWN: Final = 20  # the shards that a notebook shows
+
+
+class Delivered(Protocol):
+    """What a position needs of a change record."""
+
+    @property
+    def shard_id(self) -> str: ...
+    @property
+    def sequence_number(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPosition:
+    """For every shard that delivered something, its last sequence number; ``start`` for all that did not.
+
+    ``until``: the second up to which a bounded read delivered all there was, where that is known. A stream may be quiet
+    for so long that none of its shards is left; if all was read less than a day ago, that lost nothing.
+
+    Built from delivered records, in any order and with repeats: ``position.after(record)``, ``position.merge(other)``.
+    A read that starts from it delivers every change that is not covered, and, but for what a merge of reads that ran
+    side by side may overlap, none that is.
+    """
+
+    stream_arn: str | None = None
+    start: StartPosition = TRIM_HORIZON
+    shards: Mapping[str, Position] = field(default_factory=dict)
+    until: int | None = None
+
+    @classmethod
+    def delivered(cls, sequence_numbers: Mapping[str, str]) -> StreamPosition:
+        """The position that covers each shard up to its sequence number."""
+        return cls(shards={shard: After(number) for shard, number in sequence_numbers.items()})
+
+    def after(self, record: Delivered) -> StreamPosition:
+        """This position, once ``record`` is delivered too."""
+        return self.merge(StreamPosition.delivered({record.shard_id: record.sequence_number}))
+
+    def merge(self, other: StreamPosition) -> StreamPosition:
+        """The further of the two in every shard. Commutative where both are of one read; repeats change nothing."""
+        shards = dict(self.shards)
+        for shard, position in other.shards.items():
+            known = shards.get(shard)
+            if known is None or is_at_or_past(position, known):
+                shards[shard] = position
+        until = max((each.until for each in (self, other) if each.until is not None), default=None)
+        return replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn, until=until)
+
+    def to_json(self) -> str:
+        """One line of JSON text, keys sorted: ``{"shards": {…}, "start": …, "stream_arn": …, "version": 1}``, and
+        ``"until"`` where it is known."""
+        until = {} if self.until is None else {"until": position_text(AtTime(self.until))}
+        return json.dumps(
+            {
+                **until,
+                "version": VERSION,
+                "stream_arn": self.stream_arn,
+                "start": position_text(self.start),
+                "shards": {shard: position_text(position) for shard, position in self.shards.items()},
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> StreamPosition:
+        """The inverse of :meth:`to_json`. Raises :class:`InvalidOptionError` for any other text."""
+        try:
+            saved: Any = json.loads(text)
+            if saved["version"] != VERSION:
+                raise InvalidOptionError(
+                    f"saved position has version {saved['version']!r}, this release reads {VERSION}: "
+                    "use the release that wrote it, or a newer one"
+                )
+            stream_arn = saved["stream_arn"]
+            if not isinstance(stream_arn, str | None):
+                raise TypeError(stream_arn)  # noqa: TRY301 - told of below, with the whole text
+            return cls(
+                stream_arn,
+                start_of(saved["start"]),
+                {str(shard): position_of(place) for shard, place in saved["shards"].items()},
+                second_of(saved.get("until")),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if isinstance(error, InvalidOptionError):
+                raise
+            shown = text if len(text) <= 80 else text[:77] + "…"
+            raise InvalidOptionError(
+                f"{shown!r} is not a saved position: pass what StreamPosition.to_json() wrote"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"StreamPosition({self.stream_arn}, start={position_text(self.start)}, {len(self.shards)} shards)"
+
+    def _repr_html_(self) -> str:
+        rows = [(shard, position_text(position)) for shard, position in islice(self.shards.items(), _SHOWN)]
+        rest = len(self.shards) - len(rows)
+        return html_table(
+            ("shard", "delivered up to"),
+            rows,
+            title=f"StreamPosition of {self.stream_arn or 'any stream'}",
+            note=f"{f'{rest:,} more shards; ' if rest else ''}all others from {position_text(self.start)}",
+        )
+
+
+def position_text(position: Position) -> str:
+    """A position as a saved one shows it: a sequence number, a UTC second, TRIM_HORIZON or SHARD_END."""
+    match position:
+        case AtTime(second):
+            return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        case After(sequence_number):
+            return sequence_number
+        case _:
+            return str(position)
+
+
+def start_of(text: str) -> StartPosition:
+    """The inverse of :func:`position_text` for starts, a moment before the epoch being the epoch. Raises ValueError for
+    any other text."""
+    if text == str(TRIM_HORIZON):
+        return TRIM_HORIZON
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return AtTime(max(0, int(moment.timestamp())))
+
+
+def second_of(text: str | None) -> int | None:
+    """The second of a moment's text; None where there is none."""
+    moment = None if text is None else start_of(text)
+    return moment.second if isinstance(moment, AtTime) else None
+
+
+def position_of(text: str) -> Position:
+    """The inverse of :func:`position_text`; children begin at TRIM_HORIZON. Raises ValueError for any other text."""
+    if text.isascii() and text.isdecimal() and len(text) <= _DIGITS:
+        return After(text)
+    return End(TRIM_HORIZON) if text == "SHARD_END" else start_of(text)

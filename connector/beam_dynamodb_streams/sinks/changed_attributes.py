@@ -1,0 +1,160 @@
+"""Which attributes a change changed. Pure.
+
+Of an inserted item all its attributes are changed, and of a deleted one too; of a modified one those whose values
+differ. What cannot be told is null: the view type leaves an image out (fact 17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.columns.types import is_json
+from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.records import decode_value
+from beam_dynamodb_streams.records.values import same_values
+
+NAMES: Final = pa.list_(pa.field("item", pa.string(), nullable=False))
+
+_Mask = npt.NDArray[np.bool_]
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def changed_attributes(rows: pa.RecordBatch, schema: Schema | None) -> pa.ListArray:
+    """The names for each row, sorted. With a schema they are those of its columns, and of the column ``other``: an
+    attribute that is NULL and one that is absent are both null, and so the same."""
+    told = _told(rows)
+    if schema is None:
+        return pa.array(
+            [
+                _changed_members(new, old) if one_can_tell else None
+                for new, old, one_can_tell in zip(
+                    _texts(rows, "new_image"), _texts(rows, "old_image"), told, strict=True
+                )
+            ],
+            NAMES,
+        )
+    new, old = rows.column("new_image"), rows.column("old_image")
+    places, names = [], []
+    for column in schema.attributes:
+        index = schema.image.get_field_index(column.name)
+        one, other = pc.struct_field(new, [index]), pc.struct_field(old, [index])
+        found = np.flatnonzero(_differ(one, other) & told)
+        if is_json(column):
+            found = np.array(
+                [place for place in found if not _same(_bytes(one[place]), _bytes(other[place]))], np.int64
+            )
+        places.append(found)
+        names.append(np.full(len(found), column.name, object))
+    if schema.other is not None:
+        index = schema.image.get_field_index(schema.other)
+        one, other = pc.struct_field(new, [index]), pc.struct_field(old, [index])
+        for place in np.flatnonzero(_unequal(one, other) & told):
+            members = _changed_members(_bytes(one[place]), _bytes(other[place])) or []
+            places.append(np.full(len(members), place))
+            names.append(np.array(members, object))
+    return _lists(np.concatenate(places), np.concatenate(names), told)
+
+
+def _told(rows: pa.RecordBatch) -> _Mask:
+    """Whether the images that say what changed are there: both, or the only one that such a change has."""
+    kind = rows.column("event_name")
+    new, old = (_valid(rows.column(name)) for name in ("new_image", "old_image"))
+    inserted: _Mask = pc.equal(kind, "INSERT").to_numpy(zero_copy_only=False)
+    removed: _Mask = pc.equal(kind, "REMOVE").to_numpy(zero_copy_only=False)
+    return (inserted & new) | (removed & old) | (new & old)
+
+
+def _texts(rows: pa.RecordBatch, name: str) -> list[bytes | None]:
+    return rows.column(name).view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
+
+
+def _bytes(text: pa.Scalar) -> bytes | None:
+    return None if text.as_py() is None else text.as_py().encode()
+
+
+def _changed_members(new: bytes | None, old: bytes | None) -> list[str] | None:
+    """None if an image is no JSON object: a malformed one is written as it came."""
+    if new == old:
+        return []
+    try:
+        one, other = _members(new or b"{}"), _members(old or b"{}")
+    except msgspec.DecodeError:
+        return None
+    changed = [name for name, raw in one.items() if name not in other or not _same(bytes(raw), bytes(other[name]))]
+    changed += [name for name in other if name not in one]
+    return sorted(changed)
+
+
+def _same(one: bytes | None, other: bytes | None) -> bool:
+    # The bytes of a value may differ where it does not: members of a map and elements of a set have no order.
+    if one is None or other is None or one == other:
+        return one == other
+    try:
+        return same_values(decode_value(one), decode_value(other))
+    except MalformedRecordError:
+        return False
+
+
+def _lists(places: npt.NDArray[np.int64], names: npt.NDArray[np.object_], told: _Mask) -> pa.ListArray:
+    order = np.lexsort((names.astype(str), places)) if len(places) else np.zeros(0, np.int64)
+    places, names = places[order], names[order]
+    # An attribute that its column holds in part, and the column ``other`` whole, was found in both.
+    first = np.ones(len(places), np.bool_)
+    first[1:] = (places[1:] != places[:-1]) | (names[1:] != names[:-1])
+    places, names = places[first], names[first]
+    limits = np.concatenate([[0], np.cumsum(np.bincount(places, minlength=len(told)))]).astype(np.int32)
+    offsets = pa.array(limits, mask=np.append(~told, False)) if not told.all() else pa.array(limits)
+    return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()), type=NAMES)
+
+
+def _differ(one: pa.Array, other: pa.Array) -> _Mask:
+    """Whether two values of a column differ, row by row; null is equal to null alone."""
+    kind = one.type
+    if pa.types.is_struct(kind):
+        found: _Mask = _valid(one) != _valid(other)
+        both = ~found & _valid(one)
+        for index in range(kind.num_fields):
+            found |= _differ(pc.struct_field(one, [index]), pc.struct_field(other, [index])) & both
+        return found
+    if pa.types.is_list(kind):
+        return _lists_differ(one, other)
+    if pa.types.is_map(kind):
+        return np.fromiter(_maps_differ(one, other), np.bool_, len(one))
+    return _unequal(one, other)
+
+
+def _unequal(one: pa.Array, other: pa.Array) -> _Mask:
+    equal: _Mask = pc.fill_null(pc.equal(one, other), False).to_numpy(zero_copy_only=False)
+    return ~equal & (_valid(one) | _valid(other))
+
+
+def _lists_differ(one: pa.ListArray, other: pa.ListArray) -> _Mask:
+    lengths = [pc.fill_null(pc.list_value_length(each), -1).to_numpy(zero_copy_only=False) for each in (one, other)]
+    found: _Mask = lengths[0] != lengths[1]
+    alike = pa.array(~found)
+    elements = [each.filter(alike).flatten() for each in (one, other)]
+    if len(elements[0]):
+        parents = np.repeat(np.flatnonzero(~found), np.maximum(lengths[0][~found], 0))
+        found[parents[_differ(*elements)]] = True
+    return found
+
+
+def _maps_differ(one: pa.MapArray, other: pa.MapArray) -> Iterator[bool]:
+    for mine, theirs in zip(one.to_pylist(), other.to_pylist(), strict=True):
+        if mine is None or theirs is None:
+            yield mine is not theirs
+        else:
+            yield mine != theirs and dict(mine) != dict(theirs)
+
+
+def _valid(column: pa.Array) -> _Mask:
+    valid: _Mask = column.is_valid().to_numpy(zero_copy_only=False)
+    return valid

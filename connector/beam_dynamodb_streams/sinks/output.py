@@ -1,0 +1,253 @@
+"""The output directory: what it may be, how it is checked, and how a file comes to be in it whole or not at all.
+
+A file is written under ``_temporary`` inside the output directory and renamed when it is whole; Spark, Hive, Trino and
+pyarrow skip names that begin with an underscore, and unfinished files lack the suffix, so a ``*.parquet`` glob skips
+them too. On a local disk the file is flushed to the disk before the rename, which is atomic; object stores copy, then
+delete, and show the copy only when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
+from beam_dynamodb_streams.sinks.manifest import FOLDERS
+from beam_dynamodb_streams.sinks.unfinished import Unfinished, told
+
+TEMPORARY: Final = "_temporary"
+
+
+def output_directory(path: str | os.PathLike[str]) -> str:
+    """``path`` as text; refuses one whose scheme no installed Beam filesystem serves. Touches no disk."""
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidOptionError(f"path={path!r} is not a path: give the output directory as text or os.PathLike")
+    directory = os.fspath(path)
+    if not isinstance(directory, str) or not directory.strip():
+        raise InvalidOptionError(
+            f"path={path!r} names no directory: give the output directory, as in 's3://bucket/changes'"
+        )
+    try:
+        FileSystems.get_filesystem(directory)
+    except ValueError as error:
+        scheme = FileSystems.get_scheme(directory)
+        fix = {
+            "s3": "install beam-dynamodb-streams[aws]",
+            "gs": "install apache-beam[gcp]",
+            "azfs": "install apache-beam[azure]",
+            "file": "give a local path without a scheme",
+        }.get(scheme or "", "give a local path, or one of a filesystem that Beam knows")
+        raise InvalidOptionError(f"path={directory!r}: no filesystem for {scheme}:// is installed: {fix}") from error
+    if not is_local(directory) and set("[*?") & set(directory):
+        raise InvalidOptionError(
+            f"path={directory!r}: Beam's filesystems take '[', '*' and '?' as a pattern, which also other outputs may"
+            " match: give a path without them"
+        )
+    return directory
+
+
+def is_local(directory: str) -> bool:
+    return FileSystems.get_scheme(directory) is None
+
+
+def check_writable(directory: str) -> None:
+    """Creates the directory if need be, and a hidden or temporary file in it, gone on return.
+
+    Raises InvalidOptionError if any of that fails, so that a pipeline ends before it reads, not after.
+    """
+    try:
+        if is_local(directory):
+            os.makedirs(directory, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory, prefix=".check-"):
+                pass
+        else:
+            probe = FileSystems.join(directory, TEMPORARY, f"check-{uuid.uuid4().hex}")
+            with FileSystems.create(probe, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                file.write(b"-")  # Beam's S3 writer fails on a file of no bytes
+            FileSystems.delete([probe])
+    except Exception as error:  # each filesystem raises what its client raises
+        raise InvalidOptionError(
+            f"path={directory!r} cannot be written ({type(error).__name__}: {error}): give a directory in"
+            " which this process may create, rename and delete files"
+        ) from error
+
+
+class Output(Protocol):
+    """A directory by paths relative to it, with ``/`` between their parts. What fails raises ConnectorError."""
+
+    def begin(self) -> Unfinished:
+        """A new file. What fails here, and in what is written to its handle, is as the filesystem raises it."""
+
+    def read(self, path: str) -> bytes: ...
+
+    def list(self, prefix: str = "") -> list[str]:
+        """The paths of all files that begin with ``prefix``, sorted. It is an error if any may be left out: what is
+        not listed seems not to be there, and a file whose manifest is not there is removed."""
+
+    def delete(self, paths: Iterable[str]) -> None: ...
+
+
+def put(output: Output, path: str, data: bytes) -> None:
+    """A small file, whole or not at all. Raises ConnectorError if it cannot be written."""
+    with told(path):
+        unfinished = output.begin()
+        try:
+            unfinished.handle.write(data)
+            unfinished.finish(path)
+        except BaseException:
+            unfinished.give_up()
+            raise
+
+
+def output_of(directory: str) -> Output:
+    return LocalOutput(directory) if is_local(directory) else BeamOutput(directory)
+
+
+class LocalOutput:
+    """A directory of this machine, or of what is mounted on it."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def _at(self, path: str) -> str:
+        return os.path.join(self._directory, *path.split("/"))
+
+    def begin(self) -> Unfinished:
+        temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        handle = open(temporary, "xb")  # noqa: SIM115 - Unfinished closes it
+
+        def publish(path: str) -> FileMetadata:
+            handle.flush()
+            os.fsync(handle.fileno())
+            handle.close()
+            place = self._at(path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.replace(temporary, place)
+            _sync_directory(os.path.dirname(place))
+            found = os.stat(place)
+            return FileMetadata(place, found.st_size, found.st_mtime)
+
+        return Unfinished(handle, publish, lambda: os.unlink(temporary))
+
+    def read(self, path: str) -> bytes:
+        try:
+            with open(self._at(path), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise ConnectorError(f"{self._at(path)} cannot be read: {error}") from error
+
+    def list(self, prefix: str = "") -> list[str]:
+        top = self._at(prefix.rpartition("/")[0])
+
+        def failed(error: OSError) -> None:
+            place = error.filename or top
+            if place == top and isinstance(error, FileNotFoundError) and _was_never_made(top):
+                return
+            if place == top or self._inside(place).startswith(FOLDERS):
+                raise ConnectorError(f"{place} cannot be listed: {error}") from error
+
+        found = []
+        for place, folders, names in os.walk(top, onerror=failed, followlinks=True):
+            path = self._inside(place)
+            folders[:] = [name for name in folders if self._is_listed(f"{path}{name}/", prefix)]
+            found += [f"{path}{name}" for name in names if f"{path}{name}".startswith(prefix)]
+        return sorted(found)
+
+    def _inside(self, place: str) -> str:
+        inside = os.path.relpath(place, self._directory)
+        return "" if inside == os.curdir else f"{inside.replace(os.sep, '/')}/"
+
+    def _is_listed(self, folder: str, prefix: str) -> bool:
+        """Our own folders also where they are links to another disk; a link of somebody else may lead anywhere."""
+        if not folder.startswith(prefix[: len(folder)]):
+            return False
+        return folder.startswith(FOLDERS) or not os.path.islink(self._at(folder.rstrip("/")))
+
+    def delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            try:
+                os.unlink(self._at(path))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise ConnectorError(f"{self._at(path)} cannot be deleted: {error}") from error
+
+
+def _was_never_made(folder: str) -> bool:
+    """And does not lie behind a link that leads nowhere, as to a disk that is away."""
+    found = os.path.abspath(folder)
+    while not os.path.lexists(found):
+        found = os.path.dirname(found)
+    return found != os.path.abspath(folder) and os.path.isdir(found)
+
+
+def _sync_directory(directory: str) -> None:
+    if sys.platform == "win32":
+        return  # where a directory cannot be opened
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class BeamOutput:
+    """Any filesystem that Beam knows."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory.rstrip("/")
+
+    def _at(self, path: str) -> str:
+        return f"{self._directory}/{path}"
+
+    def begin(self) -> Unfinished:
+        temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
+
+        def publish(path: str) -> FileMetadata:
+            size = handle.tell()
+            handle.close()
+            place = self._at(path)
+            FileSystems.rename([temporary], [place])
+            found: FileMetadata = FileSystems.get_filesystem(place).metadata(place)
+            if found.size_in_bytes != size:
+                raise OSError(f"{place} has {found.size_in_bytes} bytes, and {size} were written")
+            return found
+
+        return Unfinished(handle, publish, lambda: FileSystems.delete([temporary]))
+
+    def read(self, path: str) -> bytes:
+        try:
+            with FileSystems.open(self._at(path), compression_type=CompressionTypes.UNCOMPRESSED) as file:
+                return bytes(file.read())
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(f"{self._at(path)} cannot be read: {error}") from error
+
+    def list(self, prefix: str = "") -> list[str]:
+        if FileSystems.get_filesystem(self._directory).has_dirs():
+            raise InvalidOptionError(
+                f"path={self._directory!r}: Beam lists one folder at a time there, so it cannot be told what the output"
+                " holds: write without resume(), or to a local disk or an object store"
+            )
+        try:
+            (match,) = FileSystems.match([self._at(f"{prefix}**")])
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(f"{self._at(prefix)} cannot be listed: {error}") from error
+        paths = (found.path[len(self._directory) + 1 :] for found in match.metadata_list)
+        return sorted(path for path in paths if path and not path.endswith("/"))  # a console's sign for a folder
+
+    def delete(self, paths: Iterable[str]) -> None:
+        places = [self._at(path) for path in paths]
+        try:
+            if places:
+                FileSystems.delete(places)
+        except (OSError, BeamIOError) as error:
+            raise ConnectorError(f"files in {self._directory} cannot be deleted: {error}") from error

@@ -1,0 +1,104 @@
+"""Which windows the files follow: the input's own, or fixed ones of the length asked for."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import apache_beam as beam
+from apache_beam.transforms.core import Windowing
+from apache_beam.transforms.trigger import AccumulationMode, DefaultTrigger
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, NonMergingWindowFn
+from apache_beam.utils.timestamp import Duration
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+
+DEFAULT_SECONDS = 60.0
+"""The length of the windows that globally windowed unbounded input is put into."""
+
+LONGEST_SECONDS = 253_402_300_799
+"""Up to the year 9999: a window that is no longer ends where a date can say it."""
+
+LATENESS_SECONDS = 25 * 3600
+"""The allowed lateness of windows made here: the 24 h that a stream keeps a change, and an hour of slack.
+
+A change is at most as old as the retention when it is read, and the watermark is never ahead of the clock:
+no runner finds a change expired before the sink has seen it.
+"""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def window_seconds(window: float | timedelta | None) -> float | None:
+    """The length in seconds that ``window=`` asks for, None for the default; refuses anything else."""
+    if window is None:
+        return None
+    if isinstance(window, timedelta):
+        seconds = window.total_seconds()
+    elif isinstance(window, int | float) and not isinstance(window, bool):
+        seconds = float(window)
+    else:
+        raise InvalidOptionError(
+            f"window={window!r} is neither a number of seconds nor a timedelta: for other windows put"
+            " beam.WindowInto(...) before the sink, which keeps the windows of its input"
+        )
+    if not 1e-6 <= seconds <= LONGEST_SECONDS:
+        raise InvalidOptionError(
+            f"window={window!r} is no length of time from a microsecond on up to the year 9999: give seconds, as in"
+            " window=300"
+        )
+    return seconds
+
+
+def unwindowed(changes: beam.PCollection) -> bool:
+    """Whether the input has neither windows nor a trigger of its own."""
+    windowing = changes.windowing
+    return isinstance(windowing.windowfn, GlobalWindows) and isinstance(windowing.triggerfn, DefaultTrigger)
+
+
+def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.WindowInto | None:
+    """The windowing to apply to ``changes``, or None to keep what they have.
+
+    Input with windows or a trigger of its own keeps them untouched: trigger, accumulation and allowed
+    lateness are then the user's. Other input goes to fixed windows of ``seconds``; without ``seconds``, to
+    one minute if it is unbounded, and stays in the global window if it is bounded.
+    """
+    windowing = changes.windowing
+    if not isinstance(windowing.windowfn, NonMergingWindowFn):
+        raise InvalidOptionError(
+            f"{type(windowing.windowfn).__name__} merges its windows, and until they merge each change is in"
+            " one of its own, so that each would get a file: put beam.WindowInto(FixedWindows(60)) before the"
+            " sink"
+        )
+    if not unwindowed(changes):
+        if seconds is not None:
+            raise InvalidOptionError(
+                f"window={seconds:g} was given, but the input has {type(windowing.windowfn).__name__} with"
+                f" {windowing.triggerfn!r} already, which the sink keeps: leave out window=, or the"
+                " WindowInto before the sink"
+            )
+        if not changes.is_bounded:
+            _warn_of_drops(windowing)
+        return None
+    if seconds is None:
+        if changes.is_bounded:
+            return None
+        seconds = DEFAULT_SECONDS
+    return beam.WindowInto(
+        FixedWindows(Duration.of(seconds)),
+        accumulation_mode=AccumulationMode.DISCARDING,
+        allowed_lateness=Duration.of(LATENESS_SECONDS),
+    )
+
+
+def _warn_of_drops(windowing: Windowing) -> None:
+    # The global window never ends, so nothing is late for it.
+    lateness = Duration.of(windowing.allowed_lateness)
+    if isinstance(windowing.windowfn, GlobalWindows) or lateness >= LATENESS_SECONDS:
+        return
+    _LOGGER.warning(
+        "The windows before the sink allow a lateness of %g s, and the runner drops changes that are later; a"
+        " stream can bring them up to 24 h late. To lose none, give that WindowInto allowed_lateness=%d.",
+        lateness.micros / 1_000_000,
+        LATENESS_SECONDS,
+    )

@@ -1,0 +1,251 @@
+"""The read and its progress outside the runner: where it begins, what a step moves, and who may say that it moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
+from apache_beam.pvalue import PValue
+from apache_beam.runners.common import DoFnSignature
+from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam.transforms.core import ParDo
+from apache_beam.transforms.userstate import is_stateful_dofn
+
+from beam_dynamodb_streams.beam.graph import first_after
+from beam_dynamodb_streams.errors import NotFoundError
+from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.progress.commit import CommitProgress
+from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
+from beam_dynamodb_streams.progress.lease import Holding, Time, store_of, take
+from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from beam_dynamodb_streams.shards.start_stop import Leases, Place, Start
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.options import Connection
+from beam_dynamodb_streams.wire import Client
+
+#: The runners on which a finalized bundle, with all that is fused to the read in it, is over for good.
+_PROVING: Final = (PrismRunner, SwitchingDirectRunner, FnApiRunner)
+_LINGER_SECONDS: Final = 1.0
+_PASSES: Final = 3  # a hole in one listing is filled by another (fact 6)
+
+
+def owner_of(run: str) -> str:
+    """The run without the number of its group: its groups hold the application together."""
+    return run.partition("-")[0]
+
+
+def is_alone(run: str) -> bool:
+    """Whether the run is of one group."""
+    return owner_of(run) == run
+
+
+def moved(step: Step) -> Iterator[tuple[str, Position]]:
+    """Where a step's shard stands for another read, once the step is delivered. Pure.
+
+    A shard that ended before it met a record as young as the start is not told of: its children would begin at the
+    horizon, and not at the start.
+    """
+    if not step.shard and not step.ended:
+        return
+    shard = step.shard or step.ended
+    reading = step.frontier.shards.get(shard)
+    if reading is None:  # the stop is met: what was delivered before it counts
+        if step.records:
+            yield shard, After(step.records[-1].dynamodb.SequenceNumber)
+    elif isinstance(reading.position, After) or reading.position == End(TRIM_HORIZON):
+        yield shard, reading.position
+
+
+@dataclass(slots=True)
+class BundleProgress:
+    """What a bundle of the read ``run`` moves, told to the run's holding once the bundle is finalized. ``commits``:
+    whether that proves that it was delivered; else a step behind the read tells. ``longest``: how long, in seconds, a
+    bundle, or what comes between two, may last, so that the run shows itself in time.
+
+    Only who knows that nothing is under way any more lets go of the application: not a read that others go on beside,
+    or with a sink behind it that still delivers.
+    """
+
+    holding: Holding
+    run: str
+    longest: float
+    commits: bool
+    _moved: dict[str, Position] = field(default_factory=dict)
+    _last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.commits:
+            self.holding.opens(self.run)
+
+    def emitted(self, elements: Iterable[Any]) -> Iterator[Any]:
+        """The elements, with signs of life between them: a step that is fused to the read may work on one page for
+        long. To look at the clock is all that it costs an element."""
+        now = self.holding.clock.now
+        due = now() + self.longest
+        for element in elements:
+            yield element
+            if now() >= due:
+                self.holding.beat()
+                due = now() + self.longest
+
+    def add(self, step: Step) -> None:
+        """The step is claimed and emitted."""
+        self.holding.beat()
+        self._moved.update(moved(step))
+        if step.frontier.closed and self.holding.trailing:
+            self.holding.closes(self.run)
+        self._last = step.frontier.closed and not self.holding.trailing
+
+    def lingers(self) -> bool:
+        """Whether the read, which is at its end, makes one more bundle all the same: where a finalization proves
+        nothing, the last one brings nothing, and comes later than all that it proves. A second is spent in each, since
+        Flink does not heed how long one asks to be left alone once its sources are shut down."""
+        if not (self.commits and self.holding.trailing):
+            return False
+        if self.holding.waits(self.run):
+            self.holding.clock.sleep(_LINGER_SECONDS)
+            return True
+        self._last = True
+        return False
+
+    def finalized(self) -> None:
+        if not self.commits:
+            return
+        self.holding.delivered(self._moved, of=self.run, last=self._last)
+        if is_alone(self.run) and self.holding.is_over(self.run):
+            self.holding.ended()
+
+
+# Where it begins
+
+
+@contextmanager
+def held(progress: Progress, owner: str, stream_arn: str) -> Iterator[StreamPosition | None]:
+    """Holds the application while a read begins, and gives what is kept of the stream; lets go if that fails.
+
+    Raises :class:`NotFoundError` if another stream of the table is kept and this one is not: what is unread of the
+    other one would be lost (fact 14).
+    """
+    store, clock = store_of(progress), Time()
+    take(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
+    try:
+        streams = store.read().streams
+        kept = streams.get(stream_arn)
+        if kept is None:
+            _check_others(progress, stream_arn, list(streams))
+        elif outlived := kept.outlived():
+            store.drop(owner, stream_arn, outlived)
+            kept = store.read().streams[stream_arn]
+        yield None if kept is None else kept.position(stream_arn)
+    except BaseException:
+        store.beat(owner, 0.0)
+        raise
+
+
+def _check_others(progress: Progress, stream_arn: str, kept: list[str]) -> None:
+    table = stream_arn.partition("/stream/")[0]
+    for other in kept:
+        if other.partition("/stream/")[0] == table:
+            raise NotFoundError(
+                f"{progress.address} is progress in {other}, no longer the table's stream: read that one to its end "
+                f"with stream_arn=…, then forget it: python -m pipelines.progress reset {progress.address} "
+                f"--stream_arn {other}",
+                stream=stream_arn,
+            )
+
+
+def keep(progress: Progress, owner: str, first: StreamPosition) -> None:
+    """From now on the application has progress in the stream."""
+    store_of(progress).begin(owner, first, int(Time().now()))
+
+
+def beating(progress: Progress | None, run: str, stream_arn: str) -> Callable[[], None]:
+    """What shows, where it is time, that a run is alive while its read begins."""
+    if progress is None:
+        return _no_beat
+    return Holding(store_of(progress), owner_of(run), stream_arn, progress, Time()).beat
+
+
+def _no_beat() -> None:
+    pass
+
+
+def place_of(
+    start: Start, stream_arn: str, service: Client, connection: Connection, beat: Callable[[], None] = _no_beat
+) -> Place:
+    """``start``, with a lease table of KCL's as the position that it says."""
+    if not isinstance(start, Leases):
+        return start
+    items, created = table_of_leases(table_client(connection.region_name, connection.endpoint_url), start.table)
+    leases = leases_of(items, start.table)
+    # Whatever the workers' first LATEST was, their table of leases was there before it.
+    position = position_of_leases(leases, stream_arn, start.table, latest=AtTime(int(created)))
+    return with_ended_ancestors(position, listed(service, stream_arn, beat))
+
+
+def listed(service: Client, stream_arn: str, beat: Callable[[], None] = _no_beat) -> Lineage:
+    """What a few whole listings show together; 10,000 shards have 100 pages each time. Raises what
+    :meth:`Client.describe_stream` does."""
+    lineage = Lineage()
+    for _ in range(_PASSES):
+        for page in service.listing(stream_arn):
+            beat()
+            lineage.add(Shard(shard.shard_id, shard.parent_shard_id) for shard in page.shards)
+    return lineage
+
+
+# Who may say that it moved
+
+
+def proves_by_finalizing(pipeline: Pipeline) -> bool:
+    """Whether all that is fused to the read is done for good once a bundle is finalized. A notebook's InteractiveRunner
+    hands the pipeline to another runner, DirectRunner by default, and keeps what it is to show by further steps."""
+    runner = pipeline.runner
+    return isinstance(getattr(runner, "_underlying_runner", runner), _PROVING)
+
+
+def committed_by_a_step(pipeline: Pipeline | None, progress: Progress) -> bool:
+    """Whether a CommitProgress of the same application is in the pipeline."""
+    if pipeline is None:
+        return False
+    visitor = _Committing(progress.address)
+    pipeline.visit(visitor)
+    return visitor.found
+
+
+def unfused_after(pipeline: Pipeline | None, outputs: list[PValue]) -> str | None:
+    """The label of a step after ``outputs`` that may run in another bundle than the read; None if there is none.
+
+    What Prism and FnApiRunner fuse: a plain ParDo with what it reads from. A grouping, a Flatten, state and timers, a
+    splittable DoFn, a side input and a step with an environment of its own (resource hints) each begin a new stage.
+    """
+    return None if pipeline is None else first_after(pipeline, outputs, lambda node: not _is_plain(node))
+
+
+class _Committing(PipelineVisitor):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.found = False
+
+    def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
+        step = transform_node.transform
+        self.found |= isinstance(step, CommitProgress) and step.progress.address == self._address
+
+
+def _is_plain(node: AppliedPTransform) -> bool:
+    step = node.transform
+    return (
+        isinstance(step, ParDo)
+        and not node.side_inputs
+        and not node.resource_hints
+        and not is_stateful_dofn(step.dofn)
+        and not DoFnSignature(step.dofn).is_splittable_dofn()
+    )

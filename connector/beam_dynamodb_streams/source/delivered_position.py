@@ -1,0 +1,77 @@
+"""How far a read was delivered, as an output of the pipeline itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindows
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+
+
+class DeliveredPosition(beam.PTransform):
+    """Folds change records into the :class:`StreamPosition` that covers them: one, of a bounded read.
+
+    PCollection[ChangeRecord], or of our record batches, → PCollection[StreamPosition]. Put it behind whatever
+    delivers, on the records that were delivered, and it covers no more than those (fact 21). ``base`` is the position
+    that the read started from; the result goes on from it.
+
+    A read that stops at a moment must have begun at a saved position (``StreamPosition()`` is one): only then a shard
+    ends at its first change past the stop, and no change before the position is left out (fact 19). Raises
+    InvalidOptionError for windows: creation times are out of order, so the last change of a window does not cover all
+    before it. `CommitProgress` is for unbounded reads.
+    """
+
+    def __init__(self, base: StreamPosition | None = None) -> None:
+        super().__init__()
+        self._base = base or StreamPosition()
+
+    def expand(self, records: beam.PCollection) -> beam.PCollection:
+        if not isinstance(records.windowing.windowfn, GlobalWindows):
+            raise InvalidOptionError(
+                f"{self.label} on {type(records.windowing.windowfn).__name__}: creation times are out of order, so a "
+                "window's last change does not cover all changes before it. Put it before the windows of a bounded "
+                "read, or use CommitProgress"
+            )
+        return records | "Fold" >> beam.CombineGlobally(_Fold(self._base))
+
+
+@beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
+@beam.typehints.with_output_types(StreamPosition)
+class _Fold(beam.CombineFn):
+    """The accumulator is ``{shard_id: sequence number}``: only the largest of each shard counts (fact 4)."""
+
+    def __init__(self, base: StreamPosition) -> None:
+        self._base = base
+
+    def create_accumulator(self) -> dict[str, str]:
+        return {}
+
+    def add_input(self, accumulator: dict[str, str], element: ChangeRecord | pa.RecordBatch) -> dict[str, str]:
+        if isinstance(element, pa.RecordBatch):
+            shards, numbers = element["shard_id"].to_pylist(), element["sequence_number"].to_pylist()
+            for shard, number in zip(shards, numbers, strict=True):
+                _raise_to(accumulator, shard, number)
+        else:
+            _raise_to(accumulator, element.shard_id, element.sequence_number)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[dict[str, str]]) -> dict[str, str]:
+        merged: dict[str, str] = {}
+        for accumulator in accumulators:
+            for shard, number in accumulator.items():
+                _raise_to(merged, shard, number)
+        return merged
+
+    def extract_output(self, accumulator: dict[str, str]) -> StreamPosition:
+        return self._base.merge(StreamPosition.delivered(accumulator))
+
+
+def _raise_to(accumulator: dict[str, str], shard: str, number: str) -> None:
+    known = accumulator.get(shard)
+    if known is None or int(number) > int(known):
+        accumulator[shard] = number

@@ -1,0 +1,216 @@
+"""The splittable DoFn: poll, claim, emit, advance the watermark, defer."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import apache_beam as beam
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration, Timestamp
+
+from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
+from beam_dynamodb_streams.progress.lease import holding
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.reader.resumed_shards import Earlier
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
+from beam_dynamodb_streams.source.elements import Elements, Emission
+from beam_dynamodb_streams.source.options import ReadOptions
+from beam_dynamodb_streams.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
+from beam_dynamodb_streams.source.reporting import Measures
+from beam_dynamodb_streams.source.restriction import FrontierProvider
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.watermark import StreamWatermarkProvider
+from beam_dynamodb_streams.source.worker_cache import READERS, client
+from beam_dynamodb_streams.wire import Client, MalformedEntry
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
+    """The reader of one stream, with threads of its own to wait for the network."""
+    caller = StreamCaller(service, element.stream_arn, limit=options.pace.page)
+    return Reader(
+        element.stream_arn,
+        ThreadedFetcher(caller.perform, threads=options.pace.requests),
+        service.service_time,
+        random.Random().random,  # noqa: S311 - jitter
+        replace(options.rules, stop=element.stop),
+        options.pace,
+        Earlier(element.saved, element.until),
+    )
+
+
+class _ReadStream(beam.DoFn):
+    """The body of both reads. ``tagged``: losses and dead letters have outputs of their own."""
+
+    def __init__(
+        self, options: ReadOptions, emission: Emission, *, tagged: bool, trailing: bool = False, commits: bool = False
+    ) -> None:
+        self._options = options
+        self._trailing = trailing
+        self.commits = commits
+        self._emission = emission
+        self._tagged = tagged
+        self._dead_letters = tagged or options.on_malformed == "skip"
+
+    def setup(self) -> None:
+        self._service = client(self._options.connection, self._options.pace.requests)
+        self._measures = Measures(self._service)
+
+    def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
+        """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
+        if bundle is not None:
+            bundle.holding.beat()
+        if tracker.current_restriction().closed:
+            self._linger(tracker, bundle)
+            return
+        reader = READERS.take(element.run, lambda: reader_of(self._service, element, self._options))
+        worth_keeping = False
+        try:
+            longest = self._options.slice_seconds
+            deadline = time.monotonic() + (longest if bundle is None else min(longest, bundle.longest))
+            rests = self._options.rest_seconds
+            while (step := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
+                elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
+                step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
+                elements = elements if bundle is None else bundle.emitted(elements)
+                self._check(step)
+                if not tracker.try_claim(step.frontier):
+                    return  # what the reader remembers was never claimed
+                yield from self._emit(element, step, elements, watermark.current_watermark())
+                watermark.advance(step.watermark)
+                self._measures.step(element, step)
+                if bundle is not None:
+                    bundle.add(step)
+            self._measures.slice(reader, tracker.current_restriction())
+            worth_keeping = not tracker.current_restriction().closed
+            if worth_keeping:
+                wait = max(0.0, reader.resumes - time.monotonic())
+                tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest)))
+            else:
+                self._linger(tracker, bundle)
+        finally:
+            if worth_keeping:
+                READERS.give_back(element.run, reader, time.monotonic())
+            else:
+                reader.close()
+
+    def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
+        """At the end of the read: it is over only once its progress is written."""
+        if bundle is not None and bundle.lingers():
+            tracker.defer_remainder(Duration(bundle.longest))
+
+    def _check(self, step: Step) -> None:
+        """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline."""
+        if step.losses and self._options.on_data_loss == "fail":
+            raise DataLossError(
+                f'{step.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
+                stream=step.losses[0].stream_arn,
+            )
+        if step.malformed and not self._tagged and self._options.on_malformed == "fail":
+            entry = step.malformed[0]
+            error = MalformedRecordError(
+                f"malformed record: {entry.reason}. To go on, use .with_outputs() for dead letters, "
+                'or on_malformed="skip"',
+                shard=step.shard,
+                position=entry.sequence_number,
+            )
+            error.payload = entry.payload
+            raise error
+
+    def _emit(self, element: StreamRead, step: Step, elements: Elements, now: Timestamp) -> Iterator[Any]:
+        self._log(step)
+        yield from elements
+        if self._tagged:
+            for loss in step.losses:
+                yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
+            for entry in step.malformed:
+                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, step.shard, entry), now))
+
+    def _log(self, step: Step) -> None:
+        for shard in step.opened:
+            if (reading := step.frontier.shards.get(shard)) is not None:  # not one saved as read, gone at once
+                _LOGGER.info("shard %s begins at %s", shard, reading.position)
+        if step.ended:
+            _LOGGER.info("shard %s is read to its end", step.ended)
+        for loss in step.losses:
+            _LOGGER.warning("%s", loss)
+        for entry in step.malformed:
+            _LOGGER.warning("malformed record in shard %s at %s: %s", step.shard, entry.sequence_number, entry.reason)
+
+    def _bundle(self, element: StreamRead, finalizer: Any) -> BundleProgress:
+        progress, owner = self._options.progress, owner_of(element.run)
+        assert progress is not None  # noqa: S101 - narrows the type: only reads with progress come here
+        began = StreamPosition(element.stream_arn, element.start, element.saved, element.until)
+        held = holding(progress, owner, began, trailing=self._trailing)
+        bundle = BundleProgress(held, element.run, progress.beat_seconds, commits=self.commits)
+        finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
+        return bundle
+
+
+class ReadUnboundedStream(_ReadStream):
+    """Reads until the stream is disabled and read."""
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: StreamRead,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=False)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        yield from self._slice(element, tracker, watermark, None)
+
+
+class ReadBoundedStream(_ReadStream):
+    """Reads until the stop is met, or the stream is disabled and read."""
+
+    def process(
+        self,
+        element: StreamRead,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=True)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        yield from self._slice(element, tracker, watermark, None)
+
+
+class ReadUnboundedStreamWithProgress(_ReadStream):
+    """The same, with progress outside the runner."""
+
+    @beam.DoFn.unbounded_per_element()
+    def process(
+        self,
+        element: StreamRead,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=False)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        bundle = self._bundle(element, finalizer)
+        yield from self._slice(element, tracker, watermark, bundle)
+
+
+class ReadBoundedStreamWithProgress(_ReadStream):
+    """The same, with progress outside the runner."""
+
+    def process(
+        self,
+        element: StreamRead,
+        finalizer: Any = beam.DoFn.BundleFinalizerParam,
+        tracker: Any = beam.DoFn.RestrictionParam(FrontierProvider(bounded=True)),
+        watermark: Any = beam.DoFn.WatermarkEstimatorParam(StreamWatermarkProvider()),
+    ) -> Iterator[Any]:
+        bundle = self._bundle(element, finalizer)
+        yield from self._slice(element, tracker, watermark, bundle)
+
+
+def dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:
+    return DeadLetter(element.stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)

@@ -1,0 +1,150 @@
+"""The options of a read, checked once where the pipeline is written. No credentials: Beam prints and stores options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal, get_args
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.progress.address import Progress, parse_progress
+from beam_dynamodb_streams.reader.filter import Selection, Where
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.shards.start_stop import RecordCount, Start, Stop, parse_start, parse_stop
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+
+OnDataLoss = Literal["fail", "continue"]
+OnMalformed = Literal["fail", "skip"]
+
+_EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE"})
+_STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d*:table/[^/\s]+/stream/\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a worker reaches the service; the rest is botocore's default chain on that worker."""
+
+    region_name: str | None = None
+    endpoint_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """See :class:`ReadFromDynamoDBStreams`, whose options these are."""
+
+    table: str | None
+    stream_arn: str | None
+    start: Start
+    stop: Stop | None
+    connection: Connection
+    on_data_loss: OnDataLoss
+    on_malformed: OnMalformed
+    slice_seconds: float
+    rules: Rules = field(default_factory=Rules)
+    pace: Pace = field(default_factory=Pace)
+    shard_groups: int | None = None
+    progress: Progress | None = None
+
+    @property
+    def rest_seconds(self) -> float:
+        """A shorter time with nothing to do is not worth giving a bundle back for: where shards are idle, too, it is
+        the length of a slice that says how often that is at most."""
+        return max(0.5, self.slice_seconds / 2)
+
+
+def parse_options(
+    *,
+    table: str | None,
+    stream_arn: str | None,
+    start: object,
+    stop: object,
+    region_name: str | None,
+    endpoint_url: str | None,
+    on_data_loss: str,
+    on_malformed: str,
+    watermark_slack: timedelta,
+    poll_interval: timedelta,
+    idle_poll_interval: timedelta,
+    quiet_pages: int,
+    quiet_time: timedelta,
+    max_concurrent_reads: int,
+    slice_time: timedelta,
+    event_names: Collection[str] | None,
+    where: Where | None,
+    shard_groups: int | None = None,
+    progress: object = None,
+) -> ReadOptions:
+    """Raises :class:`InvalidOptionError`, quoting the value and naming the fix."""
+    if (table is None) == (stream_arn is None):
+        raise InvalidOptionError(
+            f"table={table!r} and stream_arn={stream_arn!r}: give exactly one, the table's name or its stream's ARN"
+        )
+    if table is not None and (not isinstance(table, str) or not table or table.startswith("arn:")):
+        raise InvalidOptionError(f'table={table!r} is not a table\'s name: use e.g. table="orders", or stream_arn=…')
+    if stream_arn is not None and not _STREAM_ARN.fullmatch(str(stream_arn)):
+        raise InvalidOptionError(
+            f"stream_arn={stream_arn!r} is not a stream's ARN: it looks like "
+            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL, or use table=…"
+        )
+    if on_data_loss not in get_args(OnDataLoss):
+        raise InvalidOptionError(f'on_data_loss={on_data_loss!r} is not known: use "fail" or "continue"')
+    if on_malformed not in get_args(OnMalformed):
+        raise InvalidOptionError(f'on_malformed={on_malformed!r} is not known: use "fail" or "skip"')
+    slack = _seconds("watermark_slack", watermark_slack, at_least=0.0)
+    poll = _seconds("poll_interval", poll_interval, at_least=0.01)
+    idle = _seconds("idle_poll_interval", idle_poll_interval, at_least=poll)
+    parsed_start = parse_start(start)
+    parsed_stop = parse_stop(stop, parsed_start)
+    groups = None if shard_groups is None else _count("shard_groups", shard_groups)
+    if groups is not None and groups > 1 and isinstance(parsed_stop, RecordCount):
+        raise InvalidOptionError(
+            f"shard_groups={groups} with stop={stop!r}: several groups cannot count together. Leave shard_groups out"
+        )
+    kept = parse_progress(progress, region_name=region_name, endpoint_url=endpoint_url)
+    return ReadOptions(
+        table,
+        stream_arn,
+        parsed_start,
+        parsed_stop,
+        Connection(region_name, endpoint_url),
+        "fail" if on_data_loss == "fail" else "continue",
+        "fail" if on_malformed == "fail" else "skip",
+        _seconds("slice_time", slice_time, at_least=0.05),
+        Rules(
+            slack=slack,
+            quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
+            selection=_selection(event_names, where),
+            gapless=kept is not None or isinstance(parsed_start, StreamPosition),
+        ),
+        Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
+        groups,
+        kept,
+    )
+
+
+def _selection(event_names: Collection[str] | None, where: Where | None) -> Selection:
+    if event_names is not None and (isinstance(event_names, str) or not event_names or set(event_names) - _EVENT_NAMES):
+        raise InvalidOptionError(
+            f"event_names={event_names!r}: give one or more of {sorted(_EVENT_NAMES)}, or leave it out for all"
+        )
+    if where is not None and not callable(where):
+        raise InvalidOptionError(f"where={where!r}: give a function of a ChangeRecord that tells whether to deliver it")
+    return Selection(None if event_names is None else frozenset(event_names), where)
+
+
+def _seconds(name: str, option: object, *, at_least: float) -> float:
+    if not isinstance(option, timedelta):
+        raise InvalidOptionError(f"{name}={option!r} is no duration: use a datetime.timedelta")
+    if option.total_seconds() < at_least:
+        raise InvalidOptionError(f"{name}={option} is too short: use at least {at_least:g} seconds")
+    return option.total_seconds()
+
+
+def _count(name: str, option: object) -> int:
+    if not isinstance(option, int) or isinstance(option, bool) or option < 1:
+        raise InvalidOptionError(f"{name}={option!r} is no count: use a whole number of 1 or more")
+    return option

@@ -1,0 +1,67 @@
+"""What a read tells Beam about itself, in the names of :mod:`metrics`."""
+
+from __future__ import annotations
+
+from apache_beam.metrics import Metrics
+
+from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.page import MICROS, RETENTION_SECONDS
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.source.live_status import tell
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.wire import Client
+
+
+class Measures:
+    """Beam's metrics of one DoFn instance; nothing here is done for a single record."""
+
+    def __init__(self, service: Client) -> None:
+        self._service = service
+        self._lag = Metrics.distribution(metrics.NAMESPACE, metrics.LAG_MILLIS)
+        self._open = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_OPEN)
+        self._waiting = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_WAITING)
+        self._doubted = Metrics.gauge(metrics.NAMESPACE, metrics.PARENTS_DOUBTED)
+        self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
+
+    def step(self, read: StreamRead, step: Step) -> None:
+        """What was delivered."""
+        tell(read, step, self._service.service_time)
+        _count(metrics.RECORDS, len(step.records))
+        _count(metrics.PAGES, bool(step.records))
+        _count(metrics.BYTES, step.page_bytes)
+        _count(metrics.DEAD_LETTERS, len(step.malformed))
+        _count(metrics.LOSSES, len(step.losses))
+        _count(metrics.SHARDS_OPENED, len(step.opened))
+        _count(metrics.SHARDS_FINISHED, bool(step.ended))
+        if step.lag is not None:
+            self._lag.update(int(step.lag * 1000))
+
+    def slice(self, reader: Reader, frontier: Frontier) -> None:
+        """What the reader and the client counted since the last slice, and how things stand.
+
+        The client is shared by all reads of the process that reach the service alike: its counts are told once, by
+        whichever read comes first.
+        """
+        while reader.tally:
+            _count(*reader.tally.popitem())
+        counts = self._service.calls.take()
+        for name, counted in zip(
+            metrics.COUNTED_BY_OPERATION, (counts.calls, counts.throttles, counts.retries), strict=True
+        ):
+            _count(name, sum(counted.values()))
+            for operation, number in counted.items():
+                _count(metrics.by_operation(name, operation), number)
+        ended = len(frontier.ended_shards)
+        self._open.set(len(frontier.shards) - ended)
+        self._waiting.set(ended)
+        self._doubted.set(reader.doubts)
+        if frontier.watermark != EARLIEST:
+            behind = self._service.service_time() - frontier.watermark / MICROS
+            self._headroom.set(int(RETENTION_SECONDS - behind))
+
+
+def _count(name: str, by: int) -> None:
+    if by:
+        Metrics.counter(metrics.NAMESPACE, name).inc(by)

@@ -1,0 +1,195 @@
+"""``sample``: a bounded read in this process, without a pipeline, for notebooks and the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING, Final, overload
+
+import pyarrow as pa
+
+from beam_dynamodb_streams.columns import Columns, Schema
+from beam_dynamodb_streams.display import html_table, short
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.reader.filter import well_formed
+from beam_dynamodb_streams.reader.reader import Reader
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
+from beam_dynamodb_streams.source.outputs import DeadLetter
+from beam_dynamodb_streams.source.start import begin_read
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.source.worker_cache import client
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHARDS: Final = 8
+"""A page brings this part of the limit at most, so that several shards have a share of a sample."""
+
+_SHOWN: Final = 5
+"""The rows of a sample that a notebook shows."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sample(Sequence[ChangeRecord]):
+    """The changes that a bounded read delivered, and what else it met. A sequence of :class:`ChangeRecord`.
+
+    Changes of one shard are in the stream's order; shards come as they were read. ``dead_letters`` are the records that
+    could not be decoded, ``losses`` what was trimmed unread. ``complete``: whether all that the start asked for is in
+    it, up to the moment at which the read began; False where the limit or the time ended it. ``limited``: whether the
+    limit did.
+    """
+
+    stream_arn: str
+    records: tuple[ChangeRecord, ...]
+    dead_letters: tuple[DeadLetter, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    complete: bool = False
+    limited: bool = False
+
+    def to_arrow(self, schema: Schema | None = None) -> pa.Table:
+        """A row a change, in this order: of the columns ``schema.arrow``, or without one of ``CHANGE_SCHEMA``, with
+        images as DynamoDB JSON text.
+
+        An attribute that does not fit its column is null there (under ``on_misfit="raise"`` it raises
+        :class:`errors.MisfitError`).
+        """
+        rows = to_arrow(self.records) if schema is None else Columns(schema).of_records(self.records).rows
+        return pa.Table.from_batches([rows])
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A row a change, in this order: the record's fields as columns, keys and images as dicts of Python values.
+
+        ``frame.new_image.str.get("total")`` is an attribute as a column. For typed columns of attributes use
+        ``to_arrow(schema).to_pandas()``. Needs pandas.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([record.to_dict() for record in self.records], columns=CHANGE_SCHEMA.names)
+
+    @overload
+    def __getitem__(self, index: int) -> ChangeRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ChangeRecord, ...]: ...
+    def __getitem__(self, index: int | slice) -> ChangeRecord | tuple[ChangeRecord, ...]:
+        return self.records[index]
+
+    def __iter__(self) -> Iterator[ChangeRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        return f"<Sample of {', '.join(self._facts())}>"
+
+    def _facts(self) -> Iterator[str]:
+        """What is known of the whole, without any item's content."""
+        shards = len({record.shard_id for record in self.records})
+        yield _counted(len(self.records), "change") + (f" from {_counted(shards, 'shard')}" if shards else "")
+        if self.records:
+            times = [record.approximate_creation_time for record in self.records]
+            kinds = Counter(record.event_name for record in self.records)
+            yield " ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
+            yield f"created {min(times):%Y-%m-%d %H:%M:%S} to {max(times):%Y-%m-%d %H:%M:%S} UTC"
+        if self.dead_letters:
+            yield _counted(len(self.dead_letters), "dead letter")
+        if self.losses:
+            yield f"{len(self.losses):,} {'loss' if len(self.losses) == 1 else 'losses'}"
+        yield "complete" if self.complete else "limit reached" if self.limited else "incomplete"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                record.event_name,
+                f"{record.approximate_creation_time:%Y-%m-%d %H:%M:%S}",
+                short(record.keys),
+                short("" if record.new_image is None else record.new_image, 160),
+                record.shard_id,
+            )
+            for record in self.records[:_SHOWN]
+        ]
+        rest = len(self.records) - len(rows)
+        note = f"and {rest:,} more" if rest else ""
+        return html_table(
+            ("event", "created (UTC)", "keys", "new image", "shard"), rows, title=", ".join(self._facts()), note=note
+        )
+
+
+def sample(
+    table: str | None = None,
+    stream_arn: str | None = None,
+    *,
+    start: object = "TRIM_HORIZON",
+    limit: int = 1000,
+    seconds: float = 15.0,
+    where: Callable[[ChangeRecord], bool] | None = None,
+    event_names: Collection[str] | None = None,
+    region_name: str | None = None,
+    endpoint_url: str | None = None,
+) -> Sample:
+    """Reads some of a table's changes, here and now, as :class:`ReadFromDynamoDBStreams` would.
+
+    It ends after ``limit`` changes, after ``seconds``, or once everything up to the moment of the call is proven read,
+    some 7 seconds after it. From ``start="LATEST"`` it waits for new changes, and ends at the limit or the time.
+    Losses and malformed records end nothing: the sample tells of them. It takes one of the two readers that a shard may
+    have, for as long as it runs; its GetRecords calls are billed.
+
+    ``table``, ``stream_arn``, ``start``, ``where``, ``event_names``, ``region_name`` and ``endpoint_url`` are those of
+    :class:`ReadFromDynamoDBStreams`. Raises :class:`InvalidOptionError` for a wrong one, and what no waiting mends.
+    """
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InvalidOptionError(f"limit={limit!r} is no number of changes: use a whole number of 1 or more")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InvalidOptionError(f"seconds={seconds!r} is no time: use a number greater than 0")
+    asked = ReadFromDynamoDBStreams(
+        table,
+        stream_arn,
+        start=start,
+        stop=None if start == "LATEST" else "NOW",
+        region_name=region_name,
+        endpoint_url=endpoint_url,
+        watermark_slack=timedelta(seconds=1),
+        poll_interval=timedelta(milliseconds=100),
+        idle_poll_interval=timedelta(seconds=1),
+        quiet_pages=8,
+        quiet_time=timedelta(seconds=1),
+        event_names=event_names,
+        where=where,
+    )
+    options = asked._options
+    options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
+    service = client(options.connection, options.pace.requests)
+    read = replace(begin_read(service, options), records=limit)
+    reader = reader_of(service, read, options)
+    try:
+        return collect(reader, read, reader.fetcher.now() + seconds)
+    finally:
+        reader.close()
+
+
+def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
+    """What the reader gives until ``deadline`` (of its fetcher's clock) or the end, with everything decoded."""
+    frontier = begin(read.start, saved=read.saved, remaining=read.records)
+    records: list[ChangeRecord] = []
+    dead_letters: list[DeadLetter] = []
+    losses: list[Loss] = []
+    while (step := reader.next(frontier, deadline)) is not None:
+        changes, malformed = well_formed(step.records, step.shard)
+        records += changes
+        dead_letters += [dead_letter(read, step.shard, entry) for entry in (*step.malformed, *malformed)]
+        losses += step.losses
+        frontier = step.frontier
+    limited = frontier.remaining == 0
+    complete = frontier.closed and not limited
+    return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

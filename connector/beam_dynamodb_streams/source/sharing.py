@@ -1,0 +1,109 @@
+"""How many elements a read becomes, and the listing that deals the shards to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import inf
+
+from apache_beam.options.pipeline_options import FlinkRunnerOptions
+from apache_beam.pipeline import Pipeline
+from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
+from apache_beam.runners.portability.flink_runner import FlinkRunner
+from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.portability.prism_runner import PrismRunner
+
+from beam_dynamodb_streams.errors import RunnerError
+from beam_dynamodb_streams.reader.call_budget import CallBudget
+from beam_dynamodb_streams.reader.listings import Listings
+from beam_dynamodb_streams.reader.requests import (
+    Answer,
+    Delayed,
+    Failed,
+    Found,
+    Gone,
+    NoShardFilter,
+    PageListed,
+    Request,
+    StreamCaller,
+)
+from beam_dynamodb_streams.shards.discovery import Discovery, discover
+from beam_dynamodb_streams.shards.frontier import Frontier, begin
+from beam_dynamodb_streams.shards.groups import deal
+from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.start_stop import RecordCount
+from beam_dynamodb_streams.source.options import ReadOptions
+from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.wire import Client
+
+#: Flink spreads elements over its slots by hash: with one for each slot, every other slot of two would stay idle.
+GROUPS_PER_SLOT = 2
+
+
+def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
+    """``shard_groups``, or what suits the runner. Raises :class:`RunnerError` for several where they lose data."""
+    runner, asked = pipeline.runner, options.shard_groups
+    if asked is not None:
+        if asked > 1 and isinstance(runner, PrismRunner | SwitchingDirectRunner):
+            raise RunnerError(
+                f"shard_groups={asked} on {type(runner).__name__}: where one transform reads several restrictions, "
+                "Prism drops the records of those that lag as late. Leave shard_groups out: one group reads all "
+                "shards at once; or use --runner=FlinkRunner"
+            )
+        return asked
+    flink = isinstance(runner, FlinkRunner) or type(runner) is PortableRunner
+    slots = pipeline.options.view_as(FlinkRunnerOptions).parallelism if flink else 1
+    return slots * GROUPS_PER_SLOT if slots > 1 and not isinstance(options.stop, RecordCount) else 1
+
+
+def share(
+    read: StreamRead, service: Client, options: ReadOptions, groups: int, beat: Callable[[], None]
+) -> Iterator[StreamRead]:
+    """The read as at most so many, of which each shard of the stream belongs to exactly one. ``beat`` is called at each
+    request: there may be thousands."""
+    if groups == 1:
+        yield read
+        return
+    caller = StreamCaller(service, read.stream_arn, limit=options.pace.page)
+    whole = begin(read.start, saved=read.saved, remaining=read.records)
+
+    def perform(request: Request) -> Answer:
+        beat()
+        return caller.perform(request)
+
+    frontier, lineage = first_frontier(whole, perform, service.service_time, time.monotonic, time.sleep)
+    for number, part in enumerate(deal(frontier, lineage, groups, second=int(service.service_time()))):
+        yield replace(read, run=f"{read.run}-{number}", frontier=part)
+
+
+def first_frontier(
+    frontier: Frontier,
+    perform: Callable[[Request], Answer],
+    service_time: Callable[[], float],
+    now: Callable[[], float],
+    sleep: Callable[[float], object],
+) -> tuple[Frontier, Lineage]:
+    """What ``frontier`` holds once the listings have settled, and what they showed; takes five seconds at least.
+
+    It is taken once, before the elements exist, because no two listings need agree on which shards have no parent; and
+    as fast as the service allows, since nobody else lists the stream yet: 10,000 shards take some five minutes.
+    """
+    listings = Listings(budget=CallBudget(burst=inf))
+    listings.settle(now())
+    found = Discovery(frontier)
+    while True:
+        if listings.dirty:
+            listings.dirty = False
+            found = discover(frontier, listings.lineage, second=int(service_time()), gone=listings.gone)
+            listings.doubt(set(found.doubtful.values()), now(), patient=False)
+        if listings.settled(now()) and not listings.doubts:
+            return found.frontier, listings.lineage
+        sleep(max(0.0, listings.due(now()) - now()))
+        match perform(listings.request(now())):
+            case Failed(_, error):
+                raise error
+            case Delayed():
+                listings.delayed(now(), 1.0)
+            case PageListed() | Found() | Gone() | NoShardFilter() as answer:
+                listings.take(answer, now())

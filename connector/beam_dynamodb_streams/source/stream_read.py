@@ -1,0 +1,81 @@
+"""The element of the source: one stream to read, all moments fixed. Runners store it, so its form is a promise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import Frontier
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
+
+VERSION: Final = 1
+SHARED_VERSION: Final = 2  # with a frontier of its own: a release that knew none would read the whole stream
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRead:
+    """``run`` names the read since its pipeline started: two reads of one stream in one process stay apart.
+
+    ``stop`` is the last second to deliver, ``records`` how many changes; None where there is no such end. ``frontier``
+    is where it begins if the stream is shared among several; None if it reads all that listings will show. ``saved``
+    and ``until`` are an earlier run's, as in :class:`StreamPosition`.
+    """
+
+    run: str
+    stream_arn: str
+    start: StartPosition = TRIM_HORIZON
+    saved: Mapping[str, Position] = field(default_factory=dict)
+    stop: int | None = None
+    records: int | None = None
+    frontier: Frontier | None = None
+    until: int | None = None
+
+
+class _Stored(msgspec.Struct, omit_defaults=True):
+    version: int
+    run: str
+    position: str
+    stop: int | None
+    records: int | None
+    frontier: bytes | None = None
+
+
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+_decoder: Final = msgspec.json.Decoder(_Stored)
+
+
+def encode_stream_read(element: StreamRead) -> bytes:
+    """JSON text; where the read starts is a saved position's own text, a frontier is its own stored form."""
+    position = StreamPosition(element.stream_arn, element.start, element.saved, element.until).to_json()
+    frontier = None if element.frontier is None else encode_frontier(element.frontier)
+    version = VERSION if frontier is None else SHARED_VERSION
+    return _encoder.encode(_Stored(version, element.run, position, element.stop, element.records, frontier))
+
+
+def decode_stream_read(data: bytes) -> StreamRead:
+    try:
+        stored = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise ConnectorError(f"stored stream element is damaged: {error}") from error
+    if stored.version not in (VERSION, SHARED_VERSION):
+        raise ConnectorError(
+            f"stored stream element has version {stored.version}, this release reads {VERSION} and {SHARED_VERSION}: "
+            "resume with the release that wrote it, or newer"
+        )
+    position = StreamPosition.from_json(stored.position)
+    return StreamRead(
+        stored.run,
+        position.stream_arn or "",
+        position.start,
+        position.shards,
+        stored.stop,
+        stored.records,
+        None if stored.frontier is None else decode_frontier(stored.frontier),
+        position.until,
+    )

@@ -1,0 +1,132 @@
+"""One stream of one table: its shards, its status and what a listing shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from typing import Literal, TypedDict
+
+from beam_dynamodb_streams.testing.shard import Shard, Shards
+
+ViewType = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
+Status = Literal["ENABLING", "ENABLED", "DISABLING", "DISABLED"]
+
+
+class SequenceNumberRange(TypedDict, total=False):
+    StartingSequenceNumber: str
+    EndingSequenceNumber: str
+
+
+class ListedShard(TypedDict, total=False):
+    """A shard as DescribeStream shows it."""
+
+    ShardId: str
+    ParentShardId: str
+    SequenceNumberRange: SequenceNumberRange
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long things live, in seconds of the service's clock."""
+
+    retention: float = 24 * 3600.0
+    iterator: float = 15 * 60.0
+
+
+class Stream:
+    """A stream from its creation to the day it is forgotten; guarded by the service's lock."""
+
+    def __init__(
+        self,
+        *,
+        table_arn: str,
+        table_name: str,
+        view_type: ViewType,
+        created: float,
+        shards: int,
+        random: Random,
+        life: Life,
+        settled: float,
+    ) -> None:
+        self.label = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        self.arn = f"{table_arn}/stream/{self.label}"
+        self.table_name = table_name
+        self.view_type = view_type
+        self.created = created
+        self.disabled: float | None = None
+        self.life = life
+        self._settled = settled
+        self.shards = Shards(random)
+        self.shards.add_roots(shards, created)
+
+    def status(self, now: float) -> Status:
+        if self.disabled is None:
+            return "ENABLED" if now >= self._settled else "ENABLING"
+        return "DISABLED" if now >= self._settled else "DISABLING"
+
+    def is_gone(self, now: float) -> bool:
+        """A disabled stream stays readable for as long as its records are kept."""
+        return self.disabled is not None and now - self.disabled >= self.life.retention
+
+    def disable(self, now: float, settling: float) -> None:
+        """Closes every open shard, without children (fact 14)."""
+        self.disabled = now
+        self._settled = now + settling
+        for shard in list(self.shards.open):
+            self.shards.replace(shard, now, children=0)
+
+    def find(self, shard_id: str, now: float) -> Shard | None:
+        """The shard, trimmed up to now; None for one that never was or that the service forgot (fact 11)."""
+        shard = self.shards.by_id.get(shard_id)
+        if shard is None:
+            return None
+        horizon = now - self.life.retention
+        shard.trim(horizon)
+        return None if shard.is_gone(horizon) else shard
+
+    def listing(
+        self,
+        now: float,
+        *,
+        after: str | None = None,
+        children_of: str | None = None,
+        delay: float = 0.0,
+        is_missing: Callable[[str], bool] = lambda _: False,
+        ends_listed_for_open: bool = False,
+        stale: float = 0.0,
+    ) -> list[ListedShard]:
+        """Every shard that a listing shows after the id ``after``, ordered by id and so not by age.
+
+        A shard younger than ``delay`` is not shown yet, and one that closed less than ``stale`` ago still
+        looks open (fact 6).
+        """
+        horizon = now - self.life.retention
+        shown = []
+        for shard_id in sorted(self.shards.by_id):
+            shard = self.shards.by_id[shard_id]
+            shard.trim(horizon)
+            if (
+                (after is not None and shard_id <= after)
+                or (children_of is not None and shard.parent_shard_id != children_of)
+                or (shard.is_gone(horizon) and not shard.ghost)
+                or shard.hidden
+                or (now - shard.born < delay and shard.parent_shard_id is not None)
+                or is_missing(shard_id)
+            ):
+                continue
+            shown.append(_listed(shard, now, ends_listed_for_open, stale))
+        return shown
+
+
+def _listed(shard: Shard, now: float, ends_listed_for_open: bool, stale: float) -> ListedShard:
+    span: SequenceNumberRange = {"StartingSequenceNumber": str(shard.starting)}
+    if shard.ending is not None and shard.ended is not None and now - shard.ended >= stale:
+        span["EndingSequenceNumber"] = str(shard.ending)
+    elif ends_listed_for_open:
+        span["EndingSequenceNumber"] = str(shard.sequence[-1] if shard.sequence else shard.starting)
+    listed: ListedShard = {"ShardId": shard.shard_id, "SequenceNumberRange": span}
+    if shard.parent_shard_id is not None:
+        listed["ParentShardId"] = shard.parent_shard_id
+    return listed

@@ -1,0 +1,135 @@
+"""A table whose writes go into its stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Literal
+
+from beam_dynamodb_streams.testing.change import Change, record_body
+from beam_dynamodb_streams.testing.keys import Keys, KeyType
+from beam_dynamodb_streams.testing.lifecycle import Setting, Streamed
+from beam_dynamodb_streams.testing.shard import Shard
+from beam_dynamodb_streams.testing.values import Attributes, Image, attributes, to_json
+
+_MAX_ITEM = 400 * 1024
+
+
+class Table(Streamed):
+    """A table with a stream, made by ``LocalStreams.create_table``.
+
+    Items are mappings of Python values (``testing.values`` says which). A write returns the Change
+    that it put into the stream, or None where it put none: the stream is disabled, the put changed nothing,
+    or there was nothing to delete. All methods may be called from several threads.
+    """
+
+    def __init__(self, name: str, setting: Setting, *, keys: Mapping[str, KeyType], random: Random) -> None:
+        arn = f"arn:aws:dynamodb:{setting.region}:{setting.account}:table/{name}"
+        super().__init__(name, arn, Keys(name, keys), setting, random)
+        self.created = setting.rules.clock()
+        self._items: dict[bytes, Image] = {}
+        self._changes: list[Change] = []
+
+    def put(self, item: Mapping[str, object]) -> Change | None:
+        """Writes a whole item: INSERT, MODIFY, or nothing where the same item is there already."""
+        return self._write(attributes(item))
+
+    def put_many(self, items: Iterable[Mapping[str, object]]) -> list[Change]:
+        """Puts one item after the other and returns the changes that came of it."""
+        return [change for item in items if (change := self.put(item)) is not None]
+
+    def update(
+        self,
+        keys: Mapping[str, object],
+        changes: Mapping[str, object] | None = None,
+        *,
+        remove: Iterable[str] = (),
+    ) -> Change | None:
+        """Sets and removes attributes of the item with these keys, which is created where there is none."""
+        with self._setting.lock:
+            item = dict(self.item(keys) or keys)
+            for name in remove:
+                item.pop(name, None)
+            return self.put({**item, **(changes or {}), **keys})
+
+    def delete(self, keys: Mapping[str, object], *, by: Literal["user", "ttl"] = "user") -> Change | None:
+        """Deletes the item with these keys; ``by="ttl"`` marks the record as TTL's own deletes are."""
+        return self._write(attributes(keys), removes=True, by_ttl=by == "ttl")
+
+    def append(self, shard_id: str, body: bytes) -> Change:
+        """Puts any bytes into an open shard as one record's JSON, malformed ones too; the table is untouched.
+
+        ``%SEQUENCE%`` in them becomes the record's sequence number.
+        """
+        with self._setting.lock:
+            shard = self._open(shard_id)
+            number = shard.numbers.take()
+            now = self._setting.rules.clock()
+            return self._record(shard, number, now, math.floor(now), body.replace(b"%SEQUENCE%", b"%d" % number))
+
+    def item(self, keys: Mapping[str, object]) -> dict[str, object] | None:
+        """The item with these keys, as it is now."""
+        with self._setting.lock:
+            image = self._items.get(to_json(self._keys.of(attributes(keys))))
+        return None if image is None else image.item()
+
+    @property
+    def keys(self) -> dict[str, KeyType]:
+        """The key attributes with their types, the partition key first."""
+        return self._keys.types
+
+    @property
+    def key_schema(self) -> list[dict[str, str]]:
+        """The keys as the service writes them."""
+        return self._keys.schema()
+
+    @property
+    def item_count(self) -> int:
+        return len(self._items)
+
+    @property
+    def changes(self) -> list[Change]:
+        """Everything ever put into this table's streams, in the order of writing."""
+        with self._setting.lock:
+            return list(self._changes)
+
+    def _write(self, values: Attributes, *, removes: bool = False, by_ttl: bool = False) -> Change | None:
+        key_values = self._keys.of(values)
+        keys = Image.of(key_values)
+        new = None if removes else Image.of(values)
+        if new is not None and new.size > _MAX_ITEM:
+            raise ValueError(f"an item of {new.size} bytes: DynamoDB holds {_MAX_ITEM} at most")
+        key_hash = self._keys.hash(key_values)
+        with self._setting.lock:
+            old = self._items.get(keys.json)
+            if old == new:
+                return None
+            if new is None:
+                del self._items[keys.json]
+            else:
+                self._items[keys.json] = new
+            if not self.streams or self.stream.disabled is not None:
+                return None
+            stream = self.stream
+            now, created = self._setting.rules.creation()
+            shard = stream.shards.owner(key_hash)
+            number = shard.numbers.take()
+            body = record_body(
+                event_id=f"{self._random.getrandbits(128):032x}",
+                region=self._setting.region,
+                created=created,
+                keys=keys,
+                new=new,
+                old=old,
+                sequence_number=str(number),
+                view_type=stream.view_type,
+                by_ttl=by_ttl,
+            )
+            return self._record(shard, number, now, created, body)
+
+    def _record(self, shard: Shard, number: int, now: float, created: int, body: bytes) -> Change:
+        shard.append(number, now, created, body)
+        change = Change(self.stream.arn, shard.shard_id, str(number), body)
+        self._changes.append(change)
+        return change
