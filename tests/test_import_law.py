@@ -39,11 +39,9 @@ LIBRARIES = {
     "fastavro": ("columns/", "sinks/"),
     "botocore": (
         "wire/",
-        "reader/requests.py",
         "progress/tables.py",
         "progress/table_store.py",
-        "commands/",
-        "inspection/",
+        "commands/schema.py",
     ),
     "boto3": ("commands/schema.py",),
     "urllib3": ("wire/",),

@@ -1,4 +1,35 @@
-"""One exception tree. Every error that concerns a stream names the stream, the shard and the position it concerns."""
+"""One tree of exceptions: everything that this package raises on purpose is a `ConnectorError`.
+
+    ConnectorError
+    ├── InvalidOptionError (ValueError)          an option was refused
+    ├── RunnerError                              the runner cannot run the pipeline as written
+    ├── ElementTypeError (TypeError)             a step received an element of the wrong type
+    ├── InvalidValueError (ValueError, TypeError)  a value cannot be part of a change record
+    ├── MalformedRecordError (ValueError)        a record is not what the service documents
+    ├── MisfitError (ValueError)                 a value does not fit its declared column
+    ├── DataLossError                            changes were lost before they were read
+    ├── ProgressHeldError                        another run of the application is alive
+    ├── FencedError                              another run took the application over
+    ├── ClosedError                              the client was closed
+    └── ServiceError                             a call to AWS failed; `code` is the service's code
+        ├── DelayError                           the fault passes without help: the call is retried
+        │   ├── ThrottledError
+        │   └── UnavailableError
+        ├── AccessDeniedError
+        ├── CredentialsError
+        ├── CertificateError
+        ├── NotFoundError
+        ├── StreamNotEnabledError
+        ├── ExpiredIteratorError
+        ├── TrimmedDataError
+        ├── InvalidRequestError
+        ├── IteratorTypeError                    the endpoint lacks AT_TIMESTAMP
+        ├── ShardFilterError                     the endpoint lacks ShardFilter
+        └── UnknownCodeError                     a code that is not in the connector's table
+
+A class that also derives from a built-in exception can be caught as either. An error that concerns a stream names the
+stream, the shard and the position.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +37,9 @@ from typing import Any
 
 
 class ConnectorError(Exception):
-    """Base of all errors raised by this package.
+    """Base of all errors that this package raises.
 
-    ``stream``, ``shard`` and ``position`` are text, or None where the error concerns none.
+    `stream`, `shard` and `position` are text, or None where the error does not concern one.
     """
 
     def __init__(
@@ -41,47 +72,50 @@ def _rebuild(kind: type[ConnectorError], state: dict[str, Any], args: tuple[Any,
 
 
 class InvalidOptionError(ConnectorError, ValueError):
-    """An option was refused: the message quotes its value and names the fix."""
+    """An option was refused. The message quotes its value and names the fix."""
 
 
 class RunnerError(ConnectorError):
-    """The pipeline would land on a runner that cannot run it as asked; the message names one that can."""
+    """The runner cannot run the pipeline as written. The message names a runner that can."""
 
 
 class DataLossError(ConnectorError):
-    """Changes were, or may have been, lost unread and ``on_data_loss="fail"``."""
+    """Changes were lost, or may have been lost, before they were read, and `on_data_loss="fail"`."""
 
 
 class MalformedRecordError(ConnectorError, ValueError):
-    """A record or an attribute value is not what the service documents. ``payload`` holds its bytes, if known."""
+    """A record or an attribute value is not what the service documents. `payload` holds its bytes, if known."""
 
     payload: bytes | None = None
 
 
 class ElementTypeError(ConnectorError, TypeError):
-    """A step was given an element of a type that it does not take; the message names the type and the fix."""
+    """A step received an element of a type that it does not accept. The message names the type and the fix."""
 
 
 class InvalidValueError(ConnectorError, ValueError, TypeError):
-    """A Python value cannot be an attribute value or a part of a change record; the message names one that can."""
+    """A Python value cannot be an attribute value or a part of a change record. The message names one that can."""
 
 
 class MisfitError(ConnectorError, ValueError):
-    """An attribute does not fit its declared column and ``on_misfit="raise"``; the message names both."""
+    """An attribute does not fit its declared column and `on_misfit="raise"`. The message names both."""
 
 
 class ServiceError(ConnectorError):
-    """The service answered with an error that the reader knows. ``code`` is the service's own code, if any."""
+    """A call to AWS failed. `code` is the service's own error code, or None where no answer carried one.
+
+    A plain `ServiceError` is an answer that is not what the service documents.
+    """
 
     code: str | None = None
 
 
 class DelayError(ServiceError):
-    """A fault that passes by itself: retried with back-off, counted, never a loss."""
+    """A fault that passes without help. The call is retried with back-off and counted; it never means a loss."""
 
 
 class ThrottledError(DelayError):
-    """A throttle: ProvisionedThroughputExceededException, ThrottlingException, or what else AWS calls it."""
+    """The service throttled the call: ProvisionedThroughputExceededException, ThrottlingException and their like."""
 
 
 class UnavailableError(DelayError):
@@ -89,11 +123,15 @@ class UnavailableError(DelayError):
 
 
 class AccessDeniedError(ServiceError):
-    """The credentials lack a permission; the message names the action to allow and the resource."""
+    """The credentials lack a permission. The message names the action to allow and the resource."""
 
 
 class CredentialsError(ServiceError):
-    """No credentials were found, or they are invalid or expired and could not be refreshed."""
+    """No credentials were found, or they are invalid, or they have expired and could not be refreshed."""
+
+
+class CertificateError(ServiceError):
+    """The endpoint's TLS certificate is not trusted, or belongs to another host."""
 
 
 class NotFoundError(ServiceError):
@@ -105,28 +143,40 @@ class StreamNotEnabledError(ServiceError):
 
 
 class ExpiredIteratorError(ServiceError):
-    """The shard iterator is older than 15 minutes (ExpiredIteratorException): ask again from the position."""
+    """The shard iterator is older than 15 minutes (ExpiredIteratorException). Request a new one from the position."""
 
 
 class TrimmedDataError(ServiceError):
     """The position is past the trim horizon (TrimmedDataAccessException): its records are gone."""
 
 
+class InvalidRequestError(ServiceError):
+    """The endpoint refused a parameter or its value (ValidationException, SerializationException and their like)."""
+
+
 class IteratorTypeError(ServiceError):
-    """The endpoint does not know AT_TIMESTAMP (older endpoints and emulators): read from the horizon and skip."""
+    """The endpoint does not support AT_TIMESTAMP, as some emulators. Read from the trim horizon and skip."""
 
 
 class ShardFilterError(ServiceError):
-    """The endpoint does not know ShardFilter CHILD_SHARDS: list the whole stream instead."""
+    """The endpoint does not support ShardFilter CHILD_SHARDS. List the whole stream instead."""
+
+
+class UnknownCodeError(ServiceError):
+    """The service answered with an error code that the connector does not know. `code` holds it.
+
+    The message quotes the service's own message, the HTTP status and the id of the request. The code of an answer
+    without one, such as a proxy's page, is its HTTP status.
+    """
 
 
 class ClosedError(ConnectorError):
-    """The client was closed before the call or while it waited to try again: the reader is being stopped."""
+    """The client was closed before the call, or while it waited to retry, because the reader is being stopped."""
 
 
 class ProgressHeldError(ConnectorError):
-    """Another run of the same application is alive: it moves the progress, and a second one would move it too."""
+    """Another run of the same application is alive. Two runs must not move the same progress."""
 
 
 class FencedError(ConnectorError):
-    """Another run took the application's progress over; this one must not move it any more, and ends."""
+    """Another run took over the application's progress. This run must not move it any more, and ends."""

@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import SSLError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from beam_dynamodb_streams.errors import NotFoundError
+from beam_dynamodb_streams.errors import CertificateError, NotFoundError
 from beam_dynamodb_streams.wire import Client
 
 NOW = 1_700_000_000.0
@@ -153,7 +152,7 @@ def test_a_certificate_that_is_not_trusted_is_refused_at_once(
     secure: Secure, make_client: MakeClient, waits: list[float]
 ) -> None:
     endpoint, _ = secure("127.0.0.1")
-    with pytest.raises(SSLError, match="certificate verify failed"):
+    with pytest.raises(CertificateError, match="certificate verify failed"):
         make_client(endpoint_url=endpoint.url).get_records("iterator")
     assert (endpoint.received, waits) == ([], [])
 
@@ -163,7 +162,7 @@ def test_a_certificate_of_another_host_is_refused_at_once(
 ) -> None:
     endpoint, authority = secure("127.0.0.2")
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
-    with pytest.raises(SSLError, match=r"127\.0\.0\.1"):
+    with pytest.raises(CertificateError, match=r"127\.0\.0\.1"):
         make_client(endpoint_url=endpoint.url).get_records("iterator")
     assert (endpoint.received, waits) == ([], [])
 

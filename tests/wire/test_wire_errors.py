@@ -6,18 +6,19 @@ import copy
 from collections.abc import Callable
 
 import pytest
-from botocore.exceptions import ClientError
 from scripted_endpoint import ScriptedEndpoint, Turn, refusal
 
 from beam_dynamodb_streams.errors import (
     AccessDeniedError,
     ExpiredIteratorError,
+    InvalidRequestError,
     IteratorTypeError,
     NotFoundError,
     ServiceError,
     ShardFilterError,
     TrimmedDataError,
     UnavailableError,
+    UnknownCodeError,
 )
 from beam_dynamodb_streams.wire import Client
 
@@ -73,26 +74,23 @@ def test_denied_access_names_the_missing_permission_and_the_resource(
         client.get_shard_iterator(ARN, "shard", "LATEST")
 
 
-def test_an_unknown_code_passes_through_as_botocores_own_error(
+def test_an_unknown_code_is_an_error_that_carries_the_code_and_the_services_words(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
     endpoint.script = [refusal("KMSDisabledException", "the key is disabled")]
-    with pytest.raises(ClientError, match="GetRecords operation: the key is disabled") as raised:
+    with pytest.raises(UnknownCodeError) as raised:
         make_client().get_records("iterator")
-    assert raised.value.operation_name == "GetRecords"
-    assert raised.value.response["Error"] == {
-        "Code": "KMSDisabledException",
-        "Message": "the key is disabled",
-    }
-    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
-    assert raised.value.response["ResponseMetadata"]["RequestId"] == "REQUEST"
+    assert raised.value.code == "KMSDisabledException"
+    assert (
+        str(raised.value) == "GetRecords failed (KMSDisabledException, HTTP 400, request REQUEST): the key is disabled"
+    )
 
 
-def test_a_proxys_page_passes_through_with_its_status_for_a_code(
+def test_a_proxys_page_is_an_unknown_code_that_is_its_status(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
     endpoint.script = [Turn(b"<html>forbidden</html>", 403)]
-    with pytest.raises(ClientError, match=r"\(403\)"):
+    with pytest.raises(UnknownCodeError, match=r"\(403,"):
         make_client().get_records("iterator")
 
 
@@ -134,10 +132,10 @@ def test_a_time_in_the_future_is_not_taken_for_an_unknown_iterator_type(
     now = 1_700_000_000.0
     endpoint.script = [refusal("ValidationException", "Timestamp is out of range", date=now)]
     client = make_client(clock=lambda: now)
-    with pytest.raises(ClientError, match="out of range"):
+    with pytest.raises(InvalidRequestError, match="out of range"):
         client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now + 60)
     endpoint.script = [refusal("ValidationException", "The timestamp is in the future", date=now)]
-    with pytest.raises(ClientError, match="in the future"):
+    with pytest.raises(InvalidRequestError, match="in the future"):
         client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now - 60)
 
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 
 from beam_dynamodb_streams import ConnectorError
 from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
     except COMMAND_FAULTS as error:
         parser.error(parser.spelt(error))
-    except (ConnectorError, BotoCoreError, ClientError) as error:
+    except ConnectorError as error:
         parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
     return 0
 

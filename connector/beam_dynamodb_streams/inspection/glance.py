@@ -13,8 +13,6 @@ from datetime import UTC, datetime, timedelta
 from math import floor
 from typing import Any, Final, Literal
 
-from botocore.exceptions import ClientError
-
 from beam_dynamodb_streams.errors import NotFoundError, ServiceError, TrimmedDataError
 from beam_dynamodb_streams.inspection.applications import RETENTION, ApplicationGlance, Kept, application_glance
 from beam_dynamodb_streams.inspection.sampled import PAGE, Sampled, sampled
@@ -203,7 +201,7 @@ def _partly_trimmed(client: Client, stream_arn: str, shard: ListedShard) -> bool
         )
     except TrimmedDataError:
         return True
-    except (ServiceError, ClientError):
+    except ServiceError:
         return None  # gone since it was listed, or an endpoint that takes the numbers of records only
     return False
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from botocore.exceptions import ClientError
-
 from beam_dynamodb_streams.errors import (
     DelayError,
     ExpiredIteratorError,
@@ -201,7 +199,7 @@ class StreamCaller:
                 self._knows_at_timestamp = False
             except (NotFoundError, DelayError):
                 raise
-            except (ServiceError, ClientError):
+            except ServiceError:
                 if renewals:
                     raise
                 # An iterator is only a hint: this one was not of this stream's making.

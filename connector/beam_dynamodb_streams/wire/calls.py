@@ -9,13 +9,12 @@ from typing import Literal, TypeVar
 
 import msgspec
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import ClientError
 from botocore.session import Session
 
-from beam_dynamodb_streams.errors import ClosedError, DelayError, ServiceError, ThrottledError
+from beam_dynamodb_streams.errors import ClosedError, DelayError, InvalidRequestError, ServiceError, ThrottledError
 from beam_dynamodb_streams.wire.counts import CallCounts
 from beam_dynamodb_streams.wire.endpoint import Endpoint, resolve
-from beam_dynamodb_streams.wire.error_codes import RENEWABLE, UNKNOWN_PARAMETER, Fault, read_fault, to_error
+from beam_dynamodb_streams.wire.error_codes import RENEWABLE, Fault, read_fault, to_error
 from beam_dynamodb_streams.wire.retry import Backoff, ServiceClock
 from beam_dynamodb_streams.wire.signing import Signer
 from beam_dynamodb_streams.wire.transport import Answer, Transport
@@ -169,8 +168,8 @@ def _to_error(
     operation: str,
     place: CallPlace,
     unknown_parameter: Callable[[Fault], ServiceError | None] | None,
-) -> ServiceError | ClientError:
-    if unknown_parameter is not None and fault.code in UNKNOWN_PARAMETER:
+) -> ServiceError:
+    if unknown_parameter is not None and fault.kind is InvalidRequestError:
         error = unknown_parameter(fault)
         if error is not None:
             error.code = fault.code

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import botocore.session
-from botocore.exceptions import ClientError
 
 from beam_dynamodb_streams.errors import (
     InvalidOptionError,
@@ -39,8 +38,8 @@ class Client:
     connection, a time-out and a cut-off body (fact 15): ``max_attempts`` requests at most, then the
     DelayError of the last one is raised and the caller comes again later. Expired credentials are refreshed
     and a skewed clock is corrected once a call. What else may be raised: AccessDeniedError,
-    CredentialsError, NotFoundError, ClosedError, and untouched from botocore ``ClientError`` for a code that
-    the reader does not know and ``SSLError`` for a certificate that is not trusted.
+    CredentialsError, CertificateError, NotFoundError, InvalidRequestError, ClosedError, and UnknownCodeError for a
+    code that the connector does not know.
 
     ``clock`` is epoch seconds; ``random`` is in [0, 1); without ``sleep`` the waits end when the client is
     closed.
@@ -252,7 +251,7 @@ class Client:
                     place,
                     attempts=1,
                 )
-        except (ServiceError, ClientError):
+        except ServiceError:
             return False
         return True
 

@@ -1,21 +1,22 @@
-"""The service's error codes and what each means here; a code that is not in the table passes through."""
+"""The service's error codes and what each means here; a code that is not in the table is an UnknownCodeError."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import msgspec
-from botocore.exceptions import ClientError
 
 from beam_dynamodb_streams.errors import (
     AccessDeniedError,
     CredentialsError,
     ExpiredIteratorError,
+    InvalidRequestError,
     NotFoundError,
     ServiceError,
     ThrottledError,
     TrimmedDataError,
     UnavailableError,
+    UnknownCodeError,
 )
 
 ERRORS: dict[str, type[ServiceError]] = {
@@ -40,6 +41,13 @@ ERRORS: dict[str, type[ServiceError]] = {
     "ExpiredIteratorException": ExpiredIteratorError,
     "TrimmedDataAccessException": TrimmedDataError,
     "ResourceNotFoundException": NotFoundError,
+    "ValidationException": InvalidRequestError,
+    "ValidationError": InvalidRequestError,
+    "SerializationException": InvalidRequestError,
+    "InvalidParameterValue": InvalidRequestError,
+    "InvalidParameterException": InvalidRequestError,
+    "InvalidParameterCombination": InvalidRequestError,
+    "UnknownParameterException": InvalidRequestError,
     "AccessDeniedException": AccessDeniedError,
     "UnrecognizedClientException": CredentialsError,
     "InvalidClientTokenId": CredentialsError,
@@ -58,11 +66,6 @@ ERRORS: dict[str, type[ServiceError]] = {
 
 # Codes after which other credentials may do better: expired, or rotated since they were read.
 RENEWABLE = frozenset({"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"})
-# What an endpoint says that does not know a parameter or one of its values.
-UNKNOWN_PARAMETER = frozenset(
-    {"ValidationException", "ValidationError", "SerializationException", "InvalidParameterValue"}
-    | {"InvalidParameterException", "InvalidParameterCombination", "UnknownParameterException"}
-)
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _SIGNATURE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
 
@@ -94,13 +97,13 @@ class Fault:
         )
 
     @property
-    def kind(self) -> type[ServiceError] | None:
-        """The class of the error, None for one that passes through untouched."""
+    def kind(self) -> type[ServiceError]:
+        """The class of the error."""
         if kind := ERRORS.get(self.code):
             return kind
         if self.status == 429:
             return ThrottledError
-        return UnavailableError if self.status >= 500 or self.status == 408 else None
+        return UnavailableError if self.status >= 500 or self.status == 408 else UnknownCodeError
 
 
 def read_fault(status: int, error_type: str | None, request_id: str, body: bytes) -> Fault:
@@ -126,17 +129,9 @@ def to_error(
     shard: str | None = None,
     position: str | None = None,
     resource: str | None = None,
-) -> ServiceError | ClientError:
+) -> ServiceError:
     """The error to raise for ``fault``. ``resource`` is what a permission is asked for."""
     kind = fault.kind
-    if kind is None:
-        return ClientError(
-            {
-                "Error": {"Code": fault.code, "Message": fault.message},
-                "ResponseMetadata": {"RequestId": fault.request_id, "HTTPStatusCode": fault.status},
-            },
-            operation,
-        )
     error = kind(_describe(kind, fault, operation, resource), stream=stream, shard=shard, position=position)
     error.code = fault.code
     return error
@@ -152,7 +147,8 @@ def _describe(kind: type[ServiceError], fault: Fault, operation: str, resource: 
             f"for the credentials in use ({fault.code}: {fault.message})"
         )
     said = f": {fault.message}" if fault.message else ""
-    return f"{operation} failed ({fault.code}, HTTP {fault.status}){said}"
+    request = f", request {fault.request_id}" if kind is UnknownCodeError and fault.request_id else ""
+    return f"{operation} failed ({fault.code}, HTTP {fault.status}{request}){said}"
 
 
 def _credentials_fix(fault: Fault) -> str:

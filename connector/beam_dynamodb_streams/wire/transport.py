@@ -8,11 +8,10 @@ import zlib
 from dataclasses import dataclass
 
 import urllib3
-from botocore.exceptions import SSLError
 from botocore.httpsession import URLLib3Session
-from urllib3.util.ssl_match_hostname import CertificateError
+from urllib3.util.ssl_match_hostname import CertificateError as HostnameError
 
-from beam_dynamodb_streams.errors import ClosedError, UnavailableError
+from beam_dynamodb_streams.errors import CertificateError, ClosedError, UnavailableError
 from beam_dynamodb_streams.wire.endpoint import Endpoint
 
 
@@ -72,7 +71,10 @@ class Transport:
             raise ClosedError("the client is closed") from None
         except urllib3.exceptions.HTTPError as error:
             if _is_untrusted(error):
-                raise SSLError(endpoint_url=self.url, error=error) from error
+                raise CertificateError(
+                    f"the TLS certificate of {self.url} is not trusted: {error}; check the endpoint, and AWS_CA_BUNDLE "
+                    "for an authority of your own"
+                ) from error
             raise UnavailableError(f"{self.url} did not answer: {type(error).__name__}: {error}") from error
         content = response.data
         answer_headers = response.headers
@@ -95,5 +97,5 @@ def _is_untrusted(error: urllib3.exceptions.HTTPError) -> bool:
     """A certificate that is not trusted, or another host's, stays so: no delay, and worth saying at once."""
     cause = error.original_error if isinstance(error, urllib3.exceptions.ProxyError) else error
     return isinstance(cause, urllib3.exceptions.SSLError) and isinstance(
-        cause.args[0], ssl.SSLCertVerificationError | CertificateError
+        cause.args[0], ssl.SSLCertVerificationError | HostnameError
     )
