@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutants.mutant import Mutant, StaleMutantError
+from tests.mutants.mutant import SOURCE, Mutant, StaleMutantError
 from tests.mutants.table import MUTANTS, TRAPS
 
 ROOT = Path(__file__).parents[2]
@@ -71,14 +71,14 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _grow(directory: Path, number: int) -> list[Path]:
-    """Where so many trees go; the first one is there."""
+    """Return the paths of `number` trees, the first of which is copied already."""
     paths = [directory / f"tree-{index}" for index in range(number)]
     shutil.copytree(ROOT, paths[0], ignore=LEFT_OUT)
     return paths
 
 
 def _passes_unmutated(tree: Tree, mutants: Sequence[Mutant]) -> bool:
-    ends = tree.run("connector", sorted({mutant.node_id for mutant in mutants}), writes_bytecode=True)
+    ends = tree.run("beam_dynamodb_streams", sorted({mutant.node_id for mutant in mutants}), writes_bytecode=True)
     for node_id, error, _ in ends.failed:
         print(f"fails on the code as it is: {node_id}: {error}")
     if not ends.failed and ends.code != 0:
@@ -144,10 +144,10 @@ class Tree:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.mutants.trial"],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(self.root / SOURCE), str(self.root)])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # of the libraries that it loads; a trial's own output comes with its end
+            stderr=subprocess.DEVNULL,  # the libraries' own; a trial's output comes with its outcome
             text=True,
         )
         return self
@@ -181,7 +181,7 @@ def _print(verdict: Verdict) -> None:
     print(f"{mutant.trap:>2}  {verdict.word:<8} {verdict.seconds:5.1f} s  {mutant.bug:<80}  {mutant.test}", flush=True)
     if verdict.word != "killed":
         place = mutant.path if verdict.word == "STALE" else f"{mutant.path}:{mutant.line(ROOT)}"
-        print(f"    {place}: {verdict.reason}\n    - {mutant.text!r}\n    + {mutant.replacement!r}", flush=True)
+        print(f"    {place}: {verdict.reason}\n    - {mutant.code!r}\n    + {mutant.replacement!r}", flush=True)
 
 
 if __name__ == "__main__":

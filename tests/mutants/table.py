@@ -19,7 +19,7 @@ TRAPS = {
     11: "a shard vanishes",
     12: "a shard read to its end stays listed",
     13: "a checkpoint is several generations old",
-    14: "a stream is disabled, or enabled anew",
+    14: "a stream is disabled, or enabled again",
     15: "throttles and faults are delays",
     16: "legal numbers that boto3 raises on",
     17: "images are absent by design",
