@@ -7,7 +7,6 @@ from tests.mutants.mutant import Mutant
 CODES = "wire/error_codes.py"
 REQUESTS = "reader/requests.py"
 READER = "reader/reader.py"
-DELIVERY = "reader/page.py"
 
 MUTANTS = (
     Mutant(
@@ -83,9 +82,9 @@ MUTANTS = (
     Mutant(
         10,
         "what was trimmed unread is not reported",
-        f"{READER}::Reader._page",
-        "if (loss := trimmed(self.stream_arn, shard, frontier.shards[shard], certain=read.trimmed)) is not None: ...",
-        "if False: ...",
+        f"{READER}::Reader._losses",
+        "loss = records_trimmed(self.stream_arn, shard, reading, certain=read.trimmed)",
+        "pass",
         "source/test_reader_faults.py::test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read",
     ),
     Mutant(
@@ -166,7 +165,7 @@ MUTANTS = (
     Mutant(
         11,
         "a vanished shard is reported as lost though nothing in it was asked for",
-        f"{DELIVERY}::vanished",
+        "shards/loss.py::shard_gone",
         "isinstance(reading.position, AtTime) and ...",
         "False",
         "source/test_delivery.py::test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records",

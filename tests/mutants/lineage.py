@@ -7,7 +7,6 @@ from tests.mutants.mutant import Mutant
 DISCOVERY = "shards/discovery.py"
 FRONTIER = "shards/frontier.py"
 LINEAGE = "shards/lineage.py"
-DELIVERY = "reader/page.py"
 ENDINGS = "reader/settling.py"
 LISTING = "reader/listings.py"
 PROOF = "reader/settling.py"
@@ -326,7 +325,7 @@ MUTANTS = (
         13,
         "generations that came and went unseen are not reported",
         f"{READER}::Reader._discover",
-        "losses.append(generation_missed(self.stream_arn, leaf, frontier.shards[leaf]))",
+        "losses.append(children_missed(self.stream_arn, leaf, frontier.shards[leaf]))",
         "pass",
         "source/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
@@ -342,7 +341,7 @@ MUTANTS = (
     Mutant(
         13,
         "a shard that waited unread for more than a day tells nothing",
-        "reader/page.py::outlived",
+        "shards/loss.py::waited_too_long",
         "unread and ...",
         "False",
         "source/test_reader_resumed.py::"
@@ -393,7 +392,7 @@ MUTANTS = (
     Mutant(
         11,
         "a root that was gone before its first read is told as a loss",
-        f"{DELIVERY}::vanished",
+        "shards/loss.py::shard_gone",
         "isinstance(reading.position, Horizon) and ... and ...",
         "False",
         "source/test_reader_resumed.py::test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss",

@@ -10,8 +10,8 @@ from contextlib import redirect_stderr
 import pytest
 
 from beam_dynamodb_streams.commands.progress_line import Account, Terminal, length, progress_line
-from beam_dynamodb_streams.reader.page import MICROS
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
+from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, End
 from beam_dynamodb_streams.source.live_status import Standing
 from beam_dynamodb_streams.source.stream_read import StreamRead

@@ -7,9 +7,10 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from beam_dynamodb_streams.reader.page import Rules, deliver, vanished
+from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.requests import PageRead, Read
 from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.loss import shard_gone
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord, RawStreamRecord, RecordsPage
 
@@ -124,11 +125,11 @@ def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
 
 def test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records() -> None:
     """Fact 11: a shard is gone once all its records are older than 24 hours."""
-    assert vanished("arn", "a", Reading(AtTime(NOW - 3600)), now=NOW) is None
-    assert vanished("arn", "a", Reading(TRIM_HORIZON), now=NOW) is None  # a root: from what is left, nothing is left
+    assert shard_gone("arn", "a", Reading(AtTime(NOW - 3600)), now=NOW) is None
+    assert shard_gone("arn", "a", Reading(TRIM_HORIZON), now=NOW) is None  # a root: from what is left, nothing is left
     known = (NOW - 60) * 1_000_000  # of a child: its parent was read that far
     for reading in (Reading(AtTime(NOW - 25 * 3600)), Reading(TRIM_HORIZON, known), Reading(After("7"))):
-        loss = vanished("arn", "a", reading, now=NOW)
+        loss = shard_gone("arn", "a", reading, now=NOW)
         assert loss is not None
         assert (loss.shard_id, loss.certain) == ("a", False)
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Final, NamedTuple, TextIO
 
-from beam_dynamodb_streams.reader.page import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.shards.frontier import EARLIEST
+from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.source.live_status import Standing, watching
 
 #: Rates are of so many seconds: the shards take turns, so what is covered moves in leaps.

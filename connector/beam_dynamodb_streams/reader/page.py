@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from beam_dynamodb_streams.reader.filter import ALL, Selection
 from beam_dynamodb_streams.reader.requests import PageRead
-from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
-from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, Horizon, Position
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.shards.loss import MICROS
+from beam_dynamodb_streams.shards.position import After, AtTime, Position
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
-
-MICROS = 1_000_000
-RETENTION_SECONDS = 24 * 3600
 
 #: No clock is that far ahead: a record created so long after it was read would end its shard, or hold all others late.
 AHEAD_SECONDS = 3600
@@ -127,69 +123,3 @@ def _last(read: PageRead) -> Position | None:
     elif isinstance(read.request.position, AtTime):
         return None
     return After(max(numbers, key=int)) if numbers else None
-
-
-def trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> Loss | None:
-    """The shard goes on at the horizon: what lay between is gone (fact 10). None for a root that was to be read from
-    the horizon and never was: the horizon moved, and the promise is what the service still has."""
-    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST:
-        return None
-    return Loss(
-        stream_arn,
-        shard,
-        str(reading.position),
-        str(TRIM_HORIZON),
-        _since(reading),
-        certain,
-        "records older than 24 hours were trimmed before they were read; read more often, or from more workers",
-    )
-
-
-def outlived(stream_arn: str, read: PageRead, reading: Reading) -> Loss | None:
-    """A shard that was known, and not begun, for longer than the service keeps records (fact 13): its oldest are gone
-    without a word, since the horizon and a moment are positions that are always served."""
-    unread = isinstance(reading.position, Horizon | AtTime) and reading.watermark != EARLIEST
-    if unread and reading.watermark < (read.asked - RETENTION_SECONDS) * MICROS:
-        return trimmed(stream_arn, read.request.shard, reading, certain=False)
-    return None
-
-
-def vanished(stream_arn: str, shard: str, reading: Reading, *, now: float, promised: bool = False) -> Loss | None:
-    """The service no longer knows the shard (fact 11); None if it cannot have held anything that was asked for.
-
-    A shard is gone once all its records are older than 24 hours, so a start moment younger than that lost nothing; nor
-    did a root that was to be read from the horizon and never was: the promise is what the service still has, unless an
-    earlier run ``promised`` it.
-    """
-    if isinstance(reading.position, AtTime) and reading.position.second > now - RETENTION_SECONDS:
-        return None
-    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST and not promised:
-        return None
-    return Loss(
-        stream_arn,
-        shard,
-        str(reading.position),
-        "its children",
-        _since(reading),
-        False,
-        "the shard is gone: its records were trimmed, or the stream was deleted, before it was read to its end",
-    )
-
-
-def generation_missed(stream_arn: str, shard: str, reading: Reading) -> Loss:
-    """The shard was read to its end, but its children came and went unseen (fact 13)."""
-    return Loss(
-        stream_arn,
-        shard,
-        str(reading.position),
-        "the oldest shards that are left",
-        _since(reading),
-        False,
-        "its children were trimmed before any listing showed them; the read was away for more than 24 hours",
-    )
-
-
-def _since(reading: Reading) -> datetime | None:
-    if reading.watermark == EARLIEST:
-        return None
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=reading.watermark)

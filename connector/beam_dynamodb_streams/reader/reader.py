@@ -17,22 +17,22 @@ from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.claim import Step
 from beam_dynamodb_streams.reader.fetcher import Fetcher
 from beam_dynamodb_streams.reader.listings import Listings
-from beam_dynamodb_streams.reader.page import (
-    MICROS,
-    RETENTION_SECONDS,
-    Rules,
-    deliver,
-    generation_missed,
-    outlived,
-    trimmed,
-    vanished,
-)
+from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Gone, PageRead, Read
 from beam_dynamodb_streams.reader.resumed_shards import Earlier, SavedShards
 from beam_dynamodb_streams.reader.schedule import Agenda, Pace, Remembered
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS
 from beam_dynamodb_streams.shards.discovery import discover, take_over
-from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Hint
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.loss import (
+    MICROS,
+    RETENTION_SECONDS,
+    Loss,
+    children_missed,
+    records_trimmed,
+    shard_gone,
+    waited_too_long,
+)
 from beam_dynamodb_streams.shards.position import End
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET
 
@@ -145,7 +145,7 @@ class Reader:
         for leaf in leaves:
             self._listings.left(leaf)
             if leaf in self._listings.gone and leaf not in self._loss_reported:
-                losses.append(generation_missed(self.stream_arn, leaf, frontier.shards[leaf]))
+                losses.append(children_missed(self.stream_arn, leaf, frontier.shards[leaf]))
         seen = second - int(CONFIRMING_LISTINGS * self._listings.interval)
         moved = found.frontier.confirm(before=seen, listed=self._listings.listed)
         if moved is frontier:
@@ -225,14 +225,7 @@ class Reader:
     def _page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Step | None:
         shard = read.request.shard
         self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
-        losses = []
-        if read.trimmed is not None and state.trim_reported != read.request.position:
-            state.trim_reported = read.request.position
-            if (loss := trimmed(self.stream_arn, shard, frontier.shards[shard], certain=read.trimmed)) is not None:
-                losses.append(loss)
-        elif (loss := outlived(self.stream_arn, read, frontier.shards[shard])) and state.trim_reported is None:
-            state.trim_reported = read.request.position
-            losses.append(loss)
+        losses = self._losses(read, frontier.shards[shard], state)
         if not read.page.records and not read.page.malformed and read.hint is not None and not losses:
             return self._empty_page(frontier, read, state, read.hint, now)
         delivery = deliver(frontier, read, self.rules)
@@ -257,6 +250,17 @@ class Reader:
         self._ask(now)  # the next page comes over the network while this one is decoded and emitted
         return step
 
+    def _losses(self, read: PageRead, reading: Reading, state: Remembered) -> list[Loss]:
+        """Return what the page shows to be lost before it, once for each position."""
+        shard, loss = read.request.shard, None
+        if read.trimmed is not None and state.trim_reported != read.request.position:
+            loss = records_trimmed(self.stream_arn, shard, reading, certain=read.trimmed)
+            state.trim_reported = read.request.position
+        elif state.trim_reported is None:
+            loss = waited_too_long(self.stream_arn, shard, reading, asked=read.asked)
+            state.trim_reported = None if loss is None else read.request.position
+        return [] if loss is None else [loss]
+
     def _empty_page(self, frontier: Frontier, read: PageRead, state: Remembered, hint: Hint, now: float) -> Step | None:
         """Moves no position, so it is not worth a claim: it is remembered until the slice ends."""
         shard = read.request.shard
@@ -278,7 +282,7 @@ class Reader:
     def _gone(self, frontier: Frontier, shard: str, now: float) -> Step:
         self._listings.gone.add(shard)
         self._loss_reported.add(shard)
-        loss = vanished(self.stream_arn, shard, frontier.shards[shard], now=self.service_time())
+        loss = shard_gone(self.stream_arn, shard, frontier.shards[shard], now=self.service_time())
         self.tally[metrics.SHARDS_LOST] += loss is not None
         return self._complete(Step(frontier.end(shard), losses=[loss] if loss else [], ended=shard), now)
 

@@ -8,9 +8,8 @@ from math import inf
 from typing import Final
 
 from beam_dynamodb_streams.reader.listings import Listings
-from beam_dynamodb_streams.reader.page import RETENTION_SECONDS, vanished
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
-from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS, Loss, shard_gone
 from beam_dynamodb_streams.shards.position import End, Position
 
 #: How often it is looked whether shards of an earlier run are gone.
@@ -67,7 +66,7 @@ class SavedShards:
         left = len(frontier.saved) < len(self.earlier.saved) or len(unlisted) < len(frontier.saved)
         second = service_time()
         losses = [
-            vanished(self.stream_arn, shard, Reading(frontier.saved[shard]), now=second, promised=True)
+            shard_gone(self.stream_arn, shard, Reading(frontier.saved[shard]), now=second, promised=True)
             for shard in sorted(unlisted)
             if frontier.adopts and not self._was_read_on(shard, listings, second, left=left)
         ]

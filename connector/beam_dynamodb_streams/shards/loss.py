@@ -1,18 +1,38 @@
-"""A gap as data: what was, or may have been, lost unread."""
+"""Losses: records that were trimmed, or may have been trimmed, before they were read. Pure.
+
+The last four functions are the only makers of a `Loss`. Each one returns None where nothing was promised:
+
+| what happened | maker |
+|---|---|
+| the service refused a position as trimmed | `records_trimmed` |
+| a shard was known, and not begun, for longer than the retention | `waited_too_long` |
+| the service no longer knows a shard that was not read to its end | `shard_gone` |
+| a shard was read to its end, but its children came and went unlisted | `children_missed` |
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Reading
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Horizon
+
+MICROS: Final = 1_000_000
+
+#: DynamoDB Streams keeps a record for 24 hours.
+RETENTION_SECONDS: Final = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Records of one shard that were not delivered and cannot be read any more.
+    """Records of one shard that were not delivered and can no longer be read.
 
-    ``certain``: the service said that an unread record is gone (facts 10, 13); otherwise records may be missing.
-    ``last_position``: up to where the shard was delivered; ``next_position``: where reading goes on (SHARD_END: with
-    its children). ``since``: records created at or after this moment may be affected; None if nothing is known.
+    `certain`: the service said that an unread record is gone (traps 10 and 13); otherwise records may be missing.
+    `last_position`: the position up to which the shard was delivered. `next_position`: where the read resumes
+    (SHARD_END: with the shard's children). `since`: records created at or after this moment may be affected; None if
+    that is not known.
     """
 
     stream_arn: str
@@ -28,3 +48,76 @@ class Loss:
         since = f", created since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
         between = f"between {self.last_position} and {self.next_position} of shard {self.shard_id}"
         return f"{what} {between}{since}: {self.reason}"
+
+
+def records_trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> Loss | None:
+    """Return the loss of a shard that resumes at the trim horizon: the records before it are gone (trap 10).
+
+    None for a root that was to be read from the horizon and was never read: the horizon moved, and such a read promises
+    only what the service still has.
+    """
+    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST:
+        return None
+    return Loss(
+        stream_arn,
+        shard,
+        str(reading.position),
+        str(TRIM_HORIZON),
+        _since(reading),
+        certain,
+        "records older than 24 hours were trimmed before they were read; read more often, or from more workers",
+    )
+
+
+def waited_too_long(stream_arn: str, shard: str, reading: Reading, *, asked: float) -> Loss | None:
+    """Return the loss of a shard that was known, and not begun, for longer than the service keeps records (trap 13).
+
+    Its oldest records are gone without an error, because the horizon and a moment are positions that are always served.
+    `asked`: when the shard's page was asked for (epoch seconds, the service's clock).
+    """
+    unread = isinstance(reading.position, Horizon | AtTime) and reading.watermark != EARLIEST
+    if unread and reading.watermark < (asked - RETENTION_SECONDS) * MICROS:
+        return records_trimmed(stream_arn, shard, reading, certain=False)
+    return None
+
+
+def shard_gone(stream_arn: str, shard: str, reading: Reading, *, now: float, promised: bool = False) -> Loss | None:
+    """Return the loss of a shard that the service no longer knows (trap 11).
+
+    None if the shard cannot have held anything that was asked for. A shard is gone once all its records are older than
+    the retention, so a start moment younger than that lost nothing. Neither did a root that was to be read from the
+    horizon and was never read: such a read promises only what the service still has, unless an earlier run `promised`
+    the shard.
+    """
+    if isinstance(reading.position, AtTime) and reading.position.second > now - RETENTION_SECONDS:
+        return None
+    if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST and not promised:
+        return None
+    return Loss(
+        stream_arn,
+        shard,
+        str(reading.position),
+        "its children",
+        _since(reading),
+        False,
+        "the shard is gone: its records were trimmed, or the stream was deleted, before it was read to its end",
+    )
+
+
+def children_missed(stream_arn: str, shard: str, reading: Reading) -> Loss:
+    """Return the loss of a shard that was read to its end, but whose children came and went unseen (trap 13)."""
+    return Loss(
+        stream_arn,
+        shard,
+        str(reading.position),
+        "the oldest shards that are left",
+        _since(reading),
+        False,
+        "its children were trimmed before any listing showed them; the read was away for more than 24 hours",
+    )
+
+
+def _since(reading: Reading) -> datetime | None:
+    if reading.watermark == EARLIEST:
+        return None
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=reading.watermark)

@@ -14,8 +14,8 @@ from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.reader.filter import well_formed
-from beam_dynamodb_streams.reader.page import MICROS
 from beam_dynamodb_streams.records import ChangeRecord, change_batch
+from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 Elements = Iterable[TimestampedValue]

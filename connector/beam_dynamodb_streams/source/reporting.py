@@ -6,9 +6,9 @@ from apache_beam.metrics import Metrics
 
 from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.claim import Step
-from beam_dynamodb_streams.reader.page import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.source.live_status import tell
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.wire import Client

@@ -14,7 +14,7 @@ from apache_beam.runners.direct.executor import _ExecutorService
 from beam_dynamodb_streams.errors import NotFoundError, RunnerError, StreamNotEnabledError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import StartsRun
-from beam_dynamodb_streams.reader.page import RETENTION_SECONDS
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.shards.start_stop import Place, resolve_bounds
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
