@@ -12,11 +12,11 @@ from random import Random
 import botocore.session
 
 from beam_dynamodb_streams.errors import UnavailableError
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request, StreamCaller
-from beam_dynamodb_streams.reader.resumed_shards import Earlier
+from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
@@ -201,7 +201,7 @@ class DrivenRead:
         self._clock, self._stream = clock, stream_arn
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
-        self._earlier = Earlier(saved or {}, until)
+        self._earlier = EarlierRun(saved or {}, until)
         self.frontier = begin(start, saved=saved) if frontier is None else frontier
         self.delivered: list[tuple[str, str]] = []
         self.losses: list[Loss] = []
@@ -227,18 +227,18 @@ class DrivenRead:
         for _ in self.steps(seconds):
             pass
 
-    def steps(self, seconds: float) -> Iterator[Step]:
+    def steps(self, seconds: float) -> Iterator[Claim]:
         """The same, step by step, each already claimed."""
         deadline = self._clock() + seconds
         while (step := self.reader.next(self.frontier, deadline)) is not None:
             self._claim(step)
             yield step
 
-    def refuse(self, seconds: float) -> Step | None:
+    def refuse(self, seconds: float) -> Claim | None:
         """The next step within so many seconds, which the runner does not let us claim."""
         return self.reader.next(self.frontier, self._clock() + seconds)
 
-    def _claim(self, step: Step) -> None:
+    def _claim(self, step: Claim) -> None:
         self.frontier = step.frontier
         self.delivered += [(step.shard, record.dynamodb.SequenceNumber) for record in step.records]
         self.losses += step.losses

@@ -91,9 +91,9 @@ MUTANTS = (
         10,
         "a loss that was reported once is not reported again after a restore",
         f"{READER}::Reader._resume",
-        "self._agenda.forget()",
+        "self._schedule.forget()",
         (
-            "for shard, remembered in self._agenda._shards.items():\n"
+            "for shard, remembered in self._schedule._shards.items():\n"
             "                remembered.position = frontier.shards[shard].position"
         ),
         "source/test_reader_resumed.py::test_a_loss_is_reported_again_to_a_frontier_from_before_it",
@@ -287,14 +287,14 @@ MUTANTS = (
         15,
         "a shard that was refused is never asked again",
         f"{READER}::Reader._digest",
-        "self._agenda.after_failure(request.shard, now)",
+        "self._schedule.after_failure(request.shard, now)",
         "pass",
         "source/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses[throttle]",
     ),
     Mutant(
         15,
         "a service that only throttles is asked as often as ever",
-        "reader/schedule.py::Agenda.back_off",
+        "reader/schedule.py::Schedule.back_off",
         "0.1 * 2.0 ** min(failures, 10)",
         "0.1",
         "source/test_reader_faults.py::test_a_service_that_only_throttles_is_asked_less_and_less_often",

@@ -350,7 +350,7 @@ MUTANTS = (
     Mutant(
         13,
         "a saved position of which no shard is left tells nothing",
-        f"{SAVED}::SavedShards.forget",
+        f"{SAVED}::ResumedShards.forget",
         "sorted(unlisted)",
         "()",
         "source/test_reader_resumed.py::test_a_saved_position_of_which_no_shard_is_left_is_told_as_a_possible_loss",
@@ -358,7 +358,7 @@ MUTANTS = (
     Mutant(
         13,
         "a stream that was quiet for more than a day, and read, is told as a loss",
-        f"{SAVED}::SavedShards._was_read_on",
+        f"{SAVED}::ResumedShards._was_read_on",
         "return True",
         "pass",
         "source/test_reader_resumed.py::test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read",
@@ -366,7 +366,7 @@ MUTANTS = (
     Mutant(
         13,
         "a shard that KCL had not read to its end is gone without a word, beside others that are left",
-        f"{SAVED}::SavedShards._was_read_on",
+        f"{SAVED}::ResumedShards._was_read_on",
         "return False",
         "pass",
         "source/test_reader_resumed.py::"
@@ -375,7 +375,7 @@ MUTANTS = (
     Mutant(
         13,
         "a quiet stream's shards that were read to their ends are told as a loss while their children are listed",
-        f"{SAVED}::SavedShards._was_read_on",
+        f"{SAVED}::ResumedShards._was_read_on",
         "left or any(...)",
         "left and any(...)",
         "source/test_reader_resumed.py::"

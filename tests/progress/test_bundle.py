@@ -20,7 +20,7 @@ from beam_dynamodb_streams.errors import FencedError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.lease import MARGIN_SECONDS, Holding, store_of, take
 from beam_dynamodb_streams.progress.store import Store
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -120,8 +120,8 @@ def test_what_shows_that_a_read_is_starting_is_in_the_name_of_its_run(tmp_path: 
 def closing(run: Holding, read: str = "one") -> BundleProgress:
     """A bundle that brings the last change."""
     bundle = bundle_of(run, read)
-    bundle.add(Step(Frontier(shards={"a": Reading(After("7"))}), shard="a", records=[raw("7")]))
-    bundle.add(Step(Frontier(closed=True)))
+    bundle.add(Claim(Frontier(shards={"a": Reading(After("7"))}), shard="a", records=[raw("7")]))
+    bundle.add(Claim(Frontier(closed=True)))
     return bundle
 
 
@@ -165,7 +165,7 @@ def test_a_group_that_ends_does_not_let_go_for_the_others(store: Store, hand: Ha
 def test_no_other_read_makes_a_bundle_after_its_end(store: Store, hand: Hand, trailing: bool, commits: bool) -> None:
     """One whose finalization proves what it brought, or with a step behind it that tells."""
     bundle = bundle_of(run_of(store, hand, trailing=trailing), commits=commits)
-    bundle.add(Step(Frontier(closed=True)))
+    bundle.add(Claim(Frontier(closed=True)))
     assert not bundle.lingers()
 
 

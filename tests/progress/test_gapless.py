@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
@@ -35,8 +35,8 @@ def test_a_page_within_the_stop_is_delivered_whole() -> None:
     assert (numbers(moved_to.records), moved_to.finished) == (["1", "2"], False)
 
 
-def step(shards: dict[str, Reading], **rest: object) -> Step:
-    return Step(Frontier(shards=shards), shard="a", **rest)  # type: ignore[arg-type]
+def step(shards: dict[str, Reading], **rest: object) -> Claim:
+    return Claim(Frontier(shards=shards), shard="a", **rest)  # type: ignore[arg-type]
 
 
 def test_a_step_moves_its_shard_to_where_another_read_may_go_on() -> None:
@@ -50,7 +50,7 @@ def test_a_shard_that_met_no_record_as_young_as_the_start_is_left_to_begin_there
     """Its children begin at the start too, and not at the horizon."""
     for position in (TRIM_HORIZON, AtTime(NOW), End(AtTime(NOW))):
         assert dict(moved(step({"a": Reading(position)}))) == {}
-    assert dict(moved(Step(Frontier(shards={"b": Reading(TRIM_HORIZON)}), opened=["b"]))) == {}
+    assert dict(moved(Claim(Frontier(shards={"b": Reading(TRIM_HORIZON)}), opened=["b"]))) == {}
 
 
 def test_the_groups_of_a_run_hold_its_application_together() -> None:

@@ -13,7 +13,7 @@ from beam_dynamodb_streams.progress.address import FileAddress, Progress, TableA
 from beam_dynamodb_streams.progress.lease import MARGIN_SECONDS, Holding, take
 from beam_dynamodb_streams.progress.step_committer import Adopted
 from beam_dynamodb_streams.progress.store import Application, Hold, Store
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -131,7 +131,7 @@ def test_the_end_of_one_group_gives_nothing_away(store: Store, hand: Hand) -> No
 def bundle(run: Holding, read: str = "one", *, commits: bool = True) -> BundleProgress:
     """One that reads to the end of its group."""
     bundle = BundleProgress(run, read, PROGRESS.beat_seconds, commits=commits)
-    bundle.add(Step(Frontier(closed=True)))
+    bundle.add(Claim(Frontier(closed=True)))
     return bundle
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Request, StreamCaller
@@ -42,7 +42,7 @@ class StreamReading:
     restarts: bool = False
     delivered: list[tuple[str, str]] = field(default_factory=list)  # (shard, event id)
     losses: list[Loss] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Claim] = field(default_factory=list)
     tally: Counter[str] = field(default_factory=Counter)
     watermark: int = EARLIEST
     fetchers: list[InlineFetcher] = field(default_factory=list)
@@ -77,7 +77,7 @@ class StreamReading:
                 self._claim(step)
         raise AssertionError(f"busy without an end: {self.frontier}")
 
-    def _claim(self, step: Step) -> None:
+    def _claim(self, step: Claim) -> None:
         for record in step.records:
             created = int(record.dynamodb.ApproximateCreationDateTime * 1_000_000)
             assert created >= self.watermark, f"{record.eventID} is late by {(self.watermark - created) / 1e6} s"

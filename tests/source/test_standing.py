@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.source.live_status import Standing, Watch, tell, watching
@@ -16,9 +16,9 @@ def read_up_to(number: int) -> Frontier:
     return Frontier(shards={"a": Reading(After(str(number)))})
 
 
-def step_of(frontier: Frontier, *created: float, lag: float | None = None, ended: str = "") -> Step:
+def step_of(frontier: Frontier, *created: float, lag: float | None = None, ended: str = "") -> Claim:
     records = [RawRecord("e", "INSERT", RawStreamRecord(at, msgspec.Raw(b"{}"), "1")) for at in created]
-    return Step(frontier, records=records, lag=lag, ended=ended)
+    return Claim(frontier, records=records, lag=lag, ended=ended)
 
 
 def test_a_watch_sums_up_what_its_reads_deliver() -> None:

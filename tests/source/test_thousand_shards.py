@@ -34,7 +34,7 @@ class Thousand:
             network=self.network,
             sockets=False,
         )
-        self.read.reader.random = self.read.reader._agenda.random = Random(2).random
+        self.read.reader.random = self.read.reader._schedule.random = Random(2).random
         self.ended: dict[str, float] = {}
         self.opened: dict[str, float] = {}
         self.go(60)

@@ -11,7 +11,7 @@ from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Claim:
     """The next thing to claim: ``frontier`` is where the read stands once the rest is delivered.
 
     ``records`` are of ``shard``, in order. ``watermark``: microseconds that no later record precedes, but for what the

@@ -14,13 +14,13 @@ from math import inf
 from typing import Final
 
 from beam_dynamodb_streams import metrics
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.fetcher import Fetcher
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Gone, PageRead, Read
-from beam_dynamodb_streams.reader.resumed_shards import Earlier, SavedShards
-from beam_dynamodb_streams.reader.schedule import Agenda, Pace, Remembered
+from beam_dynamodb_streams.reader.resumed_shards import EarlierRun, ResumedShards
+from beam_dynamodb_streams.reader.schedule import Pace, Remembered, Schedule
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS
 from beam_dynamodb_streams.shards.discovery import discover, take_over
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Hint, Reading
@@ -54,13 +54,13 @@ class Reader:
     random: Callable[[], float]
     rules: Rules = Rules()
     pace: Pace = Pace()
-    earlier: Earlier = Earlier()
+    earlier: EarlierRun = EarlierRun()
     tally: Counter[str] = field(default_factory=Counter)
     resumes: float = 0.0
     _answered: bool = False
     _listings: Listings = field(default_factory=Listings)
-    _agenda: Agenda = field(init=False)
-    _saved: SavedShards = field(init=False)
+    _schedule: Schedule = field(init=False)
+    _saved: ResumedShards = field(init=False)
     _known: Frontier | None = None
     _quiet_watermarks: dict[str, int] = field(default_factory=dict)
     _quiet_hints: dict[str, Hint] = field(default_factory=dict)
@@ -69,10 +69,10 @@ class Reader:
     _empty_watermark: int = EARLIEST
 
     def __post_init__(self) -> None:
-        self._agenda = Agenda(self.fetcher, self.random, self.pace)
-        self._saved = SavedShards(self.stream_arn, self.earlier)
+        self._schedule = Schedule(self.fetcher, self.random, self.pace)
+        self._saved = ResumedShards(self.stream_arn, self.earlier)
 
-    def next(self, frontier: Frontier, deadline: float, *, rests: float | None = None) -> Step | None:
+    def next(self, frontier: Frontier, deadline: float, *, rests: float | None = None) -> Claim | None:
         """The next step from ``frontier``, or None when ``deadline`` (of the fetcher's clock) has come or all is read.
 
         Ask again with the step's own frontier once it is claimed. Raises what no waiting mends. With ``rests`` it is
@@ -87,7 +87,7 @@ class Reader:
             if step is not None:
                 return step
             upcoming = min(self._ask(now), self._saved.due)
-            idle = self._answered and not self._agenda.unanswered
+            idle = self._answered and not self._schedule.unanswered
             resting = rests is not None and idle and upcoming - now >= rests
             if now >= deadline or resting:
                 if (step := self._refresh(frontier)) is None:
@@ -117,7 +117,7 @@ class Reader:
         if known is not None and (
             known != frontier or any(r.hint and r.hint != known.shards[s].hint for s, r in frontier.shards.items())
         ):
-            self._agenda.forget()
+            self._schedule.forget()
             self._quiet_hints, self._quiet_watermarks = {}, {}
         self._meet(frontier, now)
         self._known = frontier
@@ -126,11 +126,11 @@ class Reader:
         for shard, reading in frontier.shards.items():
             if isinstance(reading.position, End):
                 self._listings.await_children(shard, reading.watermark, now)
-        self._agenda.meet(frontier, now)
+        self._schedule.meet(frontier, now)
 
     # What the listings show
 
-    def _discover(self, frontier: Frontier, now: float) -> Step | None:
+    def _discover(self, frontier: Frontier, now: float) -> Claim | None:
         if not self._listings.dirty:
             return self._take_over(frontier, now) if self._listings.ended else None
         self._listings.dirty = self._listings.ended = False
@@ -152,21 +152,21 @@ class Reader:
             return None
         self._ending = False
         moved = moved.forget_finished(before=old, listed=self._listings.listed, gone=self._listings.gone)
-        return self._complete(Step(moved, opened=found.opened, losses=losses), now)
+        return self._complete(Claim(moved, opened=found.opened, losses=losses), now)
 
-    def _take_over(self, frontier: Frontier, now: float) -> Step | None:
+    def _take_over(self, frontier: Frontier, now: float) -> Claim | None:
         self._listings.ended = False
         found = take_over(frontier, self._listings.lineage, second=int(self.service_time()))
         if found.frontier is frontier:
             return None
         self._ending = False
-        return self._complete(Step(found.frontier, opened=found.opened), now)
+        return self._complete(Claim(found.frontier, opened=found.opened), now)
 
-    def _forget_saved(self, frontier: Frontier, now: float) -> Step | None:
+    def _forget_saved(self, frontier: Frontier, now: float) -> Claim | None:
         found = self._saved.forget(frontier, self._listings, now=now, service_time=self.service_time)
-        return None if found is None else self._complete(Step(found[0], losses=found[1]), now)
+        return None if found is None else self._complete(Claim(found[0], losses=found[1]), now)
 
-    def _close(self, frontier: Frontier, now: float) -> Step | None:
+    def _close(self, frontier: Frontier, now: float) -> Claim | None:
         """Closes an empty frontier once the listings have settled, since the end came in sight and the last shard was
         found, that nothing more is to be read."""
         deserted = not frontier.adopts and not frontier.shards and not frontier.awaited  # nothing will ever come to it
@@ -179,21 +179,21 @@ class Reader:
             return None
         if self._saved.undecided(frontier, self._listings):
             return None  # a loss may still be told
-        return self._complete(Step(frontier.close()), now)
+        return self._complete(Claim(frontier.close()), now)
 
     def _ask(self, now: float) -> float:
         """Makes the requests that are due; gives the moment of the next one."""
         upcoming = self._listings.due(now)
         if upcoming <= now:
-            self._agenda.submit(self._listings.request(now))
+            self._schedule.submit(self._listings.request(now))
             upcoming = inf
-        return min(upcoming, self._agenda.ask(now))
+        return min(upcoming, self._schedule.ask(now))
 
     # What an answer moves
 
-    def _digest(self, frontier: Frontier, answer: Answer) -> Step | None:
+    def _digest(self, frontier: Frontier, answer: Answer) -> Claim | None:
         self._answered = True
-        state = self._agenda.landed(answer.request)
+        state = self._schedule.landed(answer.request)
         now = self.fetcher.now()
         match answer:
             case Failed(_, error):  # the reader is not asked again: what it remembers went with the request
@@ -201,15 +201,15 @@ class Reader:
             case Delayed(request):
                 self.tally[metrics.DELAYS] += 1
                 if not isinstance(request, Read):
-                    self._listings.delayed(now, self._agenda.back_off(3))
+                    self._listings.delayed(now, self._schedule.back_off(3))
                 elif state is not None:
-                    self._agenda.after_failure(request.shard, now)
+                    self._schedule.after_failure(request.shard, now)
             case PageRead(request) | Gone(Read() as request):
                 if state is None:
                     return None
                 state.failures = 0
                 if request.position != frontier.shards[request.shard].position:
-                    self._agenda.at_once(request.shard, now)  # asked for ahead of a frontier that never came to be
+                    self._schedule.at_once(request.shard, now)  # asked for ahead of a frontier that never came to be
                 elif isinstance(answer, PageRead):
                     return self._page(frontier, answer, state, now)
                 else:
@@ -222,7 +222,7 @@ class Reader:
                     self._listings.keep(frontier.shards.keys() | frontier.finished.keys() | frontier.saved.keys())
         return None
 
-    def _page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Step | None:
+    def _page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Claim | None:
         shard = read.request.shard
         self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
         losses = self._losses(read, frontier.shards[shard], state)
@@ -235,8 +235,8 @@ class Reader:
             full = len(read.page.records) + len(read.page.malformed) >= self.pace.page
             lagging = delivery.newest is not None and read.asked - delivery.newest > self.pace.behind
             state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0
-            (self._agenda.at_once if full or lagging else self._agenda.soon)(shard, now)
-        step = Step(
+            (self._schedule.at_once if full or lagging else self._schedule.soon)(shard, now)
+        step = Claim(
             delivery.frontier,
             shard=shard,
             records=delivery.records,
@@ -261,7 +261,9 @@ class Reader:
             state.trim_reported = None if loss is None else read.request.position
         return [] if loss is None else [loss]
 
-    def _empty_page(self, frontier: Frontier, read: PageRead, state: Remembered, hint: Hint, now: float) -> Step | None:
+    def _empty_page(
+        self, frontier: Frontier, read: PageRead, state: Remembered, hint: Hint, now: float
+    ) -> Claim | None:
         """Moves no position, so it is not worth a claim: it is remembered until the slice ends."""
         shard = read.request.shard
         self.tally[metrics.EMPTY_PAGES] += 1
@@ -271,33 +273,33 @@ class Reader:
         state.quiet = state.quiet.empty_page(read.asked)
         state.hint = self._quiet_hints[shard] = hint
         if not state.quiet.proves(self.rules.quiet):
-            self._agenda.soon(shard, now)
+            self._schedule.soon(shard, now)
             return None
         if stopping:
-            return self._complete(Step(frontier.finish(shard, second=int(read.asked)), ended=shard), now)
+            return self._complete(Claim(frontier.finish(shard, second=int(read.asked)), ended=shard), now)
         self._quiet_watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
-        self._agenda.seldom(shard, now)
+        self._schedule.seldom(shard, now)
         return None
 
-    def _gone(self, frontier: Frontier, shard: str, now: float) -> Step:
+    def _gone(self, frontier: Frontier, shard: str, now: float) -> Claim:
         self._listings.gone.add(shard)
         self._loss_reported.add(shard)
         loss = shard_gone(self.stream_arn, shard, frontier.shards[shard], now=self.service_time())
         self.tally[metrics.SHARDS_LOST] += loss is not None
-        return self._complete(Step(frontier.end(shard), losses=[loss] if loss else [], ended=shard), now)
+        return self._complete(Claim(frontier.end(shard), losses=[loss] if loss else [], ended=shard), now)
 
-    def _refresh(self, frontier: Frontier) -> Step | None:
+    def _refresh(self, frontier: Frontier) -> Claim | None:
         """At the end of a slice: the iterators and watermarks that empty pages brought, worth storing once."""
         quiet = bool(self._quiet_hints or self._quiet_watermarks)
         if not quiet and (frontier.shards or not frontier.shared):
             return None
-        step = self._complete(Step(frontier), self.fetcher.now())
+        step = self._complete(Claim(frontier), self.fetcher.now())
         if not quiet and step.watermark < self._empty_watermark + MICROS:
             return None
         self._empty_watermark = step.watermark
         return step
 
-    def _complete(self, step: Step, now: float) -> Step:
+    def _complete(self, step: Claim, now: float) -> Claim:
         """The step with what empty pages brought, and its watermark; its frontier is the one known from now on."""
         frontier = step.frontier
         if self._quiet_hints or self._quiet_watermarks:

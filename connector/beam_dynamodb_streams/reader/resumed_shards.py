@@ -17,7 +17,7 @@ SAVED_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierRun:
     """What an earlier run had read, and until when it had read all there was; see :class:`StreamPosition`."""
 
     saved: Mapping[str, Position] = field(default_factory=dict)
@@ -25,11 +25,11 @@ class Earlier:
 
 
 @dataclass(slots=True)
-class SavedShards:
+class ResumedShards:
     """Decides once the listings have settled and the service has denied, or shown, each saved shard that they lack."""
 
     stream_arn: str
-    earlier: Earlier
+    earlier: EarlierRun
     _next: float = 0.0
     _waiting: bool = False
 

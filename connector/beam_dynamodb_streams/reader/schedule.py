@@ -48,7 +48,7 @@ class Remembered:
 
 
 @dataclass(slots=True)
-class Agenda:
+class Schedule:
     """The shards that are to be read, by the moment at which each is asked. ``random`` gives 0 to 1."""
 
     fetcher: Fetcher

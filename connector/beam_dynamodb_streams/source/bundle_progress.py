@@ -23,7 +23,7 @@ from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
 from beam_dynamodb_streams.progress.lease import Holding, Time, store_of, take
 from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from beam_dynamodb_streams.shards.start_stop import Leases, Place, Start
@@ -47,7 +47,7 @@ def is_alone(run: str) -> bool:
     return owner_of(run) == run
 
 
-def moved(step: Step) -> Iterator[tuple[str, Position]]:
+def moved(step: Claim) -> Iterator[tuple[str, Position]]:
     """Where a step's shard stands for another read, once the step is delivered. Pure.
 
     A shard that ended before it met a record as young as the start is not told of: its children would begin at the
@@ -96,7 +96,7 @@ class BundleProgress:
                 self.holding.beat()
                 due = now() + self.longest
 
-    def add(self, step: Step) -> None:
+    def add(self, step: Claim) -> None:
         """The step is claimed and emitted."""
         self.holding.beat()
         self._moved.update(moved(step))

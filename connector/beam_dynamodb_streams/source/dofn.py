@@ -16,11 +16,11 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
 from beam_dynamodb_streams.progress.lease import holding
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import StreamCaller
-from beam_dynamodb_streams.reader.resumed_shards import Earlier
+from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
 from beam_dynamodb_streams.source.elements import Elements, Emission
@@ -46,7 +46,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop),
         options.pace,
-        Earlier(element.saved, element.until),
+        EarlierRun(element.saved, element.until),
     )
 
 
@@ -110,7 +110,7 @@ class _ReadStream(beam.DoFn):
         if bundle is not None and bundle.lingers():
             tracker.defer_remainder(Duration(bundle.longest))
 
-    def _check(self, step: Step) -> None:
+    def _check(self, step: Claim) -> None:
         """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline."""
         if step.losses and self._options.on_data_loss == "fail":
             raise DataLossError(
@@ -128,7 +128,7 @@ class _ReadStream(beam.DoFn):
             error.payload = entry.payload
             raise error
 
-    def _emit(self, element: StreamRead, step: Step, elements: Elements, now: Timestamp) -> Iterator[Any]:
+    def _emit(self, element: StreamRead, step: Claim, elements: Elements, now: Timestamp) -> Iterator[Any]:
         self._log(step)
         yield from elements
         if self._tagged:
@@ -137,7 +137,7 @@ class _ReadStream(beam.DoFn):
             for entry in step.malformed:
                 yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, step.shard, entry), now))
 
-    def _log(self, step: Step) -> None:
+    def _log(self, step: Claim) -> None:
         for shard in step.opened:
             if (reading := step.frontier.shards.get(shard)) is not None:  # not one saved as read, gone at once
                 _LOGGER.info("shard %s begins at %s", shard, reading.position)

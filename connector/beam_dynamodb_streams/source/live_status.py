@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.source.stream_read import StreamRead
 
@@ -43,7 +43,7 @@ class Watch:
         self._lock = threading.Lock()
         self._reads: dict[str, Standing] = {}
 
-    def step(self, read: StreamRead, step: Step, moment: float) -> None:
+    def step(self, read: StreamRead, step: Claim, moment: float) -> None:
         with self._lock:
             before = self._reads.get(read.run) or Standing(read, step.frontier, moment)
             self._reads[read.run] = replace(
@@ -76,7 +76,7 @@ def watching() -> Iterator[Watch]:
         _WATCHES.remove(watch)
 
 
-def tell(read: StreamRead, step: Step, service_time: Callable[[], float]) -> None:
+def tell(read: StreamRead, step: Claim, service_time: Callable[[], float]) -> None:
     """The step was delivered."""
     for watch in tuple(_WATCHES):
         watch.step(read, step, service_time())

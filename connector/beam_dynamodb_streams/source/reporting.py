@@ -5,7 +5,7 @@ from __future__ import annotations
 from apache_beam.metrics import Metrics
 
 from beam_dynamodb_streams import metrics
-from beam_dynamodb_streams.reader.claim import Step
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
@@ -25,7 +25,7 @@ class Measures:
         self._doubted = Metrics.gauge(metrics.NAMESPACE, metrics.PARENTS_DOUBTED)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
-    def step(self, read: StreamRead, step: Step) -> None:
+    def step(self, read: StreamRead, step: Claim) -> None:
         """What was delivered."""
         tell(read, step, self._service.service_time)
         _count(metrics.RECORDS, len(step.records))
