@@ -23,6 +23,7 @@ LIBRARIES = {
         "metrics.py",
         "records/beam_coders.py",
         "records/beam_batches.py",
+        "records/beam_row.py",
         "progress/commit.py",
         "progress/file_store.py",
     ),

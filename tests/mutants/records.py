@@ -85,9 +85,9 @@ MUTANTS = (
     Mutant(
         18,
         "the id is lost where a runner stores a record",
-        "records/encoding.py::decode_record",
-        "fields.event_id",
-        "fields.sequence_number",
+        "records/fields.py::UndecodedRecord._fields",
+        "self.event_id",
+        "self.sequence_number",
         "records/test_record_coder.py::test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record",
     ),
     Mutant(

@@ -235,7 +235,7 @@ def test_an_identity_that_nobody_can_read_makes_no_ttl_delete_and_costs_itself_a
     assert "REMOVE" in record._repr_html_()
     assert ChangeRecord.from_json(record.to_json()) == record
     if identity != b'{"Type":5}':
-        with pytest.raises(MalformedRecordError, match="user_identity is no object of JSON") as caught:
+        with pytest.raises(MalformedRecordError, match="user_identity is not a JSON object") as caught:
             record.to_dict()
         assert (caught.value.shard, caught.value.position) == (SHARD, record.sequence_number)
         assert caught.value.payload == identity

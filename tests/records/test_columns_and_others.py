@@ -10,7 +10,8 @@ import pytest
 
 from beam_dynamodb_streams.columns import Columns, Schema, json_field
 from beam_dynamodb_streams.columns.scalar import fit_image
-from beam_dynamodb_streams.records.record import EPOCH, MICROSECOND, ChangeRecord, make_record
+from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
+from beam_dynamodb_streams.records.record import ChangeRecord, make_record
 
 ATTRIBUTES = [pa.field("id", pa.string()), pa.field("count", pa.int64())]
 TIME = (datetime(2026, 1, 31, tzinfo=UTC) - EPOCH) // MICROSECOND

@@ -12,7 +12,8 @@ import pytest
 from beam_dynamodb_streams.columns import Columns, Schema
 from beam_dynamodb_streams.columns.scalar import fit_image
 from beam_dynamodb_streams.columns.uniform import shaped
-from beam_dynamodb_streams.records.record import EPOCH, MICROSECOND, make_record
+from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
+from beam_dynamodb_streams.records.record import make_record
 
 ATTRIBUTES = pa.schema(
     [

@@ -1,6 +1,7 @@
 """Change records: attribute values, the record itself, its stored bytes and its text columns."""
 
-from beam_dynamodb_streams.records.beam_coders import ChangeRecordCoder, ChangeRow, RecordBatchCoder, register_coders
+from beam_dynamodb_streams.records.beam_coders import ChangeRecordCoder, RecordBatchCoder, register_coders
+from beam_dynamodb_streams.records.beam_row import ChangeRow
 from beam_dynamodb_streams.records.record import ChangeRecord
 from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, change_batch, records_from_batch, to_arrow
 from beam_dynamodb_streams.records.values import (

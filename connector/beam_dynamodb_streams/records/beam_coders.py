@@ -1,21 +1,22 @@
-"""Beam's view of a record and of a batch: their coders, and a row. Only this module and `batched` know Beam."""
+"""Beam's coders of a change record and of a batch of them.
+
+In `records/`, only the modules named `beam_…` import Beam.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Optional
+from typing import ClassVar
 
 import pyarrow as pa
 from apache_beam import coders
-from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams.errors import MalformedRecordError
-from beam_dynamodb_streams.records.encoding import decode_record, encode_record
+from beam_dynamodb_streams.records.beam_row import ChangeRow
 from beam_dynamodb_streams.records.record import ChangeRecord
-from beam_dynamodb_streams.records.text_columns import text_of
 
 
 class OwnCoder(coders.Coder):
-    """A coder without state: equal by type, deterministic, and pickled as no more than its name."""
+    """A coder without state: deterministic, equal by type, and pickled as its name alone."""
 
     hint: ClassVar[type]
 
@@ -33,22 +34,23 @@ class OwnCoder(coders.Coder):
 
 
 class ChangeRecordCoder(OwnCoder):
-    """Ships the undecoded bytes (`records.encoding`): decoded images are neither encoded nor kept."""
+    """Encodes a record as its undecoded bytes (`ChangeRecord.to_bytes`); images that were decoded are not shipped."""
 
     hint = ChangeRecord
 
     def encode(self, value: ChangeRecord) -> bytes:
-        return encode_record(value)
+        return value.to_bytes()
 
     def decode(self, encoded: bytes) -> ChangeRecord:
-        return decode_record(encoded)
+        return ChangeRecord.from_bytes(encoded)
 
 
 class RecordBatchCoder(OwnCoder):
-    """A batch of any columns as one version byte and an Arrow IPC stream, with its schema (a promise: tests/compat).
+    """Encodes a batch of any columns as one version byte and an Arrow IPC stream, which holds its schema.
 
-    A batch that is a part of another ships its own rows; a pickle of it ships all rows of the other. Not deterministic:
-    Arrow does not compare what stands where a value is null, and ships it.
+    The bytes are a promise; tests/compat holds them. A slice of a batch ships its own rows alone, where a pickle would
+    ship all rows of the batch. The coder is not deterministic: Arrow ships the bytes under a null value, and does not
+    compare them.
     """
 
     hint = pa.RecordBatch
@@ -61,12 +63,16 @@ class RecordBatchCoder(OwnCoder):
         return bytes(stream.getvalue())
 
     def decode(self, encoded: bytes) -> pa.RecordBatch:
-        """Raises `MalformedRecordError` on bytes of another version, or that are no batch."""
+        """Return the batch.
+
+        Raises:
+            MalformedRecordError: The bytes have another version, or are not a batch.
+        """
         if encoded[:1] != _BATCH_PREFIX:
             version = f"version {encoded[0]}" if encoded else "no version"
             raise _refused(f"it is of {version}, and this release reads version 1", encoded)
         try:
-            # A copy: the columns are read in place, and are to begin where a processor reads them best.
+            # The slice copies: the columns are read in place, and the copy aligns them for the processor.
             with pa.ipc.open_stream(encoded[1:]) as reader:
                 return reader.read_next_batch()
         except (pa.ArrowInvalid, OSError, StopIteration) as fault:
@@ -85,48 +91,15 @@ def _refused(reason: str, stored: bytes) -> MalformedRecordError:
     return error
 
 
-class ChangeRow(NamedTuple):
-    """A change as a row with a Beam schema that never changes, as in the files of an undeclared schema."""
-
-    event_id: str
-    event_name: str
-    sequence_number: str
-    shard_id: str
-    approximate_creation_time: Timestamp
-    # Beam reads the hints of a row's fields; `int | None` is not among the forms that all its versions know.
-    size_bytes: Optional[int]  # noqa: UP045
-    stream_view_type: str
-    user_identity: Optional[str]  # noqa: UP045
-    keys: str
-    new_image: Optional[str]  # noqa: UP045
-    old_image: Optional[str]  # noqa: UP045
-
-    @classmethod
-    def of(cls, record: ChangeRecord) -> ChangeRow:
-        return cls(
-            record.event_id,
-            record.event_name,
-            record.sequence_number,
-            record.shard_id,
-            Timestamp(micros=record.creation_micros),
-            record.size_bytes,
-            record.stream_view_type,
-            text_of(record.user_identity_json),
-            record.keys_json.decode(),
-            text_of(record.new_image_json),
-            text_of(record.old_image_json),
-        )
-
-
 def register_coders() -> None:
-    """Makes Beam pick these coders by type. Idempotent.
+    """Register these coders by type with Beam. Calling it again changes nothing.
 
-    `pyarrow.RecordBatch` is not ours alone. Any batch comes back equal, metadata and all, as from the pickle that Beam
-    would make of it (an extension type as long as it is registered with Arrow, which IPC needs); and a coder that a
-    pipeline's author registers stays, or takes the place of this one.
+    Other code in a pipeline uses `pyarrow.RecordBatch` too. Any batch is decoded equal, with its metadata, as from the
+    pickle that Beam would use otherwise; an extension type must be registered with Arrow, because IPC needs it. A
+    coder that the pipeline's author registers for batches stays, or replaces this one.
     """
     registry = coders.registry
     registry.register_coder(ChangeRecord, ChangeRecordCoder)
     registry.register_coder(ChangeRow, coders.RowCoder)
-    if isinstance(registry.get_coder(pa.RecordBatch), coders.FastPrimitivesCoder):  # what it gives for unknown types
+    if isinstance(registry.get_coder(pa.RecordBatch), coders.FastPrimitivesCoder):  # Beam's default
         registry.register_coder(pa.RecordBatch, RecordBatchCoder)

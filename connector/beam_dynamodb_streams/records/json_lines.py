@@ -1,4 +1,4 @@
-"""A record as one line of JSON: the layout of `ChangeRecord.to_json`."""
+"""A change as one line of JSON: the layout of `ChangeRecord.to_json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from beam_dynamodb_streams.errors import MalformedRecordError
-from beam_dynamodb_streams.records.record import EPOCH, MICROSECOND, ChangeRecord, make_record
+from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND, RecordFields
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,29 +31,30 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def encode_line(record: ChangeRecord) -> str:
-    """The record as a line, without its end."""
+def encode_line(fields: RecordFields) -> str:
+    """Return the line of a record with these fields, without its line end."""
     return _encode(
         _Line(
-            record.event_id,
-            record.event_name,  # type: ignore[arg-type]  # one of three, as it was read
-            record.sequence_number,
-            record.shard_id,
-            record.approximate_creation_time,
-            record.size_bytes,
-            record.stream_view_type,
-            _one_line(record.user_identity_json),
-            _one_line(record.keys_json),
-            _one_line(record.new_image_json),
-            _one_line(record.old_image_json),
+            fields.event_id,
+            fields.event_name,  # type: ignore[arg-type]  # one of three, as it was read
+            fields.sequence_number,
+            fields.shard_id,
+            EPOCH + fields.creation_micros * MICROSECOND,
+            fields.size_bytes,
+            fields.stream_view_type,
+            _one_line(fields.user_identity),
+            _one_line(fields.keys),
+            _one_line(fields.new_image),
+            _one_line(fields.old_image),
         )
     ).decode()
 
 
-def decode_line(line: str | bytes) -> ChangeRecord:
-    """The inverse of `encode_line`. Raises `MalformedRecordError`, with the line as its payload, on any other text.
+def decode_line(line: str | bytes) -> RecordFields:
+    """Return the fields of a line of `encode_line`. Keys and images are not checked until they are read.
 
-    What is in keys and images is not looked at before it is read, as in a record from a page.
+    Raises:
+        MalformedRecordError: The text is not such a line; the text is its payload.
     """
     try:
         parsed = _decode(line)
@@ -61,7 +62,7 @@ def decode_line(line: str | bytes) -> ChangeRecord:
         error = MalformedRecordError(f"not a change record in JSON: {fault}")
         error.payload = line.encode(errors="backslashreplace") if isinstance(line, str) else bytes(line)
         raise error from None
-    return make_record(
+    return RecordFields(
         parsed.event_id,
         parsed.event_name,
         parsed.sequence_number,
@@ -77,7 +78,7 @@ def decode_line(line: str | bytes) -> ChangeRecord:
 
 
 def _one_line(raw: bytes | None) -> msgspec.Raw:
-    # Line ends in JSON can only stand between its parts: inside a text they are escaped.
+    # A line end in JSON can only stand between its tokens: inside a string it is escaped.
     return msgspec.Raw(b"null" if raw is None else raw.replace(b"\n", b"").replace(b"\r", b""))
 
 

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from beam_dynamodb_streams.display import short
 from beam_dynamodb_streams.errors import MalformedRecordError
-from beam_dynamodb_streams.records.identity import decode_identity, is_time_to_live
-from beam_dynamodb_streams.records.likeness import html_text, same_records, short_text
-from beam_dynamodb_streams.records.open_record import Json, OpenRecord
-from beam_dynamodb_streams.records.validate import check_envelope, encoded_identity, encoded_image
-from beam_dynamodb_streams.records.values import Image, decode_image
+from beam_dynamodb_streams.records.encoding import decode_fields, encode_fields
+from beam_dynamodb_streams.records.fields import EPOCH, Json, RecordFields, UndecodedRecord
+from beam_dynamodb_streams.records.json_lines import decode_line, encode_line
+from beam_dynamodb_streams.records.record_html import change_table, malformed_table
+from beam_dynamodb_streams.records.user_identity import decode_identity, is_time_to_live
+from beam_dynamodb_streams.records.validate import checked_fields
+from beam_dynamodb_streams.records.values import Image, decode_image, same_values
 
 if TYPE_CHECKING:
-    from beam_dynamodb_streams.records.beam_coders import ChangeRow
+    from beam_dynamodb_streams.records.beam_row import ChangeRow
     from beam_dynamodb_streams.wire import RawRecord
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-_UNDECODED: Any = object()  # in the place of an image that nobody has asked for yet
+_ENVELOPE = RecordFields._fields.index("keys")  # how many fields stand before those that are JSON
+_UNDECODED: Any = object()  # stands for an image until somebody reads it
 
 
-class ChangeRecord(OpenRecord):
-    """One change of one item. Immutable; its keys and images are decoded when first asked for.
+class ChangeRecord(UndecodedRecord):
+    """One change of one item. Immutable; keys and images are decoded when they are first read.
 
-    - ``event_id``: the same for every delivery of the same change (fact 18); ``event_name``: INSERT,
-      MODIFY, REMOVE.
-    - ``keys``: the primary key. ``new_image``, ``old_image``: the item after and before, or None where the
-      view type or the kind of change leaves it out (fact 17). Python values as in
-      `records.values`; don't change them in place.
-    - ``sequence_number``: an integer of 21 to 40 digits as text, comparable within one shard's lineage
-      (fact 4).
-    - ``approximate_creation_time``: UTC, floored to the second by the service (fact 19), and the element's
-      event time; ``creation_micros`` is the same in microseconds since the epoch.
-    - ``size_bytes``: as the service counts; None where an endpoint does not say.
-    - ``user_identity``: who made the change when it was not a user, as received; see `is_ttl_delete`.
+    - `event_id`: the same for every delivery of the same change (trap 18).
+    - `event_name`: INSERT, MODIFY or REMOVE.
+    - `keys`: the primary key. `new_image`, `old_image`: the item after and before, or None where the view type or the
+      kind of change leaves it out (trap 17). Python values as in `records.values`; do not change them in place.
+    - `sequence_number`: an integer of 21 to 40 digits as text, comparable within one shard's lineage (trap 4).
+    - `approximate_creation_time`: UTC, floored to the second by the service (trap 19), and the event time of the
+      element; `creation_micros` is the same in microseconds since the epoch.
+    - `size_bytes`: as the service counts; None if the endpoint does not send it.
+    - `user_identity`: who made the change if no user did, as received; see `is_ttl_delete`.
 
-    Two records are equal if all of this is; images are compared by value, so neither the order of a JSON
-    object or set nor the state of decoding matters. Reading an image that is not DynamoDB JSON, or an identity
-    that is no object, raises `MalformedRecordError`.
+    Two records are equal if all of these are equal. Images are compared by value, so the order inside a JSON object or
+    a set does not matter, nor whether an image was decoded. Reading an image that is not DynamoDB JSON, or an identity
+    that is not an object, raises `MalformedRecordError`.
 
-    A record that was read shares the bytes of its page (1 MB at most) and keeps them in memory; encoded by
-    its coder, pickled or copied, it holds its own bytes alone.
+    A record that was read shares the bytes of its page (at most 1 MB) and keeps them in memory. A record that was
+    encoded by its coder, pickled or copied holds its own bytes alone.
     """
 
     __slots__ = ()
@@ -62,37 +62,31 @@ class ChangeRecord(OpenRecord):
         stream_view_type: str = "NEW_AND_OLD_IMAGES",
         user_identity: Mapping[str, object] | None = None,
     ) -> None:
-        """A record from Python values, for tests of pipelines. Raises `InvalidValueError` on a value that no
-        stream holds."""
-        check_envelope(
+        """Make a record from Python values, for tests of pipelines.
+
+        Raises:
+            InvalidValueError: No stream holds such a value.
+        """
+        fields = checked_fields(
             event_id,
             event_name,
             keys,
+            new_image,
+            old_image,
             sequence_number,
             shard_id,
             approximate_creation_time,
             size_bytes,
             stream_view_type,
+            user_identity,
         )
-        made = make_record(
-            event_id,
-            event_name,
-            sequence_number,
-            shard_id,
-            (approximate_creation_time - EPOCH) // MICROSECOND,
-            size_bytes,
-            stream_view_type,
-            encoded_image("keys", keys),
-            None if new_image is None else encoded_image("new_image", new_image),
-            None if old_image is None else encoded_image("old_image", old_image),
-            None if user_identity is None else encoded_identity(user_identity),
-        )
-        for slot in OpenRecord.__slots__:
+        made = make_record(*fields)
+        for slot in UndecodedRecord.__slots__:
             object.__setattr__(self, slot, getattr(made, slot))
 
     @classmethod
     def from_raw(cls, raw: RawRecord, shard_id: str) -> ChangeRecord:
-        """The record of one entry of a page; nothing is decoded, copied or checked again."""
+        """Return the record of one entry of a page. Nothing is decoded, copied or checked again."""
         change = raw.dynamodb
         return make_record(
             raw.eventID,
@@ -146,38 +140,18 @@ class ChangeRecord(OpenRecord):
             raise
 
     @property
-    def keys_json(self) -> bytes:
-        """The keys as received, in DynamoDB JSON; so are the three below, None where absent."""
-        return bytes(self._keys_raw)
-
-    @property
-    def new_image_json(self) -> bytes | None:
-        raw = self._new_image_raw
-        return None if raw is None else bytes(raw)
-
-    @property
-    def old_image_json(self) -> bytes | None:
-        raw = self._old_image_raw
-        return None if raw is None else bytes(raw)
-
-    @property
-    def user_identity_json(self) -> bytes | None:
-        raw = self._user_identity_raw
-        return None if raw is None else bytes(raw)
-
-    @property
     def approximate_creation_time(self) -> datetime:
         return EPOCH + timedelta(microseconds=self.creation_micros)
 
     @property
     def is_ttl_delete(self) -> bool:
-        """True if the item was deleted by its time to live and not by a user."""
+        """Whether the item was deleted by its time to live and not by a user."""
         return self.event_name == "REMOVE" and is_time_to_live(self._user_identity_raw)
 
     def to_dict(self) -> dict[str, Any]:
-        """The arguments that make this record: ``ChangeRecord(**record.to_dict()) == record``.
+        """Return the arguments that make this record: `ChangeRecord(**record.to_dict()) == record`.
 
-        ``ChangeRecord`` refuses the empty ``stream_view_type`` of a record from an endpoint that does not say it.
+        `ChangeRecord` refuses the empty `stream_view_type` of a record from an endpoint that does not send it.
         """
         return {
             "event_id": self.event_id,
@@ -194,35 +168,80 @@ class ChangeRecord(OpenRecord):
         }
 
     def to_row(self) -> ChangeRow:
-        """A row with a fixed Beam schema, for SqlTransform and others; images as DynamoDB JSON."""
-        from beam_dynamodb_streams.records.beam_coders import ChangeRow
+        """Return a row with a fixed Beam schema, for SqlTransform and others; images are DynamoDB JSON."""
+        from beam_dynamodb_streams.records.beam_row import ChangeRow
 
-        return ChangeRow.of(self)
+        return ChangeRow.of(self._fields())
 
     def to_json(self) -> str:
-        """One JSON line, without its line end: the envelope, and images as DynamoDB JSON. Nothing is lost."""
-        from beam_dynamodb_streams.records.json_lines import encode_line
-
-        return encode_line(self)
+        """Return one JSON line, without its line end: the envelope, and images as DynamoDB JSON. Nothing is lost."""
+        return encode_line(self._fields())
 
     @classmethod
     def from_json(cls, line: str | bytes) -> ChangeRecord:
-        """The record of a line of `to_json`. Raises `MalformedRecordError` on any other text."""
-        from beam_dynamodb_streams.records.json_lines import decode_line
+        """Return the record of a line of `to_json`.
 
-        return decode_line(line)
+        Raises:
+            MalformedRecordError: The text is not such a line.
+        """
+        return make_record(*decode_line(line))
+
+    def to_bytes(self) -> bytes:
+        """Return the stored bytes of the record: what its coder and its pickle hold. Nothing is decoded."""
+        return encode_fields(self._fields())
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> ChangeRecord:
+        """Return the record of `to_bytes`.
+
+        Raises:
+            MalformedRecordError: The bytes have another version, or are not a record.
+        """
+        return make_record(*decode_fields(stored))
 
     def __eq__(self, other: object) -> bool:
-        return self is other or same_records(self, other) if isinstance(other, ChangeRecord) else NotImplemented
+        if not isinstance(other, ChangeRecord):
+            return NotImplemented
+        if self is other:
+            return True
+        mine, theirs = self._fields(), other._fields()
+        # Images are decoded only where their bytes differ.
+        return mine[:_ENVELOPE] == theirs[:_ENVELOPE] and all(
+            self._has_same(other, name) for name in RecordFields._fields[_ENVELOPE:]
+        )
+
+    def _has_same(self, other: ChangeRecord, name: str) -> bool:
+        """Return whether both records have the same value in this field of JSON."""
+        mine, theirs = getattr(self, f"{name}_json"), getattr(other, f"{name}_json")
+        if mine == theirs or mine is None or theirs is None:
+            return bool(mine == theirs)
+        try:
+            return same_values(getattr(self, name), getattr(other, name))
+        except MalformedRecordError:
+            return False
 
     def __hash__(self) -> int:
         return hash((self.event_id, self.shard_id, self.sequence_number))
 
     def __repr__(self) -> str:
-        return short_text(self)
+        """Say what happened to which item and when, and at which sequence number; no image."""
+        try:
+            keys = ", ".join(f"{name}={value!r}" for name, value in self.keys.items())
+        except MalformedRecordError:
+            keys = "malformed keys"
+        raws = (("old", self._old_image_raw), ("new", self._new_image_raw))
+        images = " and ".join(name for name, raw in raws if raw is not None) or "no"
+        time = self.approximate_creation_time.isoformat().replace("+00:00", "Z")
+        return f"<ChangeRecord {self.event_name} {short(keys)} at {time}, {images} image, {self.sequence_number}>"
 
     def _repr_html_(self) -> str:
-        return html_text(self)
+        time = f"{self.approximate_creation_time:%Y-%m-%d %H:%M:%S} UTC"
+        title = f"{self.event_name} at {time}{', by time to live' if self.is_ttl_delete else ''}"
+        note = f"{self.shard_id}, {self.sequence_number}"
+        try:
+            return change_table(self.keys, self.old_image or {}, self.new_image or {}, title=title, note=note)
+        except MalformedRecordError as error:
+            return malformed_table(error.message, title=title, note=note)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a ChangeRecord is immutable: {name} cannot be set")
@@ -231,9 +250,7 @@ class ChangeRecord(OpenRecord):
         raise AttributeError(f"a ChangeRecord is immutable: {name} cannot be deleted")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from beam_dynamodb_streams.records.encoding import decode_record, encode_record
-
-        return decode_record, (encode_record(self),)
+        return ChangeRecord.from_bytes, (self.to_bytes(),)
 
 
 def make_record(
@@ -249,8 +266,8 @@ def make_record(
     old_image: Json | None,
     user_identity: Json | None,
 ) -> ChangeRecord:
-    """A record from what is stored of it, unchecked: the way of everything that was a record before."""
-    record = OpenRecord()
+    """Return a record of `RecordFields`, unchecked: for fields that were read from a stream or from a record."""
+    record = UndecodedRecord()
     record.event_id = event_id
     record.event_name = event_name
     record.sequence_number = sequence_number
@@ -264,4 +281,4 @@ def make_record(
     record._user_identity_raw = user_identity
     record._keys = record._new_image = record._old_image = _UNDECODED
     record.__class__ = ChangeRecord
-    return record  # type: ignore[return-value]  # mypy does not follow __class__
+    return record  # type: ignore[return-value]  # mypy does not follow an assignment to __class__

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
-from beam_dynamodb_streams.records.open_record import Json
+from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
 
 if TYPE_CHECKING:
@@ -120,7 +120,3 @@ def _texts(raws: Sequence[Json | None]) -> pa.Array:
     validity = pa.py_buffer(np.packbits(np.logical_not(missing), bitorder="little")) if any(missing) else None
     buffers = [validity, pa.py_buffer(limits), pa.py_buffer(b"".join(present))]
     return pa.Array.from_buffers(pa.large_binary(), len(raws), buffers).cast(pa.string())
-
-
-def text_of(json: bytes | None) -> str | None:
-    return None if json is None else json.decode()

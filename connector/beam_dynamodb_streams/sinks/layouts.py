@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from beam_dynamodb_streams.columns import Schema, avro_rows, avro_schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
-from beam_dynamodb_streams.records.identity import is_time_to_live
+from beam_dynamodb_streams.records.user_identity import is_time_to_live
 from beam_dynamodb_streams.sinks.changed_attributes import NAMES, changed_attributes
 from beam_dynamodb_streams.sinks.coverage import padded
 

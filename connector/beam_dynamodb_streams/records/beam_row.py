@@ -1,0 +1,46 @@
+"""A change as a Beam row, for SqlTransform and other transforms that need a schema."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from apache_beam.utils.timestamp import Timestamp
+
+from beam_dynamodb_streams.records.fields import RecordFields
+
+
+class ChangeRow(NamedTuple):
+    """A change as a row with a Beam schema that never changes, as in the files of an undeclared schema."""
+
+    event_id: str
+    event_name: str
+    sequence_number: str
+    shard_id: str
+    approximate_creation_time: Timestamp
+    # Beam reads the hints of a row's fields, and not all its versions know the form `int | None`.
+    size_bytes: Optional[int]  # noqa: UP045
+    stream_view_type: str
+    user_identity: Optional[str]  # noqa: UP045
+    keys: str
+    new_image: Optional[str]  # noqa: UP045
+    old_image: Optional[str]  # noqa: UP045
+
+    @classmethod
+    def of(cls, fields: RecordFields) -> ChangeRow:
+        return cls(
+            fields.event_id,
+            fields.event_name,
+            fields.sequence_number,
+            fields.shard_id,
+            Timestamp(micros=fields.creation_micros),
+            fields.size_bytes,
+            fields.stream_view_type,
+            _text(fields.user_identity),
+            fields.keys.decode(),
+            _text(fields.new_image),
+            _text(fields.old_image),
+        )
+
+
+def _text(json: bytes | None) -> str | None:
+    return None if json is None else json.decode()
