@@ -27,18 +27,20 @@ class ChangeRow(NamedTuple):
 
     @classmethod
     def of(cls, fields: RecordFields) -> ChangeRow:
+        event_id, event_name, sequence_number, shard_id, micros, size_bytes, view_type = fields[:7]
+        keys, new, old, identity = fields[7:]
         return cls(
-            fields.event_id,
-            fields.event_name,
-            fields.sequence_number,
-            fields.shard_id,
-            Timestamp(micros=fields.creation_micros),
-            fields.size_bytes,
-            fields.stream_view_type,
-            _text(fields.user_identity),
-            fields.keys.decode(),
-            _text(fields.new_image),
-            _text(fields.old_image),
+            event_id,
+            event_name,
+            sequence_number,
+            shard_id,
+            Timestamp(micros=micros),
+            size_bytes,
+            view_type,
+            _text(identity),
+            keys.decode(),
+            _text(new),
+            _text(old),
         )
 
 

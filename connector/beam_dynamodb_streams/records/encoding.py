@@ -39,9 +39,10 @@ def decode_fields(stored: bytes) -> RecordFields:
             stored,
         )
     try:
-        return _decode(memoryview(stored)[1:])
+        fields: RecordFields = _decode(memoryview(stored)[1:])
     except msgspec.DecodeError as fault:
         raise _refused(f"a stored change record cannot be read: {fault}", stored) from None
+    return fields
 
 
 def _refused(reason: str, stored: bytes) -> MalformedRecordError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,23 +15,24 @@ MICROSECOND = timedelta(microseconds=1)
 Json: TypeAlias = bytes | msgspec.Raw
 
 
-class RecordFields(NamedTuple):
-    """One change, undecoded: keys, images and user identity are JSON as received, None where absent.
+RecordFields: TypeAlias = tuple[
+    str,  # event_id
+    str,  # event_name
+    str,  # sequence_number
+    str,  # shard_id
+    int,  # creation_micros
+    int | None,  # size_bytes
+    str,  # stream_view_type
+    bytes,  # keys
+    bytes | None,  # new_image
+    bytes | None,  # old_image
+    bytes | None,  # user_identity
+]
+"""One change, undecoded: the last four are JSON as received, None where absent.
 
-    The order is that of the stored bytes (`records.encoding`) and of the parameters of `make_record`.
-    """
-
-    event_id: str
-    event_name: str
-    sequence_number: str
-    shard_id: str
-    creation_micros: int
-    size_bytes: int | None
-    stream_view_type: str
-    keys: bytes
-    new_image: bytes | None
-    old_image: bytes | None
-    user_identity: bytes | None
+The order is that of the stored bytes (`records.encoding`) and of the parameters of `make_record`. A plain tuple, since
+making a named one takes longer than encoding it.
+"""
 
 
 class UndecodedRecord:
@@ -89,7 +90,7 @@ class UndecodedRecord:
         return None if raw is None else bytes(raw)
 
     def _fields(self) -> RecordFields:
-        return RecordFields(
+        return (
             self.event_id,
             self.event_name,
             self.sequence_number,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -33,19 +33,20 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 def encode_line(fields: RecordFields) -> str:
     """Return the line of a record with these fields, without its line end."""
+    event_id, event_name, sequence_number, shard_id, micros, size_bytes, view_type, keys, new, old, identity = fields
     return _encode(
         _Line(
-            fields.event_id,
-            fields.event_name,  # type: ignore[arg-type]  # one of three, as it was read
-            fields.sequence_number,
-            fields.shard_id,
-            EPOCH + fields.creation_micros * MICROSECOND,
-            fields.size_bytes,
-            fields.stream_view_type,
-            _one_line(fields.user_identity),
-            _one_line(fields.keys),
-            _one_line(fields.new_image),
-            _one_line(fields.old_image),
+            event_id,
+            event_name,  # type: ignore[arg-type]  # one of three, as it was read
+            sequence_number,
+            shard_id,
+            EPOCH + timedelta(microseconds=micros),
+            size_bytes,
+            view_type,
+            _one_line(identity),
+            _one_line(keys),
+            _one_line(new),
+            _one_line(old),
         )
     ).decode()
 
@@ -62,7 +63,7 @@ def decode_line(line: str | bytes) -> RecordFields:
         error = MalformedRecordError(f"not a change record in JSON: {fault}")
         error.payload = line.encode(errors="backslashreplace") if isinstance(line, str) else bytes(line)
         raise error from None
-    return RecordFields(
+    return (
         parsed.event_id,
         parsed.event_name,
         parsed.sequence_number,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from beam_dynamodb_streams.display import short
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.encoding import decode_fields, encode_fields
-from beam_dynamodb_streams.records.fields import EPOCH, Json, RecordFields, UndecodedRecord
+from beam_dynamodb_streams.records.fields import EPOCH, Json, UndecodedRecord
 from beam_dynamodb_streams.records.json_lines import decode_line, encode_line
 from beam_dynamodb_streams.records.record_html import change_table, malformed_table
 from beam_dynamodb_streams.records.user_identity import decode_identity, is_time_to_live
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.records.beam_row import ChangeRow
     from beam_dynamodb_streams.wire import RawRecord
 
-_ENVELOPE = RecordFields._fields.index("keys")  # how many fields stand before those that are JSON
 _UNDECODED: Any = object()  # stands for an image until somebody reads it
 
 
@@ -206,8 +205,9 @@ class ChangeRecord(UndecodedRecord):
             return True
         mine, theirs = self._fields(), other._fields()
         # Images are decoded only where their bytes differ.
-        return mine[:_ENVELOPE] == theirs[:_ENVELOPE] and all(
-            self._has_same(other, name) for name in RecordFields._fields[_ENVELOPE:]
+        return mine == theirs or (
+            mine[:-4] == theirs[:-4]
+            and all(self._has_same(other, name) for name in ("keys", "new_image", "old_image", "user_identity"))
         )
 
     def _has_same(self, other: ChangeRecord, name: str) -> bool:

@@ -52,7 +52,7 @@ def checked_fields(
         raise InvalidValueError(f"size_bytes={size_bytes!r}: give an int that is not negative, or None")
     if not keys:
         raise InvalidValueError(f"keys={keys!r}: give the item's primary key, such as {{'order_id': '7'}}")
-    return RecordFields(
+    return (
         cast("str", event_id),
         event_name,
         sequence_number,
