@@ -15,7 +15,7 @@ from moto import mock_aws
 from beam_dynamodb_streams.commands.inspect import main
 from beam_dynamodb_streams.inspection.applications import kept, standing
 from beam_dynamodb_streams.progress.file_store import FileStore
-from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.progress.store import LeaseRecord
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -61,7 +61,7 @@ class Followed:
         self.orders: Table = service.create_table("orders", keys={"id": "S"}, shards=2)
         self.store = FileStore(str(path))
         self.address = f"file:{path}"
-        self.store.swap(None, Hold("run-7", self.orders.stream_arn, clock()))
+        self.store.swap_lease(None, LeaseRecord("run-7", self.orders.stream_arn, clock()))
         self.store.begin("run-7", StreamPosition(self.orders.stream_arn), int(clock()))
 
     def put(self, shard: str, count: int) -> list[str]:
@@ -145,7 +145,7 @@ def test_an_application_that_delivered_everything_has_no_lag(followed: Followed,
     one, other = followed.orders.open_shard_ids
     last = {one: After(followed.put(one, 1)[0]), other: After(followed.put(other, 1)[0])}
     followed.store.advance("run-7", followed.orders.stream_arn, last, int(clock()))
-    followed.store.beat("run-7", 0.0)
+    followed.store.release("run-7")
     printed = run("--sample")
     assert "0 s, and 1 d 0 h until changes are lost" in printed
     assert "held by nobody" in printed

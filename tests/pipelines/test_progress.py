@@ -10,9 +10,9 @@ import pytest
 
 from beam_dynamodb_streams import StreamPosition
 from beam_dynamodb_streams.commands.progress import main
+from beam_dynamodb_streams.progress.acquire import acquire
 from beam_dynamodb_streams.progress.file_store import FileStore
-from beam_dynamodb_streams.progress.lease import take
-from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.progress.store import LeaseRecord
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime
 from tests.progress.conftest import Hand, moto, tables
 from tests.progress.leases import lease_items, make_table
@@ -41,7 +41,7 @@ def run(hand: Hand, tmp_path: Path) -> Callable[..., int]:
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
     store = FileStore(str(tmp_path / "kept.json"))
-    store.swap(None, Hold("one", ARN, 0.0))
+    store.swap_lease(None, LeaseRecord("one", ARN, 0.0))
     store.begin("one", POSITION, SECOND)
     return store
 
@@ -61,7 +61,7 @@ def test_list_tells_who_holds_it_and_where_each_shard_stands(
         "  a  2026-01-31 12:00:00  100",
         "  b  2026-01-31 12:00:00  SHARD_END",
     ]
-    store.beat("one", hand.seconds - 7)
+    store.renew("one", hand.seconds - 7)
     run("list")
     assert "run one is alive 7 s ago" in capsys.readouterr().out
     hand.seconds += 60
@@ -151,16 +151,16 @@ def test_import_and_reset_do_what_they_were_told(run: Callable[..., int], store:
     assert store.read().streams[ARN].position(ARN) == position
     assert run("reset", "--yes") == 0
     assert store.read().streams == {}
-    hold = store.read().hold
-    assert hold is not None
-    assert hold.beat == 0.0, "the next run need not wait"
+    lease = store.read().lease
+    assert lease is not None
+    assert lease.renewed_at == 0.0, "the next run need not wait"
 
 
 def test_they_are_refused_while_a_run_is_alive(
     run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    take(store, "two", ARN, 30.0, hand.time)
-    hand.during = lambda: store.beat("two", hand.seconds)
+    acquire(store, "two", ARN, 30.0, hand.time)
+    hand.during = lambda: store.renew("two", hand.seconds)
     with pytest.raises(SystemExit) as refused:
         run("reset", "--yes")
     assert refused.value.code == 1
@@ -171,11 +171,11 @@ def test_they_are_refused_while_a_run_is_alive(
 def test_a_run_that_shows_itself_seldom_is_not_taken_for_dead_by_a_command(
     run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    take(store, "slow", ARN, 300.0, hand.time)
+    acquire(store, "slow", ARN, 300.0, hand.time)
     hand.seconds += 45
     run("list")
     assert "run slow is alive 45 s ago" in capsys.readouterr().out
-    hand.during = lambda: store.beat("slow", hand.seconds)
+    hand.during = lambda: store.renew("slow", hand.seconds)
     with pytest.raises(SystemExit) as refused:
         run("reset", "--yes")
     assert refused.value.code == 1

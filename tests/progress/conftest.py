@@ -11,9 +11,9 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
+from beam_dynamodb_streams.progress.acquire import WallClock
 from beam_dynamodb_streams.progress.address import TableAddress
 from beam_dynamodb_streams.progress.file_store import FileStore
-from beam_dynamodb_streams.progress.lease import Time
 from beam_dynamodb_streams.progress.store import Store
 from beam_dynamodb_streams.progress.table_store import TableStore
 
@@ -47,8 +47,8 @@ class Hand:
         self.during()
 
     @property
-    def time(self) -> Time:
-        return Time(lambda: self.seconds, self.sleep)
+    def time(self) -> WallClock:
+        return WallClock(lambda: self.seconds, self.sleep)
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from apache_beam.runners.sdf_utils import (
 )
 
 from beam_dynamodb_streams.errors import FencedError
+from beam_dynamodb_streams.progress.acquire import acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.lease import MARGIN_SECONDS, Holding, store_of, take
+from beam_dynamodb_streams.progress.lease import CHECKPOINT_MARGIN_SECONDS, Lease
 from beam_dynamodb_streams.progress.store import Store
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
@@ -42,20 +43,20 @@ PROGRESS = Progress("file:unused")  # the stores are given
 TAKEOVER = PROGRESS.takeover_after.total_seconds()
 
 
-def run_of(store: Store, hand: Hand, *, trailing: bool = False) -> Holding:
-    take(store, "one", ARN, TAKEOVER, hand.time)
+def run_of(store: Store, hand: Hand, *, confirms_late: bool = False) -> Lease:
+    acquire(store, "one", ARN, TAKEOVER, hand.time)
     store.begin("one", StreamPosition(ARN), int(hand.seconds))
-    return Holding(store, "one", ARN, PROGRESS, hand.time, trailing=trailing)
+    return Lease(store, "one", ARN, PROGRESS, hand.time, confirms_late=confirms_late)
 
 
-def bundle_of(run: Holding, read: str = "one", *, commits: bool = True) -> BundleProgress:
-    return BundleProgress(run, read, PROGRESS.beat_seconds, commits=commits)
+def bundle_of(run: Lease, read: str = "one", *, commits: bool = True) -> BundleProgress:
+    return BundleProgress(run, read, PROGRESS.renew_every, commits=commits)
 
 
 def beat_of(store: Store) -> float:
-    hold = store.read().hold
-    assert hold is not None
-    return hold.beat
+    lease = store.read().lease
+    assert lease is not None
+    return lease.renewed_at
 
 
 # Signs of life
@@ -63,26 +64,26 @@ def beat_of(store: Store) -> float:
 
 def test_a_run_is_alive_while_a_step_works_on_one_page_for_long(store: Store, hand: Hand) -> None:
     bundle = bundle_of(run_of(store, hand))
-    bundle.holding.beat()
+    bundle.lease.renew()
     for _ in bundle.emitted(range(100)):
         hand.seconds += 2
-        assert hand.seconds - beat_of(store) <= PROGRESS.beat_seconds + 2
+        assert hand.seconds - beat_of(store) <= PROGRESS.renew_every + 2
 
 
 def test_a_step_works_on_with_nothing_of_a_page_once_another_run_took_over(store: Store, hand: Hand) -> None:
     bundle = bundle_of(run_of(store, hand))
-    bundle.holding.beat()
+    bundle.lease.renew()
     elements = bundle.emitted(range(100))
     next(elements)
     hand.seconds += TAKEOVER
-    take(store, "two", ARN, TAKEOVER, hand.time)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
     with pytest.raises(FencedError):
         next(elements)
 
 
 def test_elements_are_no_reason_to_ask_the_store_anything(store: Store, hand: Hand) -> None:
     run = run_of(store, hand)
-    run.beat()
+    run.renew()
     before = beat_of(store)
     hand.seconds += 1
     assert list(bundle_of(run).emitted(range(1000))) == list(range(1000))
@@ -108,16 +109,16 @@ def test_a_read_that_starts_shows_itself_at_each_page_of_its_listings(service: L
 def test_what_shows_that_a_read_is_starting_is_in_the_name_of_its_run(tmp_path: Path) -> None:
     progress = Progress(f"file:{tmp_path / 'progress.json'}")
     beating(progress, "one-0", ARN)()
-    hold = store_of(progress).read().hold
-    assert hold is not None
-    assert (hold.owner, hold.stream_arn) == ("one", ARN)
+    lease = store_of(progress).read().lease
+    assert lease is not None
+    assert (lease.owner, lease.stream_arn) == ("one", ARN)
     beating(None, "one", ARN)()
 
 
 # The end where a finalization proves nothing
 
 
-def closing(run: Holding, read: str = "one") -> BundleProgress:
+def closing(run: Lease, read: str = "one") -> BundleProgress:
     """A bundle that brings the last change."""
     bundle = bundle_of(run, read)
     bundle.add(Claim(Frontier(shards={"a": Reading(After("7"))}), shard="a", records=[raw("7")]))
@@ -125,12 +126,12 @@ def closing(run: Holding, read: str = "one") -> BundleProgress:
     return bundle
 
 
-def lingered(run: Holding, read: str = "one") -> list[BundleProgress]:
+def lingered(run: Lease, read: str = "one") -> list[BundleProgress]:
     """The bundles that a read makes after its end."""
     made: list[BundleProgress] = []
     while not made or made[-1].lingers():
         made.append(bundle_of(run, read))
-        made[-1].holding.beat()
+        made[-1].lease.renew()
     return made
 
 
@@ -139,13 +140,13 @@ def test_a_finite_read_makes_bundles_for_ten_seconds_and_a_last_one_whose_checkp
     store: Store, hand: Hand, order: Callable[[list[BundleProgress]], Iterable[BundleProgress]]
 ) -> None:
     """Flink makes no checkpoint while they follow each other, and one once the task has finished."""
-    run = run_of(store, hand, trailing=True)
+    run = run_of(store, hand, confirms_late=True)
     began = hand.seconds
     last = closing(run)
     assert last.lingers()
     bundles = [last, *lingered(run)]
-    assert MARGIN_SECONDS <= hand.seconds - began <= MARGIN_SECONDS + 1
-    assert len(bundles) <= MARGIN_SECONDS + 2, "each takes a second"
+    assert CHECKPOINT_MARGIN_SECONDS <= hand.seconds - began <= CHECKPOINT_MARGIN_SECONDS + 1
+    assert len(bundles) <= CHECKPOINT_MARGIN_SECONDS + 2, "each takes a second"
     for bundle in order(bundles):
         assert beat_of(store) > 0.0, "some are still to be finalized"
         bundle.finalized()
@@ -154,7 +155,7 @@ def test_a_finite_read_makes_bundles_for_ten_seconds_and_a_last_one_whose_checkp
 
 
 def test_a_group_that_ends_does_not_let_go_for_the_others(store: Store, hand: Hand) -> None:
-    run = run_of(store, hand, trailing=True)
+    run = run_of(store, hand, confirms_late=True)
     for bundle in [closing(run, "one-0"), *lingered(run, "one-0")]:
         bundle.finalized()
     assert store.read().streams[ARN].position(ARN).shards == {"a": After("7")}
@@ -164,15 +165,15 @@ def test_a_group_that_ends_does_not_let_go_for_the_others(store: Store, hand: Ha
 @pytest.mark.parametrize(("trailing", "commits"), [(False, True), (True, False), (False, False)])
 def test_no_other_read_makes_a_bundle_after_its_end(store: Store, hand: Hand, trailing: bool, commits: bool) -> None:
     """One whose finalization proves what it brought, or with a step behind it that tells."""
-    bundle = bundle_of(run_of(store, hand, trailing=trailing), commits=commits)
+    bundle = bundle_of(run_of(store, hand, confirms_late=trailing), commits=commits)
     bundle.add(Claim(Frontier(closed=True)))
     assert not bundle.lingers()
 
 
 def test_a_read_that_goes_on_after_its_end_in_another_process_ends(store: Store, hand: Hand) -> None:
     """What it had told the one that died comes again in the next run."""
-    assert closing(run_of(store, hand, trailing=True)).lingers()
-    restored = Holding(store, "one", ARN, PROGRESS, hand.time, trailing=True)
+    assert closing(run_of(store, hand, confirms_late=True)).lingers()
+    restored = Lease(store, "one", ARN, PROGRESS, hand.time, confirms_late=True)
     assert len(lingered(restored)) == 1
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_dynamodb_streams.errors import FencedError
+from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import _SECONDS, _Commit, _NameRun, _Reach
-from beam_dynamodb_streams.progress.lease import Time, store_of, take
-from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.progress.store import LeaseRecord
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -122,16 +122,16 @@ def test_a_step_writes_in_its_own_runs_name_only_whatever_comes_first_and_in_how
             assert list(commit.process(element, run, waiting)) == []
         commit.finish_bundle()
 
-    take(store, "one", "arn", 30.0, Time())
+    acquire(store, "one", "arn", 30.0, WallClock())
     store.begin("one", StreamPosition("arn"), 0)
     bundle([("a", "9"), ("b", "1")])
     bundle([("a", "10")])
-    assert store.read().streams["arn"].marks == {}
+    assert store.read().streams["arn"].shards == {}
     bundle([], "one")
     bundle([("b", "2"), ("b", "1")])
     before = store.read()
     assert before.streams["arn"].position("arn").shards == {"a": After("10"), "b": After("2")}
-    assert store.swap(before.hold, Hold("two", "arn", Time().now()))
+    assert store.swap_lease(before.lease, LeaseRecord("two", "arn", WallClock().now()))
     with pytest.raises(FencedError, match=r"no longer held by this run \(one\) but by run two"):
         bundle([("b", "3")])
     assert store.read().streams == before.streams

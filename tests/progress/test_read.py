@@ -16,8 +16,8 @@ from apache_beam.transforms.window import FixedWindows, Sessions
 
 from beam_dynamodb_streams import AsChanges, ChangeRecord, CommitProgress, Progress
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, RunnerError
-from beam_dynamodb_streams.progress.lease import store_of
-from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.progress.acquire import store_of
+from beam_dynamodb_streams.progress.store import LeaseRecord
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.collected import Keep, outputs_of, read_orders
@@ -113,9 +113,9 @@ def test_a_table_whose_stream_was_enabled_anew_is_told_of_and_not_begun_silently
     orders.enable_stream()
     with pytest.raises(NotFoundError, match=rf"is progress in {old}, no longer the table's stream: read that one"):
         read(service, tmp_path, progress)
-    hold = store_of(Progress(progress)).read().hold
-    assert hold is not None
-    assert hold.beat == 0.0, "what fails to start lets go"
+    lease = store_of(Progress(progress)).read().lease
+    assert lease is not None
+    assert lease.renewed_at == 0.0, "what fails to start lets go"
 
 
 def test_a_run_that_cannot_begin_lets_go_of_the_application(
@@ -123,9 +123,9 @@ def test_a_run_that_cannot_begin_lets_go_of_the_application(
 ) -> None:
     with pytest.raises(NotFoundError, match="lease table 'leases-of-nobody' does not exist"):
         read(service, tmp_path, Progress(progress), start="kcl://leases-of-nobody")
-    hold = store_of(Progress(progress)).read().hold
-    assert hold is not None
-    assert hold.beat == 0.0
+    lease = store_of(Progress(progress)).read().lease
+    assert lease is not None
+    assert lease.renewed_at == 0.0
 
 
 def test_a_pipeline_that_beam_makes_anew_from_its_translation_writes_it_too(
@@ -259,17 +259,17 @@ def test_a_step_of_a_run_that_was_replaced_before_its_first_write_moves_nothing(
     store, owner = store_of(brief(progress)), replaced_by.removeprefix("run ")
 
     def replace() -> None:
-        hold = store.read().hold
-        assert hold is not None
-        if hold.owner != owner:
-            assert store.swap(hold, Hold(owner, orders.stream_arn, 0.0))
+        lease = store.read().lease
+        assert lease is not None
+        if lease.owner != owner:
+            assert store.swap_lease(lease, LeaseRecord(owner, orders.stream_arn, 0.0))
             if owner == "command-reset":
-                store.drop(owner, orders.stream_arn, None)
+                store.forget(owner, orders.stream_arn, None)
 
     source = read_orders(service, progress=brief(progress))
     with pytest.raises(Exception, match=rf"no longer held by this run .* but by {replaced_by}"):
         outputs_of(tmp_path, source, then=through_a_grouping(brief(progress), meanwhile=replace))
-    assert [kept.marks for kept in store.read().streams.values()] == ([{}] if owner == "two" else [])
+    assert [kept.shards for kept in store.read().streams.values()] == ([{}] if owner == "two" else [])
 
 
 def test_a_step_without_a_read_of_its_progress_is_refused(service: LocalStreams, progress: str) -> None:
@@ -298,10 +298,10 @@ def test_a_read_whose_hold_another_run_takes_fails_and_moves_nothing(
 ) -> None:
     def steal(change: ChangeRecord) -> ChangeRecord:
         store = store_of(Progress(progress))
-        hold = store.read().hold
-        assert hold is not None
-        if hold.owner != "another":
-            store.swap(hold, Hold("another", "arn", 4e9))
+        lease = store.read().lease
+        assert lease is not None
+        if lease.owner != "another":
+            store.swap_lease(lease, LeaseRecord("another", "arn", 4e9))
         return change
 
     with pytest.raises(Exception, match="no longer held by this run"):
@@ -313,4 +313,4 @@ def test_a_read_whose_hold_another_run_takes_fails_and_moves_nothing(
             then=lambda changes: changes | beam.Map(steal),
         )
     (kept,) = store_of(Progress(progress)).read().streams.values()
-    assert kept.marks == {}
+    assert kept.shards == {}

@@ -22,7 +22,16 @@ from beam_dynamodb_streams.errors import (
 )
 from beam_dynamodb_streams.progress.address import TableAddress
 from beam_dynamodb_streams.progress.file_store import FileStore
-from beam_dynamodb_streams.progress.store import KEPT_SECONDS, Application, Hold, Kept, Mark, Store, is_further, rank
+from beam_dynamodb_streams.progress.store import (
+    SHARD_RETENTION_SECONDS,
+    Application,
+    LeaseRecord,
+    SavedProgress,
+    SavedShard,
+    Store,
+    is_further,
+    rank,
+)
 from beam_dynamodb_streams.progress.table_store import TableStore
 from beam_dynamodb_streams.progress.tables import table_client
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
@@ -34,7 +43,7 @@ SECOND = 1_769_860_800
 
 
 def held(store: Store, owner: str = "one") -> Store:
-    assert store.swap(store.read().hold, Hold(owner, ARN, SECOND))
+    assert store.swap_lease(store.read().lease, LeaseRecord(owner, ARN, SECOND))
     return store
 
 
@@ -50,18 +59,18 @@ def test_a_position_comes_back_as_it_was_kept(store: Store) -> None:
     position = StreamPosition(ARN, AtTime(SECOND), {"a": After("1" * 40), "b": SHARD_END, "c": TRIM_HORIZON})
     held(store).begin("one", position, SECOND)
     assert store.read().streams[ARN].position(ARN) == position
-    assert store.read().hold == Hold("one", ARN, SECOND)
+    assert store.read().lease == LeaseRecord("one", ARN, SECOND)
 
 
 def test_until_when_all_was_delivered_is_kept_as_long_as_the_shards_that_it_speaks_of(store: Store) -> None:
     """Else an imported position whose shards are gone, and were read, is told as a loss."""
     position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("1")}, until=SECOND - 9)
     held(store).begin("one", position, SECOND)
-    store.advance("one", ARN, {"b": After("2")}, SECOND + KEPT_SECONDS - 9)
+    store.advance("one", ARN, {"b": After("2")}, SECOND + SHARD_RETENTION_SECONDS - 9)
     assert store.read().streams[ARN].position(ARN).until == SECOND - 9
-    store.advance("one", ARN, {"b": After("3")}, SECOND + KEPT_SECONDS + 1)
+    store.advance("one", ARN, {"b": After("3")}, SECOND + SHARD_RETENTION_SECONDS + 1)
     assert store.read().streams[ARN].position(ARN).until is None
-    store.drop("one", ARN, ["a"])
+    store.forget("one", ARN, ["a"])
     assert kept(store) == {"b": After("3")}
 
 
@@ -87,24 +96,24 @@ def test_a_run_that_lost_the_application_moves_nothing_and_is_told(store: Store)
     store.advance("one", ARN, {"a": After("5")}, SECOND)
     held(store, "two")
     before = store.read()
-    for fenced in (
+    for write in (
         lambda: store.advance("one", ARN, {"a": After("9")}, SECOND),
-        lambda: store.beat("one", SECOND + 1),
+        lambda: store.renew("one", SECOND + 1),
         lambda: store.begin("one", StreamPosition(ARN), SECOND),
-        lambda: store.drop("one", ARN, None),
+        lambda: store.forget("one", ARN, None),
     ):
         with pytest.raises(FencedError, match="no longer held by this run \\(one\\) but by run two"):
-            fenced()
+            write()
     assert store.read() == before
 
 
 def test_of_two_runs_that_take_a_dead_ones_place_one_does(store: Store) -> None:
     held(store)
-    dead = store.read().hold
-    assert [store.swap(dead, Hold(owner, ARN, SECOND + 60)) for owner in ("two", "three")] == [True, False]
-    assert store.swap(None, Hold("four", ARN, SECOND)) is False
-    store.beat("two", SECOND + 61)
-    assert store.read().hold == Hold("two", ARN, SECOND + 61)
+    dead = store.read().lease
+    assert [store.swap_lease(dead, LeaseRecord(owner, ARN, SECOND + 60)) for owner in ("two", "three")] == [True, False]
+    assert store.swap_lease(None, LeaseRecord("four", ARN, SECOND)) is False
+    store.renew("two", SECOND + 61)
+    assert store.read().lease == LeaseRecord("two", ARN, SECOND + 61)
 
 
 def test_progress_of_a_stream_that_was_never_begun_or_was_forgotten_does_not_count(store: Store) -> None:
@@ -119,9 +128,9 @@ def test_streams_and_shards_are_forgotten_one_by_one(store: Store) -> None:
     held(store)
     for arn in (ARN, LATER):
         store.begin("one", StreamPosition(arn, TRIM_HORIZON, {"a": After("1"), "b": After("2")}), SECOND)
-    store.drop("one", ARN, ["a"])
+    store.forget("one", ARN, ["a"])
     assert kept(store) == {"b": After("2")}
-    store.drop("one", ARN, None)
+    store.forget("one", ARN, None)
     assert set(store.read().streams) == {LATER}
 
 
@@ -141,9 +150,9 @@ def test_more_shards_than_a_transaction_takes_are_written(store: Store) -> None:
 
 
 def test_shards_that_the_application_went_on_without_for_days_are_dropped_and_a_pause_drops_none() -> None:
-    old, new = Mark(After("1"), SECOND), Mark(After("2"), SECOND + KEPT_SECONDS + 1)
-    assert Kept(marks={"a": old, "b": new}).outlived() == ["a"]
-    assert Kept(marks={"a": old, "b": old}).outlived() == []
+    old, new = SavedShard(After("1"), SECOND), SavedShard(After("2"), SECOND + SHARD_RETENTION_SECONDS + 1)
+    assert SavedProgress(shards={"a": old, "b": new}).expired_shards() == ["a"]
+    assert SavedProgress(shards={"a": old, "b": old}).expired_shards() == []
 
 
 # The table
@@ -166,7 +175,7 @@ def test_applications_share_a_table_and_do_not_collide(tables: Any) -> None:
     held(other, "two").begin("two", StreamPosition(ARN, AtTime(SECOND), {"a": After("3")}), SECOND)
     other.advance("two", ARN, {"a": After("4")}, SECOND)
     assert (kept(one), kept(other)) == ({"a": After("5")}, {"a": After("4")})
-    assert (one.read().hold, other.read().hold) == (Hold("one", ARN, SECOND), Hold("two", ARN, SECOND))
+    assert (one.read().lease, other.read().lease) == (LeaseRecord("one", ARN, SECOND), LeaseRecord("two", ARN, SECOND))
 
 
 def test_a_table_of_another_kind_is_refused_and_left_alone(tables: Any) -> None:
@@ -178,7 +187,7 @@ def test_a_table_of_another_kind_is_refused_and_left_alone(tables: Any) -> None:
     )
     store = TableStore(tables, TableAddress("orders", "one"), lambda _: None)
     with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is no table of progress"):
-        store.swap(None, Hold("one", ARN, SECOND))
+        store.swap_lease(None, LeaseRecord("one", ARN, SECOND))
     with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is no table of progress"):
         store.read()
     assert tables.scan(TableName="orders")["Items"] == []
@@ -195,7 +204,7 @@ def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any) -> None:
     held(store)
     tables.delete_table(TableName="deleted")
     with pytest.raises(NotFoundError, match="UpdateItem on table 'deleted'"):
-        store.beat("one", SECOND)
+        store.renew("one", SECOND)
 
 
 # The file
@@ -208,8 +217,8 @@ def test_a_file_that_is_no_progress_is_refused_and_left_alone(tmp_path: Path) ->
         b"hello",
         b"[]",
         b'{"version": 1}',
-        b'{"version": 1, "hold": null, "streams": {"a": {"start": "x"}}}',
-        b'{"version": 1, "hold": {"owner": "a", "stream": "b", "beat": "x"}, "streams": {}}',
+        b'{"version": 1, "lease": null, "streams": {"a": {"start": "x"}}}',
+        b'{"version": 1, "lease": {"owner": "a", "stream": "b", "renewed_at": "x"}, "streams": {}}',
         b"\x80\x81 of another program",
         "cut off in a charact\u00e9r".encode()[:-2],
         b"[" * 100_000,

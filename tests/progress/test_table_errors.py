@@ -10,15 +10,15 @@ from botocore.stub import Stubber
 
 from beam_dynamodb_streams.errors import AccessDeniedError, ConnectorError, ServiceError, ThrottledError
 from beam_dynamodb_streams.progress.address import Progress, TableAddress
-from beam_dynamodb_streams.progress.lease import Holding
-from beam_dynamodb_streams.progress.store import Hold
+from beam_dynamodb_streams.progress.lease import Lease
+from beam_dynamodb_streams.progress.store import LeaseRecord
 from beam_dynamodb_streams.progress.table_store import TableStore
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from tests.progress.conftest import Hand
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
-HOLD = Hold("one", ARN, 1.0)
+LEASE = LeaseRecord("one", ARN, 1.0)
 
 
 class Answers:
@@ -67,12 +67,12 @@ def test_a_table_that_may_not_be_made_or_described_is_told_with_that_permission(
     table.fails("put_item", "ResourceNotFoundException")
     table.fails("create_table", "AccessDeniedException")
     with pytest.raises(AccessDeniedError, match=r"CreateTable on table 'progress'.*allow dynamodb:CreateTable on it"):
-        table.store.swap(None, HOLD)
+        table.store.swap_lease(None, LEASE)
     for call in ("put_item", "query"):
         table.fails(call, "ValidationException")
         table.fails("describe_table", "AccessDeniedException")
         with pytest.raises(AccessDeniedError, match=r"DescribeTable on table 'progress'.*allow dynamodb:DescribeTable"):
-            table.store.swap(None, HOLD) if call == "put_item" else table.store.read()
+            table.store.swap_lease(None, LEASE) if call == "put_item" else table.store.read()
 
 
 def test_a_table_that_another_run_is_just_making_is_waited_for(table: Answers) -> None:
@@ -81,7 +81,7 @@ def test_a_table_that_another_run_is_just_making_is_waited_for(table: Answers) -
     table.gives("describe_table", Table={"TableStatus": "CREATING"})
     table.gives("describe_table", Table={"TableStatus": "ACTIVE"})
     table.gives("put_item")
-    assert table.store.swap(None, HOLD)
+    assert table.store.swap_lease(None, LEASE)
     assert table.slept == [0.5]
 
 
@@ -91,7 +91,7 @@ def test_all_pages_of_an_application_are_read(table: Answers) -> None:
         Items=[{"item": {"S": f"{ARN}|"}, "start": {"S": "TRIM_HORIZON"}, "version": {"N": "1"}}],
         LastEvaluatedKey={"item": {"S": f"{ARN}|"}},
     )
-    table.gives("query", Items=[{"item": {"S": f"{ARN}|a"}, "position": {"S": "5"}, "second": {"N": "1"}}])
+    table.gives("query", Items=[{"item": {"S": f"{ARN}|a"}, "position": {"S": "5"}, "moved_at": {"N": "1"}}])
     kept = table.store.read().streams[ARN].position(ARN)
     assert kept == StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
 
@@ -128,11 +128,11 @@ def test_an_answer_that_nobody_expected_is_told_by_the_next_beat_too(table: Answ
     table.gives("query", Items=[])
     table.gives("put_item")
     table.fails("transact_write_items", "KMSAccessDeniedException", "the key is disabled")
-    run = Holding(table.store, "one", ARN, Progress("dynamodb://progress/orders"), hand.time)
-    run.beat()
-    run.delivered({"a": After("5")})
+    run = Lease(table.store, "one", ARN, Progress("dynamodb://progress/orders"), hand.time)
+    run.renew()
+    run.bundle_finalized({"a": After("5")})
     with pytest.raises(ServiceError, match=r"KMSAccessDeniedException\): .*the key is disabled") as told:
-        run.beat()
+        run.renew()
     assert told.value.code == "KMSAccessDeniedException"
 
 
@@ -141,12 +141,12 @@ def test_what_kept_progress_from_being_written_is_told_once_and_then_tried_again
     table.gives("query", Items=[])
     table.gives("put_item")
     table.fails("transact_write_items", "AccessDeniedException")
-    run = Holding(table.store, "one", ARN, Progress("dynamodb://progress/orders"), hand.time)
-    run.beat()
-    run.delivered({"a": After("5")})
+    run = Lease(table.store, "one", ARN, Progress("dynamodb://progress/orders"), hand.time)
+    run.renew()
+    run.bundle_finalized({"a": After("5")})
     with pytest.raises(AccessDeniedError):
-        run.beat()
+        run.renew()
     table.gives("transact_write_items")
-    run.beat()
-    run.delivered({})
+    run.renew()
+    run.bundle_finalized({})
     table.stub.assert_no_pending_responses()

@@ -14,7 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
 
 from beam_dynamodb_streams import ChangeRecord, CommitProgress, Progress
-from beam_dynamodb_streams.progress.lease import store_of
+from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from runners.flink import Flink
 from runners.workers import WorkerPool
@@ -62,9 +62,9 @@ def test_a_finite_read_ends_with_its_progress_written_and_the_next_one_goes_on_t
         made = pipeline(service, progress, notes, flink.arguments(parallelism=1, finite=True), stop=20)
         assert made.run().wait_until_finish(120_000) == "DONE"
         assert len(came(notes)) == len(covered(orders, progress)) == count
-        hold = store_of(progress).read().hold
-        assert hold is not None
-        assert hold.beat == 0.0, "the next run need not wait"
+        lease = store_of(progress).read().lease
+        assert lease is not None
+        assert lease.renewed_at == 0.0, "the next run need not wait"
     assert sorted(came(notes)) == sorted(written(orders))
 
 

@@ -11,7 +11,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams import ChangeRecord, CommitProgress, Progress, ReadFromDynamoDBStreams
-from beam_dynamodb_streams.progress.lease import store_of
+from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from runners.flink import Flink
@@ -140,8 +140,8 @@ def test_a_step_behind_a_grouping_tells_what_was_delivered_while_an_unbounded_re
 
 def covered(orders: Table, progress: Progress) -> set[tuple[str, str]]:
     """The changes up to the kept positions of their shards."""
-    marks = {s: mark for kept in store_of(progress).read().streams.values() for s, mark in kept.marks.items()}
-    numbers = {s: int(m.position.sequence_number) for s, m in marks.items() if isinstance(m.position, After)}
+    shards = {s: mark for kept in store_of(progress).read().streams.values() for s, mark in kept.shards.items()}
+    numbers = {s: int(m.position.sequence_number) for s, m in shards.items() if isinstance(m.position, After)}
     return {(shard, number) for shard, number in written(orders) if int(number) <= numbers.get(shard, -1)}
 
 
@@ -149,5 +149,5 @@ def reached(progress: Progress) -> int:
     """How far the application got, as a number that only rises."""
     (kept,) = store_of(progress).read().streams.values()
     return sum(
-        int(m.position.sequence_number) if isinstance(m.position, After) else 10**30 for m in kept.marks.values()
+        int(m.position.sequence_number) if isinstance(m.position, After) else 10**30 for m in kept.shards.values()
     )

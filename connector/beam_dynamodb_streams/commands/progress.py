@@ -28,9 +28,9 @@ from typing import NoReturn
 from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
 from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
 from beam_dynamodb_streams.errors import DelayError, InvalidOptionError
+from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.kcl import STREAM_ARN, leases_of
-from beam_dynamodb_streams.progress.lease import Time, store_of, take
-from beam_dynamodb_streams.progress.store import Application, Hold, Kept, Store, is_further
+from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
 from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
 from beam_dynamodb_streams.shards.start_stop import Leases
 from beam_dynamodb_streams.shards.stream_position import position_text
@@ -39,11 +39,11 @@ from beam_dynamodb_streams.source.options import Connection
 from beam_dynamodb_streams.source.worker_cache import client
 
 
-def main(argv: Sequence[str] | None = None, *, clock: Time | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, clock: WallClock | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        return int(COMMANDS[arguments.command](arguments, clock or Time()))
+        return int(COMMANDS[arguments.command](arguments, clock or WallClock()))
     except COMMAND_FAULTS as error:
         parser.error(str(error))
     except ConnectorError as error:
@@ -82,38 +82,38 @@ def _parser() -> Parser:
     return parser
 
 
-def _list(arguments: argparse.Namespace, clock: Time) -> int:
+def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
     progress = _progress(arguments)
     kept = store_of(progress).read()
     if kept == Application():
         print(f"{progress.address} is empty")
         return 0
-    if kept.hold is not None:
-        print(_holder(kept.hold, clock.now()))
+    if kept.lease is not None:
+        print(_holder(kept.lease, clock.now()))
     for arn in sorted(_chosen(kept, arguments.stream_arn)):
         stream = kept.streams[arn]
-        print(f"{arn}: {len(stream.marks):,} shards, all others from {position_text(stream.start)}")
-        width = max(map(len, stream.marks), default=0)
-        for shard, mark in sorted(stream.marks.items()):
-            moved = datetime.fromtimestamp(mark.second, UTC)
+        print(f"{arn}: {len(stream.shards):,} shards, all others from {position_text(stream.start)}")
+        width = max(map(len, stream.shards), default=0)
+        for shard, mark in sorted(stream.shards.items()):
+            moved = datetime.fromtimestamp(mark.moved_at, UTC)
             print(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(mark.position)}")
     return 0
 
 
-def _holder(hold: Hold, now: float) -> str:
-    if hold.beat == 0:
-        return f"run {hold.owner} has ended"
-    alive = not hold.is_stale(now)
-    return f"run {hold.owner} {'is' if alive else 'was'} alive {max(0.0, now - hold.beat):.0f} s ago"
+def _holder(lease: LeaseRecord, now: float) -> str:
+    if lease.renewed_at == 0:
+        return f"run {lease.owner} has ended"
+    alive = not lease.is_expired(now)
+    return f"run {lease.owner} {'is' if alive else 'was'} alive {max(0.0, now - lease.renewed_at):.0f} s ago"
 
 
-def _export(arguments: argparse.Namespace, clock: Time) -> int:  # noqa: ARG001 - a command's form
+def _export(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001 - a command's form
     arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
     print(kept.position(arn).to_json())
     return 0
 
 
-def _import(arguments: argparse.Namespace, clock: Time) -> int:
+def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
     try:
         text = sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -134,15 +134,15 @@ def _import(arguments: argparse.Namespace, clock: Time) -> int:
         before = store.read().streams.get(arn)
         if before is not None and not _sure(arguments, _changes(before, position), store.name):
             return 1
-        store.drop(owner, arn, None)
+        store.forget(owner, arn, None)
         store.begin(owner, position, int(clock.now()))
     print(f"{arn}: {len(position.shards):,} shards")
     return 0
 
 
-def _changes(before: Kept, after: StreamPosition) -> str:
+def _changes(before: SavedProgress, after: StreamPosition) -> str:
     """What the new position does to the one that is kept, in words."""
-    known = {shard: mark.position for shard, mark in before.marks.items()}
+    known = {shard: mark.position for shard, mark in before.shards.items()}
     shards = known.keys() | after.shards.keys()
     pairs = [(known.get(s, before.start), after.shards.get(s, after.start)) for s in shards]
     forward = sum(is_further(new, old) for old, new in pairs)
@@ -153,21 +153,21 @@ def _changes(before: Kept, after: StreamPosition) -> str:
     )
 
 
-def _reset(arguments: argparse.Namespace, clock: Time) -> int:
+def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
     arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
     with _held(arguments, arn, clock) as (store, owner):
         lost = (
-            f"{len(kept.marks):,} shards of {arn} are forgotten; the next run begins at its start=, so changes "
+            f"{len(kept.shards):,} shards of {arn} are forgotten; the next run begins at its start=, so changes "
             "come again, or with LATEST never come"
         )
         if not _sure(arguments, lost, store.name):
             return 1
-        store.drop(owner, arn, None)
+        store.forget(owner, arn, None)
     print(f"{arn}: forgotten")
     return 0
 
 
-def _show_kcl(arguments: argparse.Namespace, clock: Time) -> int:  # noqa: ARG001
+def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001
     if arguments.stream_arn is not None:
         connection = Connection(arguments.region_name, arguments.endpoint_url)
         place = place_of(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
@@ -189,11 +189,11 @@ def _progress(arguments: argparse.Namespace) -> Progress:
     return Progress(arguments.address, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
 
 
-def _chosen(kept: Application, stream_arn: str | None) -> Mapping[str, Kept]:
+def _chosen(kept: Application, stream_arn: str | None) -> Mapping[str, SavedProgress]:
     return {arn: stream for arn, stream in kept.streams.items() if stream_arn in (None, arn)}
 
 
-def _one(kept: Application, arguments: argparse.Namespace) -> tuple[str, Kept]:
+def _one(kept: Application, arguments: argparse.Namespace) -> tuple[str, SavedProgress]:
     chosen = _chosen(kept, arguments.stream_arn)
     if len(chosen) == 1:
         return next(iter(chosen.items()))
@@ -202,16 +202,16 @@ def _one(kept: Application, arguments: argparse.Namespace) -> tuple[str, Kept]:
 
 
 @contextmanager
-def _held(arguments: argparse.Namespace, stream_arn: str, clock: Time) -> Iterator[tuple[Store, str]]:
+def _held(arguments: argparse.Namespace, stream_arn: str, clock: WallClock) -> Iterator[tuple[Store, str]]:
     """While this command holds the application. A run that was killed is waited out."""
     progress, owner = _progress(arguments), f"command-{uuid.uuid4().hex}"
     store = store_of(progress)
-    take(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
+    acquire(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
     try:
         yield store, owner
     finally:
         with suppress(DelayError):
-            store.beat(owner, 0.0)
+            store.release(owner)
 
 
 def _sure(arguments: argparse.Namespace, what: str, name: str) -> bool:
@@ -227,7 +227,7 @@ def _sure(arguments: argparse.Namespace, what: str, name: str) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-COMMANDS: Mapping[str, Callable[[argparse.Namespace, Time], int]] = {
+COMMANDS: Mapping[str, Callable[[argparse.Namespace, WallClock], int]] = {
     "list": _list,
     "export": _export,
     "import": _import,

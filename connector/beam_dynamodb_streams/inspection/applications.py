@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, TrimmedDataError
 from beam_dynamodb_streams.inspection.sampled import created_at, records_from
+from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
-from beam_dynamodb_streams.progress.lease import store_of
 from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
 from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.shards.lineage import Lineage
@@ -106,11 +106,11 @@ def kept(address: str, stream_arn: str, lineage: Lineage, *, region_name: str | 
         others = ", ".join(application.streams) or "none"
         raise InvalidOptionError(f"{address} keeps no progress in {stream_arn}: the streams that it has are {others}")
     position = with_ended_ancestors(stream.position(stream_arn), lineage)
-    moved = {shard: _time(mark.second) for shard, mark in stream.marks.items()}
-    hold = application.hold
-    if hold is None or not hold.beat:  # 0 once the run has ended
+    moved = {shard: _time(mark.moved_at) for shard, mark in stream.shards.items()}
+    lease = application.lease
+    if lease is None or not lease.renewed_at:  # 0 once the run has ended
         return Kept(address, position, moved=moved)
-    return Kept(address, position, hold.owner, _time(hold.beat), moved)
+    return Kept(address, position, lease.owner, _time(lease.renewed_at), moved)
 
 
 def standing(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[State, Position]]:

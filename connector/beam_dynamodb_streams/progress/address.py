@@ -51,7 +51,7 @@ class Progress:
     commit_every: timedelta = timedelta(seconds=2)
 
     def __post_init__(self) -> None:
-        _ = self.place
+        _ = self.location
         for name, least in (("takeover_after", 1.0), ("commit_every", 0.0)):
             length = getattr(self, name)
             if not isinstance(length, timedelta) or length.total_seconds() < least:
@@ -62,7 +62,7 @@ class Progress:
             )
 
     @property
-    def place(self) -> TableAddress | FileAddress:
+    def location(self) -> TableAddress | FileAddress:
         if isinstance(self.address, str):
             if table := _TABLE.fullmatch(self.address):
                 return TableAddress(table["table"], table["application"])
@@ -73,7 +73,7 @@ class Progress:
         )
 
     @property
-    def beat_seconds(self) -> float:
+    def renew_every(self) -> float:
         """How often a run shows that it is alive."""
         return self.takeover_after.total_seconds() / 6
 

@@ -20,9 +20,9 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
-from beam_dynamodb_streams.progress.lease import Time, store_of
-from beam_dynamodb_streams.progress.step_committer import Adopted
+from beam_dynamodb_streams.progress.step_committer import StepCommitter
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.position import After, Position
 
@@ -196,7 +196,7 @@ class _Commit(beam.DoFn):
         self._progress = progress
 
     def setup(self) -> None:
-        self._adopted: Adopted | None = None
+        self._committer: StepCommitter | None = None
 
     def start_bundle(self) -> None:
         self._owner = ""
@@ -228,6 +228,6 @@ class _Commit(beam.DoFn):
 
     def finish_bundle(self) -> None:
         if self._reached:
-            if self._adopted is None:
-                self._adopted = Adopted(store_of(self._progress), self._owner, self._progress, Time())
-            self._adopted.commit(self._reached)
+            if self._committer is None:
+                self._committer = StepCommitter(store_of(self._progress), self._owner, self._progress, WallClock())
+            self._committer.commit(self._reached)

@@ -19,7 +19,14 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
-from beam_dynamodb_streams.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, fenced
+from beam_dynamodb_streams.progress.store import (
+    TAKEOVER_SECONDS,
+    Application,
+    LeaseRecord,
+    SavedProgress,
+    SavedShard,
+    fenced_error,
+)
 from beam_dynamodb_streams.shards.position import AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
 
@@ -48,36 +55,39 @@ class FileStore:
             raise _damaged(self.name, error) from error
         return Application() if text is None else application_of(text, self.name)
 
-    def swap(self, known: Hold | None, hold: Hold) -> bool:
+    def swap_lease(self, known: LeaseRecord | None, lease: LeaseRecord) -> bool:
         with self._alone():
             kept = self.read()
-            if kept.hold != known:
+            if kept.lease != known:
                 return False
-            self._write(replace(kept, hold=hold))
+            self._write(replace(kept, lease=lease))
             return True
 
-    def beat(self, owner: str, moment: float) -> None:
-        self._change(owner, lambda kept, hold: replace(kept, hold=replace(hold, beat=moment)))
+    def renew(self, owner: str, moment: float) -> None:
+        self._change(owner, lambda kept, lease: replace(kept, lease=replace(lease, renewed_at=moment)))
+
+    def release(self, owner: str) -> None:
+        self.renew(owner, 0.0)
 
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
-        marks = {shard: Mark(place, second) for shard, place in position.shards.items()}
-        stream = {position.stream_arn or "": Kept(position.start, marks, position.until)}
+        marks = {shard: SavedShard(place, second) for shard, place in position.shards.items()}
+        stream = {position.stream_arn or "": SavedProgress(position.start, marks, position.until)}
         self._change(owner, lambda kept, _: replace(kept, streams={**kept.streams, **stream}))
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
-        def moved(kept: Application, hold: Hold) -> Application:  # noqa: ARG001 - the form of a change
+        def moved(kept: Application, lease: LeaseRecord) -> Application:  # noqa: ARG001 - the form of a change
             before = kept.streams.get(stream_arn)
             if before is None:
                 return kept
             after = before.advanced(shards, second)
             if after is before:
                 return kept
-            return replace(kept, streams={**kept.streams, stream_arn: after.without(after.outlived())})
+            return replace(kept, streams={**kept.streams, stream_arn: after.without(after.expired_shards())})
 
         self._change(owner, moved)
 
-    def drop(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
-        def without(kept: Application, hold: Hold) -> Application:  # noqa: ARG001
+    def forget(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
+        def without(kept: Application, lease: LeaseRecord) -> Application:  # noqa: ARG001
             streams = dict(kept.streams)
             stream = streams.pop(stream_arn, None)
             if stream is not None and shards is not None:
@@ -86,12 +96,12 @@ class FileStore:
 
         self._change(owner, without)
 
-    def _change(self, owner: str, change: Callable[[Application, Hold], Application]) -> None:
+    def _change(self, owner: str, change: Callable[[Application, LeaseRecord], Application]) -> None:
         with self._alone():
             kept = self.read()
-            if kept.hold is None or kept.hold.owner != owner:
-                raise fenced(self.name, owner, kept.hold)
-            after = change(kept, kept.hold)
+            if kept.lease is None or kept.lease.owner != owner:
+                raise fenced_error(self.name, owner, kept.lease)
+            after = change(kept, kept.lease)
             if after is not kept:
                 self._write(after)
 
@@ -141,17 +151,17 @@ class FileStore:
 
 
 def application_text(kept: Application) -> str:
-    hold = kept.hold
+    lease = kept.lease
     return json.dumps(
         {
             "version": VERSION,
-            "hold": None if hold is None else _stored(hold),
+            "lease": None if lease is None else _stored(lease),
             "streams": {
                 arn: {
                     **({} if stream.until is None else {"until": position_text(AtTime(stream.until))}),
                     "start": position_text(stream.start),
                     "shards": {
-                        shard: [position_text(mark.position), mark.second] for shard, mark in stream.marks.items()
+                        shard: [position_text(mark.position), mark.moved_at] for shard, mark in stream.shards.items()
                     },
                 }
                 for arn, stream in kept.streams.items()
@@ -162,16 +172,16 @@ def application_text(kept: Application) -> str:
     )
 
 
-def _stored(hold: Hold) -> dict[str, Any]:
+def _stored(lease: LeaseRecord) -> dict[str, Any]:
     """``takeover_after`` is there where it is not the default, which a text without it has."""
-    silent = hold.takeover_after
+    silent = lease.takeover_after
     takeover = {} if silent == TAKEOVER_SECONDS else {"takeover_after": silent}
-    return {"owner": hold.owner, "stream": hold.stream_arn, "beat": hold.beat, **takeover}
+    return {"owner": lease.owner, "stream": lease.stream_arn, "renewed_at": lease.renewed_at, **takeover}
 
 
-def _hold_of(stored: Any) -> Hold:
+def _lease_of(stored: Any) -> LeaseRecord:
     silent = float(stored.get("takeover_after", TAKEOVER_SECONDS))
-    return Hold(str(stored["owner"]), str(stored["stream"]), float(stored["beat"]), silent)
+    return LeaseRecord(str(stored["owner"]), str(stored["stream"]), float(stored["renewed_at"]), silent)
 
 
 def application_of(text: str, name: str) -> Application:
@@ -183,14 +193,14 @@ def application_of(text: str, name: str) -> Application:
                 f"{name} has version {stored['version']!r}, this release reads {VERSION}: "
                 "use the release that wrote it, or newer"
             )
-        hold = stored["hold"]
+        lease = stored["lease"]
         return Application(
-            None if hold is None else _hold_of(hold),
+            None if lease is None else _lease_of(lease),
             {
-                arn: Kept(
+                arn: SavedProgress(
                     start_of(stream["start"]),
                     {
-                        shard: Mark(position_of(position), int(second))
+                        shard: SavedShard(position_of(position), int(second))
                         for shard, (position, second) in stream["shards"].items()
                     },
                     second_of(stream.get("until")),

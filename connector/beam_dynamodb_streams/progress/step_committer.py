@@ -1,4 +1,4 @@
-"""The side of a step behind the read: it writes what it delivered, in the name of the run that has the application."""
+"""How a step behind the read saves progress: for the run that holds the lease, in whichever process the step runs."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from math import inf
 from typing import Final
 
 from beam_dynamodb_streams.errors import DelayError
+from beam_dynamodb_streams.progress.acquire import WallClock
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.lease import Time
-from beam_dynamodb_streams.progress.store import Store, fenced, raise_to
+from beam_dynamodb_streams.progress.store import Store, fenced_error, move_forward
 from beam_dynamodb_streams.shards.position import Position
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-class Adopted:
-    """The application of the run ``owner``, in any process. Touches nothing before the first commit. Thread-safe."""
+class StepCommitter:
+    """Saves progress for the run `owner`. Makes no request before the first commit. Thread-safe."""
 
-    def __init__(self, store: Store, owner: str, progress: Progress, clock: Time) -> None:
+    def __init__(self, store: Store, owner: str, progress: Progress, clock: WallClock) -> None:
         self._store, self._owner, self._clock = store, owner, clock
-        self._takeover_after, self._beat_every = progress.takeover_after.total_seconds(), progress.beat_seconds
+        self._takeover_after, self._renew_every = progress.takeover_after.total_seconds(), progress.renew_every
         self._lock = threading.Lock()
         self._stream_arn: str | None = None
-        self._beaten = -inf
+        self._renewed = -inf
         self._silent_since: float | None = None
         self._pending: dict[str, Position] = {}
 
     def commit(self, shards: Mapping[str, Position]) -> None:
-        """Writes at once what is delivered for certain, and shows that the run is alive: the read may have ended long
-        before. While the store does not answer it waits for the next commit.
+        """Save what is certainly delivered, and renew the lease: the read may have ended long before.
 
-        Raises :class:`FencedError` if another run has the application, and :class:`DelayError` once the store has not
-        answered for so long that the run counts as dead.
+        While the store does not answer, the positions are kept for the next commit.
+
+        Raises:
+            FencedError: Another run holds the lease.
+            DelayError: The store has not answered for as long as it takes other runs to take this one for dead.
         """
         with self._lock:
             now = self._clock.now()
-            raise_to(self._pending, shards)
+            move_forward(self._pending, shards)
             try:
                 self._write(now)
                 self._silent_since = None
@@ -47,16 +49,16 @@ class Adopted:
                     self._silent_since = now
                 if now - self._silent_since >= self._takeover_after:
                     raise
-                _LOGGER.warning("progress in %s waits: %s", self._store.name, error)
+                _LOGGER.warning("progress in %s could not be saved, and is saved later: %s", self._store.name, error)
 
     def _write(self, now: float) -> None:
         if self._stream_arn is None:
-            hold = self._store.read().hold
-            if hold is None or hold.owner != self._owner:
-                raise fenced(self._store.name, self._owner, hold)
-            self._stream_arn = hold.stream_arn
+            lease = self._store.read().lease
+            if lease is None or lease.owner != self._owner:
+                raise fenced_error(self._store.name, self._owner, lease)
+            self._stream_arn = lease.stream_arn
         self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
         self._pending = {}
-        if now - self._beaten >= self._beat_every:
-            self._store.beat(self._owner, now)
-            self._beaten = now
+        if now - self._renewed >= self._renew_every:
+            self._store.renew(self._owner, now)
+            self._renewed = now

@@ -1,7 +1,10 @@
-"""What is kept of an application, and what a store of it promises.
+"""What is saved of an application's progress, and what a store of progress must guarantee.
 
-Positions only move forward, in each shard by its sequence number as an integer (fact 4), and only by the run that holds
-the application. Whoever holds it shows from time to time that it is alive.
+Positions only move forward: in each shard by its sequence number, compared as an integer (trap 4). Only the run that
+holds the application's lease moves them. The holder renews its lease from time to time to show that it is alive.
+
+Progress is kept by stream and shard. A stream that is disabled and enabled again is another stream with another ARN
+(trap 14), so the positions of the two never meet, even where both have a shard of the same id.
 """
 
 from __future__ import annotations
@@ -22,132 +25,153 @@ from beam_dynamodb_streams.shards.position import (
 )
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
-#: A shard's position is dropped once the application moved on for so long without it: shards live some four hours, and
-#: records a day. A pause of the whole application drops nothing.
-KEPT_SECONDS: Final = 3 * 24 * 3600
-#: How long a run is taken for alive after its last sign, where it did not say otherwise.
+#: Seconds. A shard's position is forgotten once the application has moved on for this long without moving it: a shard
+#: lives about four hours, and a record one day. While the whole application pauses, nothing is forgotten.
+SHARD_RETENTION_SECONDS: Final = 3 * 24 * 3600
+#: Seconds. A lease that was not renewed for this long has expired, unless its holder asked for another length.
 TAKEOVER_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """Who has the application: ``owner`` names the run, ``beat`` is its last sign of life (epoch seconds; 0 once it
-    has ended), ``stream_arn`` what it reads. ``takeover_after``: the seconds after which the run itself counts as dead,
-    whatever the one that looks has."""
+class LeaseRecord:
+    """The lease of an application, as it is stored.
+
+    `owner` names the run that holds it and `stream_arn` the stream that this run reads. `renewed_at` is when it was
+    last renewed, in seconds since the epoch; 0 once it is released. `takeover_after` is the holder's own time: the
+    lease expires this many seconds after its last renewal, whatever time the run that looks at it was given.
+    """
 
     owner: str
     stream_arn: str
-    beat: float
+    renewed_at: float
     takeover_after: float = TAKEOVER_SECONDS
 
-    def is_stale(self, now: float) -> bool:
-        return now - self.beat >= self.takeover_after
+    @property
+    def released(self) -> bool:
+        return self.renewed_at == 0
+
+    def is_expired(self, now: float) -> bool:
+        """Return whether another run may acquire the lease at `now`."""
+        return now - self.renewed_at >= self.takeover_after
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A shard's position and the second at which it was last moved."""
+class SavedShard:
+    """A shard's position, and the second at which it last moved (since the epoch)."""
 
     position: Position
-    second: int
+    moved_at: int
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept of one stream. ``start`` is where the shards begin that have no mark, and ``until`` the second up to
-    which all was delivered when it began to be kept, see :class:`StreamPosition`."""
+class SavedProgress:
+    """What is saved of one stream.
+
+    `start` is where shards without a saved position begin. `until` is the second up to which everything had been
+    delivered when this progress began, see `StreamPosition`.
+    """
 
     start: StartPosition = TRIM_HORIZON
-    marks: Mapping[str, Mark] = field(default_factory=dict)
+    shards: Mapping[str, SavedShard] = field(default_factory=dict)
     until: int | None = None
 
     def position(self, stream_arn: str) -> StreamPosition:
-        """``until`` is told for as long as marks of then are kept: it says nothing of those that were moved since."""
-        shards = {shard: mark.position for shard, mark in self.marks.items()}
-        recent = self.until is not None and self.until >= self._newest() - KEPT_SECONDS
+        """Return the position to resume from.
+
+        It holds `until` only while positions of that time may be saved: `until` is not updated when shards move.
+        """
+        shards = {shard: saved.position for shard, saved in self.shards.items()}
+        recent = self.until is not None and self.until >= self._last_move() - SHARD_RETENTION_SECONDS
         return StreamPosition(stream_arn, self.start, shards, self.until if recent else None)
 
-    def advanced(self, shards: Mapping[str, Position], second: int) -> Kept:
-        """With each shard at the further of the two positions."""
+    def advanced(self, shards: Mapping[str, Position], second: int) -> SavedProgress:
+        """Return this progress with each shard at the further of its two positions."""
         moved = {
-            shard: Mark(position, second)
+            shard: SavedShard(position, second)
             for shard, position in shards.items()
-            if (known := self.marks.get(shard)) is None or is_further(position, known.position)
+            if (known := self.shards.get(shard)) is None or is_further(position, known.position)
         }
-        return replace(self, marks={**self.marks, **moved}) if moved else self
+        return replace(self, shards={**self.shards, **moved}) if moved else self
 
-    def outlived(self) -> list[str]:
-        """The shards whose marks no reader needs any more."""
-        newest = self._newest()
-        return [shard for shard, mark in self.marks.items() if mark.second < newest - KEPT_SECONDS]
+    def expired_shards(self) -> list[str]:
+        """Return the shards whose positions no reader needs any more, see `SHARD_RETENTION_SECONDS`."""
+        oldest = self._last_move() - SHARD_RETENTION_SECONDS
+        return [shard for shard, saved in self.shards.items() if saved.moved_at < oldest]
 
-    def _newest(self) -> int:
-        return max((mark.second for mark in self.marks.values()), default=0)
+    def _last_move(self) -> int:
+        return max((saved.moved_at for saved in self.shards.values()), default=0)
 
-    def without(self, shards: Collection[str]) -> Kept:
+    def without(self, shards: Collection[str]) -> SavedProgress:
+        """Return this progress without the positions of `shards`."""
         if not shards:
             return self
         forgotten = set(shards)
-        return replace(self, marks={shard: mark for shard, mark in self.marks.items() if shard not in forgotten})
+        return replace(self, shards={shard: saved for shard, saved in self.shards.items() if shard not in forgotten})
 
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """All that is kept of an application. A table's stream that was enabled anew is another stream (fact 14)."""
+    """Everything that is saved of an application: its lease, and its progress by stream ARN."""
 
-    hold: Hold | None = None
-    streams: Mapping[str, Kept] = field(default_factory=dict)
+    lease: LeaseRecord | None = None
+    streams: Mapping[str, SavedProgress] = field(default_factory=dict)
 
 
 class Store(Protocol):
-    """One application's progress. Thread-safe. ``now`` and seconds are of the caller's clock, since the epoch.
+    """The saved progress of one application. Thread-safe.
 
-    Every call raises :class:`DelayError` for what passes by itself, and other connector errors for what does not.
+    Every moment and second is of the caller's clock, since the epoch. Every call raises `DelayError` for a fault that
+    may pass by itself, and another connector error for one that does not. A call that names an `owner` raises
+    `FencedError` unless that owner holds the lease.
     """
 
     @property
     def name(self) -> str:
-        """Where it is, for people."""
+        """The address of the store, for people."""
 
     def read(self) -> Application:
-        """All of it, as it is now; empty where nothing was ever written."""
+        """Return everything that is saved now; an empty `Application` where nothing was ever written."""
 
-    def swap(self, known: Hold | None, hold: Hold) -> bool:
-        """Puts ``hold`` in the place of ``known``; False if another run was faster, and nothing changed."""
+    def swap_lease(self, known: LeaseRecord | None, lease: LeaseRecord) -> bool:
+        """Replace the lease `known` by `lease`. Return False, and change nothing, if another run was faster."""
 
-    def beat(self, owner: str, moment: float) -> None:
-        """Notes a sign of life; 0 tells that the run has ended. Raises :class:`FencedError` unless it is ``owner``'s.
+    def renew(self, owner: str, moment: float) -> None:
+        """Set the moment at which the lease was last renewed."""
 
-        What held it last stays known, so that a step behind the read may still write.
+    def release(self, owner: str) -> None:
+        """Release the lease, so that the next run need not wait for it to expire.
+
+        The last holder stays recorded, so that a step behind its read may still write.
         """
 
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
-        """Keeps a stream's position that was not kept. Raises :class:`FencedError` unless it is ``owner``'s."""
+        """Save the position of a stream that has none."""
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
-        """Moves each shard forward; a position that is not further changes nothing, and is no error. Of a stream that
-        was not begun, or was forgotten, nothing counts.
+        """Move shards of one stream forward.
 
-        Raises :class:`FencedError` unless it is ``owner``'s.
+        A position that is not further is ignored, without an error. A stream that was not begun, or was forgotten,
+        stays without progress.
         """
 
-    def drop(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
-        """Forgets the shards' positions, or with None all of the stream. Raises :class:`FencedError` like the rest."""
+    def forget(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
+        """Forget the positions of `shards`, or with None the whole stream."""
 
 
 def is_further(new: Position, known: Position) -> bool:
+    """Return whether a shard at `new` has read more than one at `known`."""
     return is_at_or_past(new, known) and not is_at_or_past(known, new)
 
 
-def raise_to(known: dict[str, Position], shards: Mapping[str, Position]) -> None:
-    """Puts each shard at the further of the two positions."""
+def move_forward(known: dict[str, Position], shards: Mapping[str, Position]) -> None:
+    """Update `known` in place: each shard to the further of the two positions."""
     for shard, position in shards.items():
         if shard not in known or is_further(position, known[shard]):
             known[shard] = position
 
 
 def rank(position: Position) -> str:
-    """Text that sorts as the positions of one shard do. Legal sequence numbers have 40 digits at most."""
+    """Return a text that sorts as the positions of one shard do. A sequence number has at most 40 digits."""
     match position:
         case AtTime(second):
             return f"1{second:020d}"
@@ -159,10 +183,10 @@ def rank(position: Position) -> str:
             return "0"
 
 
-def fenced(name: str, owner: str, hold: Hold | None) -> FencedError:
-    """The error of a run that lost the application."""
-    by = "nobody: it was taken away by hand" if hold is None else f"run {hold.owner}"
+def fenced_error(name: str, owner: str, lease: LeaseRecord | None) -> FencedError:
+    """Return the error of a run that lost its lease. `lease` is what is stored in its place."""
+    holder = "nobody: it was removed by hand" if lease is None else f"run {lease.owner}"
     return FencedError(
-        f"the progress in {name} is no longer held by this run ({owner}) but by {by}: "
-        "this run ends, and nothing of its progress is written any more"
+        f"the progress in {name} is no longer held by this run ({owner}) but by {holder}: "
+        "this run ends, and saves no more progress"
     )

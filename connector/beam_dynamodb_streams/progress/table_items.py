@@ -1,6 +1,6 @@
 """An application's items in a table: their form is a promise, and golden items are in ``tests/compat``.
 
-Key: ``application`` (S, hash) and ``item`` (S, range). Items are ``hold``, ``STREAM_ARN|`` with the start, and
+Key: ``application`` (S, hash) and ``item`` (S, range). Items are `lease`, ``STREAM_ARN|`` with the start, and
 ``STREAM_ARN|SHARD`` for each shard.
 """
 
@@ -10,23 +10,30 @@ from collections.abc import Sequence
 from typing import Final
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.progress.store import TAKEOVER_SECONDS, Application, Hold, Kept, Mark, rank
+from beam_dynamodb_streams.progress.store import (
+    TAKEOVER_SECONDS,
+    Application,
+    LeaseRecord,
+    SavedProgress,
+    SavedShard,
+    rank,
+)
 from beam_dynamodb_streams.progress.tables import Item
 from beam_dynamodb_streams.shards.position import AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
 
 VERSION: Final = 1
-HOLD: Final = "hold"
+LEASE: Final = "lease"
 
 
-def hold_item(hold: Hold) -> Item:
+def lease_item(lease: LeaseRecord) -> Item:
     """``takeover`` is there where it is not the default, which an item without it has."""
-    silent = hold.takeover_after
-    takeover = {} if silent == TAKEOVER_SECONDS else {"takeover": number(silent)}
+    silent = lease.takeover_after
+    takeover = {} if silent == TAKEOVER_SECONDS else {"takeover_after": number(silent)}
     return {
-        "owner": {"S": hold.owner},
-        "stream": {"S": hold.stream_arn},
-        "beat": number(hold.beat),
+        "owner": {"S": lease.owner},
+        "stream": {"S": lease.stream_arn},
+        "renewed_at": number(lease.renewed_at),
         **takeover,
         **version(),
     }
@@ -38,19 +45,19 @@ def start_item(position: StreamPosition) -> Item:
     return {"start": {"S": position_text(position.start)}, **until, **version()}
 
 
-def mark_item(position: Position, second: int) -> Item:
+def shard_item(position: Position, second: int) -> Item:
     return {
         ":position": {"S": position_text(position)},
         ":rank": {"S": rank(position)},
-        ":second": {"N": str(second)},
+        ":moved_at": {"N": str(second)},
     }
 
 
 def application_of(items: Sequence[Item]) -> Application:
     """What the items of one application say. Raises :class:`ConnectorError` for those of another release."""
-    hold: Hold | None = None
+    lease: LeaseRecord | None = None
     starts: dict[str, Item] = {}
-    marks: dict[str, dict[str, Mark]] = {}
+    marks: dict[str, dict[str, SavedShard]] = {}
     for item in items:
         if "version" in item and item["version"] != version()["version"]:
             raise ConnectorError(
@@ -59,18 +66,18 @@ def application_of(items: Sequence[Item]) -> Application:
             )
         stream_arn, found, shard = item["item"]["S"].partition("|")
         if not found:
-            silent = float(item["takeover"]["N"]) if "takeover" in item else TAKEOVER_SECONDS
-            hold = Hold(item["owner"]["S"], item["stream"]["S"], float(item["beat"]["N"]), silent)
+            silent = float(item["takeover_after"]["N"]) if "takeover_after" in item else TAKEOVER_SECONDS
+            lease = LeaseRecord(item["owner"]["S"], item["stream"]["S"], float(item["renewed_at"]["N"]), silent)
         elif not shard:
             starts[stream_arn] = item
         else:
-            mark = Mark(position_of(item["position"]["S"]), int(item["second"]["N"]))
+            mark = SavedShard(position_of(item["position"]["S"]), int(item["moved_at"]["N"]))
             marks.setdefault(stream_arn, {})[shard] = mark
     streams = {
-        arn: Kept(start_of(item["start"]["S"]), marks.get(arn, {}), second_of(item.get("until", {}).get("S")))
+        arn: SavedProgress(start_of(item["start"]["S"]), marks.get(arn, {}), second_of(item.get("until", {}).get("S")))
         for arn, item in starts.items()
     }
-    return Application(hold, streams)
+    return Application(lease, streams)
 
 
 def number(seconds: float) -> dict[str, str]:

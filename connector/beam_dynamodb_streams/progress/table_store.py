@@ -16,8 +16,8 @@ from beam_dynamodb_streams.errors import (
     UnavailableError,
 )
 from beam_dynamodb_streams.progress.address import TableAddress
-from beam_dynamodb_streams.progress.store import Application, Hold, Kept, fenced
-from beam_dynamodb_streams.progress.table_items import HOLD, application_of, hold_item, mark_item, number, start_item
+from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, fenced_error
+from beam_dynamodb_streams.progress.table_items import LEASE, application_of, lease_item, number, shard_item, start_item
 from beam_dynamodb_streams.progress.tables import Item, code_of, told
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -46,16 +46,16 @@ class TableStore:
         except NotFoundError:
             return Application()
 
-    def swap(self, known: Hold | None, hold: Hold) -> bool:
+    def swap_lease(self, known: LeaseRecord | None, lease: LeaseRecord) -> bool:
         condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(#item)"}
         names = {"#item": "item"}
         if known is not None:
             condition = {
-                "ConditionExpression": "#owner = :owner AND #beat = :beat",
-                "ExpressionAttributeValues": {":owner": {"S": known.owner}, ":beat": number(known.beat)},
+                "ConditionExpression": "#owner = :owner AND #renewed_at = :renewed_at",
+                "ExpressionAttributeValues": {":owner": {"S": known.owner}, ":renewed_at": number(known.renewed_at)},
             }
-            names = {"#owner": "owner", "#beat": "beat"}
-        item = {**self._key(HOLD), **hold_item(hold)}
+            names = {"#owner": "owner", "#renewed_at": "renewed_at"}
+        item = {**self._key(LEASE), **lease_item(lease)}
 
         def put() -> None:
             self._client.put_item(TableName=self._table, Item=item, ExpressionAttributeNames=names, **condition)
@@ -69,21 +69,24 @@ class TableStore:
             return False
         return True
 
-    def beat(self, owner: str, moment: float) -> None:
+    def renew(self, owner: str, moment: float) -> None:
         try:
             with told("UpdateItem", self._table):
                 self._client.update_item(
                     TableName=self._table,
-                    Key=self._key(HOLD),
-                    UpdateExpression="SET #beat = :beat",
+                    Key=self._key(LEASE),
+                    UpdateExpression="SET #renewed_at = :renewed_at",
                     ConditionExpression="#owner = :owner",
-                    ExpressionAttributeNames={"#owner": "owner", "#beat": "beat"},
-                    ExpressionAttributeValues={":owner": {"S": owner}, ":beat": number(moment)},
+                    ExpressionAttributeNames={"#owner": "owner", "#renewed_at": "renewed_at"},
+                    ExpressionAttributeValues={":owner": {"S": owner}, ":renewed_at": number(moment)},
                 )
         except ClientError as error:
             if code_of(error) != "ConditionalCheckFailedException":
                 raise
-            raise fenced(self.name, owner, self.read().hold) from error
+            raise fenced_error(self.name, owner, self.read().lease) from error
+
+    def release(self, owner: str) -> None:
+        self.renew(owner, 0.0)
 
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
         arn = position.stream_arn or ""
@@ -99,11 +102,11 @@ class TableStore:
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
         self._transact(owner, [self._move(stream_arn, shard, shards[shard], second) for shard in sorted(shards)])
 
-    def drop(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
+    def forget(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
         names = shards
         if names is None:
-            kept = self.read().streams.get(stream_arn, Kept())
-            names = [*kept.marks, ""]  # the start last: without it nothing of the stream counts
+            kept = self.read().streams.get(stream_arn, SavedProgress())
+            names = [*kept.shards, ""]  # the start last: without it nothing of the stream counts
         self._transact(owner, [self._delete(f"{stream_arn}|{shard}") for shard in names])
 
     def _items(self) -> Iterator[Item]:
@@ -137,10 +140,10 @@ class TableStore:
             "Update": {
                 "TableName": self._table,
                 "Key": self._key(f"{stream_arn}|{shard}"),
-                "UpdateExpression": "SET #position = :position, #rank = :rank, #second = :second",
+                "UpdateExpression": "SET #position = :position, #rank = :rank, #moved_at = :moved_at",
                 "ConditionExpression": "attribute_not_exists(#rank) OR #rank < :rank",
-                "ExpressionAttributeNames": {"#position": "position", "#rank": "rank", "#second": "second"},
-                "ExpressionAttributeValues": mark_item(position, second),
+                "ExpressionAttributeNames": {"#position": "position", "#rank": "rank", "#moved_at": "moved_at"},
+                "ExpressionAttributeValues": shard_item(position, second),
             }
         }
 
@@ -150,7 +153,7 @@ class TableStore:
         mine = {
             "ConditionCheck": {
                 "TableName": self._table,
-                "Key": self._key(HOLD),
+                "Key": self._key(LEASE),
                 "ConditionExpression": "#owner = :owner",
                 "ExpressionAttributeNames": {"#owner": "owner"},
                 "ExpressionAttributeValues": {":owner": {"S": owner}},
@@ -164,7 +167,7 @@ class TableStore:
                 if reasons is None:
                     break
                 if reasons[0] == "ConditionalCheckFailed":
-                    raise fenced(self.name, owner, self.read().hold)
+                    raise fenced_error(self.name, owner, self.read().lease)
                 step = [
                     write for write, reason in zip(step, reasons[1:], strict=True) if reason != "ConditionalCheckFailed"
                 ]

@@ -18,10 +18,11 @@ from apache_beam.transforms.userstate import is_stateful_dofn
 
 from beam_dynamodb_streams.beam.graph import first_after
 from beam_dynamodb_streams.errors import NotFoundError
+from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
-from beam_dynamodb_streams.progress.lease import Holding, Time, store_of, take
+from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
@@ -74,7 +75,7 @@ class BundleProgress:
     or with a sink behind it that still delivers.
     """
 
-    holding: Holding
+    lease: Lease
     run: str
     longest: float
     commits: bool
@@ -83,35 +84,35 @@ class BundleProgress:
 
     def __post_init__(self) -> None:
         if self.commits:
-            self.holding.opens(self.run)
+            self.lease.bundle_started(self.run)
 
     def emitted(self, elements: Iterable[Any]) -> Iterator[Any]:
         """The elements, with signs of life between them: a step that is fused to the read may work on one page for
         long. To look at the clock is all that it costs an element."""
-        now = self.holding.clock.now
+        now = self.lease.clock.now
         due = now() + self.longest
         for element in elements:
             yield element
             if now() >= due:
-                self.holding.beat()
+                self.lease.renew()
                 due = now() + self.longest
 
     def add(self, step: Claim) -> None:
         """The step is claimed and emitted."""
-        self.holding.beat()
+        self.lease.renew()
         self._moved.update(moved(step))
-        if step.frontier.closed and self.holding.trailing:
-            self.holding.closes(self.run)
-        self._last = step.frontier.closed and not self.holding.trailing
+        if step.frontier.closed and self.lease.confirms_late:
+            self.lease.read_ended(self.run)
+        self._last = step.frontier.closed and not self.lease.confirms_late
 
     def lingers(self) -> bool:
         """Whether the read, which is at its end, makes one more bundle all the same: where a finalization proves
         nothing, the last one brings nothing, and comes later than all that it proves. A second is spent in each, since
         Flink does not heed how long one asks to be left alone once its sources are shut down."""
-        if not (self.commits and self.holding.trailing):
+        if not (self.commits and self.lease.confirms_late):
             return False
-        if self.holding.waits(self.run):
-            self.holding.clock.sleep(_LINGER_SECONDS)
+        if self.lease.awaits_confirmation(self.run):
+            self.lease.clock.sleep(_LINGER_SECONDS)
             return True
         self._last = True
         return False
@@ -119,9 +120,9 @@ class BundleProgress:
     def finalized(self) -> None:
         if not self.commits:
             return
-        self.holding.delivered(self._moved, of=self.run, last=self._last)
-        if is_alone(self.run) and self.holding.is_over(self.run):
-            self.holding.ended()
+        self.lease.bundle_finalized(self._moved, read=self.run, last=self._last)
+        if is_alone(self.run) and self.lease.is_done(self.run):
+            self.lease.release()
 
 
 # Where it begins
@@ -134,19 +135,19 @@ def held(progress: Progress, owner: str, stream_arn: str) -> Iterator[StreamPosi
     Raises :class:`NotFoundError` if another stream of the table is kept and this one is not: what is unread of the
     other one would be lost (fact 14).
     """
-    store, clock = store_of(progress), Time()
-    take(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
+    store, clock = store_of(progress), WallClock()
+    acquire(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
     try:
         streams = store.read().streams
         kept = streams.get(stream_arn)
         if kept is None:
             _check_others(progress, stream_arn, list(streams))
-        elif outlived := kept.outlived():
-            store.drop(owner, stream_arn, outlived)
+        elif outlived := kept.expired_shards():
+            store.forget(owner, stream_arn, outlived)
             kept = store.read().streams[stream_arn]
         yield None if kept is None else kept.position(stream_arn)
     except BaseException:
-        store.beat(owner, 0.0)
+        store.release(owner)
         raise
 
 
@@ -164,14 +165,14 @@ def _check_others(progress: Progress, stream_arn: str, kept: list[str]) -> None:
 
 def keep(progress: Progress, owner: str, first: StreamPosition) -> None:
     """From now on the application has progress in the stream."""
-    store_of(progress).begin(owner, first, int(Time().now()))
+    store_of(progress).begin(owner, first, int(WallClock().now()))
 
 
 def beating(progress: Progress | None, run: str, stream_arn: str) -> Callable[[], None]:
     """What shows, where it is time, that a run is alive while its read begins."""
     if progress is None:
         return _no_beat
-    return Holding(store_of(progress), owner_of(run), stream_arn, progress, Time()).beat
+    return Lease(store_of(progress), owner_of(run), stream_arn, progress, WallClock()).renew
 
 
 def _no_beat() -> None:

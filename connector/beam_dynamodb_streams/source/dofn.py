@@ -15,7 +15,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
-from beam_dynamodb_streams.progress.lease import holding
+from beam_dynamodb_streams.progress.lease import shared_lease
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
 from beam_dynamodb_streams.reader.reader import Reader
@@ -70,7 +70,7 @@ class _ReadStream(beam.DoFn):
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
         if bundle is not None:
-            bundle.holding.beat()
+            bundle.lease.renew()
         if tracker.current_restriction().closed:
             self._linger(tracker, bundle)
             return
@@ -152,8 +152,8 @@ class _ReadStream(beam.DoFn):
         progress, owner = self._options.progress, owner_of(element.run)
         assert progress is not None  # noqa: S101 - narrows the type: only reads with progress come here
         began = StreamPosition(element.stream_arn, element.start, element.saved, element.until)
-        held = holding(progress, owner, began, trailing=self._trailing)
-        bundle = BundleProgress(held, element.run, progress.beat_seconds, commits=self.commits)
+        held = shared_lease(progress, owner, began, confirms_late=self._trailing)
+        bundle = BundleProgress(held, element.run, progress.renew_every, commits=self.commits)
         finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
         return bundle
 

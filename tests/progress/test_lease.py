@@ -9,10 +9,11 @@ from typing import cast
 import pytest
 
 from beam_dynamodb_streams.errors import FencedError, InvalidOptionError, ProgressHeldError, UnavailableError
+from beam_dynamodb_streams.progress.acquire import acquire
 from beam_dynamodb_streams.progress.address import FileAddress, Progress, TableAddress, parse_progress
-from beam_dynamodb_streams.progress.lease import MARGIN_SECONDS, Holding, take
-from beam_dynamodb_streams.progress.step_committer import Adopted
-from beam_dynamodb_streams.progress.store import Application, Hold, Store
+from beam_dynamodb_streams.progress.lease import CHECKPOINT_MARGIN_SECONDS, Lease
+from beam_dynamodb_streams.progress.step_committer import StepCommitter
+from beam_dynamodb_streams.progress.store import Application, LeaseRecord, Store
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
@@ -25,12 +26,12 @@ PROGRESS = Progress("file:unused")  # the stores are given
 TAKEOVER = PROGRESS.takeover_after.total_seconds()
 
 
-def holding(store: Store, hand: Hand, owner: str = "one", *, trailing: bool = False) -> Holding:
+def lease_of(store: Store, hand: Hand, owner: str = "one", *, confirms_late: bool = False) -> Lease:
     """A run that has begun."""
-    take(store, owner, ARN, TAKEOVER, hand.time)
+    acquire(store, owner, ARN, TAKEOVER, hand.time)
     if ARN not in store.read().streams:
         store.begin(owner, StreamPosition(ARN), int(hand.seconds))
-    return Holding(store, owner, ARN, PROGRESS, hand.time, trailing=trailing)
+    return Lease(store, owner, ARN, PROGRESS, hand.time, confirms_late=confirms_late)
 
 
 def kept(store: Store) -> Mapping[str, Position]:
@@ -38,99 +39,99 @@ def kept(store: Store) -> Mapping[str, Position]:
 
 
 def test_a_second_run_is_refused_once_the_first_has_shown_twice_that_it_is_alive(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
+    first = lease_of(store, hand)
     began = hand.seconds
-    hand.during = first.beat
+    hand.during = first.renew
     with pytest.raises(ProgressHeldError, match="is held by run one, which is alive: stop it, or give this run"):
-        take(store, "two", ARN, TAKEOVER, hand.time)
-    assert hand.seconds - began <= 2 * (PROGRESS.beat_seconds + 1)
-    first.beat()
-    first.delivered({"a": After("1")})
+        acquire(store, "two", ARN, TAKEOVER, hand.time)
+    assert hand.seconds - began <= 2 * (PROGRESS.renew_every + 1)
+    first.renew()
+    first.bundle_finalized({"a": After("1")})
     assert kept(store) == {"a": After("1")}
 
 
 def test_the_successor_of_a_killed_run_waits_it_out_and_goes_on(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
-    first.beat()
+    first = lease_of(store, hand)
+    first.renew()
     died = hand.seconds
     hand.seconds += 7
-    take(store, "two", ARN, TAKEOVER, hand.time)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
     assert TAKEOVER <= hand.seconds - died <= TAKEOVER + 1
-    assert store.read().hold == Hold("two", ARN, hand.seconds)
+    assert store.read().lease == LeaseRecord("two", ARN, hand.seconds)
 
 
 def test_a_run_is_alive_by_the_takeover_time_of_its_own_and_not_of_who_would_replace_it(
     store: Store, hand: Hand
 ) -> None:
     slow = Progress("file:unused", takeover_after=timedelta(minutes=5))
-    take(store, "slow", ARN, slow.takeover_after.total_seconds(), hand.time)
+    acquire(store, "slow", ARN, slow.takeover_after.total_seconds(), hand.time)
     store.begin("slow", StreamPosition(ARN), int(hand.seconds))
-    first = Holding(store, "slow", ARN, slow, hand.time)
-    first.beat()
+    first = Lease(store, "slow", ARN, slow, hand.time)
+    first.renew()
     hand.seconds += TAKEOVER + 5  # it shows itself every 50 seconds
-    hand.during = first.beat
+    hand.during = first.renew
     with pytest.raises(ProgressHeldError):
-        take(store, "two", ARN, TAKEOVER, hand.time)
+        acquire(store, "two", ARN, TAKEOVER, hand.time)
     with pytest.raises(FencedError):
-        Holding(store, "restored", ARN, PROGRESS, hand.time).beat()
+        Lease(store, "restored", ARN, PROGRESS, hand.time).renew()
     hand.during = lambda: None
-    first.beat()
+    first.renew()
     hand.seconds += 300
-    take(store, "two", ARN, TAKEOVER, hand.time)
-    assert store.read().hold == Hold("two", ARN, hand.seconds)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
+    assert store.read().lease == LeaseRecord("two", ARN, hand.seconds)
 
 
 def test_the_successor_of_a_killed_run_whose_clock_was_ahead_waits_it_out_by_its_own(store: Store, hand: Hand) -> None:
     ahead = Hand(hand.seconds + 3600)
-    holding(store, ahead)
+    lease_of(store, ahead)
     began = hand.seconds
-    take(store, "two", ARN, TAKEOVER, hand.time)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
     assert TAKEOVER <= hand.seconds - began <= TAKEOVER + 1
 
 
 def test_the_last_sign_of_a_run_that_is_being_stopped_is_waited_out_too(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
+    first = lease_of(store, hand)
 
     def last() -> None:
         hand.during = lambda: None
-        first.beat()
+        first.renew()
 
-    hand.seconds += PROGRESS.beat_seconds
+    hand.seconds += PROGRESS.renew_every
     hand.during = last
-    take(store, "two", ARN, TAKEOVER, hand.time)
-    assert store.read().hold == Hold("two", ARN, hand.seconds)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
+    assert store.read().lease == LeaseRecord("two", ARN, hand.seconds)
 
 
 def test_a_run_that_died_long_ago_is_not_waited_for(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
     hand.seconds += TAKEOVER
     began = hand.seconds
-    take(store, "two", ARN, TAKEOVER, hand.time)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
     assert hand.seconds == began
 
 
 def test_a_run_that_has_ended_is_not_waited_for(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
-    first.delivered({"a": After("7")}, last=True)
-    first.ended()
+    first = lease_of(store, hand)
+    first.bundle_finalized({"a": After("7")}, last=True)
+    first.release()
     began = hand.seconds
-    take(store, "two", ARN, TAKEOVER, hand.time)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
     assert (hand.seconds, kept(store)) == (began, {"a": After("7")})
 
 
 def test_the_end_of_one_group_gives_nothing_away(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
-    first.beat()
-    first.delivered({"a": SHARD_END}, last=True)
-    assert (store.read().hold, kept(store)) == (Hold("one", ARN, hand.seconds), {"a": SHARD_END})
-    hand.during = first.beat  # of another group
+    first = lease_of(store, hand)
+    first.renew()
+    first.bundle_finalized({"a": SHARD_END}, last=True)
+    assert (store.read().lease, kept(store)) == (LeaseRecord("one", ARN, hand.seconds), {"a": SHARD_END})
+    hand.during = first.renew  # of another group
     with pytest.raises(ProgressHeldError):
-        take(store, "two", ARN, TAKEOVER, hand.time)
+        acquire(store, "two", ARN, TAKEOVER, hand.time)
 
 
-def bundle(run: Holding, read: str = "one", *, commits: bool = True) -> BundleProgress:
+def bundle(run: Lease, read: str = "one", *, commits: bool = True) -> BundleProgress:
     """One that reads to the end of its group."""
-    bundle = BundleProgress(run, read, PROGRESS.beat_seconds, commits=commits)
+    bundle = BundleProgress(run, read, PROGRESS.renew_every, commits=commits)
     bundle.add(Claim(Frontier(closed=True)))
     return bundle
 
@@ -140,110 +141,110 @@ def bundle(run: Holding, read: str = "one", *, commits: bool = True) -> BundlePr
 def test_a_read_lets_go_at_its_end_only_if_nothing_else_of_its_run_is_under_way(
     store: Store, hand: Hand, commits: bool, alone: bool
 ) -> None:
-    bundle(holding(store, hand), "one" if alone else "one-0", commits=commits).finalized()
-    hold = store.read().hold
-    assert hold is not None
-    assert (hold.beat == 0.0) == (commits and alone)
+    bundle(lease_of(store, hand), "one" if alone else "one-0", commits=commits).finalized()
+    lease = store.read().lease
+    assert lease is not None
+    assert (lease.renewed_at == 0.0) == (commits and alone)
 
 
 def test_while_a_step_behind_the_read_delivers_the_run_is_alive(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
+    first = lease_of(store, hand)
     bundle(first, commits=False).finalized()
-    sink = Adopted(store, "one", PROGRESS, hand.time)
+    sink = StepCommitter(store, "one", PROGRESS, hand.time)
     began = hand.seconds
     for second in range(3):
         hand.seconds += TAKEOVER - 1  # the read has ended
         sink.commit({"a": After(str(second + 1))})
     hand.seconds += 1
-    take(store, "two", ARN, TAKEOVER, hand.time)
+    acquire(store, "two", ARN, TAKEOVER, hand.time)
     assert hand.seconds == began + 4 * TAKEOVER - 3
     assert kept(store) == {"a": After("3")}
 
 
 def test_of_two_successors_one_goes_on_and_the_other_is_refused(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
 
     def faster() -> None:
         hand.seconds += TAKEOVER
-        hand.during = holding(store, hand, "two").beat
+        hand.during = lease_of(store, hand, "two").renew
 
     hand.during = faster
     with pytest.raises(ProgressHeldError, match="held by run two"):
-        take(store, "three", ARN, TAKEOVER, hand.time)
+        acquire(store, "three", ARN, TAKEOVER, hand.time)
 
 
 def test_a_paused_run_that_lost_its_place_fails_at_its_next_beat_and_moves_nothing(store: Store, hand: Hand) -> None:
-    first = holding(store, hand)
-    first.beat()
+    first = lease_of(store, hand)
+    first.renew()
     hand.seconds += TAKEOVER + 60
-    second = holding(store, hand, "two")
-    second.delivered({"a": After("5")})
+    second = lease_of(store, hand, "two")
+    second.bundle_finalized({"a": After("5")})
     hand.seconds += 10
-    first.delivered({"a": After("9")})  # what its finalizer raised, nobody would hear
+    first.bundle_finalized({"a": After("9")})  # what its finalizer raised, nobody would hear
     assert kept(store) == {"a": After("5")}
     with pytest.raises(FencedError, match=r"no longer held by this run \(one\) but by run two"):
-        first.beat()
+        first.renew()
     with pytest.raises(FencedError):
-        Adopted(store, "one", PROGRESS, hand.time).commit({"a": After("9")})
-    second.beat()
+        StepCommitter(store, "one", PROGRESS, hand.time).commit({"a": After("9")})
+    second.renew()
 
 
 def test_what_a_runner_restored_goes_on_unless_another_run_is_alive(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
     hand.seconds += 600
-    restored = Holding(store, "one", ARN, PROGRESS, hand.time)
-    restored.beat()
-    assert store.read().hold == Hold("one", ARN, hand.seconds)
+    restored = Lease(store, "one", ARN, PROGRESS, hand.time)
+    restored.renew()
+    assert store.read().lease == LeaseRecord("one", ARN, hand.seconds)
     hand.seconds += 600
-    holding(store, hand, "two")
+    lease_of(store, hand, "two")
     with pytest.raises(FencedError):
-        Holding(store, "one", ARN, PROGRESS, hand.time).beat()
+        Lease(store, "one", ARN, PROGRESS, hand.time).renew()
 
 
 def test_a_run_whose_place_another_took_and_left_for_dead_goes_on_when_it_is_restored(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
     hand.seconds += 600
-    holding(store, hand, "two")
+    lease_of(store, hand, "two")
     hand.seconds += 600
-    Holding(store, "one", ARN, PROGRESS, hand.time).beat()
-    assert store.read().hold == Hold("one", ARN, hand.seconds)
+    Lease(store, "one", ARN, PROGRESS, hand.time).renew()
+    assert store.read().lease == LeaseRecord("one", ARN, hand.seconds)
 
 
 def test_what_a_runner_restored_after_a_reset_is_kept_from_where_its_run_began(store: Store, hand: Hand) -> None:
     """Else nothing that it goes on to write would count, and the next run would begin at its start, or with LATEST."""
     began = StreamPosition(ARN, AtTime(int(hand.seconds)), {"b": After("7")})
-    holding(store, hand)
+    lease_of(store, hand)
     hand.seconds += 60
-    take(store, "command", ARN, TAKEOVER, hand.time)
-    store.drop("command", ARN, None)
+    acquire(store, "command", ARN, TAKEOVER, hand.time)
+    store.forget("command", ARN, None)
     hand.seconds += 60
-    restored = Holding(store, "one", ARN, PROGRESS, hand.time, began=began)
-    restored.beat()
-    restored.delivered({"a": After("50")})
+    restored = Lease(store, "one", ARN, PROGRESS, hand.time, began=began)
+    restored.renew()
+    restored.bundle_finalized({"a": After("50")})
     assert store.read().streams[ARN].position(ARN) == StreamPosition(
         ARN, began.start, {"a": After("50"), "b": After("7")}
     )
 
 
 def test_what_a_runner_restored_leaves_the_progress_that_is_kept_as_it_is(store: Store, hand: Hand) -> None:
-    holding(store, hand).delivered({"a": After("5")})
-    Holding(store, "one", ARN, PROGRESS, hand.time, began=StreamPosition(ARN, AtTime(9), {"a": After("1")})).beat()
+    lease_of(store, hand).bundle_finalized({"a": After("5")})
+    Lease(store, "one", ARN, PROGRESS, hand.time, began=StreamPosition(ARN, AtTime(9), {"a": After("1")})).renew()
     assert store.read().streams[ARN].position(ARN) == StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
 
 
 def test_shards_that_a_long_run_went_on_without_are_forgotten_once_a_day_some_at_each_beat(
     store: Store, hand: Hand
 ) -> None:
-    run = holding(store, hand)
-    run.beat()
+    run = lease_of(store, hand)
+    run.renew()
     old: dict[str, Position] = {f"old-{n:03}": SHARD_END for n in range(250)}
-    run.delivered(old)
+    run.bundle_finalized(old)
     for _ in range(4):
         hand.seconds += 24 * 3600
-        run.delivered({"new": After(str(int(hand.seconds)))})
+        run.bundle_finalized({"new": After(str(int(hand.seconds)))})
     for _ in range(3):
-        hand.seconds += PROGRESS.beat_seconds
-        run.beat()
+        hand.seconds += PROGRESS.renew_every
+        run.renew()
     assert set(kept(store)) == {"new"}
 
 
@@ -264,62 +265,62 @@ class Interleaved:
 
 
 def test_processes_of_one_run_that_show_themselves_at_once_do_not_fence_each_other(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
     hand.seconds += 1
-    other = Holding(store, "one", ARN, PROGRESS, hand.time)
-    mine = Holding(cast(Store, Interleaved(store, other.beat)), "one", ARN, PROGRESS, hand.time)
-    mine.beat()
-    mine.delivered({"a": After("1")})
-    other.delivered({"b": After("2")})
+    other = Lease(store, "one", ARN, PROGRESS, hand.time)
+    mine = Lease(cast(Store, Interleaved(store, other.renew)), "one", ARN, PROGRESS, hand.time)
+    mine.renew()
+    mine.bundle_finalized({"a": After("1")})
+    other.bundle_finalized({"b": After("2")})
     assert kept(store) == {"a": After("1"), "b": After("2")}
 
 
 def test_a_run_whose_place_is_taken_between_a_look_and_its_first_beat_is_fenced(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
     hand.seconds += TAKEOVER
-    taken = Interleaved(store, lambda: take(store, "two", ARN, TAKEOVER, hand.time))
+    taken = Interleaved(store, lambda: acquire(store, "two", ARN, TAKEOVER, hand.time))
     with pytest.raises(FencedError, match="but by run two"):
-        Holding(cast(Store, taken), "one", ARN, PROGRESS, hand.time).beat()
+        Lease(cast(Store, taken), "one", ARN, PROGRESS, hand.time).renew()
 
 
 def test_progress_is_written_no_more_often_than_asked_and_at_the_end_at_once(store: Store, hand: Hand) -> None:
-    run = holding(store, hand)
-    run.delivered({"a": After("1")})
+    run = lease_of(store, hand)
+    run.bundle_finalized({"a": After("1")})
     hand.seconds += 1
-    run.delivered({"a": After("2"), "b": After("1")})
+    run.bundle_finalized({"a": After("2"), "b": After("1")})
     assert kept(store) == {"a": After("1")}
     hand.seconds += 1
-    run.delivered({})
+    run.bundle_finalized({})
     assert kept(store) == {"a": After("2"), "b": After("1")}
-    run.delivered({"b": SHARD_END}, last=True)
+    run.bundle_finalized({"b": SHARD_END}, last=True)
     assert kept(store) == {"a": After("2"), "b": SHARD_END}
 
 
 def test_what_a_finalizer_does_not_prove_is_written_after_the_margin_and_another_finalizer(
     store: Store, hand: Hand
 ) -> None:
-    run = holding(store, hand, trailing=True)
-    run.delivered({"a": After("1")})
-    hand.seconds += MARGIN_SECONDS - 1
-    run.delivered({"a": After("2")})
+    run = lease_of(store, hand, confirms_late=True)
+    run.bundle_finalized({"a": After("1")})
+    hand.seconds += CHECKPOINT_MARGIN_SECONDS - 1
+    run.bundle_finalized({"a": After("2")})
     assert kept(store) == {}
     hand.seconds += 1
-    run.delivered({"a": After("3")})
+    run.bundle_finalized({"a": After("3")})
     assert kept(store) == {"a": After("1")}
 
 
 def test_the_last_bundle_of_a_read_is_made_the_margin_later_and_proves_all_before_it(store: Store, hand: Hand) -> None:
-    run = holding(store, hand, trailing=True)
-    run.closes("read")
-    hand.seconds += MARGIN_SECONDS - 1
-    assert run.waits("read")
+    run = lease_of(store, hand, confirms_late=True)
+    run.read_ended("read")
+    hand.seconds += CHECKPOINT_MARGIN_SECONDS - 1
+    assert run.awaits_confirmation("read")
     hand.seconds += 1
-    assert not run.waits("read")
-    run.delivered({"a": After("1")}, of="read")  # all by one checkpoint, in the order of the bundles
-    run.delivered({"b": After("2")}, of="read")
-    run.delivered({"c": After("3")}, of="another group's")
+    assert not run.awaits_confirmation("read")
+    run.bundle_finalized({"a": After("1")}, read="read")  # all by one checkpoint, in the order of the bundles
+    run.bundle_finalized({"b": After("2")}, read="read")
+    run.bundle_finalized({"c": After("3")}, read="another group's")
     assert kept(store) == {}
-    run.delivered({}, of="read", last=True)
+    run.bundle_finalized({}, read="read", last=True)
     assert kept(store) == {"a": After("1"), "b": After("2")}
 
 
@@ -334,11 +335,14 @@ class Unplugged:
     def read(self) -> Application:
         return self._through().read()
 
-    def swap(self, known: Hold | None, hold: Hold) -> bool:
-        return self._through().swap(known, hold)
+    def swap_lease(self, known: LeaseRecord | None, lease: LeaseRecord) -> bool:
+        return self._through().swap_lease(known, lease)
 
-    def beat(self, owner: str, moment: float) -> None:
-        self._through().beat(owner, moment)
+    def renew(self, owner: str, moment: float) -> None:
+        self._through().renew(owner, moment)
+
+    def release(self, owner: str) -> None:
+        self._through().release(owner)
 
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
         self._through().begin(owner, position, second)
@@ -346,8 +350,8 @@ class Unplugged:
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
         self._through().advance(owner, stream_arn, shards, second)
 
-    def drop(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
-        self._through().drop(owner, stream_arn, shards)
+    def forget(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
+        self._through().forget(owner, stream_arn, shards)
 
     def _through(self) -> Store:
         if not self.answers:
@@ -356,34 +360,34 @@ class Unplugged:
 
 
 def test_a_store_that_does_not_answer_is_waited_for_until_the_run_counts_as_dead(store: Store, hand: Hand) -> None:
-    holding(store, hand)
+    lease_of(store, hand)
     unplugged = Unplugged(store)
-    run = Holding(unplugged, "one", ARN, PROGRESS, hand.time)
+    run = Lease(unplugged, "one", ARN, PROGRESS, hand.time)
     unplugged.answers = True
-    run.beat()
+    run.renew()
     unplugged.answers = False
     hand.seconds += 20
-    run.beat()
-    run.delivered({"a": After("3")})
+    run.renew()
+    run.bundle_finalized({"a": After("3")})
     unplugged.answers = True
     hand.seconds += 5
-    run.beat()
-    run.delivered({})
+    run.renew()
+    run.bundle_finalized({})
     assert kept(store) == {"a": After("3")}
     unplugged.answers = False
     hand.seconds += TAKEOVER
     with pytest.raises(UnavailableError):
-        run.beat()
+        run.renew()
 
 
 def test_what_a_sink_delivered_waits_for_a_store_that_does_not_answer_until_the_run_counts_as_dead(
     store: Store, hand: Hand
 ) -> None:
     """The first look, too: whose the application is shows once the store answers."""
-    take(store, "one", ARN, TAKEOVER, hand.time)
+    acquire(store, "one", ARN, TAKEOVER, hand.time)
     store.begin("one", StreamPosition(ARN), int(hand.seconds))
     unplugged = Unplugged(store)
-    sink = Adopted(unplugged, "one", PROGRESS, hand.time)
+    sink = StepCommitter(unplugged, "one", PROGRESS, hand.time)
     sink.commit({"a": After("3"), "b": After("9")})
     hand.seconds += TAKEOVER - 1
     sink.commit({"a": After("4")})
@@ -402,9 +406,9 @@ def test_a_sink_whose_application_another_run_took_while_the_store_was_away_move
     store: Store, hand: Hand
 ) -> None:
     unplugged = Unplugged(store)
-    sink = Adopted(unplugged, "one", PROGRESS, hand.time)
+    sink = StepCommitter(unplugged, "one", PROGRESS, hand.time)
     sink.commit({"a": After("3")})
-    holding(store, hand, "two")
+    lease_of(store, hand, "two")
     unplugged.answers = True
     with pytest.raises(FencedError, match="but by run two"):
         sink.commit({"a": After("4")})
@@ -412,14 +416,14 @@ def test_a_sink_whose_application_another_run_took_while_the_store_was_away_move
 
 
 def test_addresses_are_read_and_anything_else_is_refused() -> None:
-    assert Progress("dynamodb://progress/orders").place == TableAddress("progress", "orders")
+    assert Progress("dynamodb://progress/orders").location == TableAddress("progress", "orders")
     for text, path in (
         ("file:a.json", "a.json"),
         ("file:/a/b", "/a/b"),
         ("file:///a/b", "/a/b"),
         ("file:s3://b/c",) * 2,
     ):
-        assert Progress(text).place == FileAddress(path.removeprefix("file:"))
+        assert Progress(text).location == FileAddress(path.removeprefix("file:"))
     assert parse_progress(None) is None
     given = parse_progress("dynamodb://progress/orders", region_name="eu-central-1", endpoint_url="http://127.0.0.1:9")
     assert given is not None
