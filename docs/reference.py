@@ -12,7 +12,7 @@ from pathlib import Path
 import pdoc
 import pdoc.render
 
-from beam_dynamodb_streams.records import open_record, record
+from beam_dynamodb_streams.records import fields, record
 from beam_dynamodb_streams.records.values import Value
 
 #: `beam_dynamodb_streams.errors` comes with the package, whose `__all__` names it.
@@ -38,7 +38,7 @@ def build(directory: Path) -> None:
 def _help_pdoc() -> None:
     """What pdoc reads in another module than the one in which it was written: the text inside a recursive type, and the
     annotations of a named tuple's constructor."""
-    for module in (open_record, record):
+    for module in (fields, record):
         vars(module).update(Decimal=Decimal, Value=Value)
     for name in MODULES:
         for thing in list(vars(import_module(name)).values()):
