@@ -1,8 +1,8 @@
 """What an export costs end to end: CPU of the client, peak memory and time, beside orjson and a plain boto3 loop.
 
-`python -m benchmarks.export [rounds]`. The service only replays pages (`benchmarks.replay`), from a process that does
-not count. Each way runs in a process of its own, which imports everything before the count begins; the ways alternate
-round by round. CPU is that of the process, its threads and its children (Prism); ratios are to `orjson.loads` of the
+`python -m benchmarks.export [rounds]`. The service only replays pages (`benchmarks.replay`), and its process is not
+counted. Each way runs in a process of its own, which imports everything before the count begins. The ways alternate
+round by round. CPU is that of the process, its threads and its children (Prism). Ratios are to `orjson.loads` of the
 same pages in the same round, and to the boto3 loop.
 """
 
@@ -46,7 +46,7 @@ NUMBERS = pa.decimal128(16, 8)
 
 
 def _exact(column: pa.Field) -> pa.Field:
-    """Doubles as decimals: `Table.from_pylist` takes no Decimal for a double."""
+    """Return the column with decimals for doubles: `Table.from_pylist` refuses a Decimal for a double."""
     if pa.types.is_struct(column.type):
         return column.with_type(pa.struct([_exact(member) for member in column.type]))
     return column.with_type(pa.list_(NUMBERS)) if column.type == pa.list_(pa.float64()) else column
@@ -66,7 +66,7 @@ def orjson_loads(endpoint_url: str, output: Path) -> Callable[[], None]:  # noqa
             iterator = page.next_iterator
 
     def run() -> None:
-        gc.disable()  # the parser's own cost: what the collector makes of a million objects depends on all others
+        gc.disable()  # the collector's share would depend on all other objects of the process
         for body in bodies:
             orjson.loads(body)
 
@@ -74,8 +74,10 @@ def orjson_loads(endpoint_url: str, output: Path) -> Callable[[], None]:  # noqa
 
 
 def boto3_loop(endpoint_url: str, output: Path) -> Callable[[], None]:
-    """What people write without a connector: one shard after the other, a table a page, one writer."""
-    boto3.dynamodb.types.DYNAMODB_CONTEXT = Context(prec=38)  # its own raises on numbers that it would have to round
+    """What people write without a connector: one shard after the other, a table for each page, one writer."""
+    boto3.dynamodb.types.DYNAMODB_CONTEXT = Context(
+        prec=38
+    )  # boto3's own raises on numbers that it would have to round
     client = boto3.client("dynamodbstreams", endpoint_url=endpoint_url, region_name="us-east-1")
     decode = TypeDeserializer().deserialize
 
@@ -125,7 +127,7 @@ def boto3_loop(endpoint_url: str, output: Path) -> Callable[[], None]:
 
 
 def export(*options: str) -> Callable[[str, Path], Callable[[], None]]:
-    """`pipelines.export` itself."""
+    """The command `dynamodb-streams export` itself."""
 
     def prepare(endpoint_url: str, output: Path) -> Callable[[], None]:
         where = ["--endpoint_url", endpoint_url, "--region_name", "us-east-1", "--output", str(output)]
@@ -161,8 +163,8 @@ def _cpu() -> float:
     return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
 
 
-def measure(way: str, endpoint_url: str) -> dict[str, float]:
-    """Runs in a process of its own."""
+def measure(way: str, endpoint_url: str, changes: int = CHANGES) -> dict[str, float]:
+    """Run one way, in a process of its own, and return its CPU µs a change, its seconds and its peak memory in MB."""
     scratch = Path(tempfile.mkdtemp())
     try:
         run = WAYS[way](endpoint_url, scratch / "out")
@@ -172,10 +174,10 @@ def measure(way: str, endpoint_url: str) -> dict[str, float]:
         cpu = _cpu() - before
         written = list(scratch.rglob("*.parquet"))
         rows = sum(pq.read_metadata(path).num_rows for path in written)
-        if written and rows != CHANGES:
-            raise AssertionError(f"{way}: {rows} rows of {CHANGES}")
+        if written and rows != changes:
+            raise AssertionError(f"{way} wrote {rows} rows of {changes}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"cpu": cpu / CHANGES * 1e6, "seconds": seconds, "peak": peak}
+        return {"cpu": cpu / changes * 1e6, "seconds": seconds, "peak": peak}
     finally:
         shutil.rmtree(scratch)
 

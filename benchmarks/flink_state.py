@@ -1,9 +1,10 @@
-"""What a long read leaves in Flink's checkpoints: how they grow with each deferral, and what in them is ours.
+"""What a long read leaves in Flink's checkpoints: how they grow with each deferral, and which part of them is ours.
 
 `python -m benchmarks.flink_state [minutes] [case …]`, after `make flink`. Each case runs on an embedded Flink of its
-own with one slot that takes a checkpoint a second, with the workers in this process and the local service in another.
-Each busy shard gets a change or two a second; idle ones none. A row of what was seen every two minutes, then straight
-lines through all samples (every 10 seconds), and what the last checkpoint's files hold.
+own, with one slot and a checkpoint every second. The workers run in this process, the local service in another. Each
+busy shard gets one or two changes a second, idle shards get none. The benchmark takes a sample every 10 seconds and
+prints a row every two minutes. At the end it prints the slopes of straight lines through all samples, and what the
+files of the last checkpoint hold.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ CASES = {
 
 
 class Deferred:
-    """Counts what the source gives back to the runner, and keeps the newest of it as it is stored."""
+    """Counts the residuals that the source returns to the runner, and keeps the newest in its stored form."""
 
     def __init__(self) -> None:
         self.count, self.stored = 0, b""
@@ -78,13 +79,13 @@ class Deferred:
                 self.count, self.stored = self.count + 1, encode_frontier(parts[1])
             return parts
 
-        FrontierTracker.try_split = noting  # type: ignore[method-assign, assignment]  # it tells of each one
+        FrontierTracker.try_split = noting  # type: ignore[method-assign, assignment]  # counts each split
 
 
 @dataclass(frozen=True)
 class Sample:
-    """``checkpoint_bytes`` and ``writing``, in milliseconds, are of the newest checkpoint; ``millis`` of those that
-    completed since the sample before."""
+    """`checkpoint_bytes` and `writing` (milliseconds) are of the newest checkpoint; `millis` are the durations of the
+    checkpoints that completed since the sample before."""
 
     second: float
     deferrals: int
@@ -96,13 +97,13 @@ class Sample:
 
 
 def sample(job: Job, deferred: Deferred, began: float, before: int) -> Sample:
-    told = job.get("/checkpoints")
-    done = [each for each in told["history"] if each["status"] == "COMPLETED"]
+    checkpoints = job.get("/checkpoints")
+    done = [each for each in checkpoints["history"] if each["status"] == "COMPLETED"]
     return Sample(
         time.monotonic() - began,
         deferred.count,
         len(deferred.stored),
-        int(told["counts"]["completed"]),
+        int(checkpoints["counts"]["completed"]),
         max((int(each["state_size"]) for each in done), default=0),
         [int(each["end_to_end_duration"]) for each in done if int(each["id"]) > before],
         writing(job, int(done[0]["id"])) if done else 0,
@@ -110,7 +111,7 @@ def sample(job: Job, deferred: Deferred, began: float, before: int) -> Sample:
 
 
 def writing(job: Job, checkpoint: int) -> int:
-    """Milliseconds from the end of the slice to the last written byte, of the step that took longest."""
+    """Return the milliseconds from the end of the slice to the last written byte, for the slowest step."""
     path = f"/checkpoints/details/{checkpoint}"
     parts = [job.get(f"{path}/subtasks/{step}")["summary"]["checkpoint_duration"] for step in job.get(path)["tasks"]]
     return max(int(part["sync"]["max"]) + int(part["async"]["max"]) for part in parts)
@@ -126,12 +127,12 @@ def row(samples: list[Sample]) -> str:
 
 
 def slope(samples: list[Sample], of: str) -> float:
-    """Bytes of checkpoint for each of ``of``, by least squares."""
+    """Return the bytes of checkpoint for each unit of the field `of`, by least squares."""
     at, sizes = [float(getattr(each, of)) for each in samples], [float(each.checkpoint_bytes) for each in samples]
     return statistics.linear_regression(at, sizes).slope
 
 
-def measure(case: Case, minutes: float) -> None:
+def measure(case: Case, minutes: float, *, sample_seconds: float = SAMPLE_SECONDS) -> None:
     deferred = Deferred()
     print(f"\n{case}\n\n{HEAD}\n|{'---|' * 8}", flush=True)
     with (
@@ -155,7 +156,7 @@ def measure(case: Case, minutes: float) -> None:
         job, began, printed = flink.job, time.monotonic(), 0
         samples: list[Sample] = []
         while time.monotonic() - began < minutes * 60:
-            time.sleep(SAMPLE_SECONDS)
+            time.sleep(sample_seconds)
             samples.append(sample(job, deferred, began, _newest(samples)))
             if samples[-1].second // ROWS_EVERY_SECONDS > samples[printed].second // ROWS_EVERY_SECONDS:
                 print(row(samples[printed:]), flush=True)
@@ -177,13 +178,16 @@ def growth(samples: list[Sample]) -> str:
 
 
 def held(checkpoints: Path, deferred: Deferred) -> str:
-    """What is in the files of the last checkpoint. All restrictions of the read begin alike, as long as the
-    first shard that they know stays the same; so those that the runner kept can be counted."""
+    """Return what the files of the last checkpoint hold.
+
+    All restrictions of the read begin with the same bytes as long as their first shard stays the same, so the ones
+    that the runner kept can be counted.
+    """
     data = b"".join(path.read_bytes() for path in sorted(checkpoints.glob("*/chk-*/*")))
     kept, size = data.count(deferred.stored[:16]), len(deferred.stored)
     return (
-        f"the last checkpoint, {len(data) / 1000:,.0f} KB: {kept:,} restrictions of {size:,} bytes, of which one "
-        f"a group is read on from; the rest is the runner's, {(len(data) - kept * size) / kept / 1000:.1f} KB for each"
+        f"the last checkpoint, {len(data) / 1000:,.0f} KB: {kept:,} restrictions of {size:,} bytes, one for each "
+        f"group is resumed; the rest is the runner's, {(len(data) - kept * size) / max(1, kept) / 1000:.1f} KB for each"
     )
 
 

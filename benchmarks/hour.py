@@ -1,10 +1,11 @@
-"""An hour of an unbounded read on Prism, while its shards split and roll: does memory stay flat, and the restriction
-small?
+"""An hour of an unbounded read on Prism while its shards split and roll: whether memory stays flat and the restriction
+small.
 
-`python -m benchmarks.hour [minutes] [iterator_length] [directory]`. 200 changes a second over 8 to 12 shards, one of
-which splits or rolls every 20 seconds; a trim horizon of 10 minutes, so that shards come and go within the hour. Every
-10 seconds a line of a CSV file: resident memory of the worker's process and of Prism, the size of the frontier as it
-is stored, the shards in it, and how far behind the elements are. Printed at the end: a summary of each tenth.
+`python -m benchmarks.hour [minutes] [iterator_length] [directory]`. The service writes 200 changes a second over 8 to
+12 shards, and one of them splits or rolls every 20 seconds. It keeps records for 10 minutes, so that shards come and
+go within the hour. Every 10 seconds the benchmark writes a line of a CSV file: the resident memory of the worker's
+process and of Prism, the size of the stored frontier, the shards in it, and the lag of the elements. At the end it
+prints a summary of each tenth.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ RETENTION_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Sample:
-    """One line of the file. Sizes in bytes; ``lag`` is the largest of these ten seconds, in seconds."""
+    """One line of the file. Sizes are in bytes; `lag` is the largest since the line before, in seconds."""
 
     second: int
     worker_rss: int
@@ -44,7 +45,7 @@ class Sample:
 
 
 class _NotedCoder(FrontierCoder):
-    """The restriction's coder, that leaves what it encoded last in a file."""
+    """The restriction's coder, which also writes what it encoded last to a file."""
 
     noted = ""
 
@@ -57,7 +58,7 @@ class _NotedCoder(FrontierCoder):
 
 
 def build(changes: beam.PCollection[ChangeRecord], directory: str) -> None:
-    FrontierCoder.encode = _NotedCoder.encode  # type: ignore[method-assign]  # the coder notes what it writes
+    FrontierCoder.encode = _NotedCoder.encode  # type: ignore[method-assign]  # the coder keeps what it writes
     FrontierCoder.noted = f"{directory}/restriction"  # and where
     _ = (changes | beam.ParDo(NoteLatency(f"{directory}/fused")),) | beam.Flatten()
 
@@ -114,7 +115,9 @@ def summary(samples: list[Sample]) -> str:
     return "\n".join(lines)
 
 
-def main(minutes: str = "60", iterator_length: str = "300", directory: str = ".") -> None:
+def main(
+    minutes: str = "60", iterator_length: str = "300", directory: str = ".", *, sample_seconds: float = 10.0
+) -> None:
     load = Load(
         8,
         rate=RATE,
@@ -134,10 +137,10 @@ def main(minutes: str = "60", iterator_length: str = "300", directory: str = "."
         service.write()
         began = time.monotonic()
         while time.monotonic() - began < float(minutes) * 60:
-            time.sleep(10)
+            time.sleep(sample_seconds)
             assert pipeline.alive, "the pipeline ended"
             samples.append(sample(pipeline, began))
-            assert any(each.elements for each in samples[-6:]), "the read has stood still for a minute"
+            assert any(each.elements for each in samples[-6:]), "the read delivered nothing for six samples"
             lines.writerow(getattr(samples[-1], each.name) for each in fields(Sample))
             file.flush()
         written = service.written()

@@ -19,9 +19,9 @@ from benchmarks.live import Cpu, Load, NoteLatency, Pipeline, Service, latencies
 
 
 class NoteGrouped(NoteLatency):
-    """The same for each record of a group."""
+    """Notes the latency of each record of a group."""
 
-    def process(  # type: ignore[override]  # what a step takes is what the one before it gives
+    def process(  # type: ignore[override]  # a step takes what the step before it returns
         self, group: tuple[int, Iterable[ChangeRecord]]
     ) -> Iterator[None]:
         now = time.time()
@@ -42,14 +42,14 @@ def build(changes: beam.PCollection[ChangeRecord], directory: str) -> None:
     _ = (fused, grouped) | beam.Flatten()
 
 
-def measure(rate: float, shards: int, seconds: float) -> str:
+def measure(rate: float, shards: int, seconds: float, *, warm_up: float = 15.0) -> str:
     load = Load(shards, rate=rate)
     with Service(load) as service, Pipeline(service.url, {"start": "LATEST"}, build=build) as pipeline:
         while service.counts().calls.get("GetRecords", 0) < 5 * shards:
             assert pipeline.alive, "the pipeline ended"
             time.sleep(0.5)
         service.write()
-        time.sleep(15)
+        time.sleep(warm_up)
         began, cpu = time.time(), Cpu.of(pipeline, service)
         time.sleep(seconds)
         used = Cpu.of(pipeline, service).since(cpu)

@@ -1,5 +1,5 @@
-"""What the benchmarks of running pipelines share: the local service and a pipeline on Prism, each in a process of its
-own, and what `/proc` says of their CPU and memory. For Linux.
+"""What the benchmarks of running pipelines share, for Linux: the local service and a pipeline on Prism, each in a
+process of its own, and their CPU and memory from `/proc`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 def prism_path() -> str:
-    """CONNECTOR_PRISM, or what `make prism` built."""
+    """Return the path in CONNECTOR_PRISM, or of what `make prism` built."""
     built = ROOT / ".build" / "prism" / "prism"
     found = os.environ.get("CONNECTOR_PRISM") or (str(built) if built.exists() else shutil.which("prism"))
     if not found:
@@ -46,8 +46,8 @@ def prism_path() -> str:
 
 @dataclass(frozen=True)
 class Load:
-    """What the service is given to hold: writes a second over ``busy`` of the shards (all, if None), and how often a
-    shard splits or rolls."""
+    """What the service holds: its shards, how many changes a second are written to `busy` of them (to all if None), and
+    every how many seconds a shard splits or rolls."""
 
     shards: int = 1
     rate: float = 0.0
@@ -83,7 +83,7 @@ def _serve(load: Load, pipe: Connection) -> None:
 
 
 def _write(orders: Table, load: Load, stopped: threading.Event) -> None:
-    """Each item tells when it was written, in epoch seconds."""
+    """Write until `stopped`. Each item has the epoch second at which it was written."""
     random = Random(load.seed)
     filling = "x" * load.item_bytes
     keys: list[dict[str, object]]
@@ -109,7 +109,7 @@ def _write(orders: Table, load: Load, stopped: threading.Event) -> None:
 
 
 def _probe(orders: Table, seconds: float) -> None:
-    """One change into each of up to 100 shards."""
+    """Write one change into each of at most 100 shards."""
     shards = Random(1).sample(orders.open_shard_ids, min(100, len(orders.open_shard_ids)))
     for keys in [orders.keys_in(shard)[0] for shard in shards]:
         orders.put({**keys, "written": repr(time.time())})
@@ -153,11 +153,11 @@ class Service:
         return self._process.pid or 0
 
     def write(self) -> None:
-        """The writes begin."""
+        """Start the writes."""
         self._pipe.send("write")
 
     def probe(self, seconds: float) -> None:
-        """Within so many seconds one change comes into each of up to 100 shards."""
+        """Write one change into each of at most 100 shards, spread over that many seconds."""
         self._pipe.send(("probe", seconds))
 
     def counts(self) -> Counted:
@@ -173,7 +173,7 @@ class Service:
 
 
 class NoteLatency(beam.DoFn):
-    """Appends, for each bundle, the seconds from each record's write to here, as numbers of a line of JSON."""
+    """Appends a line of JSON for each bundle: the seconds from each record's write to this step."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -197,7 +197,7 @@ class NoteLatency(beam.DoFn):
 
 
 def latencies(path: Path, since: float = 0.0) -> list[float]:
-    """What :class:`NoteLatency` noted from a moment on, sorted."""
+    """Return what `NoteLatency` wrote from a moment on, sorted."""
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -209,7 +209,8 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 def note_fused(changes: beam.PCollection, directory: str) -> None:
-    """And something that leaves the stage of the read: without, Prism (2.77) spins on a core while a bundle runs."""
+    """Note latencies. The Flatten leaves the stage of the read: without it, Prism (2.77) spins on a core while a bundle
+    runs."""
     _ = (changes | beam.ParDo(NoteLatency(f"{directory}/fused")),) | beam.Flatten()
 
 
@@ -227,7 +228,7 @@ def _run(url: str, prism: str, options: dict[str, Any], build: Build, directory:
 
 @dataclass
 class Pipeline:
-    """``build(changes, directory)`` after a read with ``options`` of the service at ``url``, on Prism."""
+    """A pipeline on Prism: a read of the service at `url` with `options`, then `build(changes, directory)`."""
 
     url: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -246,7 +247,7 @@ class Pipeline:
         self._process.terminate()
         self._process.join(10)
         self._process.kill()
-        for child in children:  # a driver that is stopped so leaves its prism behind
+        for child in children:  # a driver that is terminated leaves its prism running
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, 9)
         self._directory.cleanup()
@@ -260,14 +261,14 @@ class Pipeline:
         return self._process.is_alive()
 
     def prism(self) -> int | None:
-        """The process of the runner, once there is one."""
+        """Return the process of the runner, or None before it starts."""
         for child in _children(self.pid):
             if "prism" in Path(f"/proc/{child}/comm").read_text():
                 return child
         return None
 
 
-# What /proc says
+# From /proc
 
 
 def _children(pid: int) -> list[int]:
@@ -282,7 +283,7 @@ def _children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int | None) -> float:
-    """User and system time of a process and all its threads; 0 if there is none."""
+    """Return the user and system time of a process and all its threads, 0 if there is none."""
     if not pid:
         return 0.0
     try:
@@ -293,7 +294,7 @@ def cpu_seconds(pid: int | None) -> float:
 
 
 def rss_bytes(pid: int | None) -> int:
-    """Resident memory."""
+    """Return the resident memory of a process, 0 if there is none."""
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
@@ -301,7 +302,7 @@ def rss_bytes(pid: int | None) -> int:
 
 @dataclass(frozen=True)
 class Cpu:
-    """CPU seconds so far of the pipeline's process (driver and worker), the runner's, and the service's."""
+    """CPU seconds so far of the pipeline's process (driver and worker), of the runner and of the service."""
 
     worker: float
     runner: float

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def table(text: str, heading: str) -> list[list[str]]:
-    """The rows of the first table under a heading, without its head."""
+    """Return the rows of the first table under a heading, without the header."""
     lines = text.partition(f"## {heading}\n")[2].splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("|"))
     rows = []
@@ -26,7 +26,7 @@ def number(cell: str) -> float:
     return float(cell.replace(",", ""))
 
 
-def draw() -> None:
+def draw(to: Path = HERE / "figures.svg") -> None:
     text = (HERE / "README.md").read_text()
     mpl.rcParams["svg.hashsalt"] = "figures"  # the same figures give the same bytes
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
@@ -48,7 +48,7 @@ def draw() -> None:
         axis.set_title(title, loc="left")
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.15)
-    figure.savefig(HERE / "figures.svg", metadata={"Date": None})
+    figure.savefig(to, metadata={"Date": None})
 
 
 if __name__ == "__main__":

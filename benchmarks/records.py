@@ -1,9 +1,9 @@
-"""What it costs to get at a page of change records: ratios to `orjson.loads` of the same page, medians of
-one run.
+"""What it costs to decode a page of change records, as a ratio to `orjson.loads` of the same page.
 
-`python benchmarks/records.py [rounds]`. The page is made here: 1,000 changes of order items, both images,
-about 1 KB each. The ways alternate round by round, so that a busy machine slows all of them alike. All items are of one
-shape, but for "many shapes"; "one without" leaves an attribute without a column. At last, wall seconds on two threads.
+`python -m benchmarks.records [rounds]`. The pages are made here: 1,000 changes of order items, with both images, about
+1 KB each. The ways alternate round by round, so that a busy machine slows all of them alike. All items have one shape,
+except in "many shapes"; "one without" leaves one attribute without a column. The last table has wall seconds on two
+threads.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from beam_dynamodb_streams.wire.decode import decode_records
 
 SHARD = "shardId-00000001763000000000-a1b2c3d4"
 
+#: The names and types of the table's keys: the partition key, then the sort key.
+ORDER_KEYS = {"order_id": "S", "line": "N"}
+
 ORDER_SCHEMA = Schema(
     pa.schema(
         [
@@ -51,12 +54,12 @@ ORDER_SCHEMA = Schema(
             ("updated_at", pa.int64()),
         ]
     ),
-    keys=("order_id", "line"),
+    keys=tuple(ORDER_KEYS),
 )
 
 
 def order_item(source: random.Random, number: int) -> dict[str, Any]:
-    """An order as shops keep it: 12 attributes, eight of the ten types, about 500 bytes of JSON."""
+    """Return an order as shops keep it: 12 attributes, eight of the ten types, about 500 bytes of JSON."""
     cents = source.randrange(100, 99_999)
     place = [{"N": f"{source.uniform(-90, 90):.6f}"}, {"N": f"{source.uniform(-180, 180):.6f}"}]
     return {
@@ -82,7 +85,7 @@ def order_item(source: random.Random, number: int) -> dict[str, Any]:
 
 
 def order_page(records: int = 1000, seed: int = 7, *, mixed: bool = False) -> bytes:
-    """``mixed``: hardly two items are of one shape."""
+    """Return the body of a page. With `mixed`, hardly two items have the same shape."""
     changes = order_changes(records, seed)
     if mixed:
         source = random.Random(seed)
@@ -94,7 +97,7 @@ def order_page(records: int = 1000, seed: int = 7, *, mixed: bool = False) -> by
 
 
 def mixed_item(source: random.Random, item: dict[str, Any]) -> dict[str, Any]:
-    """The item with sets of other sizes, and without some of its attributes, in any order."""
+    """Return the item with sets of other sizes, without some of its attributes, in any order."""
     weights = {str(source.randrange(1, 999)) for _ in range(source.randrange(1, 4))}
     item = item | {
         "tags": {"SS": source.sample(["gift", "fragile", "express", "bulk", "return"], source.randrange(1, 4))},
@@ -192,10 +195,11 @@ def decoded_one_by_one(body: bytes) -> int:
 def measure(
     ways: dict[str, Callable[[bytes], object]], pages: list[bytes], rounds: int, *, collect: bool
 ) -> dict[str, float]:
-    """Median CPU seconds for a page by way. Each round takes another page, so that nothing is warm but the code.
+    """Return the median CPU seconds for a page, by way.
 
-    With ``collect`` the garbage collector runs as it does in users' processes, and charges a way for the objects that
-    it makes; without, as in timeit, a way is charged for its own work alone.
+    Each round takes another page, so that only the code is warm. With `collect` the garbage collector runs as it does
+    in users' processes, and a way pays for the objects that it makes. Without it, as in timeit, a way pays for its own
+    work alone.
     """
     timed: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds):
@@ -212,9 +216,10 @@ def measure(
 
 
 def on_two_threads(ways: dict[str, Callable[[bytes], object]], pages: list[bytes], rounds: int) -> None:
-    """Prints wall seconds for a page where two threads take pages, beside `orjson.loads` on one.
+    """Print the wall seconds for a page where two threads take pages, beside `orjson.loads` on one thread.
 
-    It means something on two idle cores alone, so the least and the quartiles are given. Each round takes eight pages.
+    The figures mean something only on two idle cores, so the least and the quartiles are printed. Each round takes
+    eight pages.
     """
     work = [pages[turn % len(pages)] for turn in range(8)]
     names = {"orjson.loads": 1, "typed columns of a page": 2, "typed columns, many shapes": 2}
@@ -233,13 +238,13 @@ def on_two_threads(ways: dict[str, Callable[[bytes], object]], pages: list[bytes
         print(f"{name:32}{min(seconds) * 1e3:10.2f}{min(seconds) / least:10.2f}{quartiles:>20}")
 
 
-def main(rounds: int = 25) -> None:
-    pages = [order_page(seed=seed) for seed in range(5)]
+def main(rounds: int = 25, records: int = 1000) -> None:
+    pages = [order_page(records, seed=seed) for seed in range(5)]
     to_measure = ways(pages)
     gc.freeze()
     alone = measure(to_measure, pages, rounds, collect=False)
     collected = measure(to_measure, pages, rounds, collect=True)
-    print(f"pages of {len(pages[0]):,} bytes and 1,000 records; CPU, median of {rounds} rounds")
+    print(f"pages of {len(pages[0]):,} bytes and {records:,} records; CPU, median of {rounds} rounds")
     print(f"{'':32}{'without collector':>20}{'with collector':>20}")
     print(f"{'':32}{'ms':>10}{'× orjson':>10}{'ms':>10}{'× orjson':>10}")
     for name in to_measure:

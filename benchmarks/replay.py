@@ -1,7 +1,7 @@
-"""A service that only replays: every page of every shard was made beforehand, so that the service is not the limit.
+"""A service that only replays pages. Every page is made before the first request, so the service is not the limit.
 
-`with Replay(pages, shards=4) as endpoint_url:` serves, from a process of its own, a table "orders" whose stream was
-disabled after `pages` pages of 1,000 changes (about 1 KB each, both images) in each of its closed shards.
+`with Replay(pages=25, shards=4) as endpoint_url:` serves a table "orders" from a process of its own. The table's
+stream is disabled, and its shards are closed: each has `pages` pages of 1,000 changes of about 1 KB, with both images.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
-from benchmarks.records import order_changes
+from benchmarks.records import ORDER_KEYS, order_changes
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
 CREATED = 1_790_000_000
+
+_KEY_SCHEMA = [
+    {"AttributeName": name, "KeyType": kind} for name, kind in zip(ORDER_KEYS, ("HASH", "RANGE"), strict=True)
+]
 
 
 def shard_id(number: int) -> str:
@@ -37,7 +41,7 @@ def page_body(shard: int, page: int, pages: int) -> bytes:
 
 
 class Replay(AbstractContextManager[str]):
-    """`pages` in each of `shards`."""
+    """The service, with `pages` pages in each of `shards` shards, for as long as the block lasts."""
 
     def __init__(self, *, pages: int, shards: int) -> None:
         ours, theirs = multiprocessing.Pipe()
@@ -65,7 +69,7 @@ def _serve(ready: Connection, pages: int, shards: int) -> None:
         disable_nagle_algorithm = True
 
         def log_message(self, *_: object) -> None:
-            """Says nothing: a line a request is work of its own."""
+            """Log nothing: a line for each request would be work of its own."""
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -92,7 +96,17 @@ def _serve(ready: Connection, pages: int, shards: int) -> None:
 def _answer(operation: str, request: dict[str, Any], shards: int) -> dict[str, Any]:
     if operation == "DescribeTable":
         specification = {"StreamEnabled": False, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-        return {"Table": {"TableName": "orders", "LatestStreamArn": ARN, "StreamSpecification": specification}}
+        return {
+            "Table": {
+                "TableName": "orders",
+                "LatestStreamArn": ARN,
+                "StreamSpecification": specification,
+                "KeySchema": _KEY_SCHEMA,
+                "AttributeDefinitions": [
+                    {"AttributeName": name, "AttributeType": kind} for name, kind in ORDER_KEYS.items()
+                ],
+            }
+        }
     if operation == "GetShardIterator":
         number = int(request["ShardId"].rpartition("-")[2], 16)
         return {"ShardIterator": f"{number}:0".ljust(300, ".")}
@@ -111,7 +125,7 @@ def _answer(operation: str, request: dict[str, Any], shards: int) -> dict[str, A
             "StreamStatus": "DISABLED",
             "StreamViewType": "NEW_AND_OLD_IMAGES",
             "TableName": "orders",
-            "KeySchema": [],
+            "KeySchema": _KEY_SCHEMA,
             "Shards": listed,
         }
     }

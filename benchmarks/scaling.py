@@ -1,11 +1,13 @@
-"""What the bookkeeping of a read costs as a stream grows: ``python -m benchmarks.scaling``.
+"""What the bookkeeping of a read costs as a stream grows: `python -m benchmarks.scaling [seconds] [shards …]`.
 
-No service and no Beam: the reader is driven on a clock of its own, by answers that are made up here, so that a stream
-of 10,000 shards takes neither 10,000 shards nor the hours that it would need. Three tables. *Steps*: CPU of each pure
-function on a frontier of so many open shards, each with the six finished ancestors that stay listed beside it (shards
-live four hours, listings show 24), its stored bytes and its memory. *Dealt*: the listing before there are groups.
-*Reads*: the first listing until it is settled and an hour of rolls after it, at 10 ms an answer: seconds of the clock,
-DescribeStream calls, how long a child waits for its parent's end to be noticed, CPU.
+There is no service and no Beam. The reader runs on a clock of its own and gets answers that are made here, so that a
+stream of 10,000 shards needs neither the shards nor the hours. There are three tables:
+
+- *Steps*: CPU of each pure function on a frontier of that many open shards, its stored bytes and its memory. Each
+  shard has six finished ancestors that stay listed (shards live four hours, listings show 24).
+- *Dealt*: the listing before there are groups.
+- *Reads*: the first listing until it is settled, and the rolls after it, at 10 ms an answer: seconds of the clock,
+  DescribeStream calls, how long a child waits until its parent's end is noticed, and CPU.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ def number(line: int) -> str:
 
 
 def frontier_of(shards: int, *, hint: int = 0) -> Frontier:
-    """So many open shards with their finished ancestors. ``hint``: the length of the iterators that it holds."""
+    """Return a frontier of `shards` open shards and their finished ancestors, with iterators of `hint` characters."""
     position = {shard_id(line, ANCESTORS): After(number(line)) for line in range(shards)}
     return Frontier(
         shards={
@@ -75,12 +77,14 @@ def listed(shards: int, generations: range) -> list[Shard]:
 
 
 def milliseconds(step: Callable[[], object], *, seconds: float = 0.3) -> float:
-    """CPU of one call: the least of the repeats that fit into so many seconds of CPU, three at least."""
+    """Return the CPU of one call: the least of the repeats that fit into `seconds` of CPU, of at least three."""
     times: list[float] = []
-    while len(times) < 3 or sum(times) < seconds:
+    spent = 0.0
+    while len(times) < 3 or spent < seconds:
         before = time.process_time()
         step()
         times.append(time.process_time() - before)
+        spent += times[-1]
     return min(times) * 1000
 
 
@@ -114,7 +118,7 @@ def steps(shards: int) -> str:
 
 @dataclass
 class Stream:
-    """A stream whose shards bring nothing and roll, each once in its life; answers as the service gives them."""
+    """A stream whose shards have no records, and roll once in each life. It answers as the service does."""
 
     shards: int
     now: float = 0.0
@@ -137,7 +141,7 @@ class Stream:
             heappush(self._due, (chance.random() * LIFE_SECONDS, shard_id(line, ANCESTORS)))
 
     def grow(self, since: float) -> None:
-        """Rolls what is due, counted ``since`` a moment; for each shard that begins, the oldest leaves the listing."""
+        """Roll what is due, counted from `since`. For each shard that begins, the oldest leaves the listing."""
         while self._due[0][0] <= self.now - since:
             due, parent = heappop(self._due)
             self.rolls += 1
@@ -183,7 +187,7 @@ class Stream:
 
 
 class Network:
-    """The fetcher's contract on a clock that moves when nothing else is to do: each answer takes ten milliseconds."""
+    """A fetcher whose answers take ten milliseconds, on a clock that moves when there is nothing else to do."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -209,7 +213,7 @@ class Network:
 
 
 def dealt(shards: int) -> str:
-    """From the first listing to the frontiers of all groups; one request at a time, on a clock of its own."""
+    """Measure from the first listing to the frontiers of all groups, with one request at a time."""
     stream = Stream(shards)
 
     def passes(seconds: float) -> None:
@@ -233,14 +237,14 @@ def dealt(shards: int) -> str:
 
 
 def read(shards: int, seconds: float) -> str:
-    """Until all that is open is read and the listings are settled, then for so many seconds while shards roll."""
+    """Measure until every open shard is read and the listings are settled, then `seconds` more while shards roll."""
     stream = Stream(shards)
     reader = Reader("arn", Network(stream), lambda: NOW + stream.now, Random(1).random, pace=Pace(idle=IDLE_SECONDS))
     frontier, watermark, reached = begin(AtTime(NOW)), EARLIEST, 0.0
     cpu = time.process_time()
 
     def read_on() -> None:
-        """A slice of a second, after which the frontier goes to the runner and comes back, as a runner has it."""
+        """Read a slice of one second, then store and load the frontier, as a runner does."""
         nonlocal frontier, watermark, reached
         deadline = stream.now + 1.0
         while (step := reader.next(frontier, deadline)) is not None:

@@ -1,10 +1,10 @@
 """What shards cost: 1, 10, 100 and 1,000 of them, idle, busy and rolling, on Prism at the source's default settings.
 
-`python -m benchmarks.shards [seconds] [shards …]`. For each, the local service and the pipeline run in processes of
-their own. Idle: measured once every shard is proven quiet; the lag is that of single changes, one a shard, afterwards.
-Busy: 1,000 changes a second over all shards. Rolling: the same, and every two seconds a shard splits or rolls. CPU is
-percent of one core; the worker is Beam's driver and SDK harness in one process, the runner the prism process. The
-local service, which stands in for AWS, is not counted.
+`python -m benchmarks.shards [seconds] [shards …]`. For each number, the local service and the pipeline run in
+processes of their own. Idle: measured once every shard is proven quiet; the lag is that of single changes afterwards,
+one for each shard. Busy: 1,000 changes a second over all shards. Rolling: the same, and every two seconds a shard
+splits or rolls. CPU is in percent of one core. The worker is Beam's driver and SDK harness in one process, the runner
+is the prism process. The local service, which stands in for AWS, is not counted.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ Kind = Literal["idle", "busy", "rolling"]
 RATE = 1000.0
 ROLL_EVERY_SECONDS = 2.0
 PROBE_SECONDS = 20.0
+WARM_UP_SECONDS = 15.0
 HEAD = (
     "| shards | | worker, % of a core | Prism, % | both, % | GetRecords a shard and hour | DescribeStream/s "
     "| elements/s | lag p50, s | lag p99, s |"
 )
 
 
-def settle(service: Service, pipeline: Pipeline, shards: int, kind: Kind) -> None:
-    """Until each shard has been asked, and, idle, asked no more often than quiet ones are."""
+def settle(service: Service, pipeline: Pipeline, shards: int, kind: Kind, warm_up: float) -> None:
+    """Wait until each shard has been asked for records, and if idle, no more often than quiet shards are."""
     while service.counts().calls.get("GetRecords", 0) < 2 * shards:
         assert pipeline.alive, "the pipeline ended"
         time.sleep(0.5)
     if kind != "idle":
         service.write()
-        time.sleep(15)
+        time.sleep(warm_up)
         return
     fewest, steady = float("inf"), 0
     while steady < 3:
@@ -44,11 +45,11 @@ def settle(service: Service, pipeline: Pipeline, shards: int, kind: Kind) -> Non
         fewest = min(fewest, calls)
 
 
-def measure(shards: int, seconds: float, kind: Kind, **options: object) -> str:
+def measure(shards: int, seconds: float, kind: Kind, *, warm_up: float = WARM_UP_SECONDS, **options: object) -> str:
     rolls = ROLL_EVERY_SECONDS if kind == "rolling" else None
     load = Load(shards, rate=RATE, roll_every=rolls, most_shards=int(shards * 1.2) + 1)
     with Service(load) as service, Pipeline(service.url, {"start": "LATEST", **options}) as pipeline:
-        settle(service, pipeline, shards, kind)
+        settle(service, pipeline, shards, kind, warm_up)
         began, at = time.monotonic(), time.time()
         before, cpu_before = service.counts(), Cpu.of(pipeline, service)
         time.sleep(seconds)

@@ -1,9 +1,9 @@
-"""The same unbounded changes through Beam's file sinks and through ours, on Prism: which rows come out, at what cost.
+"""The same unbounded changes through Beam's file sinks and through ours, on Prism: the rows written, and the cost.
 
     python -m benchmarks.sinks [--rows 20000] [--prism .build/prism/prism] [--only NAME]
 
-Each sink runs in a process of its own, since Prism ends with some of them. Seconds are of the whole run and CPU is that
-of the Python process: compare them within one table, on a machine that does nothing else.
+Each sink runs in a process of its own, since some of them make Prism exit. Seconds are those of the whole run, CPU is
+that of the Python process. Compare them within one table, on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Rows(RestrictionProvider):
 
 
 class Changes(beam.DoFn):
-    """An unbounded source of so many changes, ``A_BUNDLE`` to a bundle, which spans two windows."""
+    """An unbounded source of that many changes, `A_BUNDLE` in each bundle, which spans two windows."""
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -141,7 +141,7 @@ def run(name: str, rows: int, prism: str, output: str) -> None:
 
 
 def rows_in(path: Path) -> int:
-    """Raises for a file that its own library cannot read."""
+    """Return the number of rows. Raises an error for a file that its own library cannot read."""
     if path.suffix == ".parquet":
         return int(pq.read_table(path).num_rows)
     with path.open("rb") as file:
