@@ -23,7 +23,7 @@ from beam_dynamodb_streams.columns import Columns, Schema, from_avro_row, json_f
 from beam_dynamodb_streams.commands import export
 from beam_dynamodb_streams.records import ChangeRecord, records_from_batch, to_arrow
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
-from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.testing import LocalStreams, Table
 
 SCHEMA = Schema(
@@ -163,7 +163,7 @@ class Written:
     def rows(self, name: str) -> pa.Table:
         """What the files hold, read by the formats' own libraries, by event id as all that is compared here."""
         make, layout, schema = FORMS[name]
-        columns = Rows(layout, schema).arrow
+        columns = RowLayout(layout, schema).columns
         if make is WriteChangesToParquet:
             table = pa.concat_tables(ds.dataset(path, format="parquet").to_table() for path in self.files(name))
         else:
@@ -208,7 +208,7 @@ def assert_equal(written: Written, name: str) -> None:
         return
     rows = written.rows(name)
     made = to_arrow(expected) if schema is None else Columns(schema).of_records(expected).rows
-    made = pa.Table.from_batches([Rows(layout, schema).to_arrow(made)])
+    made = pa.Table.from_batches([RowLayout(layout, schema).rows(made)])
     if schema is not None or layout == "latest_image":
         texts = [] if schema else [("image", made), ("keys", made)]
         assert rows.drop([column for column, _ in texts]).equals(made.drop([column for column, _ in texts]))

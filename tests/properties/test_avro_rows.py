@@ -17,13 +17,14 @@ from test_column_agreement import OPEN, any_images, fitting_images, read
 from beam_dynamodb_streams.columns import (
     Columns,
     Schema,
+    attribute_name,
+    avro_name,
     avro_rows,
     avro_schema,
     from_avro_row,
     json_field,
     read_schema,
 )
-from beam_dynamodb_streams.columns.avro_names import attribute_name, avro_name
 from beam_dynamodb_streams.records import to_arrow
 
 SCHEMA = Schema(pa.schema(OPEN), keys=("id",), on_misfit="text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,13 +11,16 @@ from typing import Any
 
 import fastavro
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from beam_dynamodb_streams.columns import Columns, Schema, json_field
+from beam_dynamodb_streams.columns import Columns, Schema, avro_records, avro_schema_of, json_field
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.records.json_lines import encode_lines
 from beam_dynamodb_streams.sinks.changed_attributes import changed_attributes
-from beam_dynamodb_streams.sinks.layouts import Rows, check_layout, latest
+from beam_dynamodb_streams.sinks.formats import AvroFormat, JsonLinesFormat, ParquetFormat
+from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout, latest_changes
 
 TTL = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
@@ -117,7 +121,7 @@ def test_what_changed_is_null_where_the_view_type_leaves_the_images_out(schema):
     records = [record(1, None, {"id": "a"}, **given), record(2, None, None, event_name="INSERT"), record(3, BASE, BASE)]
     rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
     assert changed_attributes(rows, schema).to_pylist() == [None, None, []]
-    assert Rows("change_log", schema).to_arrow(rows)["is_replication"].to_pylist() == [None, None, False]
+    assert RowLayout("change_log", schema).rows(rows)["is_replication"].to_pylist() == [None, None, False]
 
 
 def test_an_image_that_is_no_json_object_is_written_as_it_came_with_null_for_what_changed():
@@ -131,7 +135,7 @@ def test_deletes_by_time_to_live_are_marked_however_the_identity_is_spelt():
     upper = record(2, BASE, None, user_identity={"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"})
     others = [record(3, BASE, None), record(4, BASE, BASE, user_identity=TTL), record(5, BASE, None, user_identity={})]
     records = [lower, upper, *others]
-    found = Rows("change_log", None).to_arrow(to_arrow(records))["is_ttl_delete"].to_pylist()
+    found = RowLayout("change_log", None).rows(to_arrow(records))["is_ttl_delete"].to_pylist()
     assert found == [each.is_ttl_delete for each in records] == [True, True, False, False, False]
 
 
@@ -144,7 +148,7 @@ def test_a_change_by_the_replication_of_an_old_global_table_is_marked():
         record(4, stamped, None),
         record(5, None, stamped),
     ]
-    found = Rows("change_log", None).to_arrow(to_arrow(records))["is_replication"].to_pylist()
+    found = RowLayout("change_log", None).rows(to_arrow(records))["is_replication"].to_pylist()
     assert found == [True, True, False, False, True]
 
 
@@ -156,8 +160,8 @@ def test_the_latest_image_is_the_last_change_of_each_key_or_a_tombstone():
         record(11, None, two),
         record(12, two, None),
     ]
-    layout = Rows("latest_image", None)
-    rows = layout.to_arrow(layout.only(to_arrow(records)))
+    layout = RowLayout("latest_image", None)
+    rows = layout.rows(layout.changes_with_a_row(to_arrow(records)))
     assert rows["sequence_number"].to_pylist() == ["10", "12"], "numbers compare as integers"
     assert rows["is_deleted"].to_pylist() == [False, True]
     assert [None if image is None else json.loads(image) for image in rows["image"].to_pylist()] == [
@@ -171,7 +175,7 @@ def test_keys_of_two_attributes_are_the_same_in_either_order_of_their_members():
     rows = to_arrow([record(number, None, BASE) for number in (1, 2, 3)])
     keys = ['{"a":{"S":"},"},"b":{"N":"1"}}', '{"b": {"N":"1"}, "a": {"S":"},"}}', '{"a":{"S":"}"},"b":{"N":"1"}}']
     rows = rows.set_column(rows.schema.get_field_index("keys"), rows.schema.field("keys"), pa.array(keys))
-    assert latest(rows, None)["sequence_number"].to_pylist() == ["2", "3"]
+    assert latest_changes(rows, None)["sequence_number"].to_pylist() == ["2", "3"]
 
 
 @pytest.mark.parametrize("keys", ["5", "null", '{"id":{"BOOL":true}}', '{"id":{"S":"a","x":1}}'])
@@ -180,7 +184,7 @@ def test_changes_of_keys_that_are_malformed_each_have_a_row(keys):
     good = '{"id":{"S":"a"}}'
     column = pa.array([good, keys, keys, good])
     rows = rows.set_column(rows.schema.get_field_index("keys"), rows.schema.field("keys"), column)
-    assert latest(rows, None)["sequence_number"].to_pylist() == ["2", "3", "4"]
+    assert latest_changes(rows, None)["sequence_number"].to_pylist() == ["2", "3", "4"]
 
 
 def test_typed_keys_are_compared_by_value():
@@ -191,8 +195,8 @@ def test_typed_keys_are_compared_by_value():
         {"id": "a", "at": Decimal(at), "b": b} for at, b in (("1.5", b"x"), ("1.50", b"x"), ("2", b"x"), ("2", b"y"))
     ]
     rows = Columns(schema).of_records([record(n, None, item, keys=item) for n, item in enumerate(items)]).rows
-    assert latest(rows, schema)["sequence_number"].to_pylist() == ["1", "2", "3"]
-    assert len(latest(rows.slice(0, 0), schema)) == 0
+    assert latest_changes(rows, schema)["sequence_number"].to_pylist() == ["1", "2", "3"]
+    assert len(latest_changes(rows.slice(0, 0), schema)) == 0
 
 
 @pytest.mark.parametrize("on_misfit", ["text", "dead_letter"])
@@ -200,8 +204,8 @@ def test_changes_of_keys_that_their_column_does_not_hold_each_have_a_row(on_misf
     schema = Schema(pa.schema([("id", pa.int64()), ("v", pa.string())]), ("id",), on_misfit=on_misfit)
     items = [{"id": Decimal(key), "v": key} for key in ("1", "1.5", "2.5", "1")]
     rows = Columns(schema).of_records([record(n, None, item, keys={"id": item["id"]}) for n, item in enumerate(items)])
-    layout = Rows("latest_image", schema)
-    images = layout.to_arrow(layout.only(rows.rows))["image"].to_pylist()
+    layout = RowLayout("latest_image", schema)
+    images = layout.rows(layout.changes_with_a_row(rows.rows))["image"].to_pylist()
     assert [image["v"] for image in images] == ["1.5", "2.5", "1"]
     assert [image["id"] for image in images] == [None, None, 1]
     assert len(rows.misfits) == (2 if on_misfit == "dead_letter" else 0)
@@ -209,20 +213,59 @@ def test_changes_of_keys_that_their_column_does_not_hold_each_have_a_row(on_misf
 
 def test_a_key_column_that_rounds_is_refused_for_the_latest_image():
     schema = Schema(pa.schema([("id", pa.float64())]), ("id",))
-    assert Rows("change_log", schema)
+    assert RowLayout("change_log", schema)
     with pytest.raises(InvalidOptionError, match=r"key attribute 'id' as float64, which rounds.*declare decimal128"):
-        Rows("latest_image", schema)
+        RowLayout("latest_image", schema)
 
 
 @pytest.mark.parametrize("layout", ["change_log", "latest_image"])
 @pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
 def test_avro_rows_have_the_names_of_the_arrow_columns(layout, schema):
-    rows = Rows(layout, schema)
-    fields = fastavro.parse_schema(rows.avro)["fields"]
-    assert [field["name"] for field in fields] == rows.arrow.names
+    rows = RowLayout(layout, schema)
+    fields = fastavro.parse_schema(avro_schema_of(rows.columns, "Row"))["fields"]
+    assert [field["name"] for field in fields] == rows.columns.names
     changes = [record(1, None, BASE), record(2, BASE, None, user_identity=TTL)]
     batch = to_arrow(changes) if schema is None else Columns(schema).of_records(changes).rows
-    assert all(list(row.keys() ^ rows.arrow.names) == [] for row in rows.to_avro(batch))
+    assert all(list(row.keys() ^ rows.columns.names) == [] for row in avro_records(rows.rows(batch)))
+
+
+@pytest.mark.parametrize("layout", ["change_log", "latest_image"])
+def test_all_formats_write_the_same_columns_with_the_same_values(layout):
+    rows = RowLayout(layout, None)
+    changes = [
+        record(1, None, BASE),
+        record(2, BASE, {**BASE, "n": Decimal(2)}),
+        record(3, BASE, None, user_identity=TTL),
+        record(4, None, BASE, event_name="MODIFY", stream_view_type="NEW_IMAGE"),
+    ]
+    batch = rows.rows(to_arrow(changes))
+    written = {form.name: io.BytesIO() for form in (ParquetFormat("zstd"), AvroFormat("null"), JsonLinesFormat("none"))}
+    for form in (ParquetFormat("zstd"), AvroFormat("null"), JsonLinesFormat("none")):
+        writer = form.writer(written[form.name], rows)
+        writer.write(to_arrow(changes))
+        writer.close()
+    assert pq.read_table(written["parquet"]).to_pylist() == batch.to_pylist()
+    written["avro"].seek(0)
+    assert list(fastavro.reader(written["avro"])) == batch.to_pylist()
+    for line, expected in zip(written["jsonl"].getvalue().splitlines(), batch.to_pylist(), strict=True):
+        members = json.loads(line)
+        assert list(members) == rows.columns.names
+        for name, value in expected.items():
+            if name in ("user_identity", "keys", "new_image", "old_image", "image"):
+                assert members[name] == (None if value is None else json.loads(value))
+            elif isinstance(value, datetime):
+                assert datetime.fromisoformat(members[name]) == value
+            else:
+                assert members[name] == value
+
+
+def test_a_line_of_a_change_log_is_the_line_of_its_record_with_the_columns_of_the_layout():
+    changes = [record(1, None, BASE), record(2, BASE, {**BASE, "n": Decimal(2)})]
+    lines = encode_lines(RowLayout("change_log", None).rows(to_arrow(changes))).decode().splitlines()
+    for change, line in zip(changes, lines, strict=True):
+        assert line.startswith(change.to_json()[:-1] + ',"changed_attributes":')
+        assert ChangeRecord.from_json(line) == ChangeRecord.from_json(change.to_json()) == change
+    assert encode_lines(to_arrow(changes)).decode().splitlines() == [change.to_json() for change in changes]
 
 
 def test_an_unknown_layout_is_refused_with_those_there_are():

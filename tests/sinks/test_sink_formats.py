@@ -22,13 +22,13 @@ from beam_dynamodb_streams.sinks.formats import (
     JsonLinesFormat,
     ParquetFormat,
 )
-from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.sinks.layouts import RowLayout
 
 CHANGES = [change(number) for number in range(2_500)]
-CHANGE_LOG = Rows("change_log", None)
+CHANGE_LOG = RowLayout("change_log", None)
 
 
-def written(form: Format, rows: Rows = CHANGE_LOG) -> io.BytesIO:
+def written(form: Format, rows: RowLayout = CHANGE_LOG) -> io.BytesIO:
     file = io.BytesIO()
     writer = form.writer(file, rows)
     writer.write(to_arrow(CHANGES[:1_000]))
@@ -84,4 +84,4 @@ def test_an_avro_codec_without_its_library_is_refused_with_what_to_install():
 def test_json_lines_refuse_a_schema_since_their_values_say_their_types():
     schema = Schema(pa.schema([("id", pa.string())]), ("id",))
     with pytest.raises(InvalidOptionError, match="Leave out the schema"):
-        JsonLinesFormat("none").check(Rows("change_log", schema))
+        JsonLinesFormat("none").check(RowLayout("change_log", schema))

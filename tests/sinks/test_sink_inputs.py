@@ -21,7 +21,7 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
 from beam_dynamodb_streams.sinks.chunks import ChunksOfTheSinksWindows, Cut
-from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.sinks.layouts import RowLayout
 
 CHANGES = [change(number, second=number) for number in range(200)]
 IDS = Counter(record.event_id for record in CHANGES)
@@ -40,7 +40,7 @@ def test_an_image_that_is_malformed_is_named_where_misfits_have_no_output(tmp_pa
 
 def test_changes_whose_size_the_endpoint_does_not_say_go_on_before_they_fill_the_memory(tmp_path):
     large = CHANGES[0].to_dict() | {"new_image": {"id": "large", "note": "x" * 9_000_000}, "size_bytes": None}
-    step = ChunksOfTheSinksWindows(Cut("sink", Rows("change_log", None), False), str(tmp_path), None, None)
+    step = ChunksOfTheSinksWindows(Cut("sink", RowLayout("change_log", None), False), str(tmp_path), None, None)
     step.setup()
     step.start_bundle()
     given = [step.process(ChangeRecord(**large)) for _ in range(4)]
@@ -181,8 +181,8 @@ def test_partitions_are_of_each_changes_own_hour(tmp_path, options):
     ("option", "says"),
     [
         ({"partitions": "minute"}, "partitions='minute' is unknown"),
-        ({"file_bytes": 0}, "file_bytes=0 is no count"),
-        ({"row_group_rows": 1.5}, "row_group_rows=1.5 is no count"),
+        ({"file_bytes": 0}, "file_bytes=0 is not a count"),
+        ({"row_group_rows": 1.5}, "row_group_rows=1.5 is not a count"),
         ({"layout": "wide"}, "layout='wide' is unknown"),
         ({"schema": {"id": "string"}}, "give a beam_dynamodb_streams.Schema"),
     ],

@@ -24,7 +24,7 @@ from beam_dynamodb_streams.sinks.batches import encoded
 from beam_dynamodb_streams.sinks.coverage import FIRST, Run
 from beam_dynamodb_streams.sinks.files import Files, WriteFiles
 from beam_dynamodb_streams.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
-from beam_dynamodb_streams.sinks.layouts import Layout, Rows
+from beam_dynamodb_streams.sinks.layouts import Layout, RowLayout
 
 WINDOW = IntervalWindow(START_SECOND, START_SECOND + 60)
 CHUNKS = [encoded(to_arrow([change(n) for n in range(at, at + 100)]), None) for at in range(0, 1_000, 100)]
@@ -39,7 +39,7 @@ def write(
     window: BoundedWindow = WINDOW,
     **given,
 ):
-    files = Files(str(path), Rows(layout, None), form or ParquetFormat("zstd"), **given)
+    files = Files(str(path), RowLayout(layout, None), form or ParquetFormat("zstd"), **given)
     step = WriteFiles(files)
     step.setup()
     return step.process((0, chunks), window)
@@ -72,7 +72,7 @@ def test_a_window_without_rows_has_no_file(tmp_path):
 
 
 def test_a_file_without_window_is_named_by_the_times_of_its_changes(tmp_path):
-    step = WriteFiles(Files(str(tmp_path), Rows("change_log", None), AvroFormat("null")))
+    step = WriteFiles(Files(str(tmp_path), RowLayout("change_log", None), AvroFormat("null")))
     step.setup()
     (file,) = step.process((0, CHUNKS), GlobalWindow())
     assert Path(file.path).name.startswith("changes-all-20261124T080500Z-20261124T080500Z-")

@@ -1,6 +1,14 @@
 """Typed columns: a table's attributes as Arrow and Avro columns, declared, inferred and parsed."""
 
-from beam_dynamodb_streams.columns.avro import avro_rows, avro_schema, from_avro_row
+from beam_dynamodb_streams.columns.avro import (
+    attribute_name,
+    avro_name,
+    avro_records,
+    avro_rows,
+    avro_schema,
+    avro_schema_of,
+    from_avro_row,
+)
 from beam_dynamodb_streams.columns.batch import ColumnBatch, Columns, Misfit
 from beam_dynamodb_streams.columns.declare import SchemaOptions, read_schema
 from beam_dynamodb_streams.columns.infer import Conflict, Inferred, infer
@@ -15,8 +23,12 @@ __all__ = [
     "Misfit",
     "Schema",
     "SchemaOptions",
+    "attribute_name",
+    "avro_name",
+    "avro_records",
     "avro_rows",
     "avro_schema",
+    "avro_schema_of",
     "check_keys",
     "from_avro_row",
     "infer",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from beam_dynamodb_streams.columns.avro_names import attribute_name
+from beam_dynamodb_streams.columns.avro import attribute_name
 from beam_dynamodb_streams.columns.types import json_field
 from beam_dynamodb_streams.errors import InvalidOptionError
 

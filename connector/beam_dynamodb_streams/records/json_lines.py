@@ -1,18 +1,24 @@
-"""A change as one line of JSON: the layout of `ChangeRecord.to_json`."""
+"""A change as one line of JSON: `ChangeRecord.to_json`, and the lines of files."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+import pyarrow as pa
 
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND, RecordFields
 
+_JSON_COLUMNS: Final = frozenset({"user_identity", "keys", "new_image", "old_image", "image"})
+
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
-    """The names and their order are a promise; images are DynamoDB JSON, null where absent."""
+    """A line of a change. The names and their order are a promise; images are DynamoDB JSON, null where absent.
+
+    The last three are in lines of files alone. They are derived from the others, so they are not read.
+    """
 
     event_id: str
     event_name: Literal["INSERT", "MODIFY", "REMOVE"]
@@ -25,9 +31,13 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     keys: msgspec.Raw
     new_image: msgspec.Raw
     old_image: msgspec.Raw
+    changed_attributes: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    is_ttl_delete: bool | msgspec.UnsetType = msgspec.UNSET
+    is_replication: bool | msgspec.UnsetType | None = msgspec.UNSET
 
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+_encode = _encoder.encode
 _decode = msgspec.json.Decoder(_Line).decode
 
 
@@ -51,8 +61,26 @@ def encode_line(fields: RecordFields) -> str:
     ).decode()
 
 
+def encode_lines(rows: pa.RecordBatch) -> bytes:
+    """Return a line for each row, with its line end: a member for each column, in their order.
+
+    The columns are those of `CHANGE_SCHEMA` and of a layout of files (`sinks.layouts`).
+    """
+    names = rows.schema.names
+    columns = [_members(name, column) for name, column in zip(names, rows.columns, strict=True)]
+    return _encoder.encode_lines([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
+
+
+def _members(name: str, column: pa.Array) -> list[Any]:
+    if name in _JSON_COLUMNS:
+        return list(map(_one_line, column.view(pa.binary()).to_pylist()))
+    if pa.types.is_timestamp(column.type):
+        return [EPOCH + timedelta(microseconds=micros) for micros in column.view(pa.int64()).to_pylist()]
+    return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
+
+
 def decode_line(line: str | bytes) -> RecordFields:
-    """Return the fields of a line of `encode_line`. Keys and images are not checked until they are read.
+    """Return the fields of a line of a change. Keys and images are not checked until they are read.
 
     Raises:
         MalformedRecordError: The text is not such a line; the text is its payload.

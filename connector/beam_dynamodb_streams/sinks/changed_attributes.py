@@ -1,7 +1,7 @@
-"""Which attributes a change changed. Pure.
+"""The column `changed_attributes`: which attributes of its item a change changed. Pure.
 
-Of an inserted item all its attributes are changed, and of a deleted one too; of a modified one those whose values
-differ. What cannot be told is null: the view type leaves an image out (fact 17).
+All attributes of an inserted or deleted item are changed. Of a modified item, those whose values differ are changed.
+The column is null where the view type leaves out an image that is needed to know (trap 17).
 """
 
 from __future__ import annotations
@@ -28,43 +28,42 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def changed_attributes(rows: pa.RecordBatch, schema: Schema | None) -> pa.ListArray:
-    """The names for each row, sorted. With a schema they are those of its columns, and of the column ``other``: an
-    attribute that is NULL and one that is absent are both null, and so the same."""
-    told = _told(rows)
+    """Return the names for each row, sorted.
+
+    With a schema, they are the names of its columns and of the attributes in the column `other`. NULL and an absent
+    attribute are then the same, because both are null in a column.
+    """
+    known = _is_known(rows)
     if schema is None:
         return pa.array(
             [
-                _changed_members(new, old) if one_can_tell else None
-                for new, old, one_can_tell in zip(
-                    _texts(rows, "new_image"), _texts(rows, "old_image"), told, strict=True
-                )
+                _changed_members(new, old) if is_known else None
+                for new, old, is_known in zip(_texts(rows, "new_image"), _texts(rows, "old_image"), known, strict=True)
             ],
             NAMES,
         )
     new, old = rows.column("new_image"), rows.column("old_image")
-    places, names = [], []
+    row_numbers, names = [], []
     for column in schema.attributes:
         index = schema.image.get_field_index(column.name)
         one, other = pc.struct_field(new, [index]), pc.struct_field(old, [index])
-        found = np.flatnonzero(_differ(one, other) & told)
+        found = np.flatnonzero(_differ(one, other) & known)
         if is_json(column):
-            found = np.array(
-                [place for place in found if not _same(_bytes(one[place]), _bytes(other[place]))], np.int64
-            )
-        places.append(found)
+            found = np.array([row for row in found if not _same(_bytes(one[row]), _bytes(other[row]))], np.int64)
+        row_numbers.append(found)
         names.append(np.full(len(found), column.name, object))
     if schema.other is not None:
         index = schema.image.get_field_index(schema.other)
         one, other = pc.struct_field(new, [index]), pc.struct_field(old, [index])
-        for place in np.flatnonzero(_unequal(one, other) & told):
-            members = _changed_members(_bytes(one[place]), _bytes(other[place])) or []
-            places.append(np.full(len(members), place))
+        for row in np.flatnonzero(_unequal(one, other) & known):
+            members = _changed_members(_bytes(one[row]), _bytes(other[row])) or []
+            row_numbers.append(np.full(len(members), row))
             names.append(np.array(members, object))
-    return _lists(np.concatenate(places), np.concatenate(names), told)
+    return _lists(np.concatenate(row_numbers), np.concatenate(names), known)
 
 
-def _told(rows: pa.RecordBatch) -> _Mask:
-    """Whether the images that say what changed are there: both, or the only one that such a change has."""
+def _is_known(rows: pa.RecordBatch) -> _Mask:
+    """Return for each row whether it has the images that are needed: both, or the one that an INSERT or REMOVE has."""
     kind = rows.column("event_name")
     new, old = (_valid(rows.column(name)) for name in ("new_image", "old_image"))
     inserted: _Mask = pc.equal(kind, "INSERT").to_numpy(zero_copy_only=False)
@@ -81,7 +80,7 @@ def _bytes(text: pa.Scalar) -> bytes | None:
 
 
 def _changed_members(new: bytes | None, old: bytes | None) -> list[str] | None:
-    """None if an image is no JSON object: a malformed one is written as it came."""
+    """Return the sorted names, or None if an image is not a JSON object. Malformed images are written as received."""
     if new == old:
         return []
     try:
@@ -94,7 +93,7 @@ def _changed_members(new: bytes | None, old: bytes | None) -> list[str] | None:
 
 
 def _same(one: bytes | None, other: bytes | None) -> bool:
-    # The bytes of a value may differ where it does not: members of a map and elements of a set have no order.
+    # Equal values may differ in bytes: the members of a map and the elements of a set have no order.
     if one is None or other is None or one == other:
         return one == other
     try:
@@ -103,20 +102,20 @@ def _same(one: bytes | None, other: bytes | None) -> bool:
         return False
 
 
-def _lists(places: npt.NDArray[np.int64], names: npt.NDArray[np.object_], told: _Mask) -> pa.ListArray:
-    order = np.lexsort((names.astype(str), places)) if len(places) else np.zeros(0, np.int64)
-    places, names = places[order], names[order]
-    # An attribute that its column holds in part, and the column ``other`` whole, was found in both.
-    first = np.ones(len(places), np.bool_)
-    first[1:] = (places[1:] != places[:-1]) | (names[1:] != names[:-1])
-    places, names = places[first], names[first]
-    limits = np.concatenate([[0], np.cumsum(np.bincount(places, minlength=len(told)))]).astype(np.int32)
-    offsets = pa.array(limits, mask=np.append(~told, False)) if not told.all() else pa.array(limits)
+def _lists(row_numbers: npt.NDArray[np.int64], names: npt.NDArray[np.object_], known: _Mask) -> pa.ListArray:
+    order = np.lexsort((names.astype(str), row_numbers)) if len(row_numbers) else np.zeros(0, np.int64)
+    row_numbers, names = row_numbers[order], names[order]
+    # An attribute that its column holds in part, and the column `other` whole, was found twice.
+    first = np.ones(len(row_numbers), np.bool_)
+    first[1:] = (row_numbers[1:] != row_numbers[:-1]) | (names[1:] != names[:-1])
+    row_numbers, names = row_numbers[first], names[first]
+    limits = np.concatenate([[0], np.cumsum(np.bincount(row_numbers, minlength=len(known)))]).astype(np.int32)
+    offsets = pa.array(limits, mask=np.append(~known, False)) if not known.all() else pa.array(limits)
     return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()), type=NAMES)
 
 
 def _differ(one: pa.Array, other: pa.Array) -> _Mask:
-    """Whether two values of a column differ, row by row; null is equal to null alone."""
+    """Return for each row whether the two values of a column differ; null equals only null."""
     kind = one.type
     if pa.types.is_struct(kind):
         found: _Mask = _valid(one) != _valid(other)

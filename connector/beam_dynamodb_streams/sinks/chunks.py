@@ -20,7 +20,7 @@ from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, M
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks.batches import encoded, micros
 from beam_dynamodb_streams.sinks.coverage import Arrivals, Coverage, runs_of
-from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.output import check_writable
 
 MISFITS: Final = "misfits"
@@ -35,7 +35,7 @@ class Cut:
     """What a sink takes. ``sink`` is its name in errors; ``tagged``: misfits have an output of their own."""
 
     sink: str
-    rows: Rows
+    layout: RowLayout
     tagged: bool
 
 
@@ -48,7 +48,7 @@ class _Chunks(beam.DoFn):
 
     def setup(self) -> None:
         check_writable(self._directory)
-        schema = self._cut.rows.schema
+        schema = self._cut.layout.schema
         self._columns = None if schema is None else Columns(schema)
 
     def _clear(self) -> None:
@@ -84,7 +84,7 @@ class _Chunks(beam.DoFn):
                 f" ({text if len(text) <= 80 else f'{text[:79]}…'}): let the step before it return what it was given,"
                 " or write other rows with a sink for them"
             )
-        if batch.schema != self._cut.rows.of_changes:
+        if batch.schema != self._cut.layout.change_columns:
             raise ElementTypeError(
                 f"{self._cut.sink} was given a batch of the columns {', '.join(batch.schema.names)}, which are not"
                 f" those of {'CHANGE_SCHEMA' if self._columns is None else 'its schema'}: give the sink the schema="

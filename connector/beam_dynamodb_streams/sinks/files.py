@@ -15,7 +15,7 @@ from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 from beam_dynamodb_streams.sinks.batches import Digest, Partitions, by_partition, decoded, in_order, times
 from beam_dynamodb_streams.sinks.coverage import Coverage, merged, not_covered
 from beam_dynamodb_streams.sinks.formats import FileWriter, Format
-from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.leftovers import take_over
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path
 from beam_dynamodb_streams.sinks.output import Output, output_of, put
@@ -31,7 +31,7 @@ class Files:
     put in order at once, and a larger window in such parts; ``complete``: with manifests."""
 
     directory: str
-    rows: Rows
+    layout: RowLayout
     form: Format
     partitions: Partitions | None = None
     file_bytes: int = FILE_BYTES
@@ -134,10 +134,10 @@ class _Writing:
             return
         if self._files.complete:
             self._digest.add(changes)
-        if self._files.rows.layout == "latest_image":
+        if self._files.layout.layout == "latest_image":
             # A key may come in several parts: the latest so far are kept, and written at the end.
             latest = in_order([*self._latest, changes], without_repeats=False)
-            self._latest = [self._files.rows.only(latest)]
+            self._latest = [self._files.layout.changes_with_a_row(latest)]
         else:
             self._write(changes)
 
@@ -163,7 +163,7 @@ class _Writing:
     def _begin(self, partition: str) -> _File:
         unfinished = self._output.begin()
         try:
-            writer = self._files.form.writer(unfinished.handle, self._files.rows)
+            writer = self._files.form.writer(unfinished.handle, self._files.layout)
         except BaseException:
             unfinished.give_up()
             raise

@@ -1,4 +1,4 @@
-"""One file's bytes: a writer for each file, and what a format may be asked for."""
+"""The file formats: the options of each, and a writer of one file. Each encodes the Arrow rows of a `RowLayout`."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
 import fastavro
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fastavro.write import Writer
 
+from beam_dynamodb_streams.columns import avro_records, avro_schema_of
 from beam_dynamodb_streams.errors import InvalidOptionError
-from beam_dynamodb_streams.records import records_from_batch
-from beam_dynamodb_streams.sinks.layouts import Rows
+from beam_dynamodb_streams.records.json_lines import encode_lines
+from beam_dynamodb_streams.sinks.layouts import RowLayout
 
 PARQUET_CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
 AVRO_CODECS: Final = ("deflate", "zstandard", "snappy", "null")
 JSON_LINES_CODECS: Final = ("none", "gzip", "zstd")
 
+_AVRO_NAMES: Final = {"change_log": "Change", "latest_image": "LatestImage"}
 _AVRO_LIBRARIES: Final = {"zstandard": "backports.zstd", "snappy": "cramjam"}
 
 ROW_GROUP_ROWS: Final = 1 << 17
@@ -27,7 +28,7 @@ AVRO_BLOCK_BYTES: Final = 64 << 10
 
 
 class FileWriter(Protocol):
-    """Writes one file: changes in batches of any size, and then its end. Neither closes the handle."""
+    """A writer of one file, for changes in batches of any size. Closing it ends the file and leaves the handle open."""
 
     def write(self, changes: pa.RecordBatch) -> None: ...
 
@@ -44,15 +45,15 @@ class Format(Protocol):
     @property
     def codec(self) -> str: ...
 
-    def check(self, rows: Rows) -> None:
-        """Refuses what the format cannot hold."""
+    def check(self, layout: RowLayout) -> None:
+        """Raise `InvalidOptionError` if the format cannot hold such rows."""
 
-    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter: ...
+    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetFormat:
-    """Parquet with a column codec that this pyarrow was built with; others are refused."""
+    """Parquet, with a column codec that this pyarrow was built with."""
 
     name: ClassVar[str] = "parquet"
     suffix: ClassVar[str] = ".parquet"
@@ -65,21 +66,21 @@ class ParquetFormat:
             raise InvalidOptionError(f"codec={self.codec!r} is not built into this pyarrow: use codec='zstd'")
         check_count("row_group_rows", self.row_group_rows)
 
-    def check(self, rows: Rows) -> None:
-        """Parquet holds all."""
+    def check(self, layout: RowLayout) -> None:
+        """Accept every layout: Parquet holds all of them."""
 
-    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter:
-        return _ParquetWriter(handle, rows, self)
+    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+        return _ParquetWriter(handle, layout, self)
 
 
 class _ParquetWriter:
-    def __init__(self, handle: BinaryIO, rows: Rows, form: ParquetFormat) -> None:
-        self._rows = rows
-        self._group = form.row_group_rows
-        self._writer = pq.ParquetWriter(handle, rows.arrow, compression=form.codec)
+    def __init__(self, handle: BinaryIO, layout: RowLayout, options: ParquetFormat) -> None:
+        self._layout = layout
+        self._row_group_rows = options.row_group_rows
+        self._writer = pq.ParquetWriter(handle, layout.columns, compression=options.codec)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        self._writer.write_batch(self._rows.to_arrow(changes), self._group)
+        self._writer.write_batch(self._layout.rows(changes), self._row_group_rows)
 
     def close(self) -> None:
         self._writer.close()
@@ -87,7 +88,7 @@ class _ParquetWriter:
 
 @dataclass(frozen=True, slots=True)
 class AvroFormat:
-    """Avro with a block codec whose library is installed; others are refused."""
+    """Avro, with a block codec whose library is installed."""
 
     name: ClassVar[str] = "avro"
     suffix: ClassVar[str] = ".avro"
@@ -103,22 +104,22 @@ class AvroFormat:
                 f" {_AVRO_LIBRARIES.get(self.codec, self.codec)}, or use codec='deflate'"
             ) from error
 
-    def check(self, rows: Rows) -> None:
-        fastavro.parse_schema(rows.avro)
+    def check(self, layout: RowLayout) -> None:
+        fastavro.parse_schema(avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout]))
 
-    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter:
-        return _AvroWriter(handle, rows, self.codec)
+    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+        return _AvroWriter(handle, layout, self.codec)
 
 
 class _AvroWriter:
-    def __init__(self, handle: BinaryIO, rows: Rows, codec: str) -> None:
-        self._rows = rows
-        schema = fastavro.parse_schema(rows.avro)
+    def __init__(self, handle: BinaryIO, layout: RowLayout, codec: str) -> None:
+        self._layout = layout
+        schema = fastavro.parse_schema(avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout]))
         self._writer = Writer(handle, schema, codec=codec, sync_interval=AVRO_BLOCK_BYTES)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        for row in self._rows.to_avro(changes):
-            self._writer.write(row)
+        for record in avro_records(self._layout.rows(changes)):
+            self._writer.write(record)
 
     def close(self) -> None:
         self._writer.flush()
@@ -126,7 +127,10 @@ class _AvroWriter:
 
 @dataclass(frozen=True, slots=True)
 class JsonLinesFormat:
-    """JSON lines: of the change log those of `ChangeRecord.to_json`, which `ChangeRecord.from_json` reads."""
+    """JSON lines. A line of the layout `change_log` is that of `ChangeRecord.to_json` with the layout's own columns.
+
+    `ChangeRecord.from_json` reads it.
+    """
 
     name: ClassVar[str] = "jsonl"
     codec: str
@@ -138,39 +142,35 @@ class JsonLinesFormat:
     def suffix(self) -> str:
         return ".jsonl" + {"none": "", "gzip": ".gz", "zstd": ".zst"}[self.codec]
 
-    def check(self, rows: Rows) -> None:
-        if rows.schema is not None:
+    def check(self, layout: RowLayout) -> None:
+        if layout.schema is not None:
             raise InvalidOptionError(
-                "a schema makes columns, and JSON lines have none: their images are DynamoDB JSON, which says the type"
-                " of each value. Leave out the schema, or write Parquet or Avro"
+                "a schema declares columns, and JSON lines have none: their images are DynamoDB JSON, which holds the"
+                " type of each value. Leave out the schema, or write Parquet or Avro"
             )
 
-    def writer(self, handle: BinaryIO, rows: Rows) -> FileWriter:
-        return _JsonLinesWriter(handle, rows, self.codec)
+    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+        return _JsonLinesWriter(handle, layout, self.codec)
 
 
 class _JsonLinesWriter:
-    def __init__(self, handle: BinaryIO, rows: Rows, codec: str) -> None:
-        self._latest = rows.layout == "latest_image"
+    def __init__(self, handle: BinaryIO, layout: RowLayout, codec: str) -> None:
+        self._layout = layout
         self._compressed = codec != "none"
         self._stream: Any = handle
         if self._compressed:
-            self._stream = pa.CompressedOutputStream(pa.PythonFile(_KeptOpen(handle), "w"), codec)
+            self._stream = pa.CompressedOutputStream(pa.PythonFile(_Unclosed(handle), "w"), codec)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        lines = [record.to_json() for record in records_from_batch(changes)]
-        if self._latest:
-            lines = list(map(_latest_line, lines))
-        if lines:
-            self._stream.write(("\n".join(lines) + "\n").encode())
+        self._stream.write(encode_lines(self._layout.rows(changes)))
 
     def close(self) -> None:
         if self._compressed:
             self._stream.close()
 
 
-class _KeptOpen(io.RawIOBase):
-    """Arrow closes what it compresses into; whoever began the file ends it."""
+class _Unclosed(io.RawIOBase):
+    """The handle without its `close`: Arrow closes what it compresses into, and the caller closes the handle."""
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
@@ -182,24 +182,13 @@ class _KeptOpen(io.RawIOBase):
         return self._handle.write(data)
 
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def _latest_line(line: str) -> str:
-    members = _members(line)
-    del members["old_image"]
-    members["image"] = members.pop("new_image")
-    deleted = bytes(members["event_name"]) == b'"REMOVE"'
-    return _encode({**members, "is_deleted": deleted}).decode()
-
-
 def _check_codec(codec: str, known: tuple[str, ...]) -> None:
     if codec not in known:
         raise InvalidOptionError(f"codec={codec!r} is unknown: use one of {', '.join(map(repr, known))}")
 
 
 def check_count(name: str, option: object) -> int:
+    """Return the option, or raise `InvalidOptionError` if it is not a whole number of at least 1."""
     if not isinstance(option, int) or isinstance(option, bool) or option < 1:
-        raise InvalidOptionError(f"{name}={option!r} is no count: use a whole number of 1 or more")
+        raise InvalidOptionError(f"{name}={option!r} is not a count: use a whole number of at least 1")
     return option

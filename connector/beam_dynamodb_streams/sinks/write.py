@@ -35,7 +35,7 @@ from beam_dynamodb_streams.sinks.formats import (
     ParquetFormat,
     check_count,
 )
-from beam_dynamodb_streams.sinks.layouts import Rows, check_layout
+from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout
 from beam_dynamodb_streams.sinks.output import check_writable, is_local, output_directory
 from beam_dynamodb_streams.sinks.resume import Export, caught_up, exporting
 from beam_dynamodb_streams.sinks.windows import made_windows, unwindowed, window_seconds
@@ -76,7 +76,7 @@ class _WriteChanges(beam.PTransform):
         if partitions is not None and partitions not in PARTITIONS:
             raise InvalidOptionError(f'partitions={partitions!r} is unknown: use "date", "hour" or None')
         kind: Partitions | None = None if partitions is None else "date" if partitions == "date" else "hour"
-        rows = Rows(check_layout(layout), schema)
+        rows = RowLayout(check_layout(layout), schema)
         form.check(rows)
         self._files = Files(output_directory(path), rows, form, kind, check_count("file_bytes", file_bytes))
         self._seconds = window_seconds(window)
@@ -85,7 +85,7 @@ class _WriteChanges(beam.PTransform):
 
     @property
     def schema(self) -> Schema | None:
-        return self._files.rows.schema
+        return self._files.layout.schema
 
     def with_outputs(self) -> Self:
         """The same sink with two outputs: ``files, misfits = changes | sink.with_outputs()``.
@@ -115,8 +115,8 @@ class _WriteChanges(beam.PTransform):
             stream_arn,
             files.form.name,
             files.form.codec,
-            files.rows.layout,
-            None if files.rows.schema is None else files.rows.schema.to_json(),
+            files.layout.layout,
+            None if files.layout.schema is None else files.layout.schema.to_json(),
             self._seconds,
             files.partitions,
             start or StreamPosition(stream_arn),
@@ -149,7 +149,7 @@ class _WriteChanges(beam.PTransform):
                 f" {type(changes.windowing.windowfn).__name__}: leave out the WindowInto before the sink, and give"
                 " window="
             )
-        cut = Cut(name, files.rows, self._tagged)
+        cut = Cut(name, files.layout, self._tagged)
         cutting: beam.DoFn
         if unwindowed(changes):
             tracked = None if self._run is None else (self._run, _sees_all(changes.pipeline))
@@ -171,7 +171,7 @@ class _WriteChanges(beam.PTransform):
 
     def display_data(self) -> dict[str, Any]:
         files = self._files
-        shown = {"path": files.directory, "codec": files.form.codec, "layout": files.rows.layout}
+        shown = {"path": files.directory, "codec": files.form.codec, "layout": files.layout.layout}
         return shown if self._seconds is None else {**shown, "window_seconds": self._seconds}
 
 
@@ -196,7 +196,7 @@ class WriteChangesToParquet(_WriteChanges):
       default they follow the windows that the input has; unbounded input without any goes to windows of one
       minute, and bounded input without any to one window of all time; with `resume` such runs may alternate.
     * ``layout``: "change_log", a row for each change, or "latest_image", a row for each key and window; the columns
-      are listed in `beam_dynamodb_streams.sinks.layouts.Rows`.
+      are listed in `beam_dynamodb_streams.sinks.layouts.RowLayout`.
     * ``schema``: a `Schema` for typed images; without one, images are DynamoDB JSON in text, the same columns
       whatever the table holds. Batches must have been made with the same schema.
     * ``partitions``: "date" or "hour": Hive partitions by creation time, ``date=2026-01-31/hour=08/`` in UTC.
