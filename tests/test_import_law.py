@@ -38,13 +38,8 @@ LIBRARIES = {
         "source/sample.py",
     ),
     "fastavro": ("columns/", "sinks/"),
-    "botocore": (
-        "wire/",
-        "progress/tables.py",
-        "progress/table_store.py",
-        "commands/schema.py",
-    ),
-    "boto3": ("commands/schema.py",),
+    "botocore": ("wire/",),
+    "boto3": ("wire/",),
     "urllib3": ("wire/",),
 }
 
@@ -59,7 +54,7 @@ PARTS = {
     "records": {"errors", "display", "wire"},
     "columns": {"errors", "records", "wire"},
     "beam": {"errors"},
-    "progress": {"errors", "shards", "records"},
+    "progress": {"errors", "shards", "records", "wire"},
     "source": {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
     },

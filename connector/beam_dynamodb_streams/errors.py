@@ -23,6 +23,9 @@
         ├── ExpiredIteratorError
         ├── TrimmedDataError
         ├── InvalidRequestError
+        ├── ConditionFailedError                 a conditional write was not applied
+        ├── TransactionCanceledError             none of a transaction's writes was applied
+        ├── ResourceInUseError                   the table to create exists
         ├── IteratorTypeError                    the endpoint lacks AT_TIMESTAMP
         ├── ShardFilterError                     the endpoint lacks ShardFilter
         └── UnknownCodeError                     a code that is not in the connector's table
@@ -152,6 +155,23 @@ class TrimmedDataError(ServiceError):
 
 class InvalidRequestError(ServiceError):
     """The endpoint refused a parameter or its value (ValidationException, SerializationException and their like)."""
+
+
+class ConditionFailedError(ServiceError):
+    """The condition of a write did not hold, so it was not applied (ConditionalCheckFailedException)."""
+
+
+class TransactionCanceledError(ServiceError):
+    """A transaction was cancelled, so none of its writes was applied (TransactionCanceledException).
+
+    `reasons` has the service's code for each write in order, "None" for one that did not stand in the way.
+    """
+
+    reasons: tuple[str, ...] = ()
+
+
+class ResourceInUseError(ServiceError):
+    """The table exists already, or is being created or deleted (ResourceInUseException)."""
 
 
 class IteratorTypeError(ServiceError):

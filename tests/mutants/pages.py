@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         3,
         "LATEST is the machine's second, not the service's",
-        "wire/retry.py::ServiceClock.now",
+        "wire/clock.py::ServiceClock.now",
         "return self._clock() + self._offset",
         "return self._clock()",
         "source/test_start.py::test_latest_and_now_are_the_services_second_whatever_this_machines_clock_says",
@@ -159,7 +159,7 @@ MUTANTS = (
     Mutant(
         5,
         "a slow answer takes the service's time back, and a quiet proof gets short",
-        "wire/retry.py::ServiceClock.observe",
+        "wire/clock.py::ServiceClock.observe",
         "not least <= self._offset < ...",
         "not least <= self._offset < least + 1",
         "wire/test_service_clock.py::test_a_quiet_proof_takes_its_time_though_an_answer_among_its_pages_is_slow",

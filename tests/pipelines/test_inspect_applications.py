@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.commands.inspect import main
 from beam_dynamodb_streams.inspection.applications import kept, standing
@@ -175,8 +175,11 @@ def test_an_application_without_progress_in_the_stream_is_the_commands_fault(
 
 def test_the_leases_of_a_kcl_application_tell_where_its_workers_are() -> None:
     lineage = Lineage.draw({"a": "b", "b": "c"})
-    with mock_aws():
-        tables = boto3.client("dynamodb", region_name="us-east-1")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    where = {"region_name": "us-east-1", "endpoint_url": "http://{}:{}".format(*server.get_host_and_port())}
+    try:
+        tables = boto3.client("dynamodb", **where)
         tables.create_table(
             TableName="leases",
             KeySchema=[{"AttributeName": "leaseKey", "KeyType": "HASH"}],
@@ -185,7 +188,9 @@ def test_the_leases_of_a_kcl_application_tell_where_its_workers_are() -> None:
         )
         lease = {"leaseKey": {"S": "b"}, "checkpoint": {"S": "123"}, "leaseOwner": {"S": "worker-1"}}
         tables.put_item(TableName="leases", Item=lease)
-        found = kept("kcl://leases", "arn", lineage, region_name="us-east-1", endpoint_url=None)
+        found = kept("kcl://leases", "arn", lineage, **where)
+    finally:
+        server.stop()
     assert found.owner == "worker-1"
     assert standing(found.position, lineage) == {
         "a": ("ended", SHARD_END),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from beam_dynamodb_streams.progress.address import TableAddress
 from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import Store
 from beam_dynamodb_streams.progress.table_store import TableStore
+from beam_dynamodb_streams.wire import DynamoDB
 
 NUMBERS = itertools.count()
 
@@ -33,6 +35,13 @@ def moto() -> Iterator[str]:
 def tables(moto: str) -> Any:
     """A client of moto's tables."""
     return botocore.session.Session().create_client("dynamodb", endpoint_url=moto, region_name="us-east-1")
+
+
+@pytest.fixture(scope="session")
+def dynamodb(moto: str) -> Iterator[DynamoDB]:
+    """The connector's own client of moto's tables."""
+    with closing(DynamoDB(endpoint_url=moto, region_name="us-east-1")) as client:
+        yield client
 
 
 class Hand:
@@ -60,5 +69,5 @@ def hand() -> Hand:
 def store(request: pytest.FixtureRequest, tmp_path: Path, hand: Hand) -> Store:
     if request.param == "file":
         return FileStore(str(tmp_path / "deep" / "progress.json"))
-    tables = request.getfixturevalue("tables")
-    return TableStore(tables, TableAddress("progress", f"application-{next(NUMBERS)}"), hand.sleep)
+    dynamodb = request.getfixturevalue("dynamodb")
+    return TableStore(dynamodb, TableAddress("progress", f"application-{next(NUMBERS)}"), hand.sleep)

@@ -33,9 +33,9 @@ from beam_dynamodb_streams.progress.store import (
     rank,
 )
 from beam_dynamodb_streams.progress.table_store import TableStore
-from beam_dynamodb_streams.progress.tables import table_client
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.wire import DynamoDB
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
 LATER = ARN.replace("01-31", "02-01")
@@ -158,8 +158,8 @@ def test_shards_that_the_application_went_on_without_for_days_are_dropped_and_a_
 # The table
 
 
-def test_the_table_is_made_by_the_first_write_with_on_demand_billing(tables: Any) -> None:
-    store = TableStore(tables, TableAddress("made-on-demand", "one"), lambda _: None)
+def test_the_table_is_made_by_the_first_write_with_on_demand_billing(tables: Any, dynamodb: DynamoDB) -> None:
+    store = TableStore(dynamodb, TableAddress("made-on-demand", "one"), lambda _: None)
     assert store.read() == Application()
     with pytest.raises(ClientError):
         tables.describe_table(TableName="made-on-demand")
@@ -169,8 +169,8 @@ def test_the_table_is_made_by_the_first_write_with_on_demand_billing(tables: Any
     assert [key["AttributeName"] for key in made["KeySchema"]] == ["application", "item"]
 
 
-def test_applications_share_a_table_and_do_not_collide(tables: Any) -> None:
-    one, other = (TableStore(tables, TableAddress("shared", name), lambda _: None) for name in ("one", "one-more"))
+def test_applications_share_a_table_and_do_not_collide(dynamodb: DynamoDB) -> None:
+    one, other = (TableStore(dynamodb, TableAddress("shared", name), lambda _: None) for name in ("one", "one-more"))
     held(one).begin("one", StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")}), SECOND)
     held(other, "two").begin("two", StreamPosition(ARN, AtTime(SECOND), {"a": After("3")}), SECOND)
     other.advance("two", ARN, {"a": After("4")}, SECOND)
@@ -178,29 +178,33 @@ def test_applications_share_a_table_and_do_not_collide(tables: Any) -> None:
     assert (one.read().lease, other.read().lease) == (LeaseRecord("one", ARN, SECOND), LeaseRecord("two", ARN, SECOND))
 
 
-def test_a_table_of_another_kind_is_refused_and_left_alone(tables: Any) -> None:
+def test_a_table_of_another_kind_is_refused_and_left_alone(tables: Any, dynamodb: DynamoDB) -> None:
     tables.create_table(
         TableName="orders",
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    store = TableStore(tables, TableAddress("orders", "one"), lambda _: None)
-    with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is no table of progress"):
+    store = TableStore(dynamodb, TableAddress("orders", "one"), lambda _: None)
+    with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is not a table of progress"):
         store.swap_lease(None, LeaseRecord("one", ARN, SECOND))
-    with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is no table of progress"):
+    with pytest.raises(InvalidOptionError, match="'orders' has the keys id and is not a table of progress"):
         store.read()
     assert tables.scan(TableName="orders")["Items"] == []
 
 
 def test_an_endpoint_that_does_not_answer_is_a_delay() -> None:
-    store = TableStore(table_client("us-east-1", "http://127.0.0.1:9"), TableAddress("progress", "one"), lambda _: None)
-    with pytest.raises(UnavailableError, match="Query on table 'progress' got no answer"):
+    store = TableStore(
+        DynamoDB(region_name="us-east-1", endpoint_url="http://127.0.0.1:9", sleep=lambda _: None),
+        TableAddress("progress", "one"),
+        lambda _: None,
+    )
+    with pytest.raises(UnavailableError, match=r"Query on table 'progress': http://127.0.0.1:9/ did not answer"):
         store.read()
 
 
-def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any) -> None:
-    store = TableStore(tables, TableAddress("deleted", "one"), lambda _: None)
+def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any, dynamodb: DynamoDB) -> None:
+    store = TableStore(dynamodb, TableAddress("deleted", "one"), lambda _: None)
     held(store)
     tables.delete_table(TableName="deleted")
     with pytest.raises(NotFoundError, match="UpdateItem on table 'deleted'"):

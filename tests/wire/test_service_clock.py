@@ -14,7 +14,7 @@ from scripted_endpoint import ScriptedEndpoint, Turn
 
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRule
 from beam_dynamodb_streams.wire import Client
-from beam_dynamodb_streams.wire.retry import ServiceClock
+from beam_dynamodb_streams.wire.clock import ServiceClock
 
 START = 1_700_000_000.0
 

@@ -24,7 +24,7 @@ from scripted_endpoint import (
 )
 
 from beam_dynamodb_streams.errors import CredentialsError, InvalidOptionError, UnavailableError
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import Client, DynamoDB
 
 MakeClient = Callable[..., Client]
 NOW = 1_700_000_000.0
@@ -270,3 +270,24 @@ def test_a_source_of_credentials_that_does_not_answer_is_a_delay(
     with pytest.raises(UnavailableError, match="source of the credentials"):
         client.get_records("iterator")
     assert len(waits) == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["credential_process = echo no-json"],
+        ["credential_process = /no/such/program"],
+        ["role_arn = arn:aws:iam::123456789012:role/reader", "web_identity_token_file = /no/such/token"],
+        ["sso_session = none", "sso_account_id = 123456789012", "sso_role_name = reader"],
+    ],
+    ids=["a process without JSON", "no process", "no token file", "no SSO session"],
+)
+@pytest.mark.parametrize("make", [Client, DynamoDB])
+def test_whatever_a_source_of_credentials_raises_is_one_error(
+    settings: list[str], make: type[Client] | type[DynamoDB], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    (tmp_path / "config").write_text("\n".join(["[default]", *settings]))
+    with pytest.raises(CredentialsError, match="the credentials could not be read or refreshed"):
+        make().describe_table("orders")

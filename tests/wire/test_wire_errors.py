@@ -68,7 +68,7 @@ def test_denied_access_names_the_missing_permission_and_the_resource(
     client = make_client()
     with pytest.raises(AccessDeniedError, match=rf"allow dynamodb:GetRecords on {ARN} .*no identity-based"):
         client.get_records("iterator", stream_arn=ARN)
-    with pytest.raises(AccessDeniedError, match="allow dynamodb:DescribeTable on table orders"):
+    with pytest.raises(AccessDeniedError, match="allow dynamodb:DescribeTable on table 'orders'"):
         client.describe_table("orders")
     with pytest.raises(AccessDeniedError, match="allow dynamodb:GetShardIterator on arn:"):
         client.get_shard_iterator(ARN, "shard", "LATEST")

@@ -12,7 +12,7 @@ from scripted_endpoint import ScriptedEndpoint, Turn, refusal
 
 from beam_dynamodb_streams.errors import ClosedError, ConnectorError, DelayError, ThrottledError, UnavailableError
 from beam_dynamodb_streams.wire import Backoff, Client, Counts
-from beam_dynamodb_streams.wire.error_codes import read_fault
+from beam_dynamodb_streams.wire.error_codes import read_refusal
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 PAGE = Turn({"Records": [], "NextShardIterator": "next"})
@@ -45,7 +45,7 @@ def test_every_code_that_botocore_repeats_is_a_delay_whatever_its_status(
 ) -> None:
     """Fact 15. The standard mode of retries knows what AWS's services and what stands before them say."""
     assert "SlowDown" in codes or "RequestTimeout" in codes
-    passed_on = [code for code in codes if not issubclass(read_fault(400, code, "", b"{}").kind, kind)]
+    passed_on = [code for code in codes if not issubclass(read_refusal(400, code, "", b"{}").kind, kind)]
     assert passed_on == []
 
 

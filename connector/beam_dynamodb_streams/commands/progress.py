@@ -29,9 +29,8 @@ from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
 from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
 from beam_dynamodb_streams.errors import DelayError, InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
-from beam_dynamodb_streams.progress.kcl import STREAM_ARN, leases_of
+from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
 from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
-from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
 from beam_dynamodb_streams.shards.start_stop import Leases
 from beam_dynamodb_streams.shards.stream_position import position_text
 from beam_dynamodb_streams.source.bundle_progress import place_of
@@ -174,8 +173,7 @@ def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: 
         assert isinstance(place, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
         print(place.to_json())
         return 0
-    items, _ = table_of_leases(table_client(arguments.region_name, arguments.endpoint_url), arguments.table)
-    leases = leases_of(items, arguments.table)
+    leases, _ = read_leases(arguments.table, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
     for stream in sorted({lease.stream for lease in leases}):
         ours = [lease for lease in leases if lease.stream == stream]
         print(f"{stream or 'one stream, which the table does not name'}: {len(ours):,} leases")

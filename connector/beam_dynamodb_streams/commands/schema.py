@@ -20,18 +20,16 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import boto3
 import msgspec
 import pyarrow as pa
-from botocore.exceptions import BotoCoreError, ClientError
 
 from beam_dynamodb_streams import ConnectorError, errors
 from beam_dynamodb_streams.columns import Inferred, infer
 from beam_dynamodb_streams.columns.forms import form_of
 from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import Client, DynamoDB
 
 QUIET_PAGES: Final = 30
 """A shard that gave this many empty pages in a row has no more: runs of them stand before data."""
@@ -71,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sampled = build(arguments)
     except COMMAND_FAULTS as error:
         parser.error(parser.spelt(error))
-    except (ConnectorError, BotoCoreError, ClientError) as error:
+    except ConnectorError as error:
         parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
     text = sampled.inferred.schema.to_json() + "\n"
     sys.stdout.write(text)
@@ -91,9 +89,9 @@ def build(arguments: argparse.Namespace) -> Sampled:
     without = None
     with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
         table = client.describe_table(arguments.table)
-        boto = boto3.client("dynamodb", region_name=client.region_name, endpoint_url=arguments.endpoint_url)
         if arguments.source != "stream":
-            items = list(scanned(boto, arguments.table, arguments.sample))
+            with closing(DynamoDB(region_name=client.region_name, endpoint_url=arguments.endpoint_url)) as tables:
+                items = list(islice(tables.scan(arguments.table), arguments.sample))
         if table.latest_stream_arn is None:
             if arguments.source == "stream":
                 raise errors.StreamNotEnabledError(f"table {arguments.table!r} has no stream: use --source table")
@@ -105,12 +103,6 @@ def build(arguments: argparse.Namespace) -> Sampled:
     inferred = infer([*items, *changes], table.key_types, numbers=arguments.numbers)
     inferred = replace(inferred, schema=replace(inferred.schema, on_misfit="text"))
     return Sampled(inferred, len(items), len(changes), without)
-
-
-def scanned(boto: Any, table: str, most: int) -> Iterator[bytes]:
-    """Items of the table in DynamoDB JSON, in the order of a scan, which is none that they were written in."""
-    for page in boto.get_paginator("scan").paginate(TableName=table, PaginationConfig={"MaxItems": most}):
-        yield from map(msgspec.json.encode, page["Items"])  # binary becomes base64 again
 
 
 def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:

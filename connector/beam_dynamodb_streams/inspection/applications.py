@@ -15,8 +15,7 @@ from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, Trim
 from beam_dynamodb_streams.inspection.sampled import created_at, records_from
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
-from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
+from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
 from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
@@ -95,8 +94,7 @@ def kept(address: str, stream_arn: str, lineage: Lineage, *, region_name: str | 
     """
     if address.startswith(KCL):
         table = address.removeprefix(KCL)
-        items, created = table_of_leases(table_client(region_name, endpoint_url), table)
-        leases = leases_of(items, table)
+        leases, created = read_leases(table, region_name=region_name, endpoint_url=endpoint_url)
         position = position_of_leases(leases, stream_arn, table, latest=AtTime(int(created)))
         workers = sorted({lease.owner for lease in leases if lease.owner})
         return Kept(address, with_ended_ancestors(position, lineage), ", ".join(workers) or None)

@@ -17,7 +17,7 @@ from beam_dynamodb_streams.progress.address import Progress, TableAddress
 from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import LeaseRecord, Store
 from beam_dynamodb_streams.progress.table_store import TableStore
-from beam_dynamodb_streams.progress.tables import table_client
+from beam_dynamodb_streams.wire import DynamoDB
 
 _LOGGER: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
@@ -36,7 +36,8 @@ def store_of(progress: Progress) -> Store:
     """Return this process's store for an address. It makes no request and opens no file."""
     match progress.location:
         case TableAddress() as address:
-            return TableStore(table_client(progress.region_name, progress.endpoint_url), address, time.sleep)
+            client = DynamoDB(region_name=progress.region_name, endpoint_url=progress.endpoint_url)
+            return TableStore(client, address, time.sleep)
         case file:
             return FileStore(file.path)
 

@@ -1,4 +1,4 @@
-"""What the lease table of a Kinesis Client Library application says about a stream. Pure; the table is only read.
+"""What the lease table of a Kinesis Client Library application says about a stream. The table is only read.
 
 An item is a lease: ``leaseKey`` (S), ``checkpoint`` (S) and more that says who holds it, which is not looked at. The
 same three fields serve all generations: KCL 1 and 2 (the classes' serializers of leases, awslabs/amazon-kinesis-client)
@@ -15,13 +15,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from beam_dynamodb_streams.errors import InvalidOptionError
+import msgspec
+
+from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError
 from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, Position, StartPosition
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.wire import DynamoDB
 
 STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:([\w-]*):(\d*):table/([^/]+)/stream/(.+)")
 _LEASE: Final = "LEASE"
@@ -36,6 +40,27 @@ class Lease:
     checkpoint: str
     owner: str
     counter: int
+
+
+def read_leases(
+    table: str, *, region_name: str | None = None, endpoint_url: str | None = None
+) -> tuple[list[Lease], float]:
+    """Return the leases in a table, sorted, and the second at which the table was created.
+
+    Raises:
+      NotFoundError: the table does not exist.
+      InvalidOptionError: it is a table of another kind.
+    """
+    with closing(DynamoDB(region_name=region_name, endpoint_url=endpoint_url)) as client:
+        try:
+            created = client.describe_table(table).created
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"lease table {table!r} does not exist in {client.region_name} at {client.url}: "
+                "check the name of the application, region_name= and endpoint_url="
+            ) from error
+        items = [msgspec.json.decode(item) for item in client.scan(table, consistent=True)]
+    return leases_of(items, table), created or 0.0
 
 
 def leases_of(items: Iterable[Mapping[str, Mapping[str, Any]]], table: str) -> list[Lease]:

@@ -18,9 +18,9 @@ from beam_dynamodb_streams.progress.store import (
     SavedShard,
     rank,
 )
-from beam_dynamodb_streams.progress.tables import Item
 from beam_dynamodb_streams.shards.position import AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
+from beam_dynamodb_streams.wire import Item
 
 VERSION: Final = 1
 LEASE: Final = "lease"

@@ -21,9 +21,8 @@ from beam_dynamodb_streams.errors import NotFoundError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
-from beam_dynamodb_streams.progress.kcl import leases_of, position_of_leases, with_ended_ancestors
+from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
 from beam_dynamodb_streams.progress.lease import Lease
-from beam_dynamodb_streams.progress.tables import table_client, table_of_leases
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
@@ -185,8 +184,7 @@ def place_of(
     """``start``, with a lease table of KCL's as the position that it says."""
     if not isinstance(start, Leases):
         return start
-    items, created = table_of_leases(table_client(connection.region_name, connection.endpoint_url), start.table)
-    leases = leases_of(items, start.table)
+    leases, created = read_leases(start.table, region_name=connection.region_name, endpoint_url=connection.endpoint_url)
     # Whatever the workers' first LATEST was, their table of leases was there before it.
     position = position_of_leases(leases, stream_arn, start.table, latest=AtTime(int(created)))
     return with_ended_ancestors(position, listed(service, stream_arn, beat))

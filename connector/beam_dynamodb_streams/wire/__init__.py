@@ -1,8 +1,21 @@
-"""The only door to AWS: credentials and signing by botocore, answers as typed pages, codes as our errors."""
+"""The only door to AWS: no other part imports botocore, speaks HTTP, or knows an error code.
 
-from beam_dynamodb_streams.wire.client import Client
+A call passes through these modules:
+
+    dynamodb_streams, dynamodb    the clients: one module for each service that is used
+    calls                         one call: sign, send, decode, retry
+    ├── endpoint                  the service: its names, region, address, proxies and trust
+    ├── signing                   credentials and signature, by botocore
+    ├── transport                 HTTP on pooled connections
+    ├── retry, clock, counts      back-off, the service's clock, counts of calls
+    └── error_codes               a code becomes an exception of `errors`
+    decode, pages                 the bytes of an answer become values
+"""
+
 from beam_dynamodb_streams.wire.counts import CallCounts, Counts
 from beam_dynamodb_streams.wire.decode import decode_records
+from beam_dynamodb_streams.wire.dynamodb import DynamoDB, Item, Table
+from beam_dynamodb_streams.wire.dynamodb_streams import Client
 from beam_dynamodb_streams.wire.pages import (
     ListedShard,
     MalformedEntry,
@@ -10,7 +23,6 @@ from beam_dynamodb_streams.wire.pages import (
     RawStreamRecord,
     RecordsPage,
     StreamPage,
-    Table,
 )
 from beam_dynamodb_streams.wire.retry import Backoff
 
@@ -19,6 +31,8 @@ __all__ = [
     "CallCounts",
     "Client",
     "Counts",
+    "DynamoDB",
+    "Item",
     "ListedShard",
     "MalformedEntry",
     "RawRecord",

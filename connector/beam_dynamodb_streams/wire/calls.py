@@ -1,36 +1,42 @@
-"""One call: sign, send, decode, and say it again when that is all it takes."""
+"""One call: sign, send, decode, and retry what passes by waiting. Every client of a service makes its calls here."""
 
 from __future__ import annotations
 
+import random as random_module
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
+import botocore.session
 import msgspec
 from botocore.credentials import ReadOnlyCredentials
-from botocore.session import Session
 
-from beam_dynamodb_streams.errors import ClosedError, DelayError, InvalidRequestError, ServiceError, ThrottledError
+from beam_dynamodb_streams.errors import (
+    ClosedError,
+    DelayError,
+    InvalidOptionError,
+    InvalidRequestError,
+    ServiceError,
+    ThrottledError,
+    UnavailableError,
+)
+from beam_dynamodb_streams.wire.clock import ServiceClock
 from beam_dynamodb_streams.wire.counts import CallCounts
-from beam_dynamodb_streams.wire.endpoint import Endpoint, resolve
-from beam_dynamodb_streams.wire.error_codes import RENEWABLE, Fault, read_fault, to_error
-from beam_dynamodb_streams.wire.retry import Backoff, ServiceClock
+from beam_dynamodb_streams.wire.endpoint import AwsService, Endpoint, resolve
+from beam_dynamodb_streams.wire.error_codes import Refusal, error_of, read_refusal
+from beam_dynamodb_streams.wire.retry import Backoff
 from beam_dynamodb_streams.wire.signing import Signer
 from beam_dynamodb_streams.wire.transport import Answer, Transport
 
 _T = TypeVar("_T")
-Service = Literal["dynamodb", "dynamodbstreams"]
-_TARGETS: dict[Service, str] = {
-    "dynamodb": "DynamoDB_20120810",
-    "dynamodbstreams": "DynamoDBStreams_20120810",
-}
 _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
 class CallPlace:
-    """Where a call reads, for its errors; ``resource`` is what a permission is asked for."""
+    """What a call is about, for its errors. `resource` is what a permission is needed on."""
 
     stream: str | None = None
     shard: str | None = None
@@ -39,29 +45,57 @@ class CallPlace:
 
 
 class Caller:
-    """Calls both services with one set of credentials, one clock and one retry rule. Thread-safe."""
+    """Calls services of AWS with one set of credentials, one clock and one retry rule. Thread-safe.
+
+    Region, credentials and address come from botocore's default chain (environment, profile, SSO, role) unless they are
+    given. A call is retried with jittered exponential back-off after a throttle, a 5xx answer, a dropped connection, a
+    time-out and a cut-off body (trap 15). After `max_attempts` requests the DelayError of the last one is raised.
+    Expired credentials are refreshed once a call, and so is a skewed clock corrected.
+
+    Args:
+      service: the service whose region and address are checked now; others are looked up at their first call.
+      region_name: as in boto3.
+      endpoint_url: serves every service that is called.
+      session: the source of credentials and settings; by default a new one.
+      max_connections: connections to each service that are kept open: as many as threads that call at once.
+      max_attempts: requests in one call, the first included.
+      connect_timeout: seconds.
+      read_timeout: seconds.
+      backoff: how long to wait between two requests of a call.
+      clock: epoch seconds.
+      sleep: waits for seconds; by default a wait that ends when the caller is closed.
+      random: returns a number in [0, 1).
+    """
 
     def __init__(
         self,
-        session: Session,
+        service: AwsService,
         *,
-        region_name: str | None,
-        endpoint_url: str | None,
-        max_connections: int,
-        max_attempts: int,
-        connect_timeout: float,
-        read_timeout: float,
-        backoff: Backoff,
-        clock: Callable[[], float],
-        sleep: Callable[[float], object] | None,
-        random: Callable[[], float],
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        session: botocore.session.Session | None = None,
+        max_connections: int = 32,
+        max_attempts: int = 4,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 10.0,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] | None = None,
+        random: Callable[[], float] = random_module.random,
     ) -> None:
-        self._session = session
+        for name, value in (("max_connections", max_connections), ("max_attempts", max_attempts)):
+            if value < 1:
+                raise InvalidOptionError(f"{name}={value!r}: use 1 or more")
+        for name, seconds in (("connect_timeout", connect_timeout), ("read_timeout", read_timeout)):
+            if not seconds > 0:
+                raise InvalidOptionError(f"{name}={seconds!r}: use more than 0 seconds")
+        self._service = service
+        self._session = session or botocore.session.Session()
         self._endpoint_url = endpoint_url
         self._max_connections = max_connections
         self._max_attempts = max_attempts
         self._timeouts = (connect_timeout, read_timeout)
-        self._backoff = backoff
+        self._backoff = backoff or Backoff()
         self._random = random
         self._local_time = clock
         self._closed = threading.Event()
@@ -69,11 +103,12 @@ class Caller:
         self._lock = threading.Lock()
         self.counts = CallCounts()
         self.clock = ServiceClock(clock)
-        self._signer = Signer(session, self.clock.signing)
-        streams = resolve(session, "dynamodbstreams", region_name, endpoint_url)
-        self.region_name = streams.region_name
-        self._user_agent = streams.user_agent
-        self._transports: dict[Service, Transport] = {"dynamodbstreams": self._open(streams)}
+        # Before the endpoint: botocore reads the credentials for that too, and fails there with errors of another kind.
+        self._signer = Signer(self._session, self.clock.signing)
+        endpoint = resolve(self._session, service.name, region_name, endpoint_url)
+        self.region_name = endpoint.region_name
+        self.url = endpoint.url
+        self._transports: dict[str, Transport] = {service.name: self._open(endpoint)}
 
     def call(
         self,
@@ -82,15 +117,22 @@ class Caller:
         decode: Callable[[bytes], _T],
         place: CallPlace,
         *,
-        service: Service = "dynamodbstreams",
+        service: AwsService | None = None,
         attempts: int | None = None,
-        unknown_parameter: Callable[[Fault], ServiceError | None] | None = None,
+        on_invalid_request: Callable[[Refusal], ServiceError | None] | None = None,
     ) -> _T:
-        """The decoded answer, after ``attempts`` (``max_attempts``) requests at most.
+        """Return the decoded answer, after at most `attempts` requests (by default `max_attempts`).
 
-        ``unknown_parameter`` may turn the refusal of a parameter that the endpoint does not know into an
-        error of its own; None leaves the refusal as it is.
+        `service` is by default the one that the caller was made for.
+
+        `on_invalid_request` may return another error for a request that the endpoint refuses as invalid, which shows
+        what the endpoint does not support. None keeps the InvalidRequestError.
+
+        Raises:
+          ServiceError: the class that `error_codes` has for the code, or what `decode` raises.
+          ClosedError: the caller was closed.
         """
+        service = service or self._service
         body = _encode(parameters)
         failures = 0
         renewed = corrected = repeated = False
@@ -102,16 +144,16 @@ class Caller:
             repeated = True
             try:
                 credentials = self._signer.credentials()
-                answer = self._send(service, operation, body, credentials)
+                answer = self._send(service, operation, body, credentials, place)
                 if answer.status == 200:
                     return decode(answer.body)
-                fault = read_fault(answer.status, answer.error_type, answer.request_id, answer.body)
-                if fault.skewed and not corrected and self.clock.correct_signing():
+                refusal = read_refusal(answer.status, answer.error_type, answer.request_id, answer.body)
+                if refusal.skewed and not corrected and self.clock.correct_signing():
                     corrected = True
-                elif fault.code in RENEWABLE and not renewed and self._signer.renew(credentials):
+                elif refusal.renewable and not renewed and self._signer.renew(credentials):
                     renewed = True
                 else:
-                    raise _to_error(fault, operation, place, unknown_parameter)
+                    raise _to_error(refusal, service, operation, place, on_invalid_request)
             except DelayError as error:
                 error.stream, error.shard, error.position = place.stream, place.shard, place.position
                 if isinstance(error, ThrottledError):
@@ -122,35 +164,41 @@ class Caller:
                 self._sleep(self._backoff.delay(failures - 1, self._random))
 
     def close(self) -> None:
-        """End waits and cut idle connections; later calls raise ClosedError. Idempotent."""
+        """End waits and cut idle connections. Later calls raise ClosedError. Idempotent."""
         self._closed.set()
         with self._lock:
             transports = list(self._transports.values())
         for transport in transports:
             transport.close()
 
-    def _send(self, service: Service, operation: str, body: bytes, credentials: ReadOnlyCredentials) -> Answer:
+    def _send(
+        self, service: AwsService, operation: str, body: bytes, credentials: ReadOnlyCredentials, place: CallPlace
+    ) -> Answer:
         transport = self._transport(service)
         headers = {
-            "X-Amz-Target": f"{_TARGETS[service]}.{operation}",
-            "Content-Type": "application/x-amz-json-1.0",
-            "User-Agent": self._user_agent,
+            "X-Amz-Target": f"{service.target}.{operation}",
+            "Content-Type": f"application/x-amz-json-{service.json_version}",
+            "User-Agent": transport.user_agent,
         }
-        self._signer.sign(self.region_name, transport.url, headers, body, credentials)
+        self._signer.sign(service.signing_name, self.region_name, transport.url, headers, body, credentials)
         self.counts.called(operation)
         sent = self._local_time()
-        answer = transport.post(headers, body)
+        try:
+            answer = transport.post(headers, body)
+        except UnavailableError as error:
+            error.message = f"{_name(operation, place)}: {error.message}"
+            raise
         self.clock.observe(answer.date, sent)
         return answer
 
-    def _transport(self, service: Service) -> Transport:
-        transport = self._transports.get(service)
+    def _transport(self, service: AwsService) -> Transport:
+        transport = self._transports.get(service.name)
         if transport is None:
             with self._lock:
-                transport = self._transports.get(service)
+                transport = self._transports.get(service.name)
                 if transport is None:
-                    endpoint = resolve(self._session, service, self.region_name, self._endpoint_url)
-                    transport = self._transports[service] = self._open(endpoint)
+                    endpoint = resolve(self._session, service.name, self.region_name, self._endpoint_url)
+                    transport = self._transports[service.name] = self._open(endpoint)
         return transport
 
     def _open(self, endpoint: Endpoint) -> Transport:
@@ -164,21 +212,27 @@ class Caller:
 
 
 def _to_error(
-    fault: Fault,
+    refusal: Refusal,
+    service: AwsService,
     operation: str,
     place: CallPlace,
-    unknown_parameter: Callable[[Fault], ServiceError | None] | None,
+    on_invalid_request: Callable[[Refusal], ServiceError | None] | None,
 ) -> ServiceError:
-    if unknown_parameter is not None and fault.kind is InvalidRequestError:
-        error = unknown_parameter(fault)
+    if on_invalid_request is not None and refusal.kind is InvalidRequestError:
+        error = on_invalid_request(refusal)
         if error is not None:
-            error.code = fault.code
+            error.code = refusal.code
             return error
-    return to_error(
-        fault,
-        operation,
+    return error_of(
+        refusal,
+        _name(operation, place),
+        f"{service.permission(operation)} on {place.resource or 'the stream'}",
         stream=place.stream,
         shard=place.shard,
         position=place.position,
-        resource=place.resource,
     )
+
+
+def _name(operation: str, place: CallPlace) -> str:
+    """Return what the call is named in an error. A stream is named at the error's end instead."""
+    return operation if place.resource is None or place.stream is not None else f"{operation} on {place.resource}"

@@ -1,4 +1,4 @@
-"""What the client has done, counted by operation."""
+"""Counts of the calls of a client, by operation."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Numbers by operation name ("GetRecords", …); an operation that never happened is absent.
+    """Counts by operation name ("GetRecords", …). An operation that never happened is absent.
 
-    ``calls`` are requests sent, repeats included (each GetRecords request is billed, empty or not);
-    ``throttles`` are answers that said so; ``retries`` are requests sent again after any fault.
+    Attributes:
+      calls: requests sent, retries included. Each GetRecords request is billed, whether its page is empty or not.
+      throttles: answers that throttled the call.
+      retries: requests sent again, after any fault.
     """
 
     calls: dict[str, int] = field(default_factory=dict)
@@ -21,7 +23,7 @@ class Counts:
 
 
 class CallCounts:
-    """Thread-safe counters of one client: ``totals()``, and ``take()`` for what came since the last take."""
+    """Thread-safe counters of one client: `totals()` since it was made, `take()` since the last take."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,13 +43,13 @@ class CallCounts:
             self._counters[2][operation] += 1
 
     def totals(self) -> Counts:
-        """All since the client was made."""
+        """Return the counts since the client was made."""
         with self._lock:
             calls, throttles, retries = (dict(counter) for counter in self._counters)
         return Counts(calls, throttles, retries)
 
     def take(self) -> Counts:
-        """All since the last ``take()``: every count is in exactly one take, whatever thread takes it."""
+        """Return the counts since the last `take()`. Every count is in exactly one take, on whatever thread."""
         with self._lock:
             calls, throttles, retries = (
                 dict(now - before) for now, before in zip(self._counters, self._taken, strict=True)

@@ -1,4 +1,4 @@
-"""Answers' bytes to values: one typed pass by msgspec, not botocore's parser."""
+"""Decodes the bytes of answers in one typed pass by msgspec, not by botocore's parser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from beam_dynamodb_streams.wire.pages import (
     RawRecord,
     RecordsPage,
     StreamPage,
-    Table,
 )
 
 
@@ -60,33 +59,6 @@ class _DescribedStream(msgspec.Struct, rename="pascal"):
     stream_description: _StreamDescription
 
 
-class _StreamSpecification(msgspec.Struct, rename="pascal"):
-    stream_enabled: bool = False
-    stream_view_type: str | None = None
-
-
-class _Key(msgspec.Struct, rename="pascal"):
-    attribute_name: str
-    key_type: str
-
-
-class _Attribute(msgspec.Struct, rename="pascal"):
-    attribute_name: str
-    attribute_type: str
-
-
-class _TableDescription(msgspec.Struct, rename="pascal"):
-    table_name: str
-    key_schema: list[_Key] = []
-    attribute_definitions: list[_Attribute] = []
-    latest_stream_arn: str | None = None
-    stream_specification: _StreamSpecification | None = None
-
-
-class _DescribedTable(msgspec.Struct, rename="pascal"):
-    table: _TableDescription
-
-
 class _ShardIterator(msgspec.Struct, rename="pascal"):
     shard_iterator: str
 
@@ -98,15 +70,15 @@ _undecoded_records = msgspec.json.Decoder(_UndecodedRecords)
 _record = msgspec.json.Decoder(RawRecord)
 _record_place = msgspec.json.Decoder(_RecordPlace)
 _described_stream = msgspec.json.Decoder(_DescribedStream)
-_described_table = msgspec.json.Decoder(_DescribedTable)
 _shard_iterator = msgspec.json.Decoder(_ShardIterator)
 
 
 def decode_records(body: bytes) -> RecordsPage:
-    """The page in one typed pass; only when that fails, record by record: a bad one costs itself alone.
+    """Return the page, decoded in one typed pass, or record by record if that fails, so that only bad records are lost.
 
-    Raises UnavailableError for a body that is no JSON (cut off on the way), ServiceError for a page whose
-    frame is not what the service documents.
+    Raises:
+      UnavailableError: the body is not JSON; it was cut off on the way.
+      ServiceError: the frame of the page is not what the service documents.
     """
     if not _is_text(body):
         return _decode_each(body)
@@ -115,7 +87,7 @@ def decode_records(body: bytes) -> RecordsPage:
     except msgspec.ValidationError:
         return _decode_each(body)
     except msgspec.DecodeError as error:
-        _refuse("GetRecords", error)
+        refuse("GetRecords", error)
     if not _are_digits([record.dynamodb.SequenceNumber for record in page.Records]):
         return _decode_each(body)
     _drop_nulls(page.Records)
@@ -123,11 +95,11 @@ def decode_records(body: bytes) -> RecordsPage:
 
 
 def decode_stream(body: bytes) -> StreamPage:
-    """A page of a listing, its shards as they came. Raises as :func:`decode_records` does."""
+    """Return a page of a listing, with its shards in the order of the answer. Raises as `decode_records` does."""
     try:
         stream = _described_stream.decode(body).stream_description
     except msgspec.DecodeError as error:
-        _refuse("DescribeStream", error)
+        refuse("DescribeStream", error)
     return StreamPage(
         stream_arn=stream.stream_arn,
         table_name=stream.table_name,
@@ -146,37 +118,19 @@ def decode_stream(body: bytes) -> StreamPage:
     )
 
 
-def decode_table(body: bytes) -> Table:
-    """The table, its partition key first. Raises as :func:`decode_records` does."""
-    try:
-        table = _described_table.decode(body).table
-    except msgspec.DecodeError as error:
-        _refuse("DescribeTable", error)
-    specification = table.stream_specification or _StreamSpecification()
-    types = {attribute.attribute_name: attribute.attribute_type for attribute in table.attribute_definitions}
-    keys = sorted(table.key_schema, key=lambda key: key.key_type)  # HASH, RANGE
-    return Table(
-        table.table_name,
-        table.latest_stream_arn,
-        specification.stream_enabled,
-        specification.stream_view_type,
-        {key.attribute_name: types[key.attribute_name] for key in keys if key.attribute_name in types},
-    )
-
-
 def decode_iterator(body: bytes) -> str:
-    """The shard iterator. Raises as :func:`decode_records` does."""
+    """Return the shard iterator. Raises as `decode_records` does."""
     try:
         return _shard_iterator.decode(body).shard_iterator
     except msgspec.DecodeError as error:
-        _refuse("GetShardIterator", error)
+        refuse("GetShardIterator", error)
 
 
 def _decode_each(body: bytes) -> RecordsPage:
     try:
         page = _undecoded_records.decode(body)
     except msgspec.DecodeError as error:
-        _refuse("GetRecords", error)
+        refuse("GetRecords", error)
     records: list[RawRecord] = []
     malformed: list[MalformedEntry] = []
     for index, payload in enumerate(page.Records):
@@ -194,7 +148,7 @@ def _decode_each(body: bytes) -> RecordsPage:
 
 
 def _is_text(json: bytes | msgspec.Raw) -> bool:
-    """Whether it is UTF-8 throughout; what is left undecoded is not looked at by the decoder."""
+    """Return whether all of it is UTF-8. The decoder does not check the parts that it leaves undecoded."""
     text = bytes(json)
     if text.isascii():
         return True
@@ -206,14 +160,17 @@ def _is_text(json: bytes | msgspec.Raw) -> bool:
 
 
 def _are_digits(numbers: list[str]) -> bool:
-    """All of a page at once: a pattern for the decoder costs a third of the whole page, str.isdigit a tenth (and knows
-    digits that are not ASCII), bytes.isdigit nothing that can be measured."""
+    """Return whether all of a page's numbers are ASCII digits, checked at once.
+
+    A pattern for the decoder takes a third of the time of the whole page, and str.isdigit a tenth (it also accepts
+    digits that are not ASCII). bytes.isdigit takes no time that can be measured.
+    """
     text = "".join(numbers)
     return not numbers or (text.isascii() and text.encode().isdigit())
 
 
 def _drop_nulls(records: list[RawRecord]) -> None:
-    """An explicit null means absent, as it does for every other optional field."""
+    """Set what is an explicit null to None: it means absent, as in every other optional field."""
     for record in records:
         change = record.dynamodb
         if change.NewImage == _NULL:
@@ -232,7 +189,8 @@ def _sequence_number(payload: msgspec.Raw) -> str | None:
     return number if number is not None and _are_digits([number]) else None
 
 
-def _refuse(operation: str, error: msgspec.DecodeError) -> NoReturn:
+def refuse(operation: str, error: msgspec.DecodeError) -> NoReturn:
+    """Raise the error of an answer that could not be decoded; see `decode_records`."""
     if isinstance(error, msgspec.ValidationError):
         raise ServiceError(f"the answer to {operation} is not what the service documents: {error}") from None
     raise UnavailableError(f"the answer to {operation} was cut off or garbled: {error}") from None

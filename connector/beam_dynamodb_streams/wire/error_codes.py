@@ -1,25 +1,32 @@
-"""The service's error codes and what each means here; a code that is not in the table is an UnknownCodeError."""
+"""The error codes of AWS and the exception that each of them becomes: the only place that knows a code."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from beam_dynamodb_streams.errors import (
     AccessDeniedError,
+    ConditionFailedError,
     CredentialsError,
     ExpiredIteratorError,
     InvalidRequestError,
     NotFoundError,
+    ResourceInUseError,
     ServiceError,
     ThrottledError,
+    TransactionCanceledError,
     TrimmedDataError,
     UnavailableError,
     UnknownCodeError,
 )
 
-ERRORS: dict[str, type[ServiceError]] = {
+#: The codes of every service used here, and of what stands before them. No code means two things in two services; a
+#: new service adds its own codes. By status: 429 is a throttle, 408 and 5xx are unavailable, any other an unknown code.
+ERRORS: Final[Mapping[str, type[ServiceError]]] = {
     "LimitExceededException": ThrottledError,
     "ProvisionedThroughputExceededException": ThrottledError,
     "Throttling": ThrottledError,
@@ -33,6 +40,7 @@ ERRORS: dict[str, type[ServiceError]] = {
     "TooManyRequestsException": ThrottledError,
     "SlowDown": ThrottledError,
     "PriorRequestNotComplete": ThrottledError,
+    "TransactionConflictException": ThrottledError,
     "TransactionInProgressException": ThrottledError,
     "RequestTimeout": UnavailableError,
     "RequestTimeoutException": UnavailableError,
@@ -41,6 +49,10 @@ ERRORS: dict[str, type[ServiceError]] = {
     "ExpiredIteratorException": ExpiredIteratorError,
     "TrimmedDataAccessException": TrimmedDataError,
     "ResourceNotFoundException": NotFoundError,
+    "ResourceInUseException": ResourceInUseError,
+    "ConditionalCheckFailedException": ConditionFailedError,
+    "TransactionCanceledException": TransactionCanceledError,
+    # An endpoint that does not know a parameter, or one of its values, answers one of these.
     "ValidationException": InvalidRequestError,
     "ValidationError": InvalidRequestError,
     "SerializationException": InvalidRequestError,
@@ -64,10 +76,14 @@ ERRORS: dict[str, type[ServiceError]] = {
     "RequestInTheFuture": CredentialsError,
 }
 
-# Codes after which other credentials may do better: expired, or rotated since they were read.
-RENEWABLE = frozenset({"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"})
+# Codes after which other credentials may work: these have expired, or were rotated since they were read.
+_RENEWABLE = frozenset({"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"})
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 _SIGNATURE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
+
+
+class _Reason(msgspec.Struct):
+    Code: str | None = None
 
 
 class _ErrorBody(msgspec.Struct):
@@ -75,30 +91,40 @@ class _ErrorBody(msgspec.Struct):
     code: str | None = None
     message: str | None = None
     Message: str | None = None
+    CancellationReasons: list[_Reason] = []
 
 
 _error_body = msgspec.json.Decoder(_ErrorBody)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """An answer other than 200: its status, its code without name space, and the service's own words."""
+class Refusal:
+    """An answer other than 200: its status, its code without name space, and the service's own message.
+
+    `reasons` are the codes of the parts of a cancelled transaction, "None" for a part that would have succeeded.
+    """
 
     status: int
     code: str
     message: str
     request_id: str
+    reasons: tuple[str, ...] = ()
 
     @property
     def skewed(self) -> bool:
-        """Signed too far from the service's time ("Signature expired: …", "Signature not yet current: …")."""
+        """Whether it was signed too far from the service's time ("Signature expired", "Signature not yet current")."""
         return self.code in _SKEWED or (
             self.code in _SIGNATURE and self.message.startswith(("Signature expired", "Signature not yet current"))
         )
 
     @property
+    def renewable(self) -> bool:
+        """Whether other credentials may work."""
+        return self.code in _RENEWABLE
+
+    @property
     def kind(self) -> type[ServiceError]:
-        """The class of the error."""
+        """The class of the error to raise."""
         if kind := ERRORS.get(self.code):
             return kind
         if self.status == 429:
@@ -106,11 +132,17 @@ class Fault:
         return UnavailableError if self.status >= 500 or self.status == 408 else UnknownCodeError
 
 
-def read_fault(status: int, error_type: str | None, request_id: str, body: bytes) -> Fault:
-    """``error_type`` is the x-amzn-errortype header, which some emulators send instead of ``__type``.
+def read_refusal(status: int, error_type: str | None, request_id: str, body: bytes) -> Refusal:
+    """Return what an answer other than 200 says.
 
-    The code is ``com.amazonaws.dynamodb.v20120810#Code``, ``Code:http://…`` or ``Code``; the status stands
-    for it in an answer that has none (a proxy's page).
+    The code is written `com.amazonaws.dynamodb.v20120810#Code`, `Code:http://…` or `Code`. An answer without a code,
+    such as a proxy's page, has its status for one.
+
+    Args:
+      status: the HTTP status.
+      error_type: the x-amzn-errortype header, which some emulators send instead of `__type` in the body.
+      request_id: the x-amzn-requestid header.
+      body: JSON, or anything at all.
     """
     try:
         content = _error_body.decode(body)
@@ -118,44 +150,55 @@ def read_fault(status: int, error_type: str | None, request_id: str, body: bytes
         content = _ErrorBody()
     named = content.type_ or content.code or error_type or str(status)
     code = named.rpartition("#")[2].partition(":")[0]
-    return Fault(status, code, content.message or content.Message or "", request_id)
+    reasons = tuple(reason.Code or "None" for reason in content.CancellationReasons)
+    return Refusal(status, code, content.message or content.Message or "", request_id, reasons)
 
 
-def to_error(
-    fault: Fault,
-    operation: str,
+def error_of(
+    refusal: Refusal,
+    call: str,
+    permission: str,
     *,
     stream: str | None = None,
     shard: str | None = None,
     position: str | None = None,
-    resource: str | None = None,
 ) -> ServiceError:
-    """The error to raise for ``fault``. ``resource`` is what a permission is asked for."""
-    kind = fault.kind
-    error = kind(_describe(kind, fault, operation, resource), stream=stream, shard=shard, position=position)
-    error.code = fault.code
+    """Return the error to raise for `refusal`.
+
+    Args:
+      refusal: the answer.
+      call: what the call is named in the message.
+      permission: the IAM actions that the call needs and on what, such as "dynamodb:GetRecords on arn:…".
+      stream: where the call read, as are `shard` and `position`.
+      shard: see `stream`.
+      position: see `stream`.
+    """
+    kind = refusal.kind
+    error = kind(_describe(kind, refusal, call, permission), stream=stream, shard=shard, position=position)
+    error.code = refusal.code
+    if isinstance(error, TransactionCanceledError):
+        error.reasons = refusal.reasons
     return error
 
 
-def _describe(kind: type[ServiceError], fault: Fault, operation: str, resource: str | None) -> str:
+def _describe(kind: type[ServiceError], refusal: Refusal, call: str, permission: str) -> str:
     if kind is CredentialsError:
-        # The service's own words quote the signed request, session credentials included: they stay out.
-        return f"{operation} was refused ({fault.code}): {_credentials_fix(fault)}"
+        # The service's own message quotes the signed request, session credentials included: it stays out.
+        return f"{call} was refused ({refusal.code}): {_credentials_fix(refusal)}"
     if kind is AccessDeniedError:
         return (
-            f"access denied: allow dynamodb:{operation} on {resource or 'the stream'} "
-            f"for the credentials in use ({fault.code}: {fault.message})"
+            f"access denied: allow {permission} for the credentials in use ({call}, {refusal.code}: {refusal.message})"
         )
-    said = f": {fault.message}" if fault.message else ""
-    request = f", request {fault.request_id}" if kind is UnknownCodeError and fault.request_id else ""
-    return f"{operation} failed ({fault.code}, HTTP {fault.status}{request}){said}"
+    request = f", request {refusal.request_id}" if kind is UnknownCodeError and refusal.request_id else ""
+    message = f": {refusal.message}" if refusal.message else ""
+    return f"{call} failed ({refusal.code}, HTTP {refusal.status}{request}){message}"
 
 
-def _credentials_fix(fault: Fault) -> str:
-    if fault.skewed:
+def _credentials_fix(refusal: Refusal) -> str:
+    if refusal.skewed:
         return "the clock of this machine is wrong and could not be corrected; set it"
-    if fault.code.startswith("ExpiredToken"):
+    if refusal.code.startswith("ExpiredToken"):
         return "the session credentials have expired and no newer ones were found; renew them"
-    if fault.code in _SIGNATURE:
+    if refusal.code in _SIGNATURE:
         return "the secret access key does not belong to the access key; check both"
     return "the access key is unknown or incomplete; check the credentials in use"

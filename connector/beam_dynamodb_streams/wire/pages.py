@@ -1,4 +1,4 @@
-"""What the service answers, as values. Attribute values stay undecoded bytes inside the answer's body."""
+"""The answers of a stream as values. Attribute values stay undecoded bytes inside the body of the answer."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import msgspec
 if TYPE_CHECKING:
     RawOrNone = msgspec.Raw | None
 else:
-    # msgspec skips a plain Raw, but decodes a union with it in full: 0.9 ms against 3.4 ms for a 1 MB page.
+    # msgspec skips a plain Raw, and decodes a union with it in full: 0.9 ms against 3.4 ms for a page of 1 MB.
     RawOrNone = msgspec.Raw
 
-# What follows must be able to hold them, or one record that is off would stop the read for good. A time as a datetime,
-# with the end of a window around it: from the epoch to the year 9998. A size as a column. Of a sequence number the
-# decoder looks at the length only, and `decode_records` at the digits.
+# Later steps must be able to hold these values, or one wrong record would stop the read for good. A time must fit a
+# datetime, with the end of a window around it: from the epoch to the year 9998. A size must fit an int64 column. Of a
+# sequence number the decoder checks the length only; `decode_records` checks the digits.
 EpochSeconds = Annotated[float, msgspec.Meta(ge=0.0, lt=253_370_764_800.0)]
 NumberText = Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class RawStreamRecord(msgspec.Struct, gc=False):
-    """The "dynamodb" part of a record, named as the service names it.
+    """The "dynamodb" part of a record, with the service's names.
 
-    ``ApproximateCreationDateTime`` is epoch seconds, floored by the service to a whole second (facts 3 and
-    19; emulators send fractions). ``SequenceNumber`` is 21 to 40 digits, of which 1 to 40 are taken: an integer
-    in text (fact 4). ``Keys`` and the images are DynamoDB JSON as received, views into the page's body; an image
-    is None where the stream's view or the kind of change has none (fact 17).
+    Attributes:
+      ApproximateCreationDateTime: epoch seconds, rounded down by the service to a whole second (traps 3 and 19).
+        Emulators send fractions.
+      Keys: DynamoDB JSON as received, a view into the page's body, as are the images.
+      SequenceNumber: an integer in text (trap 4): 21 to 40 digits by the documentation, 1 to 40 are accepted.
+      NewImage: None if the stream's view or the kind of change has none (trap 17).
+      OldImage: see `NewImage`.
     """
 
     ApproximateCreationDateTime: EpochSeconds
@@ -40,7 +43,7 @@ class RawStreamRecord(msgspec.Struct, gc=False):
 
 
 class RawRecord(msgspec.Struct, gc=False):
-    """One stream record, named as the service names it; ``userIdentity`` is undecoded JSON (TTL deletes)."""
+    """One stream record, with the service's names. `userIdentity` is undecoded JSON, which TTL deletes have."""
 
     eventID: str  # noqa: N815
     eventName: Literal["INSERT", "MODIFY", "REMOVE"]  # noqa: N815
@@ -53,10 +56,13 @@ class RawRecord(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class MalformedEntry:
-    """A record that is not what the service documents: its place in the page, its bytes and what is wrong.
+    """A record that is not what the service documents.
 
-    ``index`` is -1 for one whose envelope could be read, and a value not. ``reason`` names the field and quotes no
-    item content; ``sequence_number`` is digits, None when the record has no such number.
+    Attributes:
+      index: its place in the page, or -1 if its envelope could be read and one of its values could not.
+      payload: its bytes.
+      reason: what is wrong. It names the field and quotes no content of the item.
+      sequence_number: digits, or None if the record has no such number.
     """
 
     index: int
@@ -73,11 +79,13 @@ class MalformedEntry:
 
 @dataclass(frozen=True, slots=True)
 class RecordsPage:
-    """One GetRecords answer: up to 1,000 records or 1 MB in the shard's order; empty is not the end (fact 5).
+    """One GetRecords answer: at most 1,000 records or 1 MB in the shard's order. An empty one is not the end (trap 5).
 
-    ``next_iterator`` None means that the shard has ended, also when the page brings records (fact 1).
-    ``body`` keeps the bytes alive that the records view. ``malformed`` are the entries that are not in
-    ``records``.
+    Attributes:
+      body: the bytes that the records are views of.
+      records: the records that could be decoded.
+      malformed: the entries that are not in `records`.
+      next_iterator: None if the shard has ended, which it may although the page has records (trap 1).
     """
 
     body: bytes
@@ -93,8 +101,7 @@ class RecordsPage:
 
 
 class ListedShard(msgspec.Struct, frozen=True, gc=False):
-    """A shard as DescribeStream lists it, which is not always the truth (fact 6). A shard without
-    ``ending_sequence_number`` is open."""
+    """A shard as DescribeStream lists it, which may be wrong (trap 6). It is open without an ending sequence number."""
 
     shard_id: str
     parent_shard_id: str | None = None
@@ -104,9 +111,9 @@ class ListedShard(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class StreamPage:
-    """One DescribeStream answer, at most 100 shards; only ``last_evaluated_shard_id`` says that more follow.
+    """One DescribeStream answer with at most 100 shards. Only `last_evaluated_shard_id` says whether more follow.
 
-    ``status`` is ENABLING, ENABLED, DISABLING or DISABLED.
+    `status` is ENABLING, ENABLED, DISABLING or DISABLED.
     """
 
     stream_arn: str
@@ -115,18 +122,3 @@ class StreamPage:
     view_type: str
     shards: tuple[ListedShard, ...]
     last_evaluated_shard_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table and its latest stream, readable for 24 h after it was disabled (``stream_enabled`` False).
-
-    ``latest_stream_arn`` is None for a table that never had a stream, or none in the last 24 h. ``key_types`` is like
-    ``{"order_id": "S", "line": "N"}``, the partition key first.
-    """
-
-    name: str
-    latest_stream_arn: str | None
-    stream_enabled: bool
-    stream_view_type: str | None
-    key_types: dict[str, str]

@@ -1,4 +1,4 @@
-"""Signature Version 4 by botocore, with the clock of the client and credentials that can be renewed."""
+"""Signature Version 4 by botocore, with the service's clock and with credentials that can be renewed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from botocore.session import Session
 from beam_dynamodb_streams.errors import CredentialsError, UnavailableError
 
 _T = TypeVar("_T")
-SIGNING_NAME = "dynamodb"
 
 
 class _Request:
-    """What botocore's signer reads and writes of a request; its own AWSRequest costs 40 µs more to make."""
+    """The parts of a request that botocore's signer reads and writes. Its own AWSRequest takes 40 µs more to make."""
 
     __slots__ = ("body", "chosen", "context", "headers", "method", "params", "url")
 
@@ -36,11 +35,14 @@ class _Request:
 
 
 class _SigV4Auth(SigV4Auth):
-    """Signs with the time in ``request.context``, where botocore's own reads the wall clock, and logs
-    nothing, where botocore logs the canonical request with the session's credentials in it."""
+    """botocore's signer, with two differences.
+
+    It signs with the time in `request.context`; botocore's own reads the wall clock. It logs nothing; botocore's own
+    logs the canonical request, which contains the session's credentials.
+    """
 
     def headers_to_sign(self, request: _Request) -> HTTPHeaders:
-        # botocore asks twice for what costs most in signing.
+        # botocore calls this twice, and it is the slowest part of signing.
         if request.chosen is None:
             request.chosen = super().headers_to_sign(request)
         return request.chosen
@@ -54,8 +56,11 @@ class _SigV4Auth(SigV4Auth):
 class Signer:
     """Signs requests with the session's credentials. Thread-safe.
 
-    Credentials that expire are refreshed by botocore before they do. ``renew`` is for those that the service
-    refuses all the same.
+    botocore refreshes credentials shortly before they expire. `renew` is for those that the service refuses anyway.
+
+    Raises:
+      CredentialsError: no credentials were found, or their source failed, here and in every method.
+      UnavailableError: the source of the credentials did not answer.
     """
 
     def __init__(self, session: Session, now: Callable[[], float]) -> None:
@@ -71,25 +76,26 @@ class Signer:
         self._credentials: Credentials = credentials
 
     def credentials(self) -> ReadOnlyCredentials:
-        """The credentials to sign with now, refreshed when they are about to expire."""
+        """Return the credentials to sign with now, refreshed if they are about to expire."""
         frozen: ReadOnlyCredentials = _resolve(self._credentials.get_frozen_credentials)
         return frozen
 
     def sign(
         self,
+        signing_name: str,
         region_name: str,
         url: str,
         headers: dict[str, str],
         body: bytes,
         credentials: ReadOnlyCredentials,
     ) -> None:
-        """Add date and signature to ``headers``, which are signed as they are."""
+        """Add the date and the signature to `headers`. All headers that are there already are signed."""
         timestamp = time.strftime(SIGV4_TIMESTAMP, time.gmtime(self._now()))
-        signer = _SigV4Auth(credentials, SIGNING_NAME, region_name)
+        signer = _SigV4Auth(credentials, signing_name, region_name)
         signer.add_auth(_Request(url, headers, body, timestamp))
 
     def renew(self, refused: ReadOnlyCredentials) -> bool:
-        """Find credentials other than ``refused``; False when there are none. One thread does it for all."""
+        """Look for credentials other than `refused`, once for all threads. Return whether there are any."""
         with self._lock:
             if self.credentials() != refused:
                 return True
@@ -107,11 +113,14 @@ class Signer:
             self._credentials._protected_refresh(is_mandatory=True)
 
 
-# RuntimeError: botocore's "Credentials were refreshed, but the refreshed credentials are still expired."
+# botocore's own exceptions are not all that a source of credentials raises:
+# - RuntimeError: "Credentials were refreshed, but the refreshed credentials are still expired."
+# - OSError: the file of a web identity token, or the program of a credential_process, is not there.
+# - ValueError: a credential_process printed something that is not JSON.
 def _resolve(source: Callable[[], _T]) -> _T:
     try:
         return source()
     except (SourceConnectionError, HTTPClientError) as error:
         raise UnavailableError(f"the source of the credentials did not answer: {error}") from error
-    except (BotoCoreError, ClientError, RuntimeError) as error:
+    except (BotoCoreError, ClientError, RuntimeError, OSError, ValueError) as error:
         raise CredentialsError(f"the credentials could not be read or refreshed: {error}") from error

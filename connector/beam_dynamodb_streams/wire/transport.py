@@ -1,4 +1,4 @@
-"""HTTP on pooled connections with botocore's TLS and proxies: an answer arrives whole or not at all."""
+"""HTTP on pooled connections, with botocore's TLS and proxies. An answer arrives whole, or it is an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from beam_dynamodb_streams.wire.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: ``body`` has the Content-Length and the x-amz-crc32 that were sent with it, if any."""
+    """A whole answer. `body` has the Content-Length and the x-amz-crc32 that were sent with it, if any."""
 
     status: int
     body: bytes
@@ -27,7 +27,7 @@ class Answer:
 
 
 class _Session(URLLib3Session):
-    """botocore's rules of trust and proxies; its ``send`` costs half as much again as the pool's own."""
+    """botocore's rules of trust and proxies, without its `send`, which takes 1.5 times as long as the pool's own."""
 
     def pool(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
         proxy_url = self._proxy_config.proxy_url_for(url)
@@ -37,12 +37,13 @@ class _Session(URLLib3Session):
 
 
 class Transport:
-    """The connections to one endpoint. Thread-safe; ``max_connections`` are kept open between calls."""
+    """The connections to one endpoint. Thread-safe. `max_connections` are kept open between calls."""
 
     def __init__(
         self, endpoint: Endpoint, *, max_connections: int, connect_timeout: float, read_timeout: float
     ) -> None:
         self.url = endpoint.url
+        self.user_agent = endpoint.user_agent
         self._session = _Session(
             verify=endpoint.verify,
             proxies=endpoint.proxies,
@@ -55,7 +56,13 @@ class Transport:
         self._pool, self._target = self._session.pool(endpoint.url)
 
     def post(self, headers: dict[str, str], body: bytes) -> Answer:
-        """Send once. UnavailableError: the connection failed, timed out or was cut before the end."""
+        """Send one request and return its answer, whatever its status. Nothing is retried here.
+
+        Raises:
+          UnavailableError: the connection failed, timed out, or was cut before the end of the answer.
+          CertificateError: the endpoint's certificate is not trusted.
+          ClosedError: the transport was closed.
+        """
         try:
             response = self._pool.urlopen(
                 "POST",
@@ -94,7 +101,7 @@ class Transport:
 
 
 def _is_untrusted(error: urllib3.exceptions.HTTPError) -> bool:
-    """A certificate that is not trusted, or another host's, stays so: no delay, and worth saying at once."""
+    """Return whether the certificate is not trusted or is another host's: that does not pass by waiting."""
     cause = error.original_error if isinstance(error, urllib3.exceptions.ProxyError) else error
     return isinstance(cause, urllib3.exceptions.SSLError) and isinstance(
         cause.args[0], ssl.SSLCertVerificationError | HostnameError

@@ -1,4 +1,4 @@
-"""The four calls of the reader, and nothing else of AWS."""
+"""DynamoDB Streams: the calls that a read makes."""
 
 from __future__ import annotations
 
@@ -7,42 +7,45 @@ import random as random_module
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import botocore.session
 
-from beam_dynamodb_streams.errors import (
-    InvalidOptionError,
-    IteratorTypeError,
-    ServiceError,
-    ShardFilterError,
-    UnavailableError,
-)
+from beam_dynamodb_streams.errors import IteratorTypeError, ServiceError, ShardFilterError, UnavailableError
+from beam_dynamodb_streams.wire import dynamodb
 from beam_dynamodb_streams.wire.calls import Caller, CallPlace
-from beam_dynamodb_streams.wire.decode import decode_iterator, decode_records, decode_stream, decode_table
-from beam_dynamodb_streams.wire.error_codes import Fault
-from beam_dynamodb_streams.wire.pages import RecordsPage, StreamPage, Table
+from beam_dynamodb_streams.wire.decode import decode_iterator, decode_records, decode_stream
+from beam_dynamodb_streams.wire.endpoint import AwsService
+from beam_dynamodb_streams.wire.error_codes import Refusal
+from beam_dynamodb_streams.wire.pages import RecordsPage, StreamPage
 from beam_dynamodb_streams.wire.retry import Backoff
 
-# Unproven AT_TIMESTAMP iterators to remember: more than any stream's open shards at a start.
+DYNAMODB_STREAMS: Final = AwsService(name="dynamodbstreams", target="DynamoDBStreams_20120810", signing_name="dynamodb")
+
+# AT_TIMESTAMP iterators that are remembered until one was read: more than any stream has open shards at a start.
 _UNPROVEN_LIMIT = 100_000
 
 
 class Client:
-    """DynamoDB Streams through one endpoint. Thread-safe: make one per process and endpoint.
+    """DynamoDB Streams through one endpoint. Thread-safe: make one for each process and endpoint.
 
-    Region, credentials and address come from botocore's default chain (environment, profile, SSO, role)
-    unless given; ``endpoint_url`` serves both DynamoDB and DynamoDB Streams. ``max_connections``
-    connections are kept open: as many as threads call at once. Time-outs are seconds.
+    Region, credentials, address, retries and `close` are those of `calls.Caller`. `endpoint_url` serves DynamoDB too.
 
-    Every call is repeated with jittered exponential back-off after a throttle, a 5xx answer, a dropped
-    connection, a time-out and a cut-off body (fact 15): ``max_attempts`` requests at most, then the
-    DelayError of the last one is raised and the caller comes again later. Expired credentials are refreshed
-    and a skewed clock is corrected once a call. What else may be raised: AccessDeniedError,
-    CredentialsError, CertificateError, NotFoundError, InvalidRequestError, ClosedError, and UnknownCodeError for a
-    code that the connector does not know.
+    Every method may raise AccessDeniedError, CredentialsError, CertificateError, InvalidRequestError, UnknownCodeError,
+    ClosedError, and after its last attempt a DelayError: call again later.
 
-    ``clock`` is epoch seconds; ``random`` is in [0, 1); without ``sleep`` the waits end when the client is
-    closed.
+    Args:
+      region_name: as in boto3.
+      endpoint_url: of another service than AWS, such as a local one.
+      session: the source of credentials and settings; by default a new one.
+      max_connections: connections that are kept open: as many as threads that call at once.
+      max_attempts: requests in one call, the first included.
+      connect_timeout: seconds.
+      read_timeout: seconds.
+      backoff: how long to wait between two requests of a call.
+      clock: epoch seconds.
+      sleep: waits for seconds; by default a wait that ends when the client is closed.
+      random: returns a number in [0, 1).
     """
 
     def __init__(
@@ -60,21 +63,16 @@ class Client:
         sleep: Callable[[float], object] | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
-        for name, value in (("max_connections", max_connections), ("max_attempts", max_attempts)):
-            if value < 1:
-                raise InvalidOptionError(f"{name}={value!r}: use 1 or more")
-        for name, seconds in (("connect_timeout", connect_timeout), ("read_timeout", read_timeout)):
-            if not seconds > 0:
-                raise InvalidOptionError(f"{name}={seconds!r}: use more than 0 seconds")
         self._caller = Caller(
-            session or botocore.session.Session(),
+            DYNAMODB_STREAMS,
             region_name=region_name,
             endpoint_url=endpoint_url,
+            session=session,
             max_connections=max_connections,
             max_attempts=max_attempts,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
-            backoff=backoff or Backoff(),
+            backoff=backoff,
             clock=clock,
             sleep=sleep,
             random=random,
@@ -85,15 +83,13 @@ class Client:
         self._timestamps_proven = False
         self._unproven: dict[str, CallPlace] = {}
 
-    def describe_table(self, table: str) -> Table:
-        """The table's latest stream, if it has one. NotFoundError for an unknown table."""
-        return self._caller.call(
-            "DescribeTable",
-            {"TableName": table},
-            decode_table,
-            CallPlace(resource=f"table {table}"),
-            service="dynamodb",
-        )
+    def describe_table(self, table: str) -> dynamodb.Table:
+        """Return the table, with its latest stream if it has one.
+
+        Raises:
+          NotFoundError: the table does not exist.
+        """
+        return dynamodb.describe_table(self._caller, table)
 
     def describe_stream(
         self,
@@ -103,11 +99,19 @@ class Client:
         exclusive_start_shard_id: str | None = None,
         children_of: str | None = None,
     ) -> StreamPage:
-        """One page of the stream's shards (100 at most), or of ``children_of``'s children only.
+        """Return one page of at most 100 of the stream's shards, or of the children of `children_of` alone.
 
-        Ten calls a second is the service's limit. The listing is not the truth (fact 6). Raises
-        ShardFilterError when the endpoint refuses the filter, or answers as if there were none, as moto
-        does.
+        The service allows ten calls a second. A listing may leave shards out (trap 6).
+
+        Args:
+          stream_arn: the stream.
+          limit: shards in the page.
+          exclusive_start_shard_id: the last shard of the page before.
+          children_of: the parent whose children are listed.
+
+        Raises:
+          NotFoundError: the stream does not exist.
+          ShardFilterError: the endpoint refuses the filter, or ignores it, as moto does.
         """
         parameters: dict[str, object] = {"StreamArn": stream_arn}
         if limit is not None:
@@ -119,12 +123,12 @@ class Client:
             return self._caller.call("DescribeStream", parameters, decode_stream, place)
         parameters["ShardFilter"] = {"Type": "CHILD_SHARDS", "ShardId": children_of}
 
-        def refused_filter(_: Fault) -> ServiceError:
+        def refused_filter(_: Refusal) -> ServiceError:
             return ShardFilterError(
-                "the endpoint does not know ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
+                "the endpoint does not support ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
             )
 
-        page = self._caller.call("DescribeStream", parameters, decode_stream, place, unknown_parameter=refused_filter)
+        page = self._caller.call("DescribeStream", parameters, decode_stream, place, on_invalid_request=refused_filter)
         if any(shard.parent_shard_id != children_of for shard in page.shards):
             raise ShardFilterError(
                 "the endpoint ignores ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
@@ -132,9 +136,10 @@ class Client:
         return page
 
     def listing(self, stream_arn: str) -> Iterator[StreamPage]:
-        """The pages of one whole listing, asked for as they are taken; in a circle of pages (fact 6) each comes once.
+        """Yield the pages of one whole listing. Each is requested when it is needed.
 
-        It may leave shards out (fact 6). Raises what :meth:`describe_stream` does.
+        Pages that follow each other in a circle are yielded once, and a listing may leave shards out (trap 6). Raises
+        what `describe_stream` does.
         """
         after: list[str | None] = [None]
         while True:
@@ -153,15 +158,21 @@ class Client:
         sequence_number: str | None = None,
         timestamp: float | None = None,
     ) -> str:
-        """An iterator, valid for 15 minutes, up to 2,048 characters.
+        """Return a shard iterator of at most 2,048 characters, which is valid for 15 minutes.
 
-        ``iterator_type`` is TRIM_HORIZON, LATEST, AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER (with
-        ``sequence_number``) or AT_TIMESTAMP (with ``timestamp``, epoch seconds, sent in whole milliseconds
-        rounded down; the first record created at or after it, the trim horizon when it is older).
+        Args:
+          stream_arn: the stream.
+          shard_id: the shard.
+          iterator_type: TRIM_HORIZON, LATEST, AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER or AT_TIMESTAMP.
+          sequence_number: of the types with a sequence number.
+          timestamp: of AT_TIMESTAMP, epoch seconds, sent in whole milliseconds rounded down. Reading begins at the
+            first record that was created at or after it, or at the trim horizon if it is older.
 
-        Raises TrimmedDataError for a sequence number past the trim horizon (fact 10), NotFoundError for a
-        shard that is gone (fact 11), IteratorTypeError for AT_TIMESTAMP on an endpoint that does not know
-        it; some endpoints show that only when the iterator is read, so ``get_records`` raises it too.
+        Raises:
+          TrimmedDataError: the sequence number is past the trim horizon (trap 10).
+          NotFoundError: the shard is gone (trap 11).
+          IteratorTypeError: the endpoint does not support AT_TIMESTAMP. With some endpoints only the use of the
+            iterator shows that, so `get_records` raises it too.
         """
         parameters: dict[str, object] = {
             "StreamArn": stream_arn,
@@ -175,16 +186,20 @@ class Client:
             return self._caller.call("GetShardIterator", parameters, decode_iterator, place)
         parameters["Timestamp"] = _milliseconds(timestamp)
 
-        def refused_type(fault: Fault) -> ServiceError | None:
-            # A time in the future is refused with the same code by an endpoint that does know AT_TIMESTAMP.
-            if "shardIteratorType" in fault.message or "AT_TIMESTAMP" in fault.message:
+        def refused_type(refusal: Refusal) -> ServiceError | None:
+            # An endpoint that supports AT_TIMESTAMP refuses a time in the future with the same code.
+            if "shardIteratorType" in refusal.message or "AT_TIMESTAMP" in refusal.message:
                 return _unknown_type(place)
-            future = "future" in fault.message.lower() or timestamp > self.service_time()
+            future = "future" in refusal.message.lower() or timestamp > self.service_time()
             return None if future else _unknown_type(place)
 
         try:
             iterator = self._caller.call(
-                "GetShardIterator", parameters, decode_iterator, place, unknown_parameter=refused_type
+                "GetShardIterator",
+                parameters,
+                decode_iterator,
+                place,
+                on_invalid_request=refused_type,
             )
         except UnavailableError as error:
             # DynamoDB Local answers HTTP 500.
@@ -197,12 +212,21 @@ class Client:
         return iterator
 
     def get_records(self, iterator: str, *, limit: int = 1000, stream_arn: str = "", shard_id: str = "") -> RecordsPage:
-        """One page: at most ``limit`` (1,000) records or 1 MB, in the shard's order; billed, empty or not.
+        """Return one page of at most `limit` records or 1 MB, in the shard's order. It is billed even if it is empty.
 
-        A repeat of the call with the same iterator brings the same records again. Raises
-        ExpiredIteratorError (fact 9), TrimmedDataError (fact 10), NotFoundError (fact 11), and
-        IteratorTypeError for an AT_TIMESTAMP iterator that the endpoint gave without knowing the type.
-        ``stream_arn`` and ``shard_id`` name the place in errors.
+        The same iterator returns the same records again.
+
+        Args:
+          iterator: a shard iterator.
+          limit: at most 1,000.
+          stream_arn: the stream, for errors.
+          shard_id: the shard, for errors.
+
+        Raises:
+          ExpiredIteratorError: the iterator is older than 15 minutes (trap 9).
+          TrimmedDataError: the iterator's record is trimmed (trap 10).
+          NotFoundError: the shard is gone (trap 11).
+          IteratorTypeError: it is an AT_TIMESTAMP iterator of an endpoint that does not support the type.
         """
         place = CallPlace(stream_arn or None, shard_id or None, None, stream_arn or None)
         parameters = {"ShardIterator": iterator, "Limit": limit}
@@ -210,7 +234,7 @@ class Client:
         try:
             page = self._caller.call("GetRecords", parameters, decode_records, place)
         except UnavailableError as error:
-            # moto gives the iterator and answers HTTP 500 to whoever reads it.
+            # moto returns the iterator, and answers HTTP 500 when it is used.
             if unproven is not None and error.code is not None and self._reads_horizon(unproven, get=True):
                 raise _unknown_type(unproven) from error
             raise
@@ -221,21 +245,21 @@ class Client:
         return page
 
     def service_time(self) -> float:
-        """Epoch seconds by the service's clock: never ahead of it, at most a second and a round trip behind.
+        """Return epoch seconds by the service's clock: never ahead of it, at most a second and a round trip behind.
 
-        Known from any answer's ``Date`` header; the local clock before the first answer.
+        It is learned from the `Date` header of every answer. Before the first one it is the local clock.
         """
         return self._caller.clock.now()
 
     def close(self) -> None:
-        """Cut the pooled connections and end waits; later calls raise ClosedError. Idempotent.
+        """Cut the pooled connections and end waits. Later calls raise ClosedError. Idempotent.
 
-        A request in flight ends with its answer or time-out, and is not repeated.
+        A request that is under way ends with its answer or its time-out, and is not retried.
         """
         self._caller.close()
 
     def _reads_horizon(self, place: CallPlace, *, get: bool) -> bool:
-        """Does the same call work with a TRIM_HORIZON iterator? Then the fault is AT_TIMESTAMP's."""
+        """Return whether the same call works with a TRIM_HORIZON iterator: then AT_TIMESTAMP is the fault."""
         parameters: dict[str, object] = {
             "StreamArn": place.stream,
             "ShardId": place.shard,
@@ -262,4 +286,4 @@ def _milliseconds(timestamp: float) -> int | float:
 
 
 def _unknown_type(place: CallPlace) -> IteratorTypeError:
-    return IteratorTypeError("the endpoint does not know AT_TIMESTAMP", stream=place.stream, shard=place.shard)
+    return IteratorTypeError("the endpoint does not support AT_TIMESTAMP", stream=place.stream, shard=place.shard)
