@@ -1,17 +1,10 @@
-"""What people run, and copy: each a short `build(...)` of Beam steps and a `main(argv)`."""
+"""Programs to run from a checkout, and to copy: `python -m pipelines.export --help`.
 
-import logging
-import re
-from typing import Final
+They use the public surface of the package alone, and are not part of it: an installed package has the same commands as
+`dynamodb-streams`.
+"""
 
-# Beam warns at each import for want of a Google library that nothing here uses, in the root logger's name, and of each
-# start and end of Prism; Prism itself tells that it serves and is done.
-_NOISE: Final = re.compile(r'apitools not found|Really (starting|destroying) service|\{.*"level":"(DEBUG|INFO)"')
+from beam_dynamodb_streams.commands import quiet_import
 
-
-def _tells(record: logging.LogRecord) -> bool:
-    return _NOISE.match(record.getMessage()) is None
-
-
-for _name in (None, "apache_beam.utils.subprocess_server", "PrismJobServer"):
-    logging.getLogger(_name).addFilter(_tells)
+with quiet_import():
+    import apache_beam.io  # noqa: F401 - before the programs import it, so that its warning is not shown

@@ -1,8 +1,8 @@
-"""The main job on a local service: an orders table's changes to Parquet and Avro, read back and checked.
+"""Export the changes of an orders table on a local service to Parquet and Avro, read them back and check them.
 
     python -m pipelines.demo
 
-Nothing leaves this machine. Exit code 0 if every change is in the files exactly once, 1 if not.
+Nothing leaves this machine. Exit code: 0 if every change is in the files exactly once; 1 if not; 2 for a usage error.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from beam_dynamodb_streams import ReadFromDynamoDBStreams
-from beam_dynamodb_streams.commands.arguments import Parser, beam_options, command
-from beam_dynamodb_streams.commands.export import build
-from beam_dynamodb_streams.commands.progress_line import Terminal, progress_line
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
+from beam_dynamodb_streams.commands import command_line, exit_codes, status_line, terminal
 from beam_dynamodb_streams.testing import Change, LocalStreams, Table
-from pipelines.account import READERS, differences, kind_of, written_files
+from pipelines.compare import READERS, differences, kind_of, written_files
 from pipelines.orders import write_orders
 
 MARK = ".made-by-the-demo"
@@ -36,31 +34,38 @@ Run = Callable[[beam.Pipeline], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser("python -m pipelines.demo", __doc__.partition("\n")[0])
-    parser.add_argument("--changes", type=int, default=8000, help="changes to write (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR", help="default: %(default)s")
+    """Run the demo and return its exit code."""
+    parser = command_line.PipelineParser("python -m pipelines.demo", __doc__.partition("\n")[0])
+    parser.add_argument("--changes", type=int, default=8000, help="how many changes are written (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo-output"),
+        metavar="DIR",
+        help="the directory of the files (default: %(default)s)",
+    )
     arguments, rest = parser.parse_with_beam(argv)
     if arguments.changes < 1:
         parser.error(f"--changes={arguments.changes}: write 1 or more")
     try:
         if not make_fresh(arguments.output):
-            parser.error(f"--output={arguments.output} holds files that are not this demo's: give another directory")
+            parser.error(f"--output={arguments.output} has files that are not this demo's: give another directory")
     except OSError as error:
-        parser.error(f"--output={arguments.output} cannot be made anew ({error}): give another directory")
-    with command(parser) as run, no_credentials(), LocalStreams() as service:
+        parser.error(f"--output={arguments.output} cannot be created ({error}): give another directory")
+    with exit_codes.exit_codes(parser) as run, local_credentials(), LocalStreams() as service:
         return show(service, arguments.changes, arguments.output, rest, run)
 
 
 def show(service: LocalStreams, count: int, output: Path, rest: Sequence[str], run: Run) -> int:
     table = service.create_table("orders", keys={"id": "S"}, shards=SHARDS)
     phase(f"writing {count:,} changes of an orders table, from {THREADS} threads")
-    with Terminal(sys.stderr) as terminal:
+    with terminal.Terminal(sys.stderr) as line:
         write_orders(
             table,
             count,
             threads=THREADS,
             turns=TURNS,
-            progress=lambda made: terminal.show(f"{made:,} of {count:,} changes, {len(table.shard_ids)} shards"),
+            progress=lambda made: line.show(f"{made:,} of {count:,} changes, {len(table.shard_ids)} shards"),
         )
     changes = table.changes
     phase(f"exporting them from {len(table.shard_ids)} shards to Parquet and Avro, up to NOW")
@@ -78,14 +83,21 @@ def show(service: LocalStreams, count: int, output: Path, rest: Sequence[str], r
         for name, found in wrong.items():
             print(f"  {name}: " + f"\n  {name}: ".join(found))
         return 1
-    print(account(table, changes, files, read_seconds, seconds, output))
+    print(summary(table, changes, files, read_seconds, seconds, output))
     return 0
+
+
+def build(pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, output: Path) -> None:
+    """Add the steps to the pipeline: one read, and two sinks."""
+    changes = pipeline | "Read" >> read
+    changes | "Write Parquet" >> WriteChangesToParquet(output / "parquet")
+    changes | "Write Avro" >> WriteChangesToAvro(output / "avro")
 
 
 def export(
     service: LocalStreams, changes: Sequence[Change], output: Path, rest: Sequence[str], run: Run
 ) -> tuple[float, float]:
-    """Runs the pipeline; gives the seconds until the last change was served, and of the whole run."""
+    """Run the pipeline, and return the seconds until the last change was served, and those of the whole run."""
     total = sum(len(change.body) for change in changes)
     before = service.counts.page_bytes
     started = time.monotonic()
@@ -105,15 +117,15 @@ def export(
             stop="NOW",
             endpoint_url=service.endpoint_url,
             region_name=service.region_name,
-            # The real service gives runs of empty pages before data, and times out of order; this one does not.
+            # The real service has empty pages before data, and times out of order; this one does not.
             quiet_pages=5,
             quiet_time=timedelta(seconds=1),
             watermark_slack=timedelta(seconds=1),
         )
-        # A bounded read needs no streaming runner: this one is in every Beam and starts at once.
-        pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
-        build(pipeline, read, {name: str(output / name) for name in READERS})
-        with progress_line():
+        # A bounded read needs no streaming runner. This one comes with Beam and starts at once.
+        pipeline = beam.Pipeline(options=command_line.beam_options(rest, runner="FnApiRunner"))
+        build(pipeline, read, output)
+        with status_line.status_line():
             run(pipeline)
     finally:
         ended.set()
@@ -122,7 +134,7 @@ def export(
     return (served[0] if served else seconds), seconds
 
 
-def account(
+def summary(
     table: Table,
     changes: Sequence[Change],
     files: dict[str, int],
@@ -150,7 +162,11 @@ def phase(text: str) -> None:
 
 
 def make_fresh(directory: Path) -> bool:
-    """An empty directory, in place of an earlier demo's; False, and nothing touched, where other files are in it."""
+    """Create an empty directory, in place of an earlier demo's.
+
+    Returns:
+        Whether it did. A directory with other files is left as it is.
+    """
     if directory.exists() and not (directory / MARK).exists() and any(directory.iterdir()):
         return False
     if directory.exists():
@@ -161,8 +177,8 @@ def make_fresh(directory: Path) -> bool:
 
 
 @contextmanager
-def no_credentials() -> Iterator[None]:
-    """The local service takes any credentials: the environment's own stay out of this, and none are needed."""
+def local_credentials() -> Iterator[None]:
+    """Replace the AWS settings of the environment meanwhile: the local service accepts any credentials."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]

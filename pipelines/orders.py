@@ -1,4 +1,4 @@
-"""What the demo writes: an orders table, from several threads, while its shards split and roll."""
+"""The changes that the demo writes: orders, from several threads, while the shards of the table split and roll."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATES = ("paid", "packed", "shipped", "delivered")
 
 
 class Shop(threading.Thread):
-    """Places, updates, cancels and expires orders of its own, until it has made ``changes`` changes."""
+    """A thread that places, updates, cancels and expires orders of its own until it has made `changes` changes."""
 
     def __init__(self, table: Table, number: int, changes: int) -> None:
         super().__init__(name=f"shop-{number}", daemon=True)
@@ -62,10 +62,15 @@ class Shop(threading.Thread):
 def write_orders(
     table: Table, changes: int, *, threads: int, turns: int, progress: Callable[[int], None], wait: float = 0.05
 ) -> None:
-    """Makes ``changes`` changes from so many threads; returns when all are made.
+    """Make changes from several threads, and return once all are made.
 
-    Shards change ``turns`` times on the way, in equal parts of the work: in turns one splits and one rolls.
-    ``progress`` is told the changes made, every ``wait`` seconds.
+    Args:
+        table: the table.
+        changes: how many changes are made.
+        threads: how many threads make them.
+        turns: how often a shard ends meanwhile, after equal parts of the work; by turns one splits and one rolls.
+        progress: is called with the number of changes made so far.
+        wait: the seconds between two of these calls.
     """
     shops = [Shop(table, number, (changes + number) // threads) for number in range(threads)]
     for shop in shops:

@@ -1,8 +1,28 @@
-"""``python -m pipelines.tail``: the command ``dynamodb-streams tail``, from a checkout."""
+"""Print a table's changes as they arrive: the command `dynamodb-streams tail`, with its steps.
+
+    python -m pipelines.tail --table orders | jq .keys
+
+To print something else, copy this file and put steps of your own into `build`.
+"""
 
 import sys
+from collections.abc import Sequence
 
-from beam_dynamodb_streams.commands.tail import main
+import apache_beam as beam
+
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.commands import tail
+
+
+def build(pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams) -> None:
+    """Add the steps to the pipeline, whose elements are instances of `ChangeRecord`."""
+    pipeline | "Read" >> read | "Print" >> beam.Map(tail.print_line)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return tail.main(argv, prog="python -m pipelines.tail", build=build)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -64,6 +64,7 @@ PARTS = {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
         "",
     },
+    "__main__": {"commands"},
     "testing": set[str](),
 }
 

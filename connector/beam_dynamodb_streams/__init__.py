@@ -1,26 +1,24 @@
 """Amazon DynamoDB Streams for Apache Beam: an unbounded, splittable source of change records, and sinks for them."""
 
-from beam_dynamodb_streams import errors
-from beam_dynamodb_streams.columns import Schema, json_field, read_schema
-from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.commit import CommitProgress
-from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
-from beam_dynamodb_streams.records import register_coders as _register_record_coders
-from beam_dynamodb_streams.records.beam_batches import AsChanges
-from beam_dynamodb_streams.records.beam_batches import register_batches as _register_batches
-from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.shards.stream_position import StreamPosition
-from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
-from beam_dynamodb_streams.source.coders import register_coders as _register_source_coders
-from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
-from beam_dynamodb_streams.source.outputs import DeadLetter
-from beam_dynamodb_streams.source.sample import Sample, sample
-from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-_register_record_coders()
-_register_source_coders()
-_register_batches()
+from beam_dynamodb_streams import errors
+from beam_dynamodb_streams.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from beam_dynamodb_streams.columns import Schema, json_field, read_schema
+    from beam_dynamodb_streams.progress.address import Progress
+    from beam_dynamodb_streams.progress.commit import CommitProgress
+    from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
+    from beam_dynamodb_streams.records.beam_batches import AsChanges
+    from beam_dynamodb_streams.shards.loss import Loss
+    from beam_dynamodb_streams.shards.stream_position import StreamPosition
+    from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+    from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
+    from beam_dynamodb_streams.source.outputs import DeadLetter
+    from beam_dynamodb_streams.source.sample import Sample, sample
+    from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 
 __all__ = [
     "CHANGE_SCHEMA",
@@ -44,3 +42,31 @@ __all__ = [
     "read_schema",
     "sample",
 ]
+
+#: Where each name above is defined. They are imported when the first one is used, not with the package: so the program
+#: `dynamodb-streams` and the test kit start at once, and need no Beam for `--help`.
+_MODULES: Final = {
+    "columns": ("Schema", "json_field", "read_schema"),
+    "progress.address": ("Progress",),
+    "progress.commit": ("CommitProgress",),
+    "records": ("CHANGE_SCHEMA", "ChangeRecord"),
+    "records.beam_batches": ("AsChanges",),
+    "shards.loss": ("Loss",),
+    "shards.stream_position": ("StreamPosition",),
+    "sinks": ("WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet"),
+    "source.delivered_position": ("DeliveredPosition",),
+    "source.outputs": ("DeadLetter",),
+    "source.sample": ("Sample", "sample"),
+    "source.transform": ("ReadFromDynamoDBStreams",),
+}
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one of this module
+
+    def __getattr__(name: str) -> object:
+        """Import the public names, all at once: so Beam knows the coders of each from the first use of any on."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        for module, names in _MODULES.items():
+            found = import_module(f"{__name__}.{module}")
+            globals().update({each: getattr(found, each) for each in names})
+        return globals()[name]

@@ -20,7 +20,6 @@ import pytest
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.columns import Columns, Schema, from_avro_row, json_field
-from beam_dynamodb_streams.commands import export
 from beam_dynamodb_streams.records import ChangeRecord, records_from_batch, to_arrow
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
 from beam_dynamodb_streams.sinks.layouts import RowLayout
@@ -152,7 +151,9 @@ class Written:
                     )
                     for name, (make, layout, schema) in FORMS.items()
                 }
-                export.build(pipeline, read, sinks)
+                changes = pipeline | read
+                for name, sink in sinks.items():
+                    changes | name >> sink
 
     def files(self, name: str) -> list[Path]:
         return sorted((self.directory / name).rglob("changes-*"))

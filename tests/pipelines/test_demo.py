@@ -14,7 +14,7 @@ import pytest
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
 from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from pipelines import demo
-from pipelines.account import READERS, differences, kind_of, written_files
+from pipelines.compare import READERS, differences, kind_of, written_files
 from pipelines.orders import write_orders
 
 
@@ -53,12 +53,12 @@ def test_a_directory_with_files_of_others_is_left_alone(tmp_path: Path, capsys: 
     with pytest.raises(SystemExit) as exit_:
         demo.main([f"--output={tmp_path}"])
     assert exit_.value.code == 2
-    assert "holds files that are not this demo's" in capsys.readouterr().err
+    assert "has files that are not this demo's" in capsys.readouterr().err
     assert (tmp_path / "letter.txt").read_text() == "keep me"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [(["--changes=0"], "write 1 or more"), (["--output=/proc/out"], "cannot be made anew")]
+    ("arguments", "says"), [(["--changes=0"], "write 1 or more"), (["--output=/proc/out"], "cannot be created")]
 )
 def test_a_bad_option_of_the_demo_is_refused_in_one_line(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]

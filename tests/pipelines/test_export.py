@@ -16,12 +16,13 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams import DeadLetter, ReadFromDynamoDBStreams, StreamPosition, errors
-from beam_dynamodb_streams.commands import export
-from beam_dynamodb_streams.commands.arguments import Parser, connector_error
-from beam_dynamodb_streams.commands.dead_letters import line_of
-from beam_dynamodb_streams.commands.moments import start_of, stop_of
+from beam_dynamodb_streams.commands.argument_types import start_argument, stop_argument
+from beam_dynamodb_streams.commands.command_line import PipelineParser
+from beam_dynamodb_streams.commands.dead_letter_files import line_of
+from beam_dynamodb_streams.commands.exit_codes import connector_error
 from beam_dynamodb_streams.testing import LocalStreams, Table
-from pipelines.account import READERS, differences, written_files
+from pipelines import demo, export
+from pipelines.compare import READERS, differences, written_files
 from pipelines.orders import write_orders
 
 # Beam's own choice, on a machine that cannot download Prism: nothing is downloaded, so no test waits for that.
@@ -55,7 +56,7 @@ def test_20000_changes_over_8_shards_with_splits_and_rolls_are_in_the_files_exac
             quiet_pages=5,
             quiet_time=timedelta(seconds=1),
         )
-        export.build(pipeline, read, {name: str(tmp_path / name) for name in READERS})
+        demo.build(pipeline, read, tmp_path)
     for name in READERS:
         assert differences(table.changes, iter(rows_of(tmp_path / name, name))) == []
 
@@ -120,19 +121,19 @@ ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00
         (["--format=csv"], "invalid choice: 'csv'"),
         (["--start=2026-01-01T00:00:00"], "has no timezone"),
         (["--stop=2026-01-01T00:00:00"], "has no timezone"),
-        (["--stop=2026-01-01"], "2026-01-01T00:00:00Z is UTC"),
+        (["--stop=2026-01-01"], "2026-01-01T00:00:00Z for UTC"),
         (["--start=yesterday"], "'yesterday' is not a start: use TRIM_HORIZON, LATEST, a time such as"),
         (["--stop=never"], "'never' is not a stop: use NOW, a number of changes such as 1000, a duration such as 10m"),
         (["--stop=0"], "reads nothing"),
-        (["--stop=0s"], "is no time"),
+        (["--stop=0s"], "is not a duration"),
         (["--start=2026-01-02T00:00:00Z", "--stop=2026-01-01T00:00:00Z"], "is before --start="),
         (["--start=@/position/is/not/there"], "cannot be read"),
         (["--output=/proc/out"], "--output='/proc/out' cannot be written"),
         (["--output=out", "--dead_letters=out/dead"], "is inside --output=out"),
-        (["--strat=LATEST"], "--strat is known neither here nor to Beam: did you mean --start?"),
+        (["--strat=LATEST"], "unknown option --strat: did you mean --start?"),
         (["--partition", "date"], "did you mean --partitions?"),
         (["--runner=FlinkRunner", "--formt=avro"], "did you mean --format?"),
-        (["--nothing_like_it"], "--nothing_like_it is known neither here nor to Beam: --help"),
+        (["--nothing_like_it"], "unknown option --nothing_like_it, here and in Beam: --help"),
         (["stray"], "'stray' belongs to no option"),
         (["--output=nowhere://out"], "no filesystem for nowhere://"),
     ],
@@ -160,11 +161,11 @@ def test_a_mistyped_option_that_must_be_given_is_told_of_as_mistyped(capsys: pyt
     with pytest.raises(SystemExit) as exit_:
         export.main(["--table", "orders", "--output", "out", "--formt", "avro"])
     assert exit_.value.code == 2
-    assert "--formt is known neither here nor to Beam: did you mean --format?" in capsys.readouterr().err
+    assert "unknown option --formt: did you mean --format?" in capsys.readouterr().err
 
 
 def test_options_of_beam_and_of_its_job_servers_go_on_to_it() -> None:
-    parser = Parser("export", "")
+    parser = PipelineParser("export")
     parser.add_stream(start="LATEST")
     mine = ["--table=orders", "--stop=1000"]
     beams = ["--runner=FlinkRunner", "--parallelism", "2", "--experiment=one", "--streaming", "--no_use_public_ips"]
@@ -278,14 +279,14 @@ def test_a_dead_letter_that_is_no_json_is_a_line_all_the_same() -> None:
     ],
 )
 def test_a_stop_is_now_a_time_a_number_of_changes_or_a_duration(text: str, means: object) -> None:
-    assert stop_of(text) == means
+    assert stop_argument(text) == means
 
 
 def test_a_start_is_a_word_or_a_time() -> None:
-    assert start_of("LATEST") == "LATEST"
-    assert start_of("2026-01-31T12:00:00+01:00") == datetime(2026, 1, 31, 11, tzinfo=UTC)
+    assert start_argument("LATEST") == "LATEST"
+    assert start_argument("2026-01-31T12:00:00+01:00") == datetime(2026, 1, 31, 11, tzinfo=UTC)
     with pytest.raises(argparse.ArgumentTypeError, match="cannot be read"):
-        start_of("@")
+        start_argument("@")
 
 
 def test_an_error_is_found_in_the_text_of_a_worker_on_another_runner() -> None:

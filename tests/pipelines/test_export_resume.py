@@ -14,10 +14,10 @@ import pyarrow.dataset as ds
 import pytest
 
 from beam_dynamodb_streams.columns import Schema
-from beam_dynamodb_streams.commands import export
-from beam_dynamodb_streams.commands.moments import window_of
+from beam_dynamodb_streams.commands.argument_types import window_argument
 from beam_dynamodb_streams.sinks import WriteChangesToParquet
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
+from pipelines import export
 
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 
@@ -73,7 +73,7 @@ def test_runs_up_to_a_number_of_changes_add_up_to_all_of_them(
         assert run(service, tmp_path, f"--stop={stop}", "--window=1s", "--partitions=date") == 0
     assert ids(tmp_path) == expected(table)
     out, err = capsys.readouterr()
-    assert "going on where it ends" in err
+    assert "where its files end" in err
     assert [line.partition(" change")[0] for line in out.splitlines()] == ["25", "25", "10"]
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_finds_nothing_says_so(
     assert capsys.readouterr().out.splitlines() == [
         f"no changes: nothing written to {tmp_path}",
         f"4 changes in 1 new file in {tmp_path}",
-        f"nothing new since the run before: nothing written to {tmp_path}",
+        f"no changes since the last run: nothing written to {tmp_path}",
     ]
     until = json.loads((tmp_path / "_caught_up.json").read_bytes())["until"]
     assert timedelta(0) < datetime.now(UTC) - datetime.fromisoformat(until) < timedelta(minutes=10)
@@ -171,11 +171,11 @@ def test_an_output_that_another_export_writes_to_is_refused(
         (["--codec=zip"], "--codec='zip' is unknown"),
         (["--layout=wide"], "invalid choice: 'wide'"),
         (["--partitions=minute"], "invalid choice: 'minute'"),
-        (["--window=soon"], "--window: 'soon' is no length"),
-        (["--window=0"], "--window: '0' is no length"),
-        (["--window=0s"], "'0s' is no time"),
+        (["--window=soon"], "--window: 'soon' is not the length"),
+        (["--window=0"], "--window: '0' is not the length"),
+        (["--window=0s"], "'0s' is not a duration"),
         (["--schema=/schema/is/not/there"], "cannot be read"),
-        (["--format=jsonl", "--schema=columns.json"], "JSON lines have none"),
+        (["--format=jsonl", "--schema=columns.json"], "which JSON lines do not have"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value).replace("/", "|"),
 )
@@ -246,5 +246,5 @@ def test_of_two_schemas_only_what_differs_is_told(
 
 
 def test_a_window_is_seconds_or_a_duration() -> None:
-    assert window_of("90") == 90
-    assert window_of("1m30s") == timedelta(seconds=90)
+    assert window_argument("90") == 90
+    assert window_argument("1m30s") == timedelta(seconds=90)

@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from beam_dynamodb_streams.commands.inspect import duration, looks, main
-from beam_dynamodb_streams.inspection.glance import cost_a_day, glance
+from beam_dynamodb_streams.commands.inspect import duration, repeated
+from beam_dynamodb_streams.inspection.stream_overview import daily_cost, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 from beam_dynamodb_streams.wire import Client
+from pipelines.inspect import main
 
 ROOT = Path(__file__).parent.parent.parent
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -139,7 +140,7 @@ def test_all_shards_are_shown_however_many_pages_the_listing_has(local: LocalStr
 
 def test_the_cost_follows_the_settings(orders: Table, run: Run) -> None:
     """Each GetRecords call is billed, empty or not."""
-    cost = cost_a_day(2, Pace(poll=0.2, idle=2.0))
+    cost = daily_cost(2, Pace(poll=0.2, idle=2.0))
     assert (cost.idle_calls, cost.busy_calls) == (86_400, 864_000)
     assert cost.busy_usd == pytest.approx(0.1728)
     slow = as_json(run("--table=orders", "--json", "--poll_interval=1", "--idle_poll_interval=10"))["cost"]
@@ -158,7 +159,7 @@ def test_a_glance_has_the_lineage_that_a_notebook_shows(local: LocalStreams, ord
     parent = orders.open_shard_ids[0]
     children = orders.split(parent)
     client = Client(endpoint_url=local.endpoint_url)
-    lineage = glance(client, orders.stream_arn).lineage
+    lineage = inspect_stream(client, orders.stream_arn).lineage
     client.close()
     assert sorted(lineage.children(parent)) == sorted(children)
     assert lineage._repr_html_().startswith("<svg")
@@ -175,7 +176,7 @@ def test_watching_looks_again_and_a_fault_that_passes_leaves_one_look_out(
         slept.append(seconds)
         local.faults = Faults(throttle=1.0 if len(slept) == 1 else 0.0)
 
-    seen = looks(partial(glance, client, orders.stream_arn), every=5.0, sleep=sleep)
+    seen = repeated(partial(inspect_stream, client, orders.stream_arn), every=5.0, sleep=sleep)
     assert len(next(seen).shards) == 2
     orders.split(orders.open_shard_ids[0])
     assert len(next(seen).shards) == 4
@@ -224,7 +225,7 @@ def test_watching_ends_quietly_once_nobody_reads_its_output(watching: subprocess
         (["--table=plain"], "table 'plain' has no stream"),
         (["--table=a", "--stream_arn=b"], "not allowed with"),
         ([], "one of the arguments --table --stream_arn is required"),
-        (["--table=orders", "--watch=0"], "no number of seconds greater than 0"),
+        (["--table=orders", "--watch=0"], "not a number of seconds greater than 0"),
         (["--table=orders", "--svg=/nowhere/tree.svg"], "'/nowhere/tree.svg' cannot be written"),
     ],
 )

@@ -12,14 +12,14 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from beam_dynamodb_streams.commands.inspect import main
-from beam_dynamodb_streams.inspection.applications import kept, standing
+from beam_dynamodb_streams.inspection.application_progress import read_stored_progress, shard_states
 from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import LeaseRecord
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
+from pipelines.inspect import main
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEVENTH = AtTime(7)
@@ -42,15 +42,15 @@ def test_a_child_stands_where_its_parents_end_leaves_it(
     tree: Mapping[str, str], positions: Mapping[str, Position], standings: Mapping[str, tuple[str, Position]]
 ) -> None:
     """Facts 2 and 8."""
-    found = standing(StreamPosition("arn", SEVENTH, positions), Lineage.draw(tree))
+    found = shard_states(StreamPosition("arn", SEVENTH, positions), Lineage.draw(tree))
     assert {shard: found[shard] for shard in standings} == standings
 
 
 def test_a_shard_whose_parent_is_no_longer_listed_stands_at_the_start_unless_the_parent_was_read() -> None:
     lineage = Lineage([Shard("b", "gone")])
-    assert standing(StreamPosition("arn", SEVENTH), lineage) == {"b": ("reading", SEVENTH)}
+    assert shard_states(StreamPosition("arn", SEVENTH), lineage) == {"b": ("reading", SEVENTH)}
     read = StreamPosition("arn", SEVENTH, {"gone": SHARD_END})
-    assert standing(read, lineage) == {"b": ("reading", TRIM_HORIZON)}
+    assert shard_states(read, lineage) == {"b": ("reading", TRIM_HORIZON)}
 
 
 class Followed:
@@ -159,7 +159,7 @@ def test_a_position_whose_changes_are_trimmed_is_told(followed: Followed, clock:
     followed.store.advance("run-7", followed.orders.stream_arn, {one: After(numbers[0])}, int(clock()))
     followed.orders.trim(one, keep=1)
     assert shards_of(run("--json"))[one]["state"] == "trimmed"
-    assert "of 1 of its shards changes were, or may have been, trimmed unread" in run()
+    assert "changes of 1 of its shards were, or may have been, trimmed before they were read" in run()
 
 
 def test_an_application_without_progress_in_the_stream_is_the_commands_fault(
@@ -170,7 +170,7 @@ def test_an_application_without_progress_in_the_stream_is_the_commands_fault(
             [f"--endpoint_url={followed.service.endpoint_url}", "--table=orders", f"--progress=file:{tmp_path / 'no'}"]
         )
     assert left.value.code == 2
-    assert "keeps no progress in" in capsys.readouterr().err
+    assert "has no progress in" in capsys.readouterr().err
 
 
 def test_the_leases_of_a_kcl_application_tell_where_its_workers_are() -> None:
@@ -188,11 +188,11 @@ def test_the_leases_of_a_kcl_application_tell_where_its_workers_are() -> None:
         )
         lease = {"leaseKey": {"S": "b"}, "checkpoint": {"S": "123"}, "leaseOwner": {"S": "worker-1"}}
         tables.put_item(TableName="leases", Item=lease)
-        found = kept("kcl://leases", "arn", lineage, **where)
+        found = read_stored_progress("kcl://leases", "arn", lineage, **where)
     finally:
         server.stop()
     assert found.owner == "worker-1"
-    assert standing(found.position, lineage) == {
+    assert shard_states(found.position, lineage) == {
         "a": ("ended", SHARD_END),
         "b": ("reading", After("123")),
         "c": ("waiting", TRIM_HORIZON),

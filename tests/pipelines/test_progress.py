@@ -103,7 +103,7 @@ def test_what_loses_data_is_told_and_not_done_without_a_yes(
     file = saved(tmp_path, StreamPosition(ARN, TRIM_HORIZON, {"a": After("999"), "b": After("5")}))
     before = store.read()
     for arguments, told in (
-        (("import", file), "1 shards move forward, and what is unread of them in between never comes; 1 move back"),
+        (("import", file), "1 shards move forward, and the changes in between are never delivered; 1 move back"),
         (("reset",), "2 shards of arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream"),
     ):
         with pytest.raises(SystemExit) as refused:

@@ -9,7 +9,8 @@ from contextlib import redirect_stderr
 
 import pytest
 
-from beam_dynamodb_streams.commands.progress_line import Account, Terminal, length, progress_line
+from beam_dynamodb_streams.commands.status_line import StatusText, short_duration, status_line
+from beam_dynamodb_streams.commands.terminal import Terminal
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, End
@@ -36,38 +37,38 @@ def standing(frontier: Frontier, records: int = 0, *, stop: int | None = None, l
 
 
 def test_nothing_is_said_before_a_read_is_heard_of() -> None:
-    assert Account().of([], 0.0) == ""
+    assert StatusText().update([], 0.0) == ""
 
 
 def test_records_shards_and_lag_are_told_at_once_and_a_rate_when_it_means_something() -> None:
-    account = Account()
+    status = StatusText()
     reads = [standing(read_up_to(NOW - 60, NOW - 5, ended=("s-9",)), 12_000)]
-    assert account.of(reads, 100.0) == "12,000 records, lag 1h07m, 2 shards open, 2 done"
+    assert status.update(reads, 100.0) == "12,000 records, lag 1h07m, 2 shards open, 2 done"
     reads = [standing(read_up_to(NOW - 60, NOW - 5), 12_500)]
-    assert account.of(reads, 102.0) == "12,500 records, lag 1h07m, 2 shards open, 2 done"
+    assert status.update(reads, 102.0) == "12,500 records, lag 1h07m, 2 shards open, 2 done"
     reads = [standing(read_up_to(NOW - 60, NOW - 5), 16_000)]
-    assert account.of(reads, 104.0) == "16,000 records, 1,000/s, lag 1h07m, 2 shards open, 2 done"
+    assert status.update(reads, 104.0) == "16,000 records, 1,000/s, lag 1h07m, 2 shards open, 2 done"
 
 
 def test_the_rate_is_of_the_last_seconds() -> None:
-    account = Account()
+    status = StatusText()
     for second in range(60):
-        said = account.of([standing(read_up_to(NOW), 1000 * min(second, 30) + 50 * max(0, second - 30))], second)
+        said = status.update([standing(read_up_to(NOW), 1000 * min(second, 30) + 50 * max(0, second - 30))], second)
     assert ", 50/s, " in said
 
 
 def test_the_groups_of_a_read_are_one() -> None:
-    account = Account()
-    said = account.of([standing(read_up_to(NOW), 1000), standing(read_up_to(NOW, NOW), 500)], 0.0)
+    status = StatusText()
+    said = status.update([standing(read_up_to(NOW), 1000), standing(read_up_to(NOW, NOW), 500)], 0.0)
     assert said == "1,500 records, lag 1h07m, 3 shards open, 4 done"
 
 
 def test_time_left_is_that_of_the_slowest_shard_at_its_pace_of_creation_time() -> None:
     """Half an hour is read in ten seconds; ten hours are left."""
-    account = Account()
+    status = StatusText()
     stop = int(NOW)
-    account.of([standing(read_up_to(NOW - 10.5 * 3600, NOW - 9 * 3600), 1, stop=stop)], 0.0)
-    said = account.of([standing(read_up_to(NOW - 10 * 3600, NOW), 2, stop=stop)], 10.0)
+    status.update([standing(read_up_to(NOW - 10.5 * 3600, NOW - 9 * 3600), 1, stop=stop)], 0.0)
+    said = status.update([standing(read_up_to(NOW - 10 * 3600, NOW), 2, stop=stop)], 10.0)
     assert "about 3m left" in said
 
 
@@ -86,9 +87,9 @@ def test_time_left_is_not_told_while_it_means_nothing() -> None:
 
 
 def said_after(seconds: float, before: Standing, after: Standing) -> str:
-    account = Account()
-    account.of([before], 0.0)
-    return account.of([after], seconds)
+    status = StatusText()
+    status.update([before], 0.0)
+    return status.update([after], seconds)
 
 
 def test_a_stop_in_the_future_is_waited_for_at_least() -> None:
@@ -104,20 +105,20 @@ def test_a_read_of_a_number_of_changes_has_so_many_left() -> None:
 
 
 def test_a_read_that_gets_nothing_says_since_when_instead_of_an_old_lag() -> None:
-    account = Account()
+    status = StatusText()
     for second in range(9):
-        said = account.of([standing(read_up_to(NOW), 100)], second)
+        said = status.update([standing(read_up_to(NOW), 100)], second)
     assert said == "100 records, nothing new for 8s, 1 shard open, 2 done"
 
 
 def test_headroom_is_told_when_it_becomes_scarce() -> None:
-    assert "headroom" not in Account().of([standing(read_up_to(NOW - 17 * 3600))], 0.0)
-    assert Account().of([standing(read_up_to(NOW - 23 * 3600, NOW))], 0.0).endswith(", headroom 1h00m")
-    assert Account().of([standing(read_up_to(NOW - 2 * DAY, NOW))], 0.0).endswith(", headroom 0s")
+    assert "headroom" not in StatusText().update([standing(read_up_to(NOW - 17 * 3600))], 0.0)
+    assert StatusText().update([standing(read_up_to(NOW - 23 * 3600, NOW))], 0.0).endswith(", headroom 1h00m")
+    assert StatusText().update([standing(read_up_to(NOW - 2 * DAY, NOW))], 0.0).endswith(", headroom 0s")
 
 
 def test_after_the_end_the_files_are_waited_for() -> None:
-    said = Account().of([standing(Frontier(closed=True), 1234)], 0.0)
+    said = StatusText().update([standing(Frontier(closed=True), 1234)], 0.0)
     assert said == "1,234 records, all read: writing what is left"
 
 
@@ -125,7 +126,7 @@ def test_after_the_end_the_files_are_waited_for() -> None:
     ("seconds", "says"), [(0.4, "0s"), (119, "119s"), (120, "2m"), (3569, "59m"), (3599, "1h00m"), (90_000, "25h00m")]
 )
 def test_a_length_of_time_has_two_units_at_most(seconds: float, says: str) -> None:
-    assert length(seconds) == says
+    assert short_duration(seconds) == says
 
 
 # What it leaves of a terminal
@@ -186,7 +187,7 @@ def test_a_terminal_that_has_gone_is_no_reason_to_end() -> None:
 
 def test_nothing_is_written_where_stderr_is_no_terminal() -> None:
     stream = io.StringIO()
-    with redirect_stderr(stream), progress_line():
+    with redirect_stderr(stream), status_line():
         assert sys.stderr is stream
     terminal = Terminal(stream)
     terminal.show("10 records")
@@ -199,7 +200,7 @@ def test_what_is_logged_to_the_terminal_stands_above_the_line(monkeypatch: pytes
     stream = Screen()
     handler = logging.StreamHandler(stream)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    with redirect_stderr(stream), progress_line(interval=3600):
+    with redirect_stderr(stream), status_line(interval=3600):
         assert isinstance(sys.stderr, Terminal)
         sys.stderr.show("10 records")
         logging.getLogger("a.runner").error("it is said aloud")

@@ -12,8 +12,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.columns import read_schema
-from beam_dynamodb_streams.commands.schema import main
 from beam_dynamodb_streams.testing import LocalStreams
+from pipelines.schema import main
 
 Sampled = Callable[..., tuple[int, str, str]]
 
@@ -147,8 +147,8 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
     ("arguments", "reason"),
     [
         (["--table=nobody"], "Requested resource not found: Table: nobody not found"),
-        (["--sample=0"], "'0' is no number of items: use 1 or more"),
-        (["--sample=many"], "'many' is no number of items"),
+        (["--sample=0"], "'0' is not a number of items: use 1 or more"),
+        (["--sample=many"], "'many' is not a number of items"),
         (["--source=nowhere"], "invalid choice: 'nowhere'"),
         (["--numbers=float64"], "invalid choice: 'float64'"),
         (["--output=/no/such/directory/schema.json"], "cannot be written: No such file or directory"),

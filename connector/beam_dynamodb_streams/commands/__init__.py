@@ -1,1 +1,101 @@
-"""What the command line runs."""
+"""The commands of `dynamodb-streams`, the program that the package installs.
+
+`main` is the program. Each command is a module of its own here, with a `main(argv, *, prog)` that returns the exit
+code. The programs in `pipelines/` of a checkout call the same functions.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, NoReturn
+
+PROGRAM: Final = "dynamodb-streams"
+DISTRIBUTION: Final = "beam-dynamodb-streams"
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "export": "write a table's changes to Parquet, Avro or JSON lines files, each change exactly once",
+    "tail": "print a table's changes as JSON lines as they arrive",
+    "inspect": "show a stream's shards, their ages, and what reading them costs",
+    "schema": "infer typed columns from a table's items and its changes",
+    "progress": "list, export, import or reset an application's stored progress",
+}
+"""Each command with what it does. The module of a command has its name."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` names, and return its exit code.
+
+    Beam is imported only once a command runs, so that `--help` and `--version` answer at once.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    match words:
+        case []:
+            _refuse(f"no command given: use one of {', '.join(COMMANDS)}; --help describes them")
+        case ["-h" | "--help", *_]:
+            print(_help())
+            return 0
+        case ["--version", *_]:
+            print(f"{PROGRAM} {_version()}")
+            return 0
+        case [name, *arguments] if name in COMMANDS:
+            with quiet_import():
+                command = import_module(f"{__name__}.{name}")
+            return int(command.main(arguments, prog=f"{PROGRAM} {name}"))
+        case [name, *_]:
+            near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
+            advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
+            _refuse(f"unknown command {name!r}: {advice}")
+    raise AssertionError("unreachable: the cases above are all there are")
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Suppress the warning that Beam logs when it is imported without a Google library, which nothing here needs."""
+
+    def needed(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("apitools not found")
+
+    root = logging.getLogger()  # Beam logs this warning there
+    root.addFilter(needed)
+    try:
+        yield
+    finally:
+        root.removeFilter(needed)
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [OPTION ...]",
+            "",
+            "Read the changes of Amazon DynamoDB tables from their streams, with Apache Beam.",
+            "",
+            "commands:",
+            *(f"  {name:{width}}  {text}" for name, text in COMMANDS.items()),
+            "",
+            "options:",
+            "  -h, --help  show this text",
+            "  --version   show the version",
+            "",
+            f"`{PROGRAM} COMMAND --help` shows the options of a command.",
+        ]
+    )
+
+
+def _version() -> str:
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _refuse(message: str) -> NoReturn:
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    sys.exit(2)

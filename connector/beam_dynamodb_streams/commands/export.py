@@ -1,20 +1,20 @@
-"""A table's changes to Parquet, Avro or JSON lines files, each change exactly once.
+"""Write a table's changes to Parquet, Avro or JSON lines files, each change exactly once.
 
-    python -m pipelines.export --table orders --output out --format parquet --stop NOW
+    dynamodb-streams export --table orders --output out --format parquet --stop NOW
 
-The output is its own checkpoint: the same command again, however the last one ended, goes on where its files end.
-While it runs, a line on the terminal tells how it gets on.
+The output is its own checkpoint: run the same command again, however the last run ended, and it resumes where the files
+end. While it runs on a terminal, a status line shows how far it is.
 
-What no row can hold ends the run, or goes to ``--dead_letters DIR``.
+A record that is malformed, or an attribute that does not fit its column, ends the run, or goes to `--dead_letters DIR`.
 
-Exit code 0 when all is written, 1 when the run failed, 2 when the command is at fault; errors are one line on stderr.
+Exit code: 0 when all is written; 1 if the run failed; 2 for a usage error. An error is one line on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -25,10 +25,11 @@ from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
 from beam_dynamodb_streams.columns import Schema, check_keys, read_schema
-from beam_dynamodb_streams.commands.arguments import Parser, beam_options, command, read_of
-from beam_dynamodb_streams.commands.dead_letters import WriteDeadLetters
-from beam_dynamodb_streams.commands.progress_line import progress_line
-from beam_dynamodb_streams.commands.written import manifests_in, told
+from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
+from beam_dynamodb_streams.commands.dead_letter_files import WriteDeadLetters
+from beam_dynamodb_streams.commands.exit_codes import exit_codes
+from beam_dynamodb_streams.commands.files_written import files_written, manifests_in
+from beam_dynamodb_streams.commands.status_line import status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.shards.start_stop import parse_start, parse_stop, resolve_bounds
 from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
@@ -50,26 +51,24 @@ OUT_OF_ORDER_SECONDS: Final = 60
 
 
 def build(
-    pipeline: beam.Pipeline,
-    read: ReadFromDynamoDBStreams,
-    outputs: Mapping[str, str | beam.PTransform],
-    dead_letters: str | None = None,
-) -> dict[str, beam.PCollection]:
-    """One read to as many formats as wanted: ``outputs`` is ``{"parquet": directory}``, ``{"avro": …}`` or more; in the
-    place of a directory may be a sink. ``dead_letters``: the directory of those of a read ``with_outputs()``.
-
-    Gives the files written, by format. Changes without a stop go to files of one minute each.
-    """
+    pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, sink: beam.PTransform, dead_letters: str | None = None
+) -> None:
+    """Add the steps to the pipeline. With `dead_letters`, a directory, the read has `with_outputs()`."""
     changes = pipeline | "Read" >> read
     if dead_letters is not None:
         changes, letters, _ = changes
         letters | "Write dead letters" >> beam.ParDo(WriteDeadLetters(dead_letters))
-    sinks = {name: WRITERS[name](output) if isinstance(output, str) else output for name, output in outputs.items()}
-    return {name: changes | f"Write {name}" >> sink for name, sink in sinks.items()}
+    changes | "Write" >> sink
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser("python -m pipelines.export", "Writes a table's changes to files, each change exactly once.")
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str = "dynamodb-streams export",
+    build: Callable[[beam.Pipeline, ReadFromDynamoDBStreams, beam.PTransform, str | None], object] = build,
+) -> int:
+    """Run the command and return its exit code. `build` adds the steps to the pipeline."""
+    parser = PipelineParser(prog, "Writes a table's changes to files, each change exactly once.")
     parser.add_stream(start="TRIM_HORIZON")
     parser.add_files(WRITERS, LAYOUTS, PARTITIONS)
     arguments, rest = parser.parse_with_beam(argv)
@@ -77,33 +76,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
     FileSystems.set_options(options)
-    with command(parser) as run, no_trace_of(arguments.output, arguments.dead_letters):
-        read_of(arguments)  # a bad option is told of before anything is asked of the service, or written
+    with exit_codes(parser) as run, removed_if_empty(arguments.output, arguments.dead_letters):
+        read_from(arguments)  # refuses a bad option before the service is asked and before anything is written
         sink = sink_of(arguments)
         for directory in directories_of(arguments):
             check_writable(directory)
         stream_arn, start, until = bounds_of(arguments, sink.schema)
         with sink.resume(start=start, stream_arn=stream_arn) as position:
-            before = manifests_in(arguments.output)
-            if position != start:
-                print(f"{arguments.output} holds an export of this stream: going on where it ends", file=sys.stderr)
-            read = read_of(arguments, start=position, on_data_loss=arguments.on_data_loss)
+            before, resumed = manifests_in(arguments.output), position != start
+            if resumed:
+                print(f"resuming the export of this stream in {arguments.output} where its files end", file=sys.stderr)
+            read = read_from(arguments, start=position, on_data_loss=arguments.on_data_loss)
             read = read.as_batches(sink.schema)
             if arguments.dead_letters is not None:
                 read = read.with_outputs()
             pipeline = beam.Pipeline(options=options)
-            build(pipeline, read, {arguments.format: sink}, arguments.dead_letters)
-            with progress_line():
+            build(pipeline, read, sink, arguments.dead_letters)
+            with status_line():
                 run(pipeline)
             if until is not None:
                 sink.caught_up(until)
-            rows = "change" if arguments.layout == "change_log" else "row"
-            print(told(arguments.output, before, rows=rows, goes_on=position != start))
+            noun = "change" if arguments.layout == "change_log" else "row"
+            print(files_written(arguments.output, before, noun=noun, resumed=resumed))
     return 0
 
 
 def directories_of(arguments: argparse.Namespace) -> list[str]:
-    """Where the run writes. What is in the output's directory is read as a whole, so dead letters are not in there."""
+    """Return the directories that the run writes to.
+
+    Raises:
+        InvalidOptionError: the dead letters are inside the output, which readers read as a whole.
+    """
     if arguments.dead_letters is None:
         return [arguments.output]
     inside = f"{arguments.dead_letters.rstrip('/')}/".startswith(f"{arguments.output.rstrip('/')}/")
@@ -115,28 +118,29 @@ def directories_of(arguments: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def no_trace_of(*directories: str | None) -> Iterator[None]:
-    """A local directory that was made for a run which fails before it writes anything is removed again."""
-    places = [Path(directory) for directory in directories if directory is not None and is_local(directory)]
-    made = [path for place in places for path in (place, *place.parents) if not path.exists()]
+def removed_if_empty(*directories: str | None) -> Iterator[None]:
+    """Remove a local directory again that was made for a run which failed before it wrote anything."""
+    paths = [Path(directory) for directory in directories if directory is not None and is_local(directory)]
+    made = [path for asked in paths for path in (asked, *asked.parents) if not path.exists()]
     try:
         yield
     except BaseException:
         for path in made:
-            with suppress(OSError):  # it holds something, or was not made
+            with suppress(OSError):  # it is not empty, or was not made
                 path.rmdir()
         raise
 
 
 def sink_of(arguments: argparse.Namespace) -> Any:
+    """Return the sink that the options of `add_files` describe."""
     given = {"codec": arguments.codec, "partitions": arguments.partitions}
     if arguments.window is not None:
         given["window"] = arguments.window
     if arguments.schema is not None:
         if arguments.format == "jsonl":
             raise InvalidOptionError(
-                f"--schema={arguments.schema} makes columns, and JSON lines have none: leave it out, or write Parquet"
-                " or Avro"
+                f"--schema={arguments.schema} declares columns, which JSON lines do not have: leave it out, or use"
+                " --format parquet or avro"
             )
         given["schema"] = read_schema(arguments.schema, keys=arguments.keys)
     options = {name: option for name, option in given.items() if option is not None}
@@ -144,9 +148,14 @@ def sink_of(arguments: argparse.Namespace) -> Any:
 
 
 def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str, StreamPosition, int | None]:
-    """The stream; where an export of it begins that is new: "LATEST" is a moment, and later runs go on from it; and the
-    second up to which all is read if the run ends well, a little before a stop in time, since what is out of order
-    there is the next run's. A ``schema`` that contradicts the table's key is refused."""
+    """Return the stream, where a new export of it begins, and the second up to which all is read if the run ends well.
+
+    "LATEST" becomes a moment, so that later runs resume from it. The second is a little before a stop in time: what is
+    out of order there is left to the next run. It is None without a stop in time.
+
+    Raises:
+        ConnectorError: the stream cannot be read, or `schema` contradicts the table's key.
+    """
     connection = Connection(arguments.region_name, arguments.endpoint_url)
     service = client(connection, 1)
     stream_arn = arguments.stream_arn
@@ -160,7 +169,3 @@ def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str
     saved_of = start.stream_arn if isinstance(start, StreamPosition) else None
     until = None if bounds.stop_second is None else bounds.stop_second - OUT_OF_ORDER_SECONDS
     return stream_arn, StreamPosition(saved_of or stream_arn, bounds.start, bounds.saved), until
-
-
-if __name__ == "__main__":
-    sys.exit(main())

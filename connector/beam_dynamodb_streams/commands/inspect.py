@@ -1,11 +1,12 @@
-"""A stream at a glance: the tree of its shards, how old they are, and what a reader of it costs.
+"""Show an overview of a stream: the tree of its shards, how old they are, and what a reader of it costs.
 
-    python -m pipelines.inspect --table orders
-    python -m pipelines.inspect --table orders --sample --watch
-    python -m pipelines.inspect --table orders --json | jq '.shards[] | select(.state == "open")'
+    dynamodb-streams inspect --table orders
+    dynamodb-streams inspect --table orders --sample --watch
+    dynamodb-streams inspect --table orders --json | jq '.shards[] | select(.state == "open")'
 
-Without ``--sample`` no record is read: it is free of charge and disturbs no reader. Exit code 0, also when the reader
-of the output has gone, 130 after SIGINT, 1 when the service failed, 2 when the command is at fault.
+Without `--sample` no record is read: the command is free of charge and takes no reader's place.
+
+Exit code: 0, also once nobody reads the output; 130 after SIGINT; 1 if the service failed; 2 for a usage error.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from beam_dynamodb_streams import ConnectorError
-from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
+from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.errors import DelayError
-from beam_dynamodb_streams.inspection.applications import ApplicationGlance, Kept, ShardProgress, kept
-from beam_dynamodb_streams.inspection.glance import Glance, ShardGlance, glance
-from beam_dynamodb_streams.inspection.sampled import Sampled
+from beam_dynamodb_streams.inspection.application_progress import (
+    ApplicationProgress,
+    ShardProgress,
+    StoredProgress,
+    read_stored_progress,
+)
+from beam_dynamodb_streams.inspection.shard_sample import ShardSample
+from beam_dynamodb_streams.inspection.stream_overview import ShardOverview, StreamOverview, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.drawing import places, short_id, svg
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
@@ -43,70 +50,76 @@ _STYLES: Final = {"open": "bold green", "closed": "", "trimmed": "dim strike", "
 _MOST_SHARDS: Final = 300
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = _parser()
+def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams inspect") -> int:
+    """Run the command and return its exit code."""
+    parser = _parser(prog)
     arguments = parser.parse_args(argv)
     pace = Pace(arguments.poll_interval, max(arguments.poll_interval, arguments.idle_poll_interval))
     try:
         with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
             stream_arn = arguments.stream_arn or find_stream(client, arguments.table)
             application = _application(arguments, stream_arn)
-            look = partial(glance, client, stream_arn, sample=arguments.sample, pace=pace, application=application)
-            glances = looks(look, every=arguments.watch)
-            _show(parser, glances, arguments)
+            look = partial(
+                inspect_stream, client, stream_arn, sample=arguments.sample, pace=pace, application=application
+            )
+            _show(parser, repeated(look, every=arguments.watch), arguments)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head` has what it wanted
+    except BrokenPipeError:  # `| head` has read what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
-    except COMMAND_FAULTS as error:
-        parser.error(parser.spelt(error))
     except ConnectorError as error:
-        parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
+        exit_with(parser, error)
     return 0
 
 
-def _parser() -> Parser:
-    parser = Parser("python -m pipelines.inspect", "Shows a stream's shards, their age, and what reading them costs.")
-    parser.epilog = None
-    stream = parser.add_mutually_exclusive_group(required=True)
-    stream.add_argument("--table", metavar="NAME", help="the table: its latest stream is shown")
-    stream.add_argument("--stream_arn", metavar="ARN", help="or the stream itself")
+def _parser(prog: str) -> Parser:
+    parser = Parser(prog, "Shows a stream's shards, their ages, and what reading them costs.")
+    parser.add_table()
     parser.add_argument(
         "--sample",
         action="store_true",
-        help="read some pages of every shard for the times of its records: billed, and one of its two readers",
+        help="read some pages of every shard for the times of its records; this is billed, and takes one of the two"
+        " readers that a shard may have (default: no record is read)",
     )
     parser.add_argument(
         "--progress",
         metavar="WHERE",
-        help="how far an application is: dynamodb://TABLE/APPLICATION, file:PATH, or kcl://LEASE_TABLE; its lag is"
-        " known with --sample",
+        help="show how far the application is whose progress is in dynamodb://TABLE/APPLICATION, file:PATH or"
+        " kcl://LEASE_TABLE; --sample adds its lag (default: no application)",
     )
     parser.add_argument(
-        "--watch", type=_seconds, nargs="?", const=5.0, metavar="SECONDS", help="look again so often (default: every 5)"
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=5.0,
+        metavar="SECONDS",
+        help="repeat every SECONDS seconds, 5 if you give none (default: once)",
     )
-    parser.add_argument("--json", action="store_true", help="one line of JSON for each look, for scripts")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the tree of the shards into a file too")
+    parser.add_argument("--json", action="store_true", help="print each overview as one line of JSON, for scripts")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw the tree of the shards into an SVG file")
     for name, seconds in (("poll_interval", Pace().poll), ("idle_poll_interval", Pace().idle)):
         parser.add_argument(
-            f"--{name}", type=_seconds, default=seconds, metavar="SECONDS", help="of the reader whose cost is shown"
+            f"--{name}",
+            type=_seconds,
+            default=seconds,
+            metavar="SECONDS",
+            help="this option of the reader whose cost is estimated, in seconds (default: %(default)s)",
         )
-    parser.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
-    parser.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
+    parser.add_connection()
     return parser
 
 
-def _application(arguments: argparse.Namespace, stream_arn: str) -> Callable[[Lineage], Kept] | None:
+def _application(arguments: argparse.Namespace, stream_arn: str) -> Callable[[Lineage], StoredProgress] | None:
     if arguments.progress is None:
         return None
     where = {"region_name": arguments.region_name, "endpoint_url": arguments.endpoint_url}
-    return lambda lineage: kept(arguments.progress, stream_arn, lineage, **where)
+    return lambda lineage: read_stored_progress(arguments.progress, stream_arn, lineage, **where)
 
 
-def looks(
-    look: Callable[[], Glance], *, every: float | None, sleep: Callable[[float], object] = time.sleep
-) -> Iterator[Glance]:
-    """One look, or one every so many seconds; a fault that passes leaves one out."""
+def repeated(
+    look: Callable[[], StreamOverview], *, every: float | None, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[StreamOverview]:
+    """Yield one overview, or one every `every` seconds. A later one that fails for a passing reason is left out."""
     yield look()
     while every is not None:
         sleep(every)
@@ -114,9 +127,9 @@ def looks(
             yield look()
 
 
-def _show(parser: Parser, glances: Iterator[Glance], arguments: argparse.Namespace) -> None:
+def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argparse.Namespace) -> None:
     if arguments.json:
-        for seen in glances:
+        for seen in overviews:
             _draw(parser, seen, arguments.svg)
             print(msgspec.json.encode(seen.to_dict()).decode(), flush=True)
         return
@@ -127,18 +140,18 @@ def _show(parser: Parser, glances: Iterator[Glance], arguments: argparse.Namespa
         parser.error("rich is not installed: pip install 'beam-dynamodb-streams[notebooks]', or use --json")
     console = Console()
     if arguments.watch is None or not console.is_terminal:
-        for seen in glances:
+        for seen in overviews:
             _draw(parser, seen, arguments.svg)
             console.print(view(seen))
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        for seen in glances:
+        for seen in overviews:
             _draw(parser, seen, arguments.svg)
             live.update(view(seen), refresh=True)
 
 
-def view(seen: Glance) -> RenderableType:
-    """The glance for a terminal: what it is, then a line a shard, children below their parent."""
+def view(seen: StreamOverview) -> RenderableType:
+    """Return the overview for a terminal: facts about the stream, then a line for each shard, below its parent."""
     from rich.console import Group
     from rich.table import Column, Table
     from rich.text import Text
@@ -158,13 +171,13 @@ def view(seen: Glance) -> RenderableType:
         guide = "  " * (place.generation - 1) + "└ " if place.generation else ""
         label = Text.assemble((guide, "dim"), (short_id(shard.shard_id), _STYLES[shard.state]))
         times = _times(shard.sampled) if sampled else ()
-        told = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
-        table.add_row(label, _state(shard), _age(shard, seen.taken), *times, *told)
+        progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
+        table.add_row(label, _state(shard), _age(shard, seen.taken), *times, *progress)
     rest = len(tree) - _MOST_SHARDS
     return Group(facts, Text(), table, *([Text(f"and {rest:,} more shards")] if rest > 0 else []))
 
 
-def _facts(seen: Glance) -> Iterator[tuple[str, str]]:
+def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
     yield "table", f"{seen.table}, {seen.region}"
     yield "stream", f"{seen.stream_arn} ({seen.status}, {seen.view_type})"
     states: Counter[str] = Counter(shard.state for shard in seen.shards)
@@ -179,7 +192,7 @@ def _facts(seen: Glance) -> Iterator[tuple[str, str]]:
     yield "", f"{cost.busy_calls:,} ({cost.busy_usd:.2f} USD) while all bring changes"
 
 
-def _facts_of(application: ApplicationGlance) -> Iterator[tuple[str, str]]:
+def _facts_of(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
     by = "held by nobody" if application.owner is None else f"held by {application.owner}"
     if application.alive is not None:
         by += f", alive {duration(application.taken - application.alive)} ago"
@@ -187,7 +200,7 @@ def _facts_of(application: ApplicationGlance) -> Iterator[tuple[str, str]]:
     if application.lag is not None and application.headroom is not None:
         yield "its lag", f"{duration(application.lag)}, and {duration(application.headroom)} until changes are lost"
     if lost := sum(shard.state == "trimmed" for shard in application.shards):
-        yield "", f"of {lost:,} of its shards changes were, or may have been, trimmed unread"
+        yield "", f"changes of {lost:,} of its shards were, or may have been, trimmed before they were read"
 
 
 def _progress(shard: ShardProgress | None, now: datetime) -> str:
@@ -203,15 +216,15 @@ def _progress(shard: ShardProgress | None, now: datetime) -> str:
     return said
 
 
-def _state(shard: ShardGlance) -> str:
+def _state(shard: ShardOverview) -> str:
     return f"{shard.state}, partly trimmed" if shard.partly_trimmed else shard.state
 
 
-def _age(shard: ShardGlance, now: datetime) -> str:
+def _age(shard: ShardOverview, now: datetime) -> str:
     return "" if shard.created is None else duration(now - shard.created)
 
 
-def _times(sampled: Sampled | None) -> tuple[str, ...]:
+def _times(sampled: ShardSample | None) -> tuple[str, ...]:
     if sampled is None:
         return "", "", ""
     moments = ("" if moment is None else f"{moment:%H:%M:%S}" for moment in (sampled.first, sampled.last))
@@ -219,7 +232,7 @@ def _times(sampled: Sampled | None) -> tuple[str, ...]:
 
 
 def duration(span: timedelta) -> str:
-    """The two largest units, such as ``3 h 20 min``."""
+    """Return a duration in its two largest units, such as "3 h 20 min"."""
     seconds = max(0, round(span.total_seconds()))
     parts: list[str] = []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
@@ -229,7 +242,7 @@ def duration(span: timedelta) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def _draw(parser: Parser, seen: Glance, file: Path | None) -> None:
+def _draw(parser: Parser, seen: StreamOverview, file: Path | None) -> None:
     if file is None:
         return
     notes = {shard.shard_id: _age(shard, seen.taken) for shard in seen.shards}
@@ -245,9 +258,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds greater than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
     return seconds
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,16 +1,17 @@
-"""An application's progress by hand: to look at it, to save and restore it, and to begin anew.
+"""Manage an application's stored progress: list it, export it, import it, or reset it.
 
-    python -m pipelines.progress list dynamodb://progress/orders-export
-    python -m pipelines.progress export dynamodb://progress/orders-export > saved.json
-    python -m pipelines.progress import dynamodb://progress/orders-export saved.json
-    python -m pipelines.progress reset file:/var/lib/orders.json --stream_arn arn:aws:dynamodb:…
-    python -m pipelines.progress show-kcl orders-app
+    dynamodb-streams progress list dynamodb://progress/orders-export
+    dynamodb-streams progress export dynamodb://progress/orders-export > saved.json
+    dynamodb-streams progress import dynamodb://progress/orders-export saved.json
+    dynamodb-streams progress reset file:/var/lib/orders.json --stream_arn arn:aws:dynamodb:…
+    dynamodb-streams progress show-kcl orders-app
 
-What ``export`` and ``show-kcl --stream_arn`` print is a saved position: ``import`` and ``--start @FILE`` take it.
+`export` and `show-kcl --stream_arn` print a saved position, which `import` and `--start @FILE` take.
 
-``import`` and ``reset`` are refused while a run of the application is alive, and ask before they change what is kept: a
-position that moves forward leaves changes unread, one that moves back brings changes again. Exit code 0 when it is
-done, 1 when it was declined or failed, 2 when the command is at fault.
+`import` and `reset` are refused while a run of the application is alive. They ask before they change what is stored: a
+position that moves forward leaves changes unread, and one that moves back delivers changes again.
+
+Exit code: 0 when done; 1 if it was declined or failed; 2 for a usage error.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
-from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
+from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.errors import DelayError, InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
@@ -38,46 +39,56 @@ from beam_dynamodb_streams.source.options import Connection
 from beam_dynamodb_streams.source.worker_cache import client
 
 
-def main(argv: Sequence[str] | None = None, *, clock: WallClock | None = None) -> int:
-    parser = _parser()
+def main(
+    argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams progress", clock: WallClock | None = None
+) -> int:
+    """Run the command and return its exit code."""
+    parser = _parser(prog)
     arguments = parser.parse_args(argv)
     try:
         return int(COMMANDS[arguments.command](arguments, clock or WallClock()))
-    except COMMAND_FAULTS as error:
-        parser.error(str(error))
     except ConnectorError as error:
-        parser.exit(1, f"{parser.prog}: failed: {error}\n")
+        exit_with(parser, error)
 
 
-class _Command(argparse.ArgumentParser):
-    """Tells an error in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def _parser() -> Parser:
+def _parser(prog: str) -> Parser:
     parser = Parser(
-        "python -m pipelines.progress", "Shows, saves, restores and forgets the progress of an application."
+        prog,
+        "Lists, exports, imports and resets the stored progress of an application.",
+        epilog="COMMAND --help shows its options: --stream_arn, --yes, --region_name and --endpoint_url.",
     )
-    parser.epilog = "COMMAND --help tells its options: --stream_arn, --yes, --region_name and --endpoint_url."
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Command)
-    kept = _Command(add_help=False)
-    kept.add_argument("address", metavar="ADDRESS", help="dynamodb://TABLE/APPLICATION or file:PATH")
-    kept.add_argument("--stream_arn", metavar="ARN", help="one of the application's streams, where it has several")
-    near = _Command(add_help=False)
-    near.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
-    near.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
-    sure = _Command(add_help=False)
-    sure.add_argument("--yes", action="store_true", help="do not ask")
-    commands.add_parser("list", parents=[kept, near], help="who holds the application, and where each shard stands")
-    commands.add_parser("export", parents=[kept, near], help="print the position in a stream")
-    imported = commands.add_parser("import", parents=[kept, near, sure], help="put a saved position in its place")
-    imported.add_argument("file", metavar="FILE", help="of a saved position, or - for standard input")
-    commands.add_parser("reset", parents=[kept, near, sure], help="forget a stream: the next run begins at its start")
-    leases = commands.add_parser("show-kcl", parents=[near], help="what a lease table of KCL's says; it is only read")
-    leases.add_argument("table", metavar="LEASE_TABLE", help="it has the name of the KCL application")
-    leases.add_argument("--stream_arn", metavar="ARN", help="print what it says of this stream, as a saved position")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    application = Parser("", add_help=False)
+    application.add_argument(
+        "address", metavar="ADDRESS", help="where the progress is: dynamodb://TABLE/APPLICATION or file:PATH"
+    )
+    application.add_argument(
+        "--stream_arn", metavar="ARN", help="the stream, needed if the application has several (default: its only one)"
+    )
+    connection = Parser("", add_help=False)
+    connection.add_connection()
+    confirmation = Parser("", add_help=False)
+    confirmation.add_argument("--yes", action="store_true", help="do not ask (default: ask)")
+    commands.add_parser(
+        "list", parents=[application, connection], help="show who holds the application, and where each shard stands"
+    )
+    commands.add_parser("export", parents=[application, connection], help="print the position in a stream")
+    imported = commands.add_parser(
+        "import", parents=[application, connection, confirmation], help="replace the position by a saved one"
+    )
+    imported.add_argument("file", metavar="FILE", help="the file of a saved position, or - for standard input")
+    commands.add_parser(
+        "reset",
+        parents=[application, connection, confirmation],
+        help="delete the position in a stream, so that the next run begins at its start",
+    )
+    leases = commands.add_parser("show-kcl", parents=[connection], help="show what a lease table of KCL says")
+    leases.add_argument("table", metavar="LEASE_TABLE", help="the lease table, which is only read")
+    leases.add_argument(
+        "--stream_arn",
+        metavar="ARN",
+        help="print the leases of this stream as a saved position (default: list all leases)",
+    )
     return parser
 
 
@@ -106,7 +117,7 @@ def _holder(lease: LeaseRecord, now: float) -> str:
     return f"run {lease.owner} {'is' if alive else 'was'} alive {max(0.0, now - lease.renewed_at):.0f} s ago"
 
 
-def _export(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001 - a command's form
+def _export(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001 - the signature of a command
     arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
     print(kept.position(arn).to_json())
     return 0
@@ -121,7 +132,7 @@ def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
     arn = arguments.stream_arn or position.stream_arn
     if arn is None or position.stream_arn not in (None, arn):
         raise InvalidOptionError(
-            f"the saved position is of {position.stream_arn or 'any stream'}: give --stream_arn of it"
+            f"the saved position is of {position.stream_arn or 'no named stream'}: give its stream as --stream_arn"
         )
     if not STREAM_ARN.fullmatch(arn):
         raise InvalidOptionError(
@@ -140,15 +151,15 @@ def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
 
 
 def _changes(before: SavedProgress, after: StreamPosition) -> str:
-    """What the new position does to the one that is kept, in words."""
+    """Return what the new position changes, in words."""
     known = {shard: mark.position for shard, mark in before.shards.items()}
     shards = known.keys() | after.shards.keys()
     pairs = [(known.get(s, before.start), after.shards.get(s, after.start)) for s in shards]
     forward = sum(is_further(new, old) for old, new in pairs)
     back = sum(is_further(old, new) for old, new in pairs)
     return (
-        f"{forward:,} shards move forward, and what is unread of them in between never comes; "
-        f"{back:,} move back, and their changes come again"
+        f"{forward:,} shards move forward, and the changes in between are never delivered; "
+        f"{back:,} move back, and their changes are delivered again"
     )
 
 
@@ -156,13 +167,13 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
     arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
     with _held(arguments, arn, clock) as (store, owner):
         lost = (
-            f"{len(kept.shards):,} shards of {arn} are forgotten; the next run begins at its start=, so changes "
-            "come again, or with LATEST never come"
+            f"the positions of {len(kept.shards):,} shards of {arn} are deleted; the next run begins at its start=, so "
+            "changes are delivered again, or, with LATEST, never"
         )
         if not _sure(arguments, lost, store.name):
             return 1
         store.forget(owner, arn, None)
-    print(f"{arn}: forgotten")
+    print(f"{arn}: deleted")
     return 0
 
 
@@ -176,7 +187,7 @@ def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: 
     leases, _ = read_leases(arguments.table, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
     for stream in sorted({lease.stream for lease in leases}):
         ours = [lease for lease in leases if lease.stream == stream]
-        print(f"{stream or 'one stream, which the table does not name'}: {len(ours):,} leases")
+        print(f"{stream or 'one stream, whose ARN is not in the table'}: {len(ours):,} leases")
         width = max(len(lease.shard) for lease in ours)
         for lease in ours:
             print(f"  {lease.shard:{width}}  {lease.checkpoint:40}  {lease.owner or 'nobody'}".rstrip())
@@ -201,7 +212,7 @@ def _one(kept: Application, arguments: argparse.Namespace) -> tuple[str, SavedPr
 
 @contextmanager
 def _held(arguments: argparse.Namespace, stream_arn: str, clock: WallClock) -> Iterator[tuple[Store, str]]:
-    """While this command holds the application. A run that was killed is waited out."""
+    """LeaseRecord the application's lease meanwhile. If a run was killed, wait until its lease expires."""
     progress, owner = _progress(arguments), f"command-{uuid.uuid4().hex}"
     store = store_of(progress)
     acquire(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
@@ -232,6 +243,3 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, WallClock], int]] = {
     "reset": _reset,
     "show-kcl": _show_kcl,
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

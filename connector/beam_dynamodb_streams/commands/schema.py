@@ -1,12 +1,15 @@
-"""A schema for a table, from a sample of its items.
+"""Infer a schema for a table from a sample of its items and its changes.
 
-    python -m pipelines.schema --table orders --output schema.json
+    dynamodb-streams schema --table orders --output schema.json
 
-Reads up to ``--sample`` items of a scan of the table, and as many changes of its stream from the trim horizon on; both
-are billed as any read. The schema goes to stdout and to the file; stderr gets what was seen: the share of the sampled
-items and changes that fit it, and the attributes that had values of several types. Edit the file, and give it to the
-pipelines as ``--schema``. A sample proves nothing about what it left out: what does not fit is kept as text. Exit code
-0, 1 when the run failed, 2 when the command is at fault.
+The command reads at most `--sample` items in a scan of the table, and as many changes of its stream from the trim
+horizon on. Both are billed as any read is. The schema goes to stdout and to the file. What was seen goes to stderr: the
+share of the sampled items and changes that fit the schema, and the attributes that had values of several types.
+
+Edit the file, and give it to `export` as `--schema`. A sample proves nothing about what it left out, so what does not
+fit is kept as text.
+
+Exit code: 0 when done; 1 if the run failed; 2 for a usage error.
 """
 
 from __future__ import annotations
@@ -28,16 +31,23 @@ import pyarrow as pa
 from beam_dynamodb_streams import ConnectorError, errors
 from beam_dynamodb_streams.columns import Inferred, infer
 from beam_dynamodb_streams.columns.forms import form_of
-from beam_dynamodb_streams.commands.arguments import COMMAND_FAULTS, Parser
+from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.wire import Client, DynamoDB
 
 QUIET_PAGES: Final = 30
-"""A shard that gave this many empty pages in a row has no more: runs of them stand before data."""
+"""A shard that returned this many empty pages in a row has no more records. Fewer may precede data."""
 
 
-class Sampled(NamedTuple):
-    """``inferred`` is of an image each of ``items`` items of the table and ``changes`` changes of the stream, whose
-    items may be the same; ``without``: why the stream was left out though it was asked for."""
+class InferredFromSample(NamedTuple):
+    """A schema and the size of the sample it follows from.
+
+    Attributes:
+        inferred: the schema and what was seen, from one image of each item and change.
+        items: how many items of the table were sampled.
+        changes: how many changes of the stream were sampled; they may be of the same items.
+        without: why the stream was left out although it was asked for; None if it was not.
+    """
 
     inferred: Inferred
     items: int
@@ -45,32 +55,34 @@ class Sampled(NamedTuple):
     without: str | None = None
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser("python -m pipelines.schema", "Infers a schema from a table's items, prints it and saves it.")
-    parser.epilog = None
-    parser.add_argument("--table", required=True, metavar="NAME")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the schema")
+def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams schema") -> int:
+    """Run the command and return its exit code."""
+    parser = Parser(prog, "Infers a schema from a table's items and changes, prints it and saves it.")
+    parser.add_argument("--table", required=True, metavar="NAME", help="the table")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the schema (default: nowhere)")
     parser.add_argument(
-        "--sample", type=_count, default=1000, metavar="N", help="items of each source (default: %(default)s)"
+        "--sample",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="how many items, and how many changes, are read at most (default: %(default)s)",
     )
     parser.add_argument(
-        "--source", choices=["table", "stream", "both"], default="both", help="what is sampled (default: %(default)s)"
+        "--source", choices=["table", "stream", "both"], default="both", help="what is read (default: %(default)s)"
     )
     parser.add_argument(
         "--numbers",
         choices=["text", "narrow"],
         default="text",
-        help="text never loses; narrow is int64 or decimal128 where all sampled numbers fit (default: %(default)s)",
+        help="the columns of numbers: text, which loses nothing, or int64 and decimal128 where all sampled numbers fit"
+        " (default: %(default)s)",
     )
-    parser.add_argument("--region_name", metavar="REGION", help="by default as boto3 finds it")
-    parser.add_argument("--endpoint_url", metavar="URL", help="of another service than AWS, such as a local one")
+    parser.add_connection()
     arguments = parser.parse_args(argv)
     try:
-        sampled = build(arguments)
-    except COMMAND_FAULTS as error:
-        parser.error(parser.spelt(error))
+        sampled = infer_from_sample(arguments)
     except ConnectorError as error:
-        parser.exit(1, f"{parser.prog}: failed: {parser.spelt(error)}\n")
+        exit_with(parser, error)
     text = sampled.inferred.schema.to_json() + "\n"
     sys.stdout.write(text)
     sys.stderr.writelines(f"{line}\n" for line in report(sampled))
@@ -83,7 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build(arguments: argparse.Namespace) -> Sampled:
+def infer_from_sample(arguments: argparse.Namespace) -> InferredFromSample:
+    """Read the sample and infer the schema.
+
+    Raises:
+        ConnectorError: the table or its stream cannot be read.
+    """
     items: list[bytes] = []
     changes: list[bytes] = []
     without = None
@@ -98,15 +115,15 @@ def build(arguments: argparse.Namespace) -> Sampled:
             if arguments.source == "both":
                 without = f"the stream was not sampled: table {arguments.table!r} has none"
         elif arguments.source != "table":
-            images = streamed(client, table.latest_stream_arn, arguments.sample)
+            images = stream_images(client, table.latest_stream_arn, arguments.sample)
             changes = list(islice(images, arguments.sample))
     inferred = infer([*items, *changes], table.key_types, numbers=arguments.numbers)
     inferred = replace(inferred, schema=replace(inferred.schema, on_misfit="text"))
-    return Sampled(inferred, len(items), len(changes), without)
+    return InferredFromSample(inferred, len(items), len(changes), without)
 
 
-def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
-    """The new image of each change, or the old one of a removal; page by page from each shard in turn."""
+def stream_images(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
+    """Yield the new image of each change, or the old one of a removal, one page of each shard in turn."""
     shards = [shard.shard_id for page in client.listing(stream_arn) for shard in page.shards]
     limit = max(1, min(1000, most // max(1, len(shards))))
     turns: deque[tuple[str, str | None, int]] = deque((shard, None, 0) for shard in shards)
@@ -116,7 +133,7 @@ def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
             iterator = iterator or client.get_shard_iterator(stream_arn, shard, "TRIM_HORIZON")
             page = client.get_records(iterator, limit=limit, stream_arn=stream_arn, shard_id=shard)
         except (errors.NotFoundError, errors.TrimmedDataError, errors.ExpiredIteratorError):
-            continue  # gone between two calls: a sample goes on without it
+            continue  # it is gone since the last call: the sample does without it
         images = [record.dynamodb.NewImage or record.dynamodb.OldImage for record in page.records]
         yield from (bytes(image) for image in images if image is not None)
         quiet = 0 if page.records else quiet + 1
@@ -124,8 +141,8 @@ def streamed(client: Client, stream_arn: str, most: int) -> Iterator[bytes]:
             turns.append((shard, page.next_iterator, quiet))
 
 
-def report(sampled: Sampled) -> Iterator[str]:
-    """What was seen, in lines."""
+def report(sampled: InferredFromSample) -> Iterator[str]:
+    """Yield what was seen, in lines."""
     inferred = sampled.inferred
     schema, images = inferred.schema, inferred.items
     columns = schema.attributes.names
@@ -156,9 +173,5 @@ def type_text(column: pa.Field) -> str:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of items: use 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of items: use 1 or more")
     return int(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

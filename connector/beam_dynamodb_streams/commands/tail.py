@@ -1,11 +1,13 @@
-"""A table's changes as they arrive, one JSON line each on stdout, until interrupted.
+"""Print a table's changes as they arrive, one line of JSON each, until it is interrupted.
 
-    python -m pipelines.tail --table orders | jq .keys
+    dynamodb-streams tail --table orders | jq .keys
 
-Changes of one key come in the order of writing. A line is ``ChangeRecord.to_json()``. A change is printed once it is
-read, and waits some 2 seconds for that where its shard was idle. By default this runs on FnApiRunner, inside this
-process. Exit code: 130 after SIGINT, 143 after SIGTERM or when the reader of the output has gone, 0 at a ``--stop``, 1
-when the run failed, 2 when the command is at fault.
+The changes of one key are printed in the order in which they were written. A line is `ChangeRecord.to_json()`. A change
+is printed once it is read, which takes about 2 seconds in a shard that was idle. By default this runs on FnApiRunner,
+inside this process.
+
+Exit code: 130 after SIGINT; 143 after SIGTERM, or once nobody reads the output; 0 at a `--stop`; 1 if the run failed; 2
+for a usage error.
 """
 
 from __future__ import annotations
@@ -13,38 +15,43 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apache_beam as beam
 
 from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams
-from beam_dynamodb_streams.commands.arguments import Parser, beam_options, command, read_of
+from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
+from beam_dynamodb_streams.commands.exit_codes import exit_codes
 
 
-def build(pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams) -> beam.PCollection:
-    return pipeline | "Read" >> read | "Print" >> beam.Map(print_line)
+def build(pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams) -> None:
+    """Add the steps to the pipeline."""
+    pipeline | "Read" >> read | "Print" >> beam.Map(print_line)
 
 
 def print_line(change: ChangeRecord) -> None:
+    """Print the change as one line of JSON."""
     try:
         sys.stdout.write(change.to_json() + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has what it wanted
+    except BrokenPipeError:  # `| head` has read what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser("python -m pipelines.tail", "Prints a table's changes as JSON lines, until interrupted.")
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str = "dynamodb-streams tail",
+    build: Callable[[beam.Pipeline, ReadFromDynamoDBStreams], object] = build,
+) -> int:
+    """Run the command and return its exit code. `build` adds the steps to the pipeline."""
+    parser = PipelineParser(prog, "Prints a table's changes as JSON lines, until it is interrupted.")
     parser.add_stream(start="LATEST")
     arguments, rest = parser.parse_with_beam(argv)
-    # Nothing here groups, so that FnApiRunner lets nothing past a grouping is no matter.
-    with command(parser, quiet=["beam_dynamodb_streams.beam.graph"]) as run:
+    # The warning that FnApiRunner holds back what is behind a grouping is of no use here: nothing groups.
+    with exit_codes(parser, quiet=["beam_dynamodb_streams.beam.graph"]) as run:
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
-        build(pipeline, read_of(arguments))
+        build(pipeline, read_from(arguments))
         run(pipeline)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,6 @@
 """Change records: attribute values, the record itself, its stored bytes and its text columns."""
 
+from beam_dynamodb_streams.records.beam_batches import register_batches
 from beam_dynamodb_streams.records.beam_coders import ChangeRecordCoder, RecordBatchCoder, register_coders
 from beam_dynamodb_streams.records.beam_row import ChangeRow
 from beam_dynamodb_streams.records.record import ChangeRecord
@@ -30,3 +31,7 @@ __all__ = [
     "register_coders",
     "to_arrow",
 ]
+
+# A worker may import no more than this of the package, and must know them too.
+register_coders()
+register_batches()

@@ -1,4 +1,4 @@
-"""Whether files hold what was written: read back with the formats' own libraries, compared change by change."""
+"""Compare the files of the demo with what was written, change by change, read with the formats' own libraries."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ def written_files(directory: Path, name: str) -> list[Path]:
 
 
 def kind_of(change: Change) -> str:
-    """The kind of change, a delete by TTL told apart."""
+    """Return the event's name, or "TTL DELETE" for a delete by time to live."""
     record = change.record
     return "TTL DELETE" if "userIdentity" in record else record["eventName"]
 
 
 def differences(changes: Sequence[Change], rows: Iterator[Row], *, at_most: int = 5) -> list[str]:
-    """What is wrong with ``rows`` as a copy of ``changes``, in words; empty if each change is there once and equal."""
+    """Return how `rows` differ from `changes`, in words: nothing if each change is there once and is equal.
+
+    More than `at_most` differences are summed up in one more line.
+    """
     expected = {change.event_id: change for change in changes}
     seen: Counter[str] = Counter()
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""Dead letters to JSON lines, so that what is wrong with one record, or with one attribute, stops no export."""
+"""Dead letters as files of JSON lines, so that one bad record or attribute does not end an export."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from beam_dynamodb_streams.sinks.output import check_writable, output_of, put
 
 
 class WriteDeadLetters(beam.DoFn):
-    """A file for each bundle that brings any, a line each, see `line_of`. Its name follows from what is in it.
+    """Writes one file for each bundle that has dead letters, one line for each letter.
 
-    A run that goes on after a failure reads again what was not in files yet, so a dead letter may be there twice.
+    The name of a file follows from its content. A run that resumes after a failure reads again what was not yet in the
+    output's files, so a dead letter may be in two of these files.
     """
 
     def __init__(self, directory: str) -> None:
@@ -39,8 +40,11 @@ class WriteDeadLetters(beam.DoFn):
 
 
 def line_of(letter: DeadLetter) -> bytes:
-    """The fields of a dead letter as JSON. ``payload`` is the record, or the attribute or image that does not fit, as
-    the service sent it, byte for byte: DynamoDB JSON. What is no JSON, or not of one line, is ``payload_base64``."""
+    """Return the fields of a dead letter as one line of JSON.
+
+    `payload` is the record, or the attribute or image that does not fit its column, in DynamoDB JSON: byte for byte as
+    the service sent it. A payload that is not JSON, or that has a line break, is in `payload_base64` instead.
+    """
     fields: dict[str, Any] = {
         "stream_arn": letter.stream_arn,
         "shard_id": letter.shard_id,

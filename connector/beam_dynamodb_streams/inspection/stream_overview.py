@@ -1,7 +1,7 @@
-"""A stream at a glance: its shards as one listing shows them, and with a sample what is in them.
+"""An overview of a stream: its shards as one listing shows them, and, with a sample, what is in them.
 
-Everything but the sample is free of charge, and takes no reader's place: DescribeTable, DescribeStream and
-GetShardIterator. One listing may leave a shard out (fact 6); a second look shows it.
+Everything but the sample is free of charge and takes no reader's place: it calls DescribeTable, DescribeStream and
+GetShardIterator. One listing may leave a shard out (trap 6); a second overview shows it.
 """
 
 from __future__ import annotations
@@ -14,25 +14,38 @@ from math import floor
 from typing import Any, Final, Literal
 
 from beam_dynamodb_streams.errors import NotFoundError, ServiceError, TrimmedDataError
-from beam_dynamodb_streams.inspection.applications import RETENTION, ApplicationGlance, Kept, application_glance
-from beam_dynamodb_streams.inspection.sampled import PAGE, Sampled, sampled
+from beam_dynamodb_streams.inspection.application_progress import (
+    RETENTION,
+    ApplicationProgress,
+    StoredProgress,
+    compare_application,
+)
+from beam_dynamodb_streams.inspection.shard_sample import PAGE, ShardSample, sample_shard
 from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created
 from beam_dynamodb_streams.wire import Client, ListedShard
 
-#: USD for a call in us-east-1, after the first 2.5 million of a month; other regions differ by some percent.
 PRICE: Final = 0.02 / 100_000
+"""USD for a GetRecords call in us-east-1, after the first 2.5 million of a month. Other regions differ by a few
+percent."""
 
 _THREADS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ShardGlance:
-    """``state``: "trimmed" is a parent that is gone with all its records, "unlisted" one that the listing left out.
+class ShardOverview:
+    """One shard of an overview.
 
-    ``created`` is what the id says, see :func:`shards.lineage.created`. ``partly_trimmed``: whether its
-    oldest records are gone; None if the service does not tell.
+    Attributes:
+        shard_id: the shard.
+        parent: the shard that it follows, if any.
+        state: "trimmed" is a parent that is gone with all its records, "unlisted" one that the listing left out.
+        created: when it was created, according to its id (see `shards.lineage.created`).
+        starting_sequence_number: as listed.
+        ending_sequence_number: as listed; None while it is open.
+        partly_trimmed: whether its oldest records are gone; None if the service does not say.
+        sampled: what a sample found.
     """
 
     shard_id: str
@@ -42,13 +55,17 @@ class ShardGlance:
     starting_sequence_number: str | None = None
     ending_sequence_number: str | None = None
     partly_trimmed: bool | None = None
-    sampled: Sampled | None = None
+    sampled: ShardSample | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """GetRecords calls that one reader of the whole stream makes in a day, and their price in USD: while no shard
-    brings anything, and while each brings pages that are not full."""
+class ReadCost:
+    """The GetRecords calls that one reader of the whole stream makes in a day, and their price in USD.
+
+    Attributes:
+        idle_calls: the calls while no shard has anything new.
+        busy_calls: the calls while every shard brings pages that are not full.
+    """
 
     idle_calls: int
     busy_calls: int
@@ -63,8 +80,8 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """What was seen in the second ``taken`` of the service's clock. ``shards``: parents before children."""
+class StreamOverview:
+    """A stream in the second `taken` of the service's clock. `shards` has parents before children."""
 
     table: str
     stream_arn: str
@@ -72,20 +89,20 @@ class Glance:
     view_type: str
     region: str
     taken: datetime
-    shards: tuple[ShardGlance, ...]
-    cost: Cost
-    application: ApplicationGlance | None = None
+    shards: tuple[ShardOverview, ...]
+    cost: ReadCost
+    application: ApplicationProgress | None = None
 
     @property
     def oldest(self) -> datetime | None:
-        """The oldest record of the sample, None without: a read from TRIM_HORIZON begins so far behind."""
+        """When the oldest sampled record was created: there a read from TRIM_HORIZON begins. None without a sample."""
         return min(
             (shard.sampled.first for shard in self.shards if shard.sampled and shard.sampled.first), default=None
         )
 
     @property
     def headroom(self) -> timedelta | None:
-        """Until the oldest record is trimmed: the time that a read from TRIM_HORIZON has to get there."""
+        """How long it is until the oldest record is trimmed: a read from TRIM_HORIZON must get there before."""
         return None if self.oldest is None else max(timedelta(0), RETENTION - (self.taken - self.oldest))
 
     @property
@@ -98,7 +115,7 @@ class Glance:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, times as datetimes, durations in seconds."""
+        """Return plain values: times as datetimes, durations in seconds."""
         headroom = self.headroom
         return {
             **asdict(self),
@@ -109,18 +126,26 @@ class Glance:
         }
 
 
-def glance(
+def inspect_stream(
     client: Client,
     stream_arn: str,
     *,
     sample: bool = False,
     pace: Pace = Pace(),
-    application: Callable[[Lineage], Kept] | None = None,
-) -> Glance:
-    """Looks once. ``sample`` reads some pages of every shard, which are billed and take one of its two readers.
-    ``application`` gives what is kept of one, for the shards that are listed.
+    application: Callable[[Lineage], StoredProgress] | None = None,
+) -> StreamOverview:
+    """Return an overview of the stream.
 
-    Raises what the service answers: :class:`errors.NotFoundError` for a stream that is not there.
+    Args:
+        client: the client that makes the calls.
+        stream_arn: the stream.
+        sample: whether to read some pages of every shard, which is billed and takes one of its two readers.
+        pace: the intervals of the reader whose cost is estimated.
+        application: returns the stored progress of an application for the listed shards, to compare it with them.
+
+    Raises:
+        NotFoundError: the stream does not exist.
+        ConnectorError: any other answer of the service that is an error.
     """
     pages = list(client.listing(stream_arn))
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
@@ -128,15 +153,17 @@ def glance(
     now = floor(client.service_time())
     caller = StreamCaller(client, stream_arn, limit=PAGE) if sample else None
     lineage = Lineage(Shard(shard.shard_id, shard.parent_shard_id) for shard in listed.values())
-    what = application(lineage) if application is not None else None
+    stored = application(lineage) if application is not None else None
     with ThreadPoolExecutor(_THREADS) as pool:
         shards = _shards(client, stream_arn, listed, missing, now, pool, caller)
-        followed = (
-            None if what is None else application_glance(client, stream_arn, lineage, what, _time(now), pool, caller)
+        progress = (
+            None
+            if stored is None
+            else compare_application(client, stream_arn, lineage, stored, _time(now), pool, caller)
         )
     tree = Lineage(Shard(shard.shard_id, shard.parent) for shard in shards)
     shards.sort(key=lambda shard: (sum(1 for _ in tree.ancestors(shard.shard_id)), shard.shard_id))
-    return Glance(
+    return StreamOverview(
         pages[-1].table_name,
         stream_arn,
         pages[-1].status,
@@ -144,8 +171,8 @@ def glance(
         client.region_name,
         _time(now),
         tuple(shards),
-        cost_a_day(sum(shard.state == "open" for shard in shards), pace),
-        followed,
+        daily_cost(sum(shard.state == "open" for shard in shards), pace),
+        progress,
     )
 
 
@@ -157,11 +184,11 @@ def _shards(
     now: int,
     pool: Executor,
     caller: StreamCaller | None,
-) -> list[ShardGlance]:
+) -> list[ShardOverview]:
     ends = {shard.parent_shard_id: created(shard.shard_id) for shard in listed.values()}
 
-    def look(shard: ListedShard) -> ShardGlance:
-        return ShardGlance(
+    def look(shard: ListedShard) -> ShardOverview:
+        return ShardOverview(
             shard.shard_id,
             shard.parent_shard_id,
             "open" if shard.ending_sequence_number is None else "closed",
@@ -169,22 +196,22 @@ def _shards(
             shard.starting_sequence_number,
             shard.ending_sequence_number,
             _partly_trimmed(client, stream_arn, shard),
-            None if caller is None else sampled(caller, shard.shard_id, ends.get(shard.shard_id) or now),
+            None if caller is None else sample_shard(caller, shard.shard_id, ends.get(shard.shard_id) or now),
         )
 
-    def probe(shard: str) -> ShardGlance:
-        return ShardGlance(shard, None, _probed(client, stream_arn, shard), _created(shard))
+    def look_at_unlisted(shard: str) -> ShardOverview:
+        return ShardOverview(shard, None, _state_of_unlisted(client, stream_arn, shard), _created(shard))
 
-    return [*pool.map(probe, missing), *pool.map(look, listed.values())]
+    return [*pool.map(look_at_unlisted, missing), *pool.map(look, listed.values())]
 
 
-def cost_a_day(open_shards: int, pace: Pace) -> Cost:
-    """Each call is billed, empty or not; the others are free."""
+def daily_cost(open_shards: int, pace: Pace) -> ReadCost:
+    """Return the cost of a reader for a day. Every GetRecords call is billed, empty or not; other calls are free."""
     day = 24 * 3600
-    return Cost(round(open_shards * day / pace.idle), round(open_shards * day / pace.poll))
+    return ReadCost(round(open_shards * day / pace.idle), round(open_shards * day / pace.poll))
 
 
-def _probed(client: Client, stream_arn: str, shard: str) -> Literal["trimmed", "unlisted"]:
+def _state_of_unlisted(client: Client, stream_arn: str, shard: str) -> Literal["trimmed", "unlisted"]:
     try:
         client.get_shard_iterator(stream_arn, shard, "TRIM_HORIZON")
     except (NotFoundError, TrimmedDataError):

@@ -1,4 +1,4 @@
-"""Where a read starts and stops, and how long a window is, as they are written on a command line."""
+"""The argparse types of `--start`, `--stop` and `--window`: from the text of an argument to a value of the library."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _COUNT: Final = re.compile(r"(\d+)(?: *records?)?")
 _DURATION: Final = re.compile(r"(?=\d)(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?")
 
 
-def start_of(text: str) -> object:
-    """``--start`` as the source takes it; what is a start, the source decides."""
+def start_argument(text: str) -> object:
+    """Return `--start` as the source takes it."""
     if text.startswith("@"):
         try:
             return StreamPosition.from_json(Path(text[1:]).read_text("utf-8"))
@@ -24,7 +24,7 @@ def start_of(text: str) -> object:
             raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error}") from error
         except ConnectorError as error:
             raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
-    start = _moment(text)
+    start = _time(text)
     try:
         parse_start(start)
     except ConnectorError:
@@ -35,15 +35,15 @@ def start_of(text: str) -> object:
     return start
 
 
-def stop_of(text: str) -> object:
-    """``--stop`` as the source takes it."""
+def stop_argument(text: str) -> object:
+    """Return `--stop` as the source takes it: "NOW", a number of changes, a duration or a time."""
     if count := _COUNT.fullmatch(text):
         if not int(count[1]):
             raise argparse.ArgumentTypeError(f"{text!r} reads nothing: use 1 or more")
         return int(count[1])
     if (duration := _duration(text)) is not None:
         return duration
-    if text == "NOW" or not isinstance(moment := _moment(text), str):
+    if text == "NOW" or not isinstance(moment := _time(text), str):
         return text if text == "NOW" else moment
     raise argparse.ArgumentTypeError(
         f"{text!r} is not a stop: use NOW, a number of changes such as 1000, a duration such as 10m, or a time such as"
@@ -51,13 +51,15 @@ def stop_of(text: str) -> object:
     )
 
 
-def window_of(text: str) -> float | timedelta:
-    """``--window`` as the sinks take it: seconds or a duration."""
+def window_argument(text: str) -> float | timedelta:
+    """Return `--window` as the sinks take it: seconds or a duration."""
     if text.isdecimal() and int(text):
         return int(text)
     if (duration := _duration(text)) is not None:
         return duration
-    raise argparse.ArgumentTypeError(f"{text!r} is no length of a window: use seconds such as 90, or 5m, or 1h30m")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not the length of a window: use seconds such as 90, or a duration such as 5m or 1h30m"
+    )
 
 
 def _duration(text: str) -> timedelta | None:
@@ -65,17 +67,19 @@ def _duration(text: str) -> timedelta | None:
         return None
     duration = timedelta(**{unit: int(number) for unit, number in parts.groupdict().items() if number})
     if not duration:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: use a second or more, such as 10m")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: use a second or more, such as 10m")
     return duration
 
 
-def _moment(text: str) -> datetime | str:
+def _time(text: str) -> datetime | str:
+    """Return the time, or the text itself where it is not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return text
     if moment.tzinfo is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} has no timezone: {moment.isoformat()}Z is UTC, {moment.isoformat()}+01:00 an hour ahead of it"
+            f"{text!r} has no timezone: write {moment.isoformat()}Z for UTC, or {moment.isoformat()}+01:00 for an hour"
+            " ahead of it"
         )
     return moment

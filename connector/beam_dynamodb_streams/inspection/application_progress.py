@@ -1,6 +1,6 @@
-"""How far an application has come in a stream: what is kept of it, against what the service still has.
+"""How far an application is in a stream: its stored progress, compared with what the service still has.
 
-Its progress is only read, and so are the leases of a Kinesis Client Library application.
+The stored progress is only read, and so are the leases of a Kinesis Client Library (KCL) application.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, TrimmedDataError
-from beam_dynamodb_streams.inspection.sampled import created_at, records_from
+from beam_dynamodb_streams.inspection.shard_sample import creation_time, first_records
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
@@ -29,9 +29,16 @@ State = Literal["ended", "reading", "waiting", "trimmed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept of an application in one stream. ``owner`` is the run, or the workers, that has it, and ``alive``
-    its last sign of life: None where nothing says. ``moved``: when a shard's position was last written."""
+class StoredProgress:
+    """The stored progress of an application in one stream.
+
+    Attributes:
+        address: where it is stored.
+        position: where each shard stands.
+        owner: the run, or the workers, that holds the application; None if nobody does.
+        alive: when the owner last renewed its lease; None if that is not stored.
+        moved: when each shard's position was last written.
+    """
 
     address: str
     position: StreamPosition
@@ -42,9 +49,17 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class ShardProgress:
-    """``state``: "ended" is read to its end, "waiting" has a parent that is not, "trimmed" has lost, or may have lost,
-    what follows its position. ``unread`` is the creation time of the first change that is not delivered, if a sample
-    found one, and ``caught_up`` whether it looked and found none."""
+    """How far an application is in one shard.
+
+    Attributes:
+        shard_id: the shard.
+        state: "ended" is read to its end; "waiting" has a parent that is not; "trimmed" has lost, or may have lost,
+            what follows its position; any other is "reading".
+        position: the position, as text.
+        moved: when the position was last written; None if that is not stored.
+        unread: the creation time of the first change that is not delivered; None if no sample found one.
+        caught_up: whether a sample looked for such a change and found none.
+    """
 
     shard_id: str
     state: State
@@ -55,8 +70,8 @@ class ShardProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationGlance:
-    """An application as it stands, in the order of the stream's shards."""
+class ApplicationProgress:
+    """How far an application is in each shard, in the order of the stream's shards, in the second `taken`."""
 
     address: str
     owner: str | None
@@ -66,7 +81,7 @@ class ApplicationGlance:
 
     @property
     def lag(self) -> timedelta | None:
-        """How long the oldest change has waited that is not delivered; None without a sample."""
+        """How long the oldest change that is not delivered has waited; None without a sample."""
         reading = [shard for shard in self.shards if shard.state in ("reading", "trimmed")]
         if not all(shard.unread or shard.caught_up for shard in reading):
             return None
@@ -75,10 +90,11 @@ class ApplicationGlance:
 
     @property
     def headroom(self) -> timedelta | None:
-        """Until that change is trimmed."""
+        """How long it is until that change is trimmed; None without a sample."""
         return None if self.lag is None else max(timedelta(0), RETENTION - self.lag)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain values: times as datetimes, durations in seconds."""
         lag, headroom = self.lag, self.headroom
         return {
             **asdict(self),
@@ -87,32 +103,38 @@ class ApplicationGlance:
         }
 
 
-def kept(address: str, stream_arn: str, lineage: Lineage, *, region_name: str | None, endpoint_url: str | None) -> Kept:
-    """What is kept at ``address``: ``dynamodb://TABLE/APPLICATION``, ``file:PATH`` or ``kcl://LEASE_TABLE``.
+def read_stored_progress(
+    address: str, stream_arn: str, lineage: Lineage, *, region_name: str | None, endpoint_url: str | None
+) -> StoredProgress:
+    """Return the progress stored at `address`: `dynamodb://TABLE/APPLICATION`, `file:PATH` or `kcl://LEASE_TABLE`.
 
-    Raises :class:`InvalidOptionError` for another one, and where nothing is kept of this stream.
+    Raises:
+        InvalidOptionError: the address has another form, or has no progress in this stream.
     """
     if address.startswith(KCL):
         table = address.removeprefix(KCL)
         leases, created = read_leases(table, region_name=region_name, endpoint_url=endpoint_url)
         position = position_of_leases(leases, stream_arn, table, latest=AtTime(int(created)))
         workers = sorted({lease.owner for lease in leases if lease.owner})
-        return Kept(address, with_ended_ancestors(position, lineage), ", ".join(workers) or None)
+        return StoredProgress(address, with_ended_ancestors(position, lineage), ", ".join(workers) or None)
     application = store_of(Progress(address, region_name=region_name, endpoint_url=endpoint_url)).read()
     stream = application.streams.get(stream_arn)
     if stream is None:
         others = ", ".join(application.streams) or "none"
-        raise InvalidOptionError(f"{address} keeps no progress in {stream_arn}: the streams that it has are {others}")
+        raise InvalidOptionError(f"{address} has no progress in {stream_arn}: the streams that it has are {others}")
     position = with_ended_ancestors(stream.position(stream_arn), lineage)
     moved = {shard: _time(mark.moved_at) for shard, mark in stream.shards.items()}
     lease = application.lease
     if lease is None or not lease.renewed_at:  # 0 once the run has ended
-        return Kept(address, position, moved=moved)
-    return Kept(address, position, lease.owner, _time(lease.renewed_at), moved)
+        return StoredProgress(address, position, moved=moved)
+    return StoredProgress(address, position, lease.owner, _time(lease.renewed_at), moved)
 
 
-def standing(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[State, Position]]:
-    """Where each listed shard stands. Pure. A shard without a position begins where its parent's end leaves it."""
+def shard_states(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[State, Position]]:
+    """Return the state and the position of each listed shard. Pure.
+
+    A shard without a position begins at its oldest record if it has a parent, and at the application's start if not.
+    """
     found: dict[str, tuple[State, Position]] = {}
     for shard in lineage:
         known = position.shards.get(shard)
@@ -133,31 +155,34 @@ def standing(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[Stat
     return found
 
 
-def application_glance(
+def compare_application(
     client: Client,
     stream_arn: str,
     lineage: Lineage,
-    what: Kept,
+    stored: StoredProgress,
     taken: datetime,
     pool: Executor,
     caller: StreamCaller | None,
-) -> ApplicationGlance:
-    """Compares them; with a ``caller`` it reads the first page of each shard that is not delivered."""
+) -> ApplicationProgress:
+    """Return how far the application is in each shard.
+
+    With a `caller`, it reads the first page of each shard from the stored position on, which finds the lag.
+    """
 
     def look(shard: str) -> ShardProgress:
-        state, position = stands[shard]
-        found = ShardProgress(shard, state, position_text(position), what.moved.get(shard))
+        state, position = states[shard]
+        found = ShardProgress(shard, state, position_text(position), stored.moved.get(shard))
         if state != "reading":
             return found
         if isinstance(position, After) and _is_trimmed(client, stream_arn, shard, position):
             found = replace(found, state="trimmed")
-        records = None if caller is None else records_from(caller, shard, position)
+        records = None if caller is None else first_records(caller, shard, position)
         if records is None:
             return found
-        return replace(found, unread=created_at(records[0])) if records else replace(found, caught_up=True)
+        return replace(found, unread=creation_time(records[0])) if records else replace(found, caught_up=True)
 
-    stands = standing(what.position, lineage)
-    return ApplicationGlance(what.address, what.owner, what.alive, taken, tuple(pool.map(look, stands)))
+    states = shard_states(stored.position, lineage)
+    return ApplicationProgress(stored.address, stored.owner, stored.alive, taken, tuple(pool.map(look, states)))
 
 
 def _is_trimmed(client: Client, stream_arn: str, shard: str, position: After) -> bool:

@@ -1,0 +1,37 @@
+"""What a run of an export added to its output, counted from the manifests that it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from beam_dynamodb_streams.sinks.leftovers import read
+from beam_dynamodb_streams.sinks.manifest import FOLDER
+from beam_dynamodb_streams.sinks.output import output_of
+
+
+def manifests_in(directory: str) -> frozenset[str]:
+    """Return the names of the output's manifests."""
+    return frozenset(output_of(directory).list(f"{FOLDER}/"))
+
+
+def files_written(directory: str, before: Collection[str], *, noun: str, resumed: bool) -> str:
+    """Return one line about the files that were added since the manifests were `before`.
+
+    Args:
+        directory: the output.
+        before: what `manifests_in` returned before the run.
+        noun: what one row is, in the singular.
+        resumed: whether the run continued an earlier one.
+    """
+    new = sorted(manifests_in(directory).difference(before))
+    files = [file for manifest in read(output_of(directory), new) for file in manifest.files]
+    if files:
+        rows = sum(file.rows for file in files)
+        return f"{_counted(rows, noun)} in {_counted(len(files), 'new file')} in {directory}"
+    if resumed:
+        return f"no changes since the last run: nothing written to {directory}"
+    return f"no changes: nothing written to {directory}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

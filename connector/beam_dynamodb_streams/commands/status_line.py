@@ -1,0 +1,160 @@
+"""How far a run is, on one line of the terminal, which is rewritten once a second.
+
+Nothing is shown where stderr is not a terminal, nor for a read whose workers run elsewhere: their runner reports those.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from typing import Final, NamedTuple, TextIO
+
+from beam_dynamodb_streams.commands.terminal import Terminal
+from beam_dynamodb_streams.shards.frontier import EARLIEST
+from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
+from beam_dynamodb_streams.source.live_status import Standing, watching
+
+RATE_SECONDS: Final = 20.0
+"""How many seconds a rate is measured over. The shards take turns, so what is covered moves in leaps."""
+MIN_RATE_SECONDS: Final = 3.0
+"""A rate over fewer seconds means nothing, and a read that brought nothing for that long is called still."""
+LOW_HEADROOM_SECONDS: Final = 6 * 3600
+"""Below this the line shows how long it is until the oldest unread changes are trimmed."""
+
+
+@contextmanager
+def status_line(*, interval: float = 1.0) -> Iterator[None]:
+    """Show the line while the body runs, and remove it however the body ends.
+
+    Args:
+        interval: the seconds between two updates.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    terminal, status, ended = Terminal(sys.stderr), StatusText(), threading.Event()
+
+    def refresh() -> None:
+        while not ended.wait(interval):
+            terminal.show(status.update(watch.look(), time.monotonic()))
+
+    with watching() as watch, _redirected(terminal, sys.stderr):
+        threading.Thread(target=refresh, name="status line", daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
+            terminal.close()
+
+
+@contextmanager
+def _redirected(terminal: Terminal, stderr: TextIO) -> Iterator[None]:
+    """Send what is written and logged to stderr through the terminal."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
+    on_stderr = [handler for handler in handlers if handler.stream is stderr]
+    for handler in on_stderr:
+        handler.setStream(terminal)
+    try:
+        with redirect_stderr(terminal):
+            yield
+    finally:
+        for handler in on_stderr:
+            handler.setStream(stderr)
+
+
+class _Sample(NamedTuple):
+    now: float
+    records: int
+    covered: float | None
+
+
+class StatusText:
+    """The text of the line. It is updated with the state of the reads and the time, in seconds of any steady clock."""
+
+    def __init__(self) -> None:
+        self._samples: deque[_Sample] = deque()
+        self._moved = 0.0
+        self._lag: float | None = None
+
+    def update(self, reads: Sequence[Standing], now: float) -> str:
+        """Return the text now, in ASCII, the most important first. It is empty while no read has reported."""
+        if not reads:
+            return ""
+        records = sum(read.records for read in reads)
+        if all(read.frontier.closed for read in reads):
+            return f"{records:,} records, all read: writing what is left"
+        covered = covered_by(reads)
+        if not self._samples or self._samples[-1].records != records:
+            self._moved = now
+        self._lag = max((read.lag for read in reads if read.lag is not None), default=self._lag)
+        self._samples.append(_Sample(now, records, covered))
+        while now - self._samples[0].now > RATE_SECONDS:
+            self._samples.popleft()
+        return ", ".join([f"{records:,} records", *self._pace(reads, now), *_state(reads, covered)])
+
+    def _pace(self, reads: Sequence[Standing], now: float) -> Iterator[str]:
+        first, last = self._samples[0], self._samples[-1]
+        still = now - self._moved
+        rate = (last.records - first.records) / (now - first.now) if now - first.now >= MIN_RATE_SECONDS else None
+        if rate is not None and still < MIN_RATE_SECONDS:
+            yield f"{rate:,.0f}/s"
+        left = self._left(reads, rate, still=still >= MIN_RATE_SECONDS)
+        if left is not None and left >= 1:
+            yield f"about {short_duration(left)} left"
+        if still >= MIN_RATE_SECONDS:
+            yield f"nothing new for {short_duration(still)}"
+        elif self._lag is not None:
+            yield f"lag {short_duration(self._lag)}"
+
+    def _left(self, reads: Sequence[Standing], rate: float | None, *, still: bool) -> float | None:
+        """Return the seconds that are left, or None while that cannot be estimated.
+
+        The estimate follows from the pace at which the requested number of records arrives, or the creation times up to
+        the stop. Past the stop, a read that gets nothing waits for proof that nothing is left, which has no pace.
+        """
+        limits = [read.read.records for read in reads if read.read.records is not None]
+        if limits:
+            return (sum(limits) - self._samples[-1].records) / rate if rate and not still else None
+        stops = [read.read.stop for read in reads if read.read.stop is not None]
+        known = [sample for sample in self._samples if sample.covered is not None]
+        if not stops or not known or known[-1] is not self._samples[-1]:
+            return None
+        to_wait = max(stops) - max(read.moment for read in reads)
+        if still and to_wait <= 0:
+            return None
+        first, last = known[0], known[-1]
+        assert first.covered is not None and last.covered is not None  # noqa: S101, PT018 - narrows the type
+        passed, gained, missing = last.now - first.now, last.covered - first.covered, max(stops) - last.covered
+        if passed < MIN_RATE_SECONDS or gained <= 0 or missing <= 0:
+            return None
+        return max(missing * passed / gained, to_wait)
+
+
+def covered_by(reads: Sequence[Standing]) -> float | None:
+    """Return the creation time up to which all is read, in seconds, or None while a shard's is unknown."""
+    unread = [read.frontier.watermark for read in reads if not read.frontier.closed]
+    return None if EARLIEST in unread else min(unread) / MICROS
+
+
+def _state(reads: Sequence[Standing], covered: float | None) -> Iterator[str]:
+    shards = sum(len(read.frontier.open_shards) for read in reads)
+    yield f"{shards:,} shard{'' if shards == 1 else 's'} open"
+    yield f"{sum(read.finished for read in reads):,} done"
+    if covered is not None:
+        headroom = RETENTION_SECONDS - (max(read.moment for read in reads) - covered)
+        if headroom < LOW_HEADROOM_SECONDS:
+            yield f"headroom {short_duration(max(0.0, headroom))}"
+
+
+def short_duration(seconds: float) -> str:
+    """Return a duration in the form that `--stop` takes, in at most two units."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole}s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m"

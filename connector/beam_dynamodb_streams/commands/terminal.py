@@ -1,0 +1,69 @@
+"""A stream whose last line is rewritten in place."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from contextlib import suppress
+from typing import TextIO
+
+
+class Terminal(io.TextIOBase):
+    """A text stream with a last line that is rewritten. What else is written to it goes above that line. Thread-safe.
+
+    It writes carriage returns and spaces only, which every terminal supports. On a stream that is not a terminal, no
+    line is shown.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.RLock()  # a finalizer may warn while its thread holds it
+        self._shown = ""
+        self._mid_line = False
+        self._silent = not stream.isatty()
+
+    def show(self, text: str) -> None:
+        """Replace the last line with `text`, cut to the width of the terminal."""
+        with self._lock:
+            if not self._silent and not self._mid_line:
+                self._draw(text[: self._width() - 1])
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            self._draw("")
+            self._mid_line = not text.endswith("\n") if text else self._mid_line
+            return self._stream.write(text)
+
+    def close(self) -> None:
+        """Remove the line, and show no other one. The stream stays open."""
+        with self._lock:
+            self._draw("")
+            self._silent = True
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def _draw(self, text: str) -> None:
+        if text == self._shown:
+            return
+        blank = " " * (len(self._shown) - len(text))
+        with suppress(OSError):  # the terminal has gone, which must not end the run
+            self._stream.write(f"\r{text}{blank}" + ("" if text else "\r"))
+            self._stream.flush()
+        self._shown = text
+
+    def _width(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        except OSError:
+            return 80
