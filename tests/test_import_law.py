@@ -54,11 +54,11 @@ PARTS = {
     "records": {"errors", "display", "wire"},
     "columns": {"errors", "records", "wire"},
     "beam": {"errors"},
-    "progress": {"errors", "shards", "records", "wire"},
+    "progress": {"errors", "shards", "records", "beam", "wire"},
     "source": {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
     },
-    "sinks": {"errors", "records", "columns", "shards"},  # an output says from where its stream is to be read
+    "sinks": {"errors", "records", "columns", "shards", "beam"},  # an output says from where its stream is to be read
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "commands": {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),

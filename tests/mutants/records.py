@@ -102,8 +102,8 @@ MUTANTS = (
         18,
         "a pipeline whose real-time timer makes Beam pick another runner is not refused",
         "source/start.py::StartRead.process",
-        "isinstance(threading.current_thread(), ...)",
-        "False",
+        "refuse_workers_without_splittable_dofns()",
+        "None",
         "runners/test_refusal.py::test_a_pipeline_that_makes_beam_pick_bundle_based_direct_runner_is_refused",
     ),
     Mutant(

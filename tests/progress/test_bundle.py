@@ -16,6 +16,7 @@ from apache_beam.runners.sdf_utils import (
     ThreadsafeWatermarkEstimator,
 )
 
+from beam_dynamodb_streams.beam.runners import traits_of
 from beam_dynamodb_streams.errors import FencedError
 from beam_dynamodb_streams.progress.acquire import acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
@@ -25,7 +26,7 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
-from beam_dynamodb_streams.source.bundle_progress import BundleProgress, beating, listed, proves_by_finalizing
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress, beating, listed
 from beam_dynamodb_streams.source.dofn import ReadBoundedStreamWithProgress
 from beam_dynamodb_streams.source.elements import ONE_BY_ONE
 from beam_dynamodb_streams.source.restriction import FrontierTracker
@@ -211,4 +212,4 @@ def test_at_its_end_the_source_is_resumed_where_its_progress_is_not_written_yet(
 def test_what_a_finalization_proves_in_a_notebook_depends_on_the_runner_below(
     runner: PipelineRunner, proves: bool
 ) -> None:
-    assert proves_by_finalizing(beam.Pipeline(runner)) is proves
+    assert traits_of(beam.Pipeline(runner)).finalizer_proves_delivery is proves

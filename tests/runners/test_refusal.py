@@ -23,7 +23,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows
 
 from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams, WriteChangesToAvro, WriteChangesToParquet
-from beam_dynamodb_streams.beam.graph import URN
+from beam_dynamodb_streams.beam.checked_read import URN
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.workload import Note, assert_each_once_and_in_order
@@ -134,7 +134,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.name.startswith("connector") and record.levelno >= logging.WARNING
+        if record.name.startswith("beam_dynamodb_streams") and record.levelno >= logging.WARNING
     ]
 
 

@@ -1,181 +1,134 @@
-"""Whether the runner that Beam picks can run a read as asked: refused before reading, judged by facts.
-
-DirectRunner runs Prism if it can be had, and silently falls back to FnApiRunner, where nothing passes a GroupByKey
-until the source ends, which an unbounded one does not, and where several workers drop what a splittable source has yet
-to read (both run, Beam 2.77). The runner that really translates the pipeline shows itself by the environment it brings
-along; Beam asks every composite transform for its translation just then, and that is where this check sits.
-"""
+"""The steps of a pipeline, as its author put them together."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+import copy
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions
-from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
-from apache_beam.portability import python_urns
-from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.pvalue import PValue
-from apache_beam.runners.pipeline_context import PipelineContext
 from apache_beam.transforms.core import GroupByKey, ParDo
-from apache_beam.transforms.userstate import is_stateful_dofn
 
-from beam_dynamodb_streams.errors import RunnerError
+from beam_dynamodb_streams.beam.private import DOFN_SIGNATURE, IS_SPLITTABLE, IS_STATEFUL, RESOURCE_HINTS
 
-_LOGGER: Final = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from apache_beam.pipeline import AppliedPTransform
 
-URN: Final = "beam:transform:dynamodb_streams_read:v1"
-
-#: The environments of FnApiRunner: in memory, in threads, in processes of its own.
-_FN_API_RUNNER: Final = frozenset(
-    {python_urns.EMBEDDED_PYTHON, python_urns.EMBEDDED_PYTHON_GRPC, python_urns.SUBPROCESS_SDK}
-)
-_PRISM: Final = (
-    "--runner=PrismRunner (without access to its download: build it with "
-    "`go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` and add --prism_location=PATH)"
-)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class ReadFacts:
-    """What decides whether a read can run. ``grouping``: the label of a step after an unbounded read that waits for the
-    end of its input, or None. ``workers``: the option direct_num_workers; 0 is one for each processor. ``unfused``: the
-    label of a step in whose place a CommitProgress would have to tell what is delivered, or None."""
+class Place:
+    """Where a transform is applied: under which label, and what it returned there."""
 
     label: str
-    bounded: bool
-    grouping: str | None
-    workers: int
-    unfused: str | None = None
+    outputs: tuple[PValue, ...]
 
-    @classmethod
-    def of(
-        cls, label: str, pipeline: Pipeline, outputs: list[PValue], *, bounded: bool, unfused: str | None = None
-    ) -> Self:
-        workers = pipeline.options.view_as(DirectOptions).direct_num_workers
-        return cls(label, bounded, None if bounded else grouped_after(pipeline, outputs), int(workers), unfused)
 
-    def unproven(self) -> RunnerError | None:
-        """Why nothing could tell how far the read was delivered; None if something can."""
-        if self.unfused is None:
-            return None
-        return RunnerError(
-            f"{self.label} has progress=, and {self.unfused!r} after it delivers in a bundle of its own, so that the "
-            "end of the read's proves nothing: put CommitProgress, with the same progress, behind what delivers"
-        )
+class Graph:
+    """The steps of a pipeline as it stands now, producers before consumers. It is visited once, when this is made."""
 
-    def refusal(self) -> RunnerError | None:
-        """Why FnApiRunner cannot run this read; None if it can."""
-        if (self.workers or os.cpu_count() or 1) > 1:
-            return RunnerError(
-                f"{self.label} on FnApiRunner, which Beam picked, with direct_num_workers={self.workers}: several "
-                "workers there drop what a splittable source has yet to read, and report success. Leave "
-                f"direct_num_workers out (one worker reads all shards at once), or use {_PRISM}"
-            )
-        if self.grouping is not None:
-            return RunnerError(
-                f"{self.label} is unbounded, and {self.grouping!r} after it groups: FnApiRunner, which Beam picked, "
-                f"lets nothing pass a grouping before the source ends. Use {_PRISM} or --runner=FlinkRunner, or end "
-                'the read with stop="NOW"'
-            )
+    def __init__(self, pipeline: beam.Pipeline) -> None:
+        self._composites: list[AppliedPTransform] = []
+        self._steps: list[AppliedPTransform] = []
+        pipeline.visit(self)
+
+    # Beam calls these four while it visits the pipeline.
+
+    def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
+        self._composites.append(transform_node)
+
+    def leave_composite_transform(self, transform_node: AppliedPTransform) -> None: ...
+
+    def visit_transform(self, transform_node: AppliedPTransform) -> None:
+        self._steps.append(transform_node)
+
+    def visit_value(self, value: PValue, producer_node: AppliedPTransform) -> None: ...
+
+    def places_of(self, transform: beam.PTransform) -> list[Place]:
+        """Return each place where this very composite is applied."""
+        return [
+            Place(node.full_label, tuple(node.outputs.values()))
+            for node in self._composites
+            if node.transform is transform
+        ]
+
+    def composites(self, kind: type[_T]) -> Iterator[_T]:
+        """Yield the composite transforms of this kind."""
+        return (node.transform for node in self._composites if isinstance(node.transform, kind))
+
+    def dofns(self) -> Iterator[tuple[beam.DoFn, beam.PCollection]]:
+        """Yield the DoFn of each ParDo with its main output."""
+        return ((node.transform.dofn, node.outputs[None]) for node in self._steps if isinstance(node.transform, ParDo))
+
+    def grouping_after(self, outputs: Collection[PValue]) -> str | None:
+        """Return the label of a step behind `outputs` that waits for the end of its input; None if there is none.
+
+        A step that takes `outputs` as a side input waits too.
+        """
+        return self._first_after(outputs, _groups)
+
+    def unfused_after(self, outputs: Collection[PValue]) -> str | None:
+        """Return the label of a step behind `outputs` that may run in another bundle; None if there is none.
+
+        Prism and FnApiRunner fuse a plain ParDo with what it reads from. A grouping, a Flatten, state and timers, a
+        splittable DoFn, a side input and a step with an environment of its own (resource hints) each begin a stage.
+        """
+        return self._first_after(outputs, lambda node: not _is_plain(node))
+
+    def _first_after(self, outputs: Collection[PValue], stops: Callable[[AppliedPTransform], bool]) -> str | None:
+        """Return the label of the first step behind `outputs` that takes them aside or `stops`."""
+        reached = set(outputs)
+        for node in self._steps:
+            is_aside = not reached.isdisjoint(side.pvalue for side in node.side_inputs)
+            if reached.isdisjoint(node.inputs) and not is_aside:
+                continue
+            if is_aside or stops(node):
+                return str(node.full_label)
+            reached.update(node.outputs.values())
         return None
-
-
-class CheckedRead(beam.PTransform):
-    """A composite that refuses, while it is translated, a runner that cannot run it.
-
-    Beam wraps an error of the translation itself in a RuntimeError that says nothing; display data it asks for next,
-    and an error there reaches the user as it is.
-    """
-
-    _refusal: RunnerError | None = None
-
-    @abstractmethod
-    def facts(self) -> ReadFacts:
-        """What the check judges by."""
-
-    def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:
-        facts = self.facts()
-        self._refusal = facts.unproven()
-        if self._refusal is None and runs_on_fn_api_runner(context):
-            self._refusal = facts.refusal()
-            if self._refusal is None and not facts.bounded:
-                _LOGGER.warning(
-                    "%s is unbounded and runs on FnApiRunner: what is fused to it runs, nothing passes a grouping",
-                    facts.label,
-                )
-        return URN, json.dumps(asdict(facts))
-
-    def display_data(self) -> dict[str, Any]:
-        if self._refusal is not None:
-            raise self._refusal
-        return {}
-
-
-class TranslatedRead(CheckedRead):
-    """The read in a pipeline that was made from its translation: with --streaming, DirectRunner runs such a one."""
-
-    def __init__(self, facts: ReadFacts) -> None:
-        super().__init__(facts.label)
-        self._facts = facts
-
-    def facts(self) -> ReadFacts:
-        return self._facts
-
-
-def _from_translation(
-    translated: beam_runner_api_pb2.PTransform,  # noqa: ARG001 - Beam's signature
-    payload: bytes,
-    context: PipelineContext,  # noqa: ARG001
-) -> TranslatedRead:
-    return TranslatedRead(ReadFacts(**json.loads(payload)))
-
-
-beam.PTransform.register_urn(URN, None, _from_translation)
-
-
-def runs_on_fn_api_runner(context: PipelineContext) -> bool:
-    environment = context.environments.get_proto_from_id(context.default_environment_id())
-    return environment.urn in _FN_API_RUNNER
-
-
-def grouped_after(pipeline: Pipeline, outputs: list[PValue]) -> str | None:
-    """The label of a step downstream of ``outputs`` that waits for the end of its input; None if all is fused."""
-    return first_after(pipeline, outputs, _groups)
 
 
 def _groups(node: AppliedPTransform) -> bool:
     step = node.transform
-    return isinstance(step, GroupByKey) or (isinstance(step, ParDo) and is_stateful_dofn(step.dofn))
+    return isinstance(step, GroupByKey) or (isinstance(step, ParDo) and _is_stateful(step.dofn, unknown=False))
 
 
-def first_after(pipeline: Pipeline, outputs: list[PValue], stops: Callable[[AppliedPTransform], bool]) -> str | None:
-    """The label of the first step that takes what comes of ``outputs`` as a side input, or that ``stops``; None if
-    there is none."""
-    visitor = _Downstream(set(outputs), stops)
-    pipeline.visit(visitor)
-    return visitor.label
+def _is_plain(node: AppliedPTransform) -> bool:
+    step = node.transform
+    return (
+        isinstance(step, ParDo)
+        and not node.side_inputs
+        and not RESOURCE_HINTS.of(node, None)
+        and not _is_stateful(step.dofn, unknown=True)
+        and not _is_splittable(step.dofn)
+    )
 
 
-class _Downstream(PipelineVisitor):
-    """Beam visits producers before consumers, so one pass is enough."""
+def _is_stateful(dofn: beam.DoFn, *, unknown: bool) -> bool:
+    is_stateful = IS_STATEFUL.find()
+    return unknown if is_stateful is None else bool(is_stateful(dofn))
 
-    def __init__(self, reached: set[PValue], stops: Callable[[AppliedPTransform], bool]) -> None:
-        self._reached = reached
-        self._stops = stops
-        self.label: str | None = None
 
-    def visit_transform(self, transform_node: AppliedPTransform) -> None:
-        node = transform_node
-        aside = not self._reached.isdisjoint(side.pvalue for side in node.side_inputs)
-        if self._reached.isdisjoint(node.inputs) and not aside:
-            return
-        self._reached.update(node.outputs.values())
-        if self.label is None and (aside or self._stops(node)):
-            self.label = node.full_label
+def _is_splittable(dofn: beam.DoFn) -> bool:
+    signature = DOFN_SIGNATURE.find()
+    return IS_SPLITTABLE.find() is None or signature is None or bool(signature(dofn).is_splittable_dofn())
+
+
+class CompletedParDo(beam.ParDo):
+    """A ParDo whose DoFn depends on steps behind it, and is completed when the whole pipeline is translated.
+
+    `complete` returns the DoFn to ship; the one that was given stays as it is. It is called while the step is
+    translated: the author has applied all steps by then, and the bytes that workers get are not made yet.
+    """
+
+    def __init__(self, dofn: beam.DoFn, complete: Callable[[Any], beam.DoFn]) -> None:
+        super().__init__(dofn)
+        self._complete = complete
+
+    def to_runner_api_parameter(self, context: Any, **extra: Any) -> Any:
+        completed = copy.copy(self)
+        completed.fn = self._complete(self.fn)
+        return super(CompletedParDo, completed).to_runner_api_parameter(context, **extra)

@@ -50,7 +50,7 @@ def main(
     parser.add_stream(start="LATEST")
     arguments, rest = parser.parse_with_beam(argv)
     # The warning that FnApiRunner holds back what is behind a grouping is of no use here: nothing groups.
-    with exit_codes(parser, quiet=["beam_dynamodb_streams.beam.graph"]) as run:
+    with exit_codes(parser, quiet=["beam_dynamodb_streams.beam.checked_read"]) as run:
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
         build(pipeline, read_from(arguments))
         run(pipeline)

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam import typehints
 from apache_beam.coders import StrUtf8Coder, TupleCoder
-from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beam_dynamodb_streams.beam.graph import Graph
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
@@ -100,31 +100,19 @@ class CommitProgress(beam.PTransform):
             | "Together" >> beam.GroupByKey()
             | "Passed" >> beam.WindowInto(GlobalWindows())
         )
-        start = _start_of(delivered.pipeline, self.progress)
-        named = start | "Run" >> beam.ParDo(_NameRun(start.producer.transform.dofn.owner))
+        start, elements = _start_of(delivered.pipeline, self.progress)
+        named = elements | "Run" >> beam.ParDo(_NameRun(start.owner))
         return (named, reached) | beam.Flatten() | "Commit" >> beam.ParDo(_Commit(self.progress))
 
 
-def _start_of(pipeline: Pipeline, progress: Progress) -> beam.PCollection:
-    """Where the pipeline names the run of an application."""
-    visitor = _Starts(progress.address)
-    pipeline.visit(visitor)
-    if visitor.start is None:
-        raise InvalidOptionError(
-            f"no read in this pipeline has progress={progress.address!r}: give the read the same as CommitProgress"
-        )
-    return visitor.start
-
-
-class _Starts(PipelineVisitor):
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self.start: beam.PCollection | None = None
-
-    def visit_transform(self, transform_node: AppliedPTransform) -> None:
-        dofn = getattr(transform_node.transform, "dofn", None)
-        if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == self._address:
-            self.start = transform_node.outputs[None]
+def _start_of(pipeline: beam.Pipeline, progress: Progress) -> tuple[StartsRun, beam.PCollection]:
+    """Return the step that names the run of an application, and the elements that it brings."""
+    for dofn, elements in Graph(pipeline).dofns():
+        if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == progress.address:
+            return dofn, elements
+    raise InvalidOptionError(
+        f"no read in this pipeline has progress={progress.address!r}: give the read the same as CommitProgress"
+    )
 
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)

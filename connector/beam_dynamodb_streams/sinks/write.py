@@ -20,6 +20,7 @@ import pyarrow as pa
 from apache_beam import typehints
 from apache_beam.io.filesystem import FileMetadata
 
+from beam_dynamodb_streams.beam.runners import traits_of
 from beam_dynamodb_streams.columns import Misfit, Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
@@ -42,9 +43,6 @@ from beam_dynamodb_streams.sinks.windows import made_windows, unwindowed, window
 
 _CHUNK = typehints.Tuple[int, bytes]
 _CHUNKS = "chunks"
-
-#: Runners that never restore a step in another process: a failure ends the pipeline.
-_ONE_PROCESS = ("DirectRunner", "SwitchingDirectRunner", "FnApiRunner", "PrismRunner", "BundleBasedDirectRunner")
 
 
 class WriteOutputs(NamedTuple):
@@ -152,7 +150,7 @@ class _WriteChanges(beam.PTransform):
         cut = Cut(name, files.layout, self._tagged)
         cutting: beam.DoFn
         if unwindowed(changes):
-            tracked = None if self._run is None else (self._run, _sees_all(changes.pipeline))
+            tracked = None if self._run is None else (self._run, traits_of(changes.pipeline).one_process)
             seconds = None if window_into is None else window_into.windowing.windowfn.size.micros
             cutting = ChunksOfTheSinksWindows(cut, files.directory, seconds, tracked)
         else:
@@ -173,10 +171,6 @@ class _WriteChanges(beam.PTransform):
         files = self._files
         shown = {"path": files.directory, "codec": files.form.codec, "layout": files.layout.layout}
         return shown if self._seconds is None else {**shown, "window_seconds": self._seconds}
-
-
-def _sees_all(pipeline: beam.Pipeline) -> bool:
-    return type(pipeline.runner).__name__ in _ONE_PROCESS
 
 
 _INPUT = typehints.Union[ChangeRecord, pa.RecordBatch]

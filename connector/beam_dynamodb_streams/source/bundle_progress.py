@@ -7,20 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
-from apache_beam.pvalue import PValue
-from apache_beam.runners.common import DoFnSignature
-from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.runners.portability.prism_runner import PrismRunner
-from apache_beam.transforms.core import ParDo
-from apache_beam.transforms.userstate import is_stateful_dofn
-
-from beam_dynamodb_streams.beam.graph import first_after
 from beam_dynamodb_streams.errors import NotFoundError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
 from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.reader.claim import Claim
@@ -31,8 +20,6 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.options import Connection
 from beam_dynamodb_streams.wire import Client
 
-#: The runners on which a finalized bundle, with all that is fused to the read in it, is over for good.
-_PROVING: Final = (PrismRunner, SwitchingDirectRunner, FnApiRunner)
 _LINGER_SECONDS: Final = 1.0
 _PASSES: Final = 3  # a hole in one listing is filled by another (fact 6)
 
@@ -199,52 +186,3 @@ def listed(service: Client, stream_arn: str, beat: Callable[[], None] = _no_beat
             beat()
             lineage.add(Shard(shard.shard_id, shard.parent_shard_id) for shard in page.shards)
     return lineage
-
-
-# Who may say that it moved
-
-
-def proves_by_finalizing(pipeline: Pipeline) -> bool:
-    """Whether all that is fused to the read is done for good once a bundle is finalized. A notebook's InteractiveRunner
-    hands the pipeline to another runner, DirectRunner by default, and keeps what it is to show by further steps."""
-    runner = pipeline.runner
-    return isinstance(getattr(runner, "_underlying_runner", runner), _PROVING)
-
-
-def committed_by_a_step(pipeline: Pipeline | None, progress: Progress) -> bool:
-    """Whether a CommitProgress of the same application is in the pipeline."""
-    if pipeline is None:
-        return False
-    visitor = _Committing(progress.address)
-    pipeline.visit(visitor)
-    return visitor.found
-
-
-def unfused_after(pipeline: Pipeline | None, outputs: list[PValue]) -> str | None:
-    """The label of a step after ``outputs`` that may run in another bundle than the read; None if there is none.
-
-    What Prism and FnApiRunner fuse: a plain ParDo with what it reads from. A grouping, a Flatten, state and timers, a
-    splittable DoFn, a side input and a step with an environment of its own (resource hints) each begin a new stage.
-    """
-    return None if pipeline is None else first_after(pipeline, outputs, lambda node: not _is_plain(node))
-
-
-class _Committing(PipelineVisitor):
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self.found = False
-
-    def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
-        step = transform_node.transform
-        self.found |= isinstance(step, CommitProgress) and step.progress.address == self._address
-
-
-def _is_plain(node: AppliedPTransform) -> bool:
-    step = node.transform
-    return (
-        isinstance(step, ParDo)
-        and not node.side_inputs
-        and not node.resource_hints
-        and not is_stateful_dofn(step.dofn)
-        and not DoFnSignature(step.dofn).is_splittable_dofn()
-    )

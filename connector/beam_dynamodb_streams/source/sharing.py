@@ -7,13 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import inf
 
-from apache_beam.options.pipeline_options import FlinkRunnerOptions
-from apache_beam.pipeline import Pipeline
-from apache_beam.runners.direct.direct_runner import SwitchingDirectRunner
-from apache_beam.runners.portability.flink_runner import FlinkRunner
-from apache_beam.runners.portability.portable_runner import PortableRunner
-from apache_beam.runners.portability.prism_runner import PrismRunner
+from apache_beam import Pipeline
 
+from beam_dynamodb_streams.beam.runners import slots_of, traits_of
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.listings import Listings
@@ -42,19 +38,22 @@ GROUPS_PER_SLOT = 2
 
 
 def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
-    """``shard_groups``, or what suits the runner. Raises :class:`RunnerError` for several where they lose data."""
-    runner, asked = pipeline.runner, options.shard_groups
-    if asked is not None:
-        if asked > 1 and isinstance(runner, PrismRunner | SwitchingDirectRunner):
-            raise RunnerError(
-                f"shard_groups={asked} on {type(runner).__name__}: where one transform reads several restrictions, "
-                "Prism drops the records of those that lag as late. Leave shard_groups out: one group reads all "
-                "shards at once; or use --runner=FlinkRunner"
-            )
-        return asked
-    flink = isinstance(runner, FlinkRunner) or type(runner) is PortableRunner
-    slots = pipeline.options.view_as(FlinkRunnerOptions).parallelism if flink else 1
-    return slots * GROUPS_PER_SLOT if slots > 1 and not isinstance(options.stop, RecordCount) else 1
+    """Return the option `shard_groups`, or what suits the runner.
+
+    Raises:
+      RunnerError: for several groups where the runner loses the records of those that lag.
+    """
+    asked = options.shard_groups
+    if asked is None:
+        slots = slots_of(pipeline)
+        return slots * GROUPS_PER_SLOT if slots > 1 and not isinstance(options.stop, RecordCount) else 1
+    if asked > 1 and not traits_of(pipeline).reads_several_elements:
+        raise RunnerError(
+            f"shard_groups={asked} on {type(pipeline.runner).__name__}: where one transform reads several "
+            "restrictions, Prism drops the records of those that lag as late. Leave shard_groups out (one group reads "
+            "all shards at once), or use --runner=FlinkRunner"
+        )
+    return asked
 
 
 def share(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from apache_beam.runners.direct.executor import _ExecutorService
-
-from beam_dynamodb_streams.errors import NotFoundError, RunnerError, StreamNotEnabledError
+from beam_dynamodb_streams.beam.checked_read import refuse_workers_without_splittable_dofns
+from beam_dynamodb_streams.errors import NotFoundError, StreamNotEnabledError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import StartsRun
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
@@ -44,13 +42,7 @@ class StartRead(StartsRun):
         return owner_of(element.run)
 
     def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
-        if isinstance(threading.current_thread(), _ExecutorService._ExecutorServiceWorker):
-            raise RunnerError(
-                "Beam chose BundleBasedDirectRunner for this pipeline, which never runs a splittable source. What asks "
-                "for it: a real-time timer (GroupIntoBatches with a buffering duration, Deduplicate), Sessions "
-                "windows, TestStream, unsafe triggers or a cross-language transform. Leave that out, or use "
-                "PrismRunner or FlinkRunner"
-            )
+        refuse_workers_without_splittable_dofns()
         service = client(self._options.connection, self._options.pace.requests)
         read = begin_read(service, self._options)
         beat = beating(self._options.progress, read.run, read.stream_arn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -10,14 +11,15 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
 
-from beam_dynamodb_streams.beam.graph import CheckedRead, ReadFacts
-from beam_dynamodb_streams.beam.runners import wait_for_long_runs
+from beam_dynamodb_streams.beam.checked_read import CheckedRead, ReadTraits
+from beam_dynamodb_streams.beam.graph import CompletedParDo, Graph
+from beam_dynamodb_streams.beam.runners import traits_of, wait_for_long_runs
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.source.bundle_progress import committed_by_a_step, proves_by_finalizing, unfused_after
 from beam_dynamodb_streams.source.dofn import (
     ReadBoundedStream,
     ReadBoundedStreamWithProgress,
@@ -143,9 +145,6 @@ class ReadFromDynamoDBStreams(CheckedRead):
         self._source = table or stream_arn
         self._bounded = self._options.stop is not None
         self._pipeline: beam.Pipeline | None = None
-        self._outputs: list[PCollection] = []
-        self._reads: list[beam.ParDo] = []
-        self._name = ""
 
     def with_outputs(self) -> ReadFromDynamoDBStreams:
         """The same read with three outputs: ``changes, dead_letters, losses = pipeline | read.with_outputs()``.
@@ -154,8 +153,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         every change is decoded where it is read; in batches, what fits is found while they are made. Losses come with
         ``on_data_loss="continue"`` only.
         """
-        self._tagged = True
-        return self
+        return self._variant(_tagged=True)
 
     def as_batches(
         self, schema: Schema | None = None, *, span: timedelta = timedelta(minutes=1)
@@ -178,57 +176,61 @@ class ReadFromDynamoDBStreams(CheckedRead):
             raise InvalidOptionError(
                 f"schema={schema!r}: give a beam_dynamodb_streams.Schema, or None for the columns of any table"
             )
-        self._emission = Batches(schema, int(seconds))
-        return self
+        return self._variant(_emission=Batches(schema, int(seconds)))
+
+    def _variant(self, **changes: object) -> ReadFromDynamoDBStreams:
+        """Return a copy with these attributes, which is applied nowhere yet. This read stays as it is."""
+        variant = copy.copy(self)
+        variant.__dict__.update(changes, pipeline=None, _pipeline=None)  # Beam's own attribute, and this class's
+        return variant
 
     def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
-        wait_for_long_runs(pbegin.pipeline.options)
-        start = StartRead(self._options, groups_on(pbegin.pipeline, self._options))
-        # Said, since Beam infers Any: runners are to store the element in its own form, not pickled.
+        pipeline = self._pipeline = pbegin.pipeline
+        wait_for_long_runs(pipeline)
+        start = StartRead(self._options, groups_on(pipeline, self._options))
+        # Beam infers Any without the type, and runners would store the element pickled and not in its own form.
         started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start).with_output_types(StreamRead)
-        read = beam.ParDo(self._dofn(pbegin.pipeline))
-        outputs: PCollection | ReadOutputs
+        read = CompletedParDo(self._dofn(pipeline), lambda _: self._dofn(pipeline))
         if not self._tagged:
-            outputs = started | "Read" >> read.with_output_types(self._emission.element_type)
-            reached = [outputs]
-        else:
-            tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
-            outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
-            for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
-                output.element_type = kind
-            reached = list(outputs)
-        if self._pipeline is not pbegin.pipeline:
-            self._pipeline, self._outputs, self._reads = pbegin.pipeline, [], []
-        self._outputs += reached  # of each place where this one object is applied
-        self._reads.append(read)
-        self._name = self.label  # a label of the user's own holds only while the transform is applied
+            return started | "Read" >> read.with_output_types(self._emission.element_type)
+        tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
+        outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
+        for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
+            output.element_type = kind
         return outputs
 
     def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
+        """Return the DoFn for the pipeline as it stands now. Steps behind the read change only who writes progress."""
         options, emission, tagged = self._options, self._emission, self._tagged
         if options.progress is None:
             return (ReadBoundedStream if self._bounded else ReadUnboundedStream)(options, emission, tagged=tagged)
         read = ReadBoundedStreamWithProgress if self._bounded else ReadUnboundedStreamWithProgress
-        return read(options, emission, tagged=tagged, trailing=not proves_by_finalizing(pipeline))
+        return read(
+            options,
+            emission,
+            tagged=tagged,
+            trailing=not traits_of(pipeline).finalizer_proves_delivery,
+            commits=self._commits_in(pipeline),
+        )
 
-    def facts(self) -> ReadFacts:
-        """What :mod:`beam.graph` judges by, taken when the pipeline is whole.
+    def _commits_in(self, pipeline: beam.Pipeline) -> bool:
+        """Return whether the read writes its progress itself, because no `CommitProgress` does."""
+        progress = self._options.progress
+        if progress is None:
+            return False
+        return all(step.progress.address != progress.address for step in Graph(pipeline).composites(CommitProgress))
 
-        Whether the read itself may write its progress shows only then, too; the steps are translated after this.
-        """
-        progress, unfused = self._options.progress, None
-        if progress is not None and not committed_by_a_step(self._pipeline, progress):
-            unfused = unfused_after(self._pipeline, self._outputs)
-            for read in self._reads:
-                read.dofn.commits = unfused is None
-        return ReadFacts.of(self._name, self._pipeline, self._outputs, bounded=self._bounded, unfused=unfused)
+    def traits(self) -> ReadTraits:
+        pipeline = self._pipeline
+        if pipeline is None:
+            raise RuntimeError(f"{self.label} is in no pipeline yet: apply it before its traits are asked for")
+        return ReadTraits.of(self, pipeline, bounded=self._bounded, needs_fusion=self._commits_in(pipeline))
 
     def display_data(self) -> dict[str, Any]:
         options = self._options
         return {
-            **super().display_data(),
             "source": DisplayDataItem(self._source, label="Table or stream"),
             "start": DisplayDataItem(str(options.start), label="Start"),
             "stop": DisplayDataItem(str(options.stop), label="Stop"),

@@ -1,0 +1,166 @@
+"""A read that refuses, before anything is read, a pipeline that its runner cannot run.
+
+Only the runner that really translates the pipeline is known for certain. Beam asks every composite transform for its
+translation then, and that is where this check is made.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from abc import abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions
+
+from beam_dynamodb_streams.beam.graph import Graph
+from beam_dynamodb_streams.beam.runners import RunnerTraits, traits_of_this_worker, traits_while_translated
+from beam_dynamodb_streams.errors import RunnerError
+
+if TYPE_CHECKING:
+    from apache_beam.portability.api import beam_runner_api_pb2
+    from apache_beam.runners.pipeline_context import PipelineContext
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+#: The read in a translated pipeline. The namespace is our own: `beam:` is Beam's.
+URN: Final = "beam-dynamodb-streams:transform:read:v1"
+
+_PRISM: Final = (
+    "--runner=PrismRunner (without access to its download: build it with "
+    "`go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0` and add --prism_location=PATH)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTraits:
+    """What decides whether a runner can run a read.
+
+    Args:
+      label: where the read is applied.
+      bounded: whether it ends by itself.
+      grouping: the label of a step behind an unbounded read that waits for the end of its input, or None.
+      workers: the option `direct_num_workers`; 0 is one for each processor.
+      unfused: the label of a step because of which only a `CommitProgress` could write the read's progress, or None.
+    """
+
+    label: str
+    bounded: bool
+    grouping: str | None
+    workers: int
+    unfused: str | None = None
+
+    @classmethod
+    def of(cls, read: beam.PTransform, pipeline: beam.Pipeline, *, bounded: bool, needs_fusion: bool = False) -> Self:
+        """Return the traits of a read in the pipeline as it stands now.
+
+        Args:
+          needs_fusion: the read writes its own progress, so all steps behind it must be in its bundles.
+        """
+        graph = Graph(pipeline)
+        places = graph.places_of(read)
+        outputs = [output for place in places for output in place.outputs]
+        return cls(
+            places[-1].label if places else read.label,
+            bounded,
+            None if bounded else graph.grouping_after(outputs),
+            int(pipeline.options.view_as(DirectOptions).direct_num_workers),
+            graph.unfused_after(outputs) if needs_fusion else None,
+        )
+
+    def refusal_on(self, runner: RunnerTraits) -> RunnerError | None:
+        """Return why the read cannot run on this runner; None if it can."""
+        if self.unfused is not None:
+            return RunnerError(
+                f"{self.label} has progress=, and {self.unfused!r} after it delivers in a bundle of its own, so the "
+                "end of the read's bundle proves nothing: put CommitProgress, with the same progress, behind the step "
+                "that delivers"
+            )
+        if not runner.keeps_residuals and (self.workers or os.cpu_count() or 1) > 1:
+            return RunnerError(
+                f"{self.label} on {runner.name}, which Beam picked, with direct_num_workers={self.workers}: several "
+                "workers there drop what a splittable source has yet to read, and report success. Leave "
+                f"direct_num_workers out (one worker reads all shards at once), or use {_PRISM}"
+            )
+        if not runner.passes_groupings and self.grouping is not None:
+            return RunnerError(
+                f"{self.label} is unbounded, and {self.grouping!r} after it groups: {runner.name}, which Beam picked, "
+                f"lets nothing pass a grouping before the source ends. Use {_PRISM} or --runner=FlinkRunner, or end "
+                'the read with stop="NOW"'
+            )
+        return None
+
+
+class CheckedRead(beam.PTransform):
+    """A composite that refuses, while it is translated, a runner that cannot run it."""
+
+    @abstractmethod
+    def traits(self) -> ReadTraits:
+        """Return what the check judges by, as the pipeline stands now. It changes nothing."""
+
+    def to_runner_api(self, context: PipelineContext, has_parts: bool = False, **extra: Any) -> Any:
+        traits, runner = self.traits(), traits_while_translated(context)
+        refusal = traits.refusal_on(runner)
+        if refusal is not None:
+            return _Refused(refusal)
+        if not (traits.bounded or runner.passes_groupings):
+            _LOGGER.warning(
+                "%s is unbounded and runs on %s: what is fused to it runs, and nothing passes a grouping",
+                traits.label,
+                runner.name,
+            )
+        return super().to_runner_api(context, has_parts=has_parts, **extra)
+
+    def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:  # noqa: ARG002 - Beam's signature
+        return URN, json.dumps(asdict(self.traits()))
+
+
+class _Refused:
+    """The translation of a read that is refused: it raises the refusal as soon as Beam reads it.
+
+    Beam wraps what a translation itself raises in a RuntimeError that says only that the step cannot be translated.
+    It reads the translation outside that `try`, so this error reaches the author as it is.
+    """
+
+    def __init__(self, refusal: RunnerError) -> None:
+        self._refusal = refusal
+
+    @property
+    def urn(self) -> NoReturn:
+        raise self._refusal
+
+
+class TranslatedRead(CheckedRead):
+    """The read in a pipeline that was made from its translation: with --streaming, DirectRunner runs such a one."""
+
+    def __init__(self, traits: ReadTraits) -> None:
+        super().__init__(traits.label)
+        self._traits = traits
+
+    def traits(self) -> ReadTraits:
+        return self._traits
+
+
+def _from_translation(
+    translated: beam_runner_api_pb2.PTransform,  # noqa: ARG001 - Beam's signature
+    payload: bytes,
+    context: PipelineContext,  # noqa: ARG001
+) -> TranslatedRead:
+    return TranslatedRead(ReadTraits(**json.loads(payload)))
+
+
+beam.PTransform.register_urn(URN, None, _from_translation)
+
+
+def refuse_workers_without_splittable_dofns() -> None:
+    """Raise `RunnerError` in a worker of a runner that never runs a splittable source, and reports no error."""
+    runner = traits_of_this_worker()
+    if not runner.runs_splittable_dofns:
+        raise RunnerError(
+            f"Beam chose {runner.name} for this pipeline, which never runs a splittable source. Beam chooses it for a "
+            "real-time timer (GroupIntoBatches with a buffering duration, Deduplicate), Sessions windows, TestStream, "
+            "unsafe triggers or a cross-language transform. Leave that out, or use PrismRunner or FlinkRunner"
+        )
