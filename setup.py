@@ -1,4 +1,4 @@
-"""Thin on purpose: all metadata is in pyproject.toml; Beam's ``--setup_file ./setup.py`` needs this file."""
+"""All metadata is in pyproject.toml. This file is here for Beam, whose `--setup_file ./setup.py` needs one."""
 
 from setuptools import setup
 

@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             with quiet_import():
                 command = import_module(f"{__name__}.{name}")
             return int(command.main(arguments, prog=f"{PROGRAM} {name}"))
+        case [option, *_] if option.startswith("-"):
+            _refuse(f"unknown option {option}: the command comes first, one of {', '.join(COMMANDS)}")
         case [name, *_]:
             near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
             advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
