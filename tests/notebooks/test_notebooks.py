@@ -63,6 +63,14 @@ def test_its_outputs_are_kept_without_errors_pictures_whole_and_nothing_of_the_m
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_cell_shows_a_value_of_the_environment(name: str, runs: dict[str, nbformat.NotebookNode]) -> None:
+    """Jupyter shows, and saves, the value of a cell's last expression."""
+    kept, run = [list(cells(name)), [cell for cell in runs[name].cells if cell.cell_type == "code"]]
+    for cell in [*kept, *run]:
+        assert "AWS_" not in cell.source or not cell.outputs
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_its_cells_were_kept_in_one_run(name: str) -> None:
     counts = [cell.execution_count for cell in cells(name)]
     assert counts == list(range(1, len(counts) + 1))
