@@ -1,5 +1,5 @@
-# Every target explains itself: `make help`. Two are enough for a start: `make demo` and `make test`.
-# What is needed is installed into .venv and .build, from package registries, in the versions of requirements.lock.
+# `make help` lists the targets. Two are enough for a start: `make demo` and `make test`.
+# What they need is installed into .venv and .build, from package registries, in the versions of requirements.lock.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -14,32 +14,31 @@ DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 PIP_AUDIT := 2.10.1
 AUDITED := .build/audit/audited
-PIPELINES := $(patsubst pipelines/%.py,%,$(shell grep -l '^def main' pipelines/*.py))
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
 .PHONY: help demo test check format prism boot flink soak nightly mutants bench contract notebooks docs audit package clean
 
-help:  ## What can be made
+help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(READY)  ## The main job, on a local service: changes of an orders table to Parquet and Avro, read back and checked
+demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism boot flink  ## All tests but the long ones; names what could not run for want of Go or Java
+test: $(READY) check prism boot flink  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m pytest -q
 
-check: $(READY) $(AUDITED)  ## Style and types: ruff, mypy --strict; dependencies that fit each other, without known holes
+check: $(READY) $(AUDITED)  ## Check style and types (ruff, mypy --strict), and the dependencies for conflicts and known vulnerabilities
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check -q .
 	$(BIN)/mypy
 	@$(BIN)/python -m pip check
 
-audit:  ## Asks again what is known against the dependencies in requirements.lock (OSV's database, by network)
+audit:  ## Look up the known vulnerabilities of the dependencies in requirements.lock again (in OSV's database, by network)
 	@rm -f $(AUDITED)
 	@$(MAKE) --no-print-directory $(AUDITED)
 
-# Once for each lock. pip-audit tells holes and a database that it cannot reach by the same exit code, but then no report.
+# Once for each lock. pip-audit has one exit code for vulnerabilities and for an unreachable database, which leaves no report.
 $(AUDITED): requirements.lock
 	@mkdir -p $(dir $@) && rm -f $(dir $@)report
 	@test -x $(dir $@)bin/pip-audit || \
@@ -48,13 +47,13 @@ $(AUDITED): requirements.lock
 	  -f markdown -o $(dir $@)report >$(dir $@)said 2>&1; code=$$?; \
 	if [ $$code = 0 ]; then touch $@; \
 	elif [ -s $(dir $@)report ]; then cat $(dir $@)report; exit 1; \
-	else echo "NOT RUN: the audit of the dependencies reaches no database ($(dir $@)said tells why)"; fi
+	else echo "NOT RUN: the audit of the dependencies cannot reach its database (the reason is in $(dir $@)said)"; fi
 
-format: $(READY)  ## Formats the code
+format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix -q .
 	$(BIN)/ruff format -q .
 
-prism: $(PRISM)  ## Beam's local streaming runner, built with Go into .build/prism (for want of Go: says so, and goes on)
+prism: $(PRISM)  ## Build Beam's local streaming runner with Go into .build/prism (without Go, say so and continue)
 
 $(PRISM):
 	@if command -v go >/dev/null; then \
@@ -63,7 +62,7 @@ $(PRISM):
 	  echo "NOT BUILT: prism, for the reason above; the tests that need it will be named as not run"; \
 	else echo "NOT BUILT: prism needs Go; the tests that need it will be named as not run"; fi
 
-boot: $(BOOT)  ## What Beam's Python containers start with, built with Go into .build/boot: installs what a job stages
+boot: $(BOOT)  ## Build the start program of Beam's Python containers with Go into .build/boot; it installs what a job stages
 
 $(BOOT):
 	@if command -v go >/dev/null; then \
@@ -72,7 +71,7 @@ $(BOOT):
 	  echo "NOT BUILT: boot, for the reason above; the test that needs it will be named as not run"; \
 	else echo "NOT BUILT: boot needs Go; the test that needs it will be named as not run"; fi
 
-flink: $(FLINK)  ## Beam's job server and Flink, resolved with Maven into .build/flink (for want of Java: says so, and goes on)
+flink: $(FLINK)  ## Resolve Beam's job server and Flink with Maven into .build/flink (without Java, say so and continue)
 
 $(FLINK): runners/flink/pom.xml
 	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
@@ -81,17 +80,17 @@ $(FLINK): runners/flink/pom.xml
 	  echo "NOT BUILT: flink, for the reason above; the tests that need it will be named as not run"; \
 	else echo "NOT BUILT: flink needs Java and Maven; the tests that need it will be named as not run"; fi
 
-soak: $(READY) prism flink  ## The tests of more than two minutes
+soak: $(READY) prism flink  ## Run the tests of more than two minutes
 	$(BIN)/python -m pytest -q -m soak --timeout 1800
 
-nightly: $(READY)  ## The life-cycle machine with a hundred times as many examples, new ones each time (benchmarks/nightly.md)
+nightly: $(READY)  ## Run the life-cycle tests with a hundred times as many examples, new ones each time (benchmarks/nightly.md)
 	$(BIN)/python -m pytest -q --hypothesis-profile=nightly --hypothesis-show-statistics --timeout 0 \
 	  tests/properties/test_life_cycle.py
 
-mutants: $(READY)  ## Disables the handling of each of the 21 traps in turn, in a copy, and requires its named test to fail
+mutants: $(READY)  ## Disable the handling of each of the 21 traps in turn, in a copy, and require its named test to fail
 	@$(BIN)/python -m tests.mutants
 
-contract: $(READY) $(DYNOXIDE)  ## The contract tests alone, also on dynoxide, and on CONNECTOR_TEST_ENDPOINT if it is set
+contract: $(READY) $(DYNOXIDE)  ## Run the contract tests alone, also on dynoxide, and on CONNECTOR_TEST_ENDPOINT if it is set
 	$(BIN)/python -m pytest -q tests/contract
 
 $(DYNOXIDE):
@@ -101,16 +100,16 @@ $(DYNOXIDE):
 	    --no-default-features --features native-sqlite,http-server,cli; \
 	else echo "NOT BUILT: dynoxide needs cargo; its runs of the contract will be named as not run"; fi
 
-bench: $(READY) prism  ## What reading costs, in tables (about 40 minutes; benchmarks/README.md has ours, and the hour's run)
+bench: $(READY) prism  ## Measure what reading costs, in tables (about 40 minutes; benchmarks/README.md has our figures)
 	@for part in records export shards latency sinks scaling; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
 
-notebooks: $(READY) prism  ## Runs the notebooks and keeps their outputs; the tests run them too
+notebooks: $(READY) prism  ## Run the notebooks and save their outputs; the tests run them too
 	$(BIN)/python -m tests.notebooks.executed
 
-docs: $(READY)  ## The API reference, from docstrings, into .build/docs
+docs: $(READY)  ## Build the API reference from the docstrings into .build/docs
 	@$(BIN)/python -m docs.reference .build/docs
 
-package: $(READY)  ## Wheel and sdist into dist, each installed in a clean environment, imported, every command asked for help
+package: $(READY)  ## Build wheel and sdist into dist, install each in a clean environment, and ask every command for its help
 	@rm -rf dist $(CLEAN) && mkdir -p .build
 	@$(BIN)/python -m build --no-isolation -o dist . >.build/built 2>&1 || { cat .build/built; exit 1; }
 	@$(PYTHON) -m venv $(CLEAN)
@@ -118,12 +117,14 @@ package: $(READY)  ## Wheel and sdist into dist, each installed in a clean envir
 	  echo "$$built in a clean environment" && \
 	  $(CLEAN)/bin/python -m pip install -q --force-reinstall $$([ -e $(CLEAN)/filled ] && echo --no-deps) $$built && \
 	  touch $(CLEAN)/filled && cd $(CLEAN) && \
-	  bin/python -c "import beam_dynamodb_streams, beam_dynamodb_streams.testing; print('connector', sorted(beam_dynamodb_streams.__all__))" && \
-	  for name in $(PIPELINES); do bin/python -m pipelines.$$name --help >/dev/null && echo "pipelines.$$name" || exit 1; done && \
+	  bin/python -c "import beam_dynamodb_streams as package; print(*(name for name in package.__all__ if getattr(package, name)))" && \
+	  bin/dynamodb-streams --version && \
+	  for name in $$(bin/python -c "from beam_dynamodb_streams.commands import COMMANDS; print(*COMMANDS)"); do \
+	    bin/dynamodb-streams $$name --help >/dev/null && echo "dynamodb-streams $$name" || exit 1; done && \
 	  bin/python -m beam_dynamodb_streams.testing --help >/dev/null && bin/python -m pip check && cd ../.. || exit 1; \
 	done
 
-clean:  ## Removes what was built and installed here
+clean:  ## Remove what was built and installed here
 	rm -rf $(VENV) .build build dist *.egg-info demo-output
 
 $(READY): requirements.lock pyproject.toml setup.py
