@@ -27,6 +27,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from beam_dynamodb_streams.columns import Columns, Schema
 from beam_dynamodb_streams.records import ChangeRecord, ChangeRecordCoder, change_batch, to_arrow
+from beam_dynamodb_streams.records.envelope import change_records
 from beam_dynamodb_streams.wire.decode import decode_records
 
 SHARD = "shardId-00000001763000000000-a1b2c3d4"
@@ -176,7 +177,7 @@ def ways(pages: list[bytes]) -> dict[str, Callable[[bytes], object]]:
 
 
 def undecoded(body: bytes) -> list[ChangeRecord]:
-    return [ChangeRecord.from_raw(raw, SHARD) for raw in decode_records(body).records]
+    return list(change_records(decode_records(body).records, SHARD))
 
 
 def decoded(body: bytes) -> list[object]:
@@ -186,8 +187,7 @@ def decoded(body: bytes) -> list[object]:
 def decoded_one_by_one(body: bytes) -> int:
     """As a fused pipeline does it: a record's values are gone before the next record is decoded."""
     values = 0
-    for raw in decode_records(body).records:
-        record = ChangeRecord.from_raw(raw, SHARD)
+    for record in change_records(decode_records(body).records, SHARD):
         values += len(record.keys) + len(record.new_image or ()) + len(record.old_image or ())
     return values
 

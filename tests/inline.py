@@ -240,7 +240,7 @@ class DrivenRead:
 
     def _claim(self, step: Claim) -> None:
         self.frontier = step.frontier
-        self.delivered += [(step.shard, record.dynamodb.SequenceNumber) for record in step.records]
+        self.delivered += [(step.shard, record.sequence_number) for record in step.records]
         self.losses += step.losses
         self.watermarks.append(step.watermark)
 

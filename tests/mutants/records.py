@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 VALUES = "records/values.py"
 RECORD = "records/record.py"
+ENVELOPE = "records/envelope.py"
 DELIVERY = "reader/page.py"
 READER = "reader/reader.py"
 
@@ -45,24 +46,24 @@ MUTANTS = (
     Mutant(
         17,
         "a missing new image is an empty item",
-        f"{RECORD}::ChangeRecord.from_raw",
-        "change.NewImage",
-        'change.NewImage or msgspec.Raw(b"{}")',
+        f"{ENVELOPE}::change_records",
+        "change.new_image",
+        'change.new_image or msgspec.Raw(b"{}")',
         "source/test_records_delivered.py::test_what_the_view_or_the_kind_of_change_leaves_out_is_none",
     ),
     Mutant(
         17,
         "a missing old image is an empty item",
-        f"{RECORD}::ChangeRecord.from_raw",
-        "change.OldImage",
-        'change.OldImage or msgspec.Raw(b"{}")',
+        f"{ENVELOPE}::change_records",
+        "change.old_image",
+        'change.old_image or msgspec.Raw(b"{}")',
         "source/test_records_delivered.py::test_what_the_view_or_the_kind_of_change_leaves_out_is_none",
     ),
     Mutant(
         17,
         "an image that is null is an item",
-        "wire/decode.py::_drop_nulls",
-        "if change.NewImage == _NULL: change.NewImage = None",
+        "wire/envelope.py::drop_nulls",
+        "if change.new_image == _NULL: change.new_image = None",
         "",
         "wire/test_wire_pages.py::test_an_explicit_null_is_absent",
     ),
@@ -77,9 +78,9 @@ MUTANTS = (
     Mutant(
         18,
         "a repeat is given an id of its own",
-        f"{RECORD}::ChangeRecord.from_raw",
-        "raw.eventID",
-        'f"{raw.eventID}-{id(raw)}"',
+        f"{ENVELOPE}::change_records",
+        "entry.event_id",
+        'f"{entry.event_id}-{id(entry)}"',
         "source/test_slice.py::test_a_change_that_comes_again_has_the_same_event_id",
     ),
     Mutant(

@@ -13,7 +13,7 @@ RULES = Rules(stop=NOW, slack=5.0, gapless=True)
 
 
 def numbers(records: list[object]) -> list[str]:
-    return [record.dynamodb.SequenceNumber for record in records]  # type: ignore[attr-defined]
+    return [record.sequence_number for record in records]  # type: ignore[attr-defined]
 
 
 def test_a_shard_ends_at_its_first_record_past_the_stop() -> None:

@@ -83,8 +83,8 @@ class Ledger:
         numbers = iter(self._numbers)
         for step in group.read.steps(seconds):
             for record in step.records:
-                self.claims[step.shard, int(record.dynamodb.SequenceNumber)] = next(numbers)
-                created = int(record.dynamodb.ApproximateCreationDateTime * 1_000_000)
+                self.claims[step.shard, int(record.sequence_number)] = next(numbers)
+                created = int(record.creation_time * 1_000_000)
                 assert self.lied or created >= group.watermark, f"{step.shard} is late: {created} < {group.watermark}"
             for loss in step.losses:
                 self.assert_unserved(loss)

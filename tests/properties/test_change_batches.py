@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from beam_dynamodb_streams.records import (
     CHANGE_SCHEMA,
-    ChangeRecord,
     change_batch,
     encode_image,
     records_from_batch,
     to_arrow,
 )
-from beam_dynamodb_streams.wire import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.records.envelope import change_records
+from beam_dynamodb_streams.wire import RawChange, RawRecord
 
 SHARD = "shardId-1"
 raw_images = images.map(lambda image: msgspec.Raw(encode_image(image)))
@@ -26,7 +26,7 @@ raw_records = st.builds(
     texts.filter(bool),
     st.sampled_from(["INSERT", "MODIFY", "REMOVE"]),
     st.builds(
-        RawStreamRecord,
+        RawChange,
         st.integers(-(10**10), 10**10).map(lambda millis: millis / 1000),
         raw_images,
         st.integers(0, 10**40).map(str),
@@ -35,14 +35,14 @@ raw_records = st.builds(
         st.none() | raw_images,
         st.none() | raw_images,
     ),
-    userIdentity=st.none() | st.just(msgspec.Raw(b'{"Type":"Service"}')),
+    user_identity=st.none() | st.just(msgspec.Raw(b'{"Type":"Service"}')),
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(raw_records, max_size=12), st.integers(0, 3))
 def test_a_page_and_its_records_are_the_same_rows_and_the_rows_are_the_records_again(page, start: int):
-    records = [ChangeRecord.from_raw(raw, SHARD) for raw in page]
+    records = list(change_records(page, SHARD))
     batch = change_batch(page, SHARD)
     assert batch.schema.equals(CHANGE_SCHEMA)
     assert batch.equals(to_arrow(records))
@@ -52,7 +52,7 @@ def test_a_page_and_its_records_are_the_same_rows_and_the_rows_are_the_records_a
 
 
 def test_bytes_that_are_not_utf_8_are_refused():
-    change = RawStreamRecord(0, msgspec.Raw(b'{"id":{"S":"\xff"}}'), "1")
+    change = RawChange(0, msgspec.Raw(b'{"id":{"S":"\xff"}}'), "1")
     with pytest.raises(pa.ArrowInvalid, match="UTF8"):
         change_batch([RawRecord("e", "INSERT", change)], SHARD)
 

@@ -13,7 +13,8 @@ import pytest
 
 from beam_dynamodb_streams.errors import InvalidValueError, MalformedRecordError
 from beam_dynamodb_streams.records import ChangeRecord
-from beam_dynamodb_streams.wire.pages import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.records.envelope import change_records
+from beam_dynamodb_streams.wire import RawChange, RawRecord
 
 WHEN = datetime(2026, 1, 31, 12, 30, 5, tzinfo=UTC)
 SHARD = "shardId-00000001763000000000-a1b2c3d4"
@@ -39,26 +40,26 @@ def change(**differently: Any) -> ChangeRecord:
 def received(**differently: bytes | None) -> ChangeRecord:
     """The same change as read from a page, its JSON spelt otherwise."""
     parts = {
-        "Keys": b'{"order_id": {"S": "o1"}}',
-        "NewImage": b'{"tags":{"SS":["b","a"]},"total":{"N":"12.5"},"order_id":{"S":"o1"}}',
-        "OldImage": b'{"total":{"N":"9.99"},"order_id":{"S":"o1"}}',
+        "keys": b'{"order_id": {"S": "o1"}}',
+        "new_image": b'{"tags":{"SS":["b","a"]},"total":{"N":"12.5"},"order_id":{"S":"o1"}}',
+        "old_image": b'{"total":{"N":"9.99"},"order_id":{"S":"o1"}}',
         **differently,
     }
     raw = {name: None if json is None else msgspec.Raw(json) for name, json in parts.items()}
-    stream_record = RawStreamRecord(
-        ApproximateCreationDateTime=WHEN.timestamp(),
-        SequenceNumber="421584500000000017450439091",
-        StreamViewType="NEW_AND_OLD_IMAGES",
-        SizeBytes=59,
+    stream_record = RawChange(
+        creation_time=WHEN.timestamp(),
+        sequence_number="421584500000000017450439091",
+        stream_view_type="NEW_AND_OLD_IMAGES",
+        size_bytes=59,
         **raw,  # type: ignore[arg-type]
     )
-    return ChangeRecord.from_raw(RawRecord("e1", "MODIFY", stream_record), SHARD)
+    return next(change_records([RawRecord("e1", "MODIFY", stream_record)], SHARD))
 
 
 def received_removal(identity: bytes | None) -> ChangeRecord:
-    change = RawStreamRecord(WHEN.timestamp(), msgspec.Raw(b'{"order_id":{"S":"o1"}}'), "7", "KEYS_ONLY")
+    change = RawChange(WHEN.timestamp(), msgspec.Raw(b'{"order_id":{"S":"o1"}}'), "7", "KEYS_ONLY")
     raw = None if identity is None else msgspec.Raw(identity)
-    return ChangeRecord.from_raw(RawRecord("e1", "REMOVE", change, userIdentity=raw), SHARD)
+    return next(change_records([RawRecord("e1", "REMOVE", change, user_identity=raw)], SHARD))
 
 
 def test_a_record_from_a_page_has_the_values_of_the_change():
@@ -95,7 +96,7 @@ def test_an_image_that_the_view_leaves_out_is_none(view_type: str, new: Any, old
 
 
 def test_an_image_is_decoded_once_and_only_when_asked_for():
-    record = received(NewImage=b"not JSON")
+    record = received(new_image=b"not JSON")
     assert record.old_image is record.old_image
     assert record.new_image_json == b"not JSON"
     with pytest.raises(MalformedRecordError, match="new_image is not DynamoDB JSON") as caught:
@@ -140,8 +141,8 @@ def test_a_bool_and_a_number_are_different_values():
 
 
 def test_records_with_malformed_images_are_equal_only_byte_for_byte():
-    assert received(NewImage=b"{") == received(NewImage=b"{")
-    assert received(NewImage=b"{") != received(NewImage=b"[")
+    assert received(new_image=b"{") == received(new_image=b"{")
+    assert received(new_image=b"{") != received(new_image=b"[")
     assert received() != "something else"
 
 
@@ -164,7 +165,7 @@ def test_the_repr_is_short_and_names_the_keys_and_the_images_that_are_there():
     )
     assert "no image" in repr(change(new_image=None, old_image=None))
     assert len(repr(change(keys={"order_id": "x" * 2048}))) < 250
-    assert "malformed keys" in repr(received(Keys=b"{"))
+    assert "malformed keys" in repr(received(keys=b"{"))
 
 
 def test_copies_and_pickles_hold_their_own_bytes():
@@ -180,7 +181,7 @@ def test_to_dict_gives_the_arguments_that_make_the_record():
 
 
 def test_json_is_one_line_from_which_the_record_comes_back():
-    record = received(NewImage=b'{\n  "text": {"S": "two\\nlines"}\r\n}')
+    record = received(new_image=b'{\n  "text": {"S": "two\\nlines"}\r\n}')
     line = record.to_json()
     assert "\n" not in line
     assert "\r" not in line

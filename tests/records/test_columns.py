@@ -14,8 +14,9 @@ import pytest
 
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema, json_field
 from beam_dynamodb_streams.errors import InvalidOptionError, MisfitError
-from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
-from beam_dynamodb_streams.wire import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, to_arrow
+from beam_dynamodb_streams.records.envelope import change_records
+from beam_dynamodb_streams.wire import RawChange, RawRecord
 
 ATTRIBUTES = pa.schema(
     [
@@ -33,14 +34,14 @@ SCHEMA = Schema(ATTRIBUTES, keys=("order_id",))
 def raw(
     new: str | None = None, old: str | None = None, keys: str = '{"order_id":{"S":"o1"}}', **more: Any
 ) -> RawRecord:
-    change = RawStreamRecord(
-        ApproximateCreationDateTime=1_770_000_000.25,
-        Keys=msgspec.Raw(keys.encode()),
-        SequenceNumber="421584500000000017450439091",
-        StreamViewType="NEW_AND_OLD_IMAGES",
-        SizeBytes=None,
-        NewImage=None if new is None else msgspec.Raw(new.encode()),
-        OldImage=None if old is None else msgspec.Raw(old.encode()),
+    change = RawChange(
+        creation_time=1_770_000_000.25,
+        keys=msgspec.Raw(keys.encode()),
+        sequence_number="421584500000000017450439091",
+        stream_view_type="NEW_AND_OLD_IMAGES",
+        size_bytes=None,
+        new_image=None if new is None else msgspec.Raw(new.encode()),
+        old_image=None if old is None else msgspec.Raw(old.encode()),
     )
     return RawRecord("e1", "MODIFY", change, **more)
 
@@ -94,8 +95,8 @@ def test_a_page_becomes_rows_of_metadata_keys_and_typed_images():
 
 
 def test_the_metadata_of_a_page_and_of_its_records_are_the_same_and_as_without_a_schema():
-    page = [raw(image(), image(), userIdentity=msgspec.Raw(b'{"Type":"Service"}')), raw(), raw(None, image())]
-    records = [ChangeRecord.from_raw(each, "shardId-1") for each in page]
+    page = [raw(image(), image(), user_identity=msgspec.Raw(b'{"Type":"Service"}')), raw(), raw(None, image())]
+    records = list(change_records(page, "shardId-1"))
     columns = Columns(SCHEMA)
     rows = columns.of_page(page, "shardId-1").rows
     assert rows.equals(columns.of_records(records).rows)
@@ -324,7 +325,7 @@ def test_a_schema_that_cannot_work_is_refused_with_the_fix(options: dict[str, An
 def test_images_of_many_bytes_are_taken_in_parts_of_which_no_place_in_a_text_is_lost(monkeypatch):
     """A place in a text has 31 bits in Arrow; there is no limit to the changes of a sample or of a filtered bundle."""
     made = [image(total={"N": str(n)}, quantity={"N": "1.5" if n % 7 == 0 else "1"}) for n in range(200)]
-    records = [ChangeRecord.from_raw(raw(new), "shardId-1") for new in made]
+    records = list(change_records([raw(new) for new in made], "shardId-1"))
     whole = Columns(SCHEMA).of_records(records)
     monkeypatch.setattr("beam_dynamodb_streams.columns.parse._MOST_BYTES", 1_000)
     parts = Columns(SCHEMA).of_records(records)

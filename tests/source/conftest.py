@@ -79,9 +79,9 @@ class StreamReading:
 
     def _claim(self, step: Claim) -> None:
         for record in step.records:
-            created = int(record.dynamodb.ApproximateCreationDateTime * 1_000_000)
-            assert created >= self.watermark, f"{record.eventID} is late by {(self.watermark - created) / 1e6} s"
-            self.delivered.append((step.shard, record.eventID))
+            created = int(record.creation_time * 1_000_000)
+            assert created >= self.watermark, f"{record.event_id} is late by {(self.watermark - created) / 1e6} s"
+            self.delivered.append((step.shard, record.event_id))
         self.losses += step.losses
         self.steps.append(step)
         self.watermark = max(self.watermark, step.watermark)

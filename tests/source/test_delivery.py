@@ -12,13 +12,13 @@ from beam_dynamodb_streams.reader.requests import PageRead, Read
 from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.loss import shard_gone
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
-from beam_dynamodb_streams.wire import MalformedEntry, RawRecord, RawStreamRecord, RecordsPage
+from beam_dynamodb_streams.wire import MalformedEntry, RawChange, RawRecord, RecordsPage
 
 NOW = 1_767_225_600
 
 
 def raw(number: str, created: float = NOW) -> RawRecord:
-    return RawRecord(f"id-{number}", "INSERT", RawStreamRecord(created, msgspec.Raw(b'{"id":{"S":"o-1"}}'), number))
+    return RawRecord(f"id-{number}", "INSERT", RawChange(created, msgspec.Raw(b'{"id":{"S":"o-1"}}'), number))
 
 
 def page(
@@ -35,7 +35,7 @@ def reading(position: Position = TRIM_HORIZON) -> Frontier:
 
 
 def numbers(records: list[RawRecord]) -> list[str]:
-    return [record.dynamodb.SequenceNumber for record in records]
+    return [record.sequence_number for record in records]
 
 
 def test_the_last_page_is_delivered_and_ends_its_shard() -> None:
@@ -137,10 +137,10 @@ def test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records() -> No
 def test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark() -> None:
     """Fact 19: its time is wrong by more than any clock is, so it tells nothing of the records that follow."""
     moved = deliver(reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(slack=5.0))
-    assert [record.dynamodb.SequenceNumber for record in moved.records] == ["1", "2"]
+    assert [record.sequence_number for record in moved.records] == ["1", "2"]
     assert moved.frontier.watermark == (NOW - 65) * 1_000_000
     stopping = deliver(
         reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(stop=NOW, slack=5.0)
     )
-    assert [record.dynamodb.SequenceNumber for record in stopping.records] == ["1"]
+    assert [record.sequence_number for record in stopping.records] == ["1"]
     assert not stopping.finished

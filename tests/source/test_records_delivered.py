@@ -9,7 +9,7 @@ import pytest
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
-from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.envelope import change_records
 from tests.source.conftest import Bench
 
 
@@ -34,7 +34,7 @@ def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
     orders.delete({"id": "o-1"})
     orders.disable_stream()
     steps = bench.read().go().steps
-    records = [ChangeRecord.from_raw(raw, step.shard) for step in steps for raw in step.records]
+    records = [record for step in steps for record in change_records(step.records, step.shard)]
     assert [record.event_name for record in records] == ["INSERT", "MODIFY", "REMOVE"]
     assert [record.new_image for record in records] == [before if new else None, after if new else None, None]
     assert [record.old_image for record in records] == [None, before if old else None, after if old else None]

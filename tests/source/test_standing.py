@@ -9,7 +9,7 @@ from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.source.live_status import Standing, Watch, tell, watching
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.wire.pages import RawRecord, RawStreamRecord
+from beam_dynamodb_streams.wire import RawChange, RawRecord
 
 
 def read_up_to(number: int) -> Frontier:
@@ -17,7 +17,7 @@ def read_up_to(number: int) -> Frontier:
 
 
 def step_of(frontier: Frontier, *created: float, lag: float | None = None, ended: str = "") -> Claim:
-    records = [RawRecord("e", "INSERT", RawStreamRecord(at, msgspec.Raw(b"{}"), "1")) for at in created]
+    records = [RawRecord("e", "INSERT", RawChange(at, msgspec.Raw(b"{}"), "1")) for at in created]
     return Claim(frontier, records=records, lag=lag, ended=ended)
 
 

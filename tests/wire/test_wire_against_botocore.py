@@ -210,17 +210,24 @@ def test_a_page_reads_as_boto3_reads_it(
     ours = make_client().get_records("i")
     assert ours.next_iterator == theirs["NextShardIterator"]
     for record, their_record in zip(ours.records, theirs["Records"], strict=True):
-        for name in ("eventID", "eventName", "eventVersion", "eventSource", "awsRegion"):
-            assert getattr(record, name) == their_record[name]
+        for name, theirs_name in (
+            ("event_id", "eventID"),
+            ("event_name", "eventName"),
+            ("event_version", "eventVersion"),
+            ("event_source", "eventSource"),
+            ("aws_region", "awsRegion"),
+        ):
+            assert getattr(record, name) == their_record[theirs_name]
         change = their_record["dynamodb"]
-        created = datetime.datetime.fromtimestamp(record.dynamodb.ApproximateCreationDateTime, datetime.UTC)
+        created = datetime.datetime.fromtimestamp(record.creation_time, datetime.UTC)
         assert created == change["ApproximateCreationDateTime"]
-        for name in ("SequenceNumber", "SizeBytes", "StreamViewType"):
-            assert getattr(record.dynamodb, name) == change[name]
-        assert json.loads(bytes(record.dynamodb.Keys)) == change["Keys"]
-        assert json.loads(bytes(record.dynamodb.OldImage or b"")) == change["OldImage"]
-        assert json.loads(bytes(record.userIdentity or b"")) == their_record["userIdentity"]
-        assert record.dynamodb.NewImage is None
+        assert record.sequence_number == change["SequenceNumber"]
+        assert record.change.size_bytes == change["SizeBytes"]
+        assert record.change.stream_view_type == change["StreamViewType"]
+        assert json.loads(bytes(record.change.keys)) == change["Keys"]
+        assert json.loads(bytes(record.change.old_image or b"")) == change["OldImage"]
+        assert json.loads(bytes(record.user_identity or b"")) == their_record["userIdentity"]
+        assert record.change.new_image is None
         assert "NewImage" not in change
 
 

@@ -55,7 +55,7 @@ def test_a_table_is_read_from_its_name_to_its_records(moto: str, stream: str, ma
     while len(keys) < 5 and iterator:
         page = client.get_records(iterator, limit=2, stream_arn=stream, shard_id=shard.shard_id)
         assert (len(page.records) <= 2, page.malformed) == (True, [])
-        keys += [bytes(record.dynamodb.Keys) for record in page.records]
+        keys += [bytes(record.change.keys) for record in page.records]
         iterator = page.next_iterator
     assert keys == [b'{"id": {"S": "%d"}}' % number for number in range(5)]
 
@@ -65,9 +65,9 @@ def test_reading_on_after_a_record_brings_the_next_one(moto: str, stream: str, m
     shard = client.describe_stream(stream).shards[0].shard_id
     records = client.get_records(client.get_shard_iterator(stream, shard, "TRIM_HORIZON")).records
     after = client.get_shard_iterator(
-        stream, shard, "AFTER_SEQUENCE_NUMBER", sequence_number=records[1].dynamodb.SequenceNumber
+        stream, shard, "AFTER_SEQUENCE_NUMBER", sequence_number=records[1].sequence_number
     )
-    assert [r.eventID for r in client.get_records(after).records] == [r.eventID for r in records[2:]]
+    assert [r.event_id for r in client.get_records(after).records] == [r.event_id for r in records[2:]]
 
 
 def test_moto_ignores_the_shard_filter(moto: str, stream: str, make_client: MakeClient) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_dynamodb_streams.errors import ServiceError, UnavailableError
-from beam_dynamodb_streams.records import ChangeRecord, ChangeRecordCoder, change_batch
+from beam_dynamodb_streams.records import ChangeRecordCoder, change_batch
+from beam_dynamodb_streams.records.envelope import change_records
 from beam_dynamodb_streams.wire import RawRecord, RecordsPage, decode_records
 
 
@@ -37,7 +38,7 @@ def page(*records: object, **more: Any) -> RecordsPage:
 
 def test_a_page_keeps_the_order_of_the_shard() -> None:
     decoded = page(*[record(n) for n in range(1000)], NextShardIterator="next")
-    assert [r.eventID for r in decoded.records] == [f"id-{n}" for n in range(1000)]
+    assert [r.event_id for r in decoded.records] == [f"id-{n}" for n in range(1000)]
     assert (decoded.next_iterator, decoded.malformed) == ("next", [])
 
 
@@ -55,24 +56,24 @@ def test_an_empty_page_is_not_the_end() -> None:  # fact 5
 @pytest.mark.parametrize("text", ["1700000000", "1700000000.0", "1.7e9", "1.7E+9", "17e8"])
 def test_a_creation_time_may_be_written_in_any_form_of_number(text: str) -> None:
     body = json.dumps({"Records": [record()]}).replace("1700000000", text).encode()
-    assert decode_records(body).records[0].dynamodb.ApproximateCreationDateTime == 1.7e9
+    assert decode_records(body).records[0].creation_time == 1.7e9
 
 
 def test_images_stay_as_they_were_received() -> None:
     image = '{"n": {"N":"1E+2"},  "s":{"S":"gr\\u00f6ße 🙂"}, "deep":{"M":{"l":{"L":[{"NULL":true}]}}}}'
     body = json.dumps({"Records": [record(NewImage="HERE")]}).replace('"HERE"', image).encode()
-    change = decode_records(body).records[0].dynamodb
-    assert bytes(change.NewImage or b"") == image.encode()
-    assert bytes(change.Keys) == b'{"id": {"S": "1"}}'
-    assert change.OldImage is None  # fact 17
+    change = decode_records(body).records[0].change
+    assert bytes(change.new_image or b"") == image.encode()
+    assert bytes(change.keys) == b'{"id": {"S": "1"}}'
+    assert change.old_image is None  # fact 17
 
 
 def test_an_explicit_null_is_absent() -> None:
     """Fact 17."""
     entry = record(NewImage=None, OldImage=None, SizeBytes=None) | {"userIdentity": None}
     change = page(entry).records[0]
-    assert (change.dynamodb.NewImage, change.dynamodb.OldImage, change.dynamodb.SizeBytes) == (None,) * 3
-    assert change.userIdentity is None
+    assert (change.change.new_image, change.change.old_image, change.change.size_bytes) == (None,) * 3
+    assert change.user_identity is None
 
 
 def without(name: str) -> dict[str, Any]:
@@ -109,8 +110,8 @@ MALFORMED: list[tuple[object, str, str | None]] = [
 @pytest.mark.parametrize(("entry", "reason", "sequence_number"), MALFORMED)
 def test_a_malformed_record_costs_itself_alone(entry: object, reason: str, sequence_number: str | None) -> None:
     decoded = page(record(1), entry, record(2, NewImage=None), NextShardIterator="next")
-    assert [r.eventID for r in decoded.records] == ["id-1", "id-2"]
-    assert decoded.records[1].dynamodb.NewImage is None
+    assert [r.event_id for r in decoded.records] == ["id-1", "id-2"]
+    assert decoded.records[1].change.new_image is None
     [malformed] = decoded.malformed
     assert (malformed.index, malformed.sequence_number) == (1, sequence_number)
     assert json.loads(malformed.payload) == entry
@@ -126,7 +127,7 @@ def test_what_is_no_malformed_record_can_be_held_by_all_that_follows() -> None:
     ]
     decoded = page(*ends)
     assert decoded.malformed == []
-    changes = [ChangeRecord.from_raw(raw, "shard") for raw in decoded.records]
+    changes = list(change_records(decoded.records, "shard"))
     assert [change.approximate_creation_time.year for change in changes] == [1970, 9998]
     assert [ChangeRecordCoder().decode(ChangeRecordCoder().encode(change)) for change in changes] == changes
     assert change_batch(decoded.records, "shard").num_rows == 2
@@ -140,7 +141,7 @@ def test_a_record_with_an_image_that_is_no_text_costs_itself_alone() -> None:
     good, bad = (json.dumps(record(n, NewImage={"id": {"S": "naïve%"}}), ensure_ascii=False).encode() for n in (1, 2))
     bad = bad.replace(b"%", b"\xff")
     decoded = decode_records(b'{"Records":[' + good + b"," + bad + b"]}")
-    assert [r.eventID for r in decoded.records] == ["id-1"]
+    assert [r.event_id for r in decoded.records] == ["id-1"]
     [malformed] = decoded.malformed
     assert (malformed.payload, malformed.reason, malformed.index) == (bad, "not UTF-8", 1)
     assert malformed.sequence_number is not None

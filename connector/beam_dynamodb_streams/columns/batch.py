@@ -15,6 +15,7 @@ from beam_dynamodb_streams.columns.parse import ImageParser
 from beam_dynamodb_streams.columns.scalar import AttributeMisfit, fit_image
 from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.errors import MisfitError
+from beam_dynamodb_streams.records.envelope import entry_fields
 from beam_dynamodb_streams.records.text_columns import metadata_of_page, metadata_of_records
 
 if TYPE_CHECKING:
@@ -71,13 +72,8 @@ class Columns:
 
     def of_page(self, records: Sequence[RawRecord], shard_id: str) -> ColumnBatch:
         """The entries of a page that was read from this shard."""
-        changes = [record.dynamodb for record in records]
-        return self._rows(
-            metadata_of_page(records, shard_id),
-            [change.Keys for change in changes],
-            [change.NewImage for change in changes],
-            [change.OldImage for change in changes],
-        )
+        fields = entry_fields(records)
+        return self._rows(metadata_of_page(fields, shard_id), fields.keys, fields.new_images, fields.old_images)
 
     def of_records(self, records: Sequence[ChangeRecord]) -> ColumnBatch:
         """Any change records, such as those that a pipeline has filtered; their images need not be decoded."""

@@ -33,6 +33,7 @@ from beam_dynamodb_streams.columns import Inferred, infer
 from beam_dynamodb_streams.columns.forms import form_of
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
+from beam_dynamodb_streams.records.envelope import entry_images
 from beam_dynamodb_streams.wire import Client, DynamoDB
 
 QUIET_PAGES: Final = 30
@@ -134,8 +135,7 @@ def stream_images(client: Client, stream_arn: str, most: int) -> Iterator[bytes]
             page = client.get_records(iterator, limit=limit, stream_arn=stream_arn, shard_id=shard)
         except (errors.NotFoundError, errors.TrimmedDataError, errors.ExpiredIteratorError):
             continue  # it is gone since the last call: the sample does without it
-        images = [record.dynamodb.NewImage or record.dynamodb.OldImage for record in page.records]
-        yield from (bytes(image) for image in images if image is not None)
+        yield from entry_images(page.records)
         quiet = 0 if page.records else quiet + 1
         if page.next_iterator is not None and quiet < QUIET_PAGES:
             turns.append((shard, page.next_iterator, quiet))

@@ -44,7 +44,7 @@ def sample_shard(caller: StreamCaller, shard: str, end: float) -> ShardSample:
         return ShardSample(0)
     first, newest = oldest[0], oldest
     for back in _LOOK_BACK:
-        if end - back <= oldest[-1].dynamodb.ApproximateCreationDateTime:
+        if end - back <= oldest[-1].creation_time:
             break
         if found := first_records(caller, shard, AtTime(int(end - back))):
             newest = found
@@ -74,4 +74,4 @@ def first_records(caller: StreamCaller, shard: str, position: Position) -> list[
 
 
 def creation_time(record: RawRecord) -> datetime:
-    return datetime.fromtimestamp(record.dynamodb.ApproximateCreationDateTime, UTC)
+    return datetime.fromtimestamp(record.creation_time, UTC)

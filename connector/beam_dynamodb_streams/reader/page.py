@@ -71,7 +71,7 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     malformed = [*malformed, *undecodable]
     if frontier.remaining is not None and len(records) >= frontier.remaining:
         records = records[: frontier.remaining]
-        position = After(records[-1].dynamodb.SequenceNumber)
+        position = After(records[-1].sequence_number)
         malformed = _before(records[-1], malformed, read)
     watermark = EARLIEST if newest is None else int((newest - rules.slack) * MICROS)
     moved = frontier.advance(
@@ -103,7 +103,7 @@ def _before(record: RawRecord, malformed: Sequence[MalformedEntry], read: PageRe
     taken = {entry.index for entry in read.page.malformed}
     places = (place for place in count() if place not in taken)
     place = next(place for place, other in zip(places, read.page.records, strict=False) if other is record)
-    number = int(record.dynamodb.SequenceNumber)
+    number = int(record.sequence_number)
     return [
         entry
         for entry in malformed
@@ -112,14 +112,14 @@ def _before(record: RawRecord, malformed: Sequence[MalformedEntry], read: PageRe
 
 
 def _created(record: RawRecord) -> float:
-    return record.dynamodb.ApproximateCreationDateTime
+    return record.creation_time
 
 
 def _last(read: PageRead) -> Position | None:
     """The position after the page; None if it names none. A page still before its start moment moves nothing."""
     numbers = [entry.sequence_number for entry in read.page.malformed if entry.sequence_number is not None]
     if read.records:
-        numbers.append(read.records[-1].dynamodb.SequenceNumber)
+        numbers.append(read.records[-1].sequence_number)
     elif isinstance(read.request.position, AtTime):
         return None
     return After(max(numbers, key=int)) if numbers else None

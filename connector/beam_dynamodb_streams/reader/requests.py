@@ -228,6 +228,6 @@ class StreamCaller:
 def _from(records: list[RawRecord], second: int) -> list[RawRecord]:
     """The records from the first one on that was created at or after ``second``: what AT_TIMESTAMP itself gives."""
     for index, record in enumerate(records):
-        if record.dynamodb.ApproximateCreationDateTime >= second:
+        if record.creation_time >= second:
             return records[index:]
     return []

@@ -18,7 +18,6 @@ from beam_dynamodb_streams.records.values import Image, decode_image, same_value
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.records.beam_row import ChangeRow
-    from beam_dynamodb_streams.wire import RawRecord
 
 _UNDECODED: Any = object()  # stands for an image until somebody reads it
 
@@ -82,24 +81,6 @@ class ChangeRecord(UndecodedRecord):
         made = make_record(*fields)
         for slot in UndecodedRecord.__slots__:
             object.__setattr__(self, slot, getattr(made, slot))
-
-    @classmethod
-    def from_raw(cls, raw: RawRecord, shard_id: str) -> ChangeRecord:
-        """Return the record of one entry of a page. Nothing is decoded, copied or checked again."""
-        change = raw.dynamodb
-        return make_record(
-            raw.eventID,
-            raw.eventName,
-            change.SequenceNumber,
-            shard_id,
-            round(change.ApproximateCreationDateTime * 1_000_000),
-            change.SizeBytes,
-            change.StreamViewType,
-            change.Keys,
-            change.NewImage,
-            change.OldImage,
-            raw.userIdentity,
-        )
 
     @property
     def keys(self) -> Image:

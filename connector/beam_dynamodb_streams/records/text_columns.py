@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from beam_dynamodb_streams.records.envelope import EntryFields, entry_fields
 from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
 
@@ -52,13 +53,8 @@ def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
 
     It makes no object for a change, and holds its own bytes. Raises pyarrow.ArrowInvalid on bytes that are not UTF-8.
     """
-    changes = [record.dynamodb for record in records]
-    return _rows(
-        metadata_of_page(records, shard_id),
-        [change.Keys for change in changes],
-        [change.NewImage for change in changes],
-        [change.OldImage for change in changes],
-    )
+    fields = entry_fields(records)
+    return _rows(metadata_of_page(fields, shard_id), fields.keys, fields.new_images, fields.old_images)
 
 
 def _rows(metadata: list[pa.Array], *images: Sequence[Json | None]) -> pa.RecordBatch:
@@ -93,19 +89,18 @@ def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
     ]
 
 
-def metadata_of_page(records: Sequence[RawRecord], shard_id: str) -> list[pa.Array]:
-    """The columns of `METADATA_COLUMNS`."""
-    changes = [record.dynamodb for record in records]
-    seconds = np.array([change.ApproximateCreationDateTime for change in changes], np.float64)
+def metadata_of_page(fields: EntryFields, shard_id: str) -> list[pa.Array]:
+    """Return the columns of `METADATA_COLUMNS` of the entries of a page."""
+    seconds = np.array(fields.creation_times, np.float64)
     return [
-        pa.array([record.eventID for record in records], pa.string()),
-        pa.array([record.eventName for record in records], pa.string()),
-        pa.array([change.SequenceNumber for change in changes], pa.string()),
-        pa.repeat(pa.scalar(shard_id, pa.string()), len(records)),
-        pa.array(np.rint(seconds * 1e6)).cast(pa.int64()).view(_TIME),  # refuses what is no time
-        pa.array([change.SizeBytes for change in changes], pa.int64()),
-        pa.array([change.StreamViewType for change in changes], pa.string()),
-        _texts([record.userIdentity for record in records]),
+        pa.array(fields.event_ids, pa.string()),
+        pa.array(fields.event_names, pa.string()),
+        pa.array(fields.sequence_numbers, pa.string()),
+        pa.repeat(pa.scalar(shard_id, pa.string()), len(seconds)),
+        pa.array(np.rint(seconds * 1e6)).cast(pa.int64()).view(_TIME),  # raises for a value that is not a time
+        pa.array(fields.size_bytes, pa.int64()),
+        pa.array(fields.stream_view_types, pa.string()),
+        _texts(fields.user_identities),
     ]
 
 

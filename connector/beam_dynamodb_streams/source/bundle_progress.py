@@ -46,7 +46,7 @@ def moved(step: Claim) -> Iterator[tuple[str, Position]]:
     reading = step.frontier.shards.get(shard)
     if reading is None:  # the stop is met: what was delivered before it counts
         if step.records:
-            yield shard, After(step.records[-1].dynamodb.SequenceNumber)
+            yield shard, After(step.records[-1].sequence_number)
     elif isinstance(reading.position, After) or reading.position == End(TRIM_HORIZON):
         yield shard, reading.position
 

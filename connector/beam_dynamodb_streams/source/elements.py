@@ -15,6 +15,7 @@ from apache_beam.utils.timestamp import Timestamp
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.reader.filter import well_formed
 from beam_dynamodb_streams.records import ChangeRecord, change_batch
+from beam_dynamodb_streams.records.envelope import change_records, creation_times
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
@@ -43,7 +44,7 @@ class Changes:
 
     def of(self, records: Sequence[RawRecord], shard: str, *, checked: bool) -> tuple[Elements, list[MalformedEntry]]:
         if not checked:
-            return _stamped(ChangeRecord.from_raw(raw, shard) for raw in records), []
+            return _stamped(change_records(records, shard)), []
         changes, malformed = well_formed(records, shard)
         return _stamped(changes), malformed
 
@@ -88,7 +89,7 @@ class Batches:
         return self._cut(records, made.rows), [_entry(misfit) for misfit in made.misfits]
 
     def _cut(self, records: Sequence[RawRecord], rows: pa.RecordBatch) -> Iterator[TimestampedValue]:
-        created = [record.dynamodb.ApproximateCreationDateTime for record in records]
+        created = creation_times(records)
         start = 0
         for _, times in groupby(created, key=lambda seconds: int(seconds) // self.span):
             run = list(times)

@@ -9,18 +9,17 @@ A call passes through these modules:
     ├── transport                 HTTP on pooled connections
     ├── retry, clock, counts      back-off, the service's clock, counts of calls
     └── error_codes               a code becomes an exception of `errors`
-    decode, pages                 the bytes of an answer become values
+    decode, pages, envelope       the bytes of an answer become values
 """
 
 from beam_dynamodb_streams.wire.counts import CallCounts, Counts
 from beam_dynamodb_streams.wire.decode import decode_records
 from beam_dynamodb_streams.wire.dynamodb import DynamoDB, Item, Table
 from beam_dynamodb_streams.wire.dynamodb_streams import Client
+from beam_dynamodb_streams.wire.envelope import RawChange, RawRecord
 from beam_dynamodb_streams.wire.pages import (
     ListedShard,
     MalformedEntry,
-    RawRecord,
-    RawStreamRecord,
     RecordsPage,
     StreamPage,
 )
@@ -35,8 +34,8 @@ __all__ = [
     "Item",
     "ListedShard",
     "MalformedEntry",
+    "RawChange",
     "RawRecord",
-    "RawStreamRecord",
     "RecordsPage",
     "StreamPage",
     "Table",

@@ -7,11 +7,10 @@ from typing import NoReturn
 import msgspec
 
 from beam_dynamodb_streams.errors import ServiceError, UnavailableError
+from beam_dynamodb_streams.wire.envelope import NumberedRecord, RawRecord, drop_nulls, sequence_numbers
 from beam_dynamodb_streams.wire.pages import (
     ListedShard,
     MalformedEntry,
-    NumberText,
-    RawRecord,
     RecordsPage,
     StreamPage,
 )
@@ -25,14 +24,6 @@ class _Records(msgspec.Struct):
 class _UndecodedRecords(msgspec.Struct):
     Records: list[msgspec.Raw] = []
     NextShardIterator: str | None = None
-
-
-class _SequenceNumberOnly(msgspec.Struct):
-    SequenceNumber: NumberText | None = None
-
-
-class _RecordPlace(msgspec.Struct):
-    dynamodb: _SequenceNumberOnly
 
 
 class _SequenceNumberRange(msgspec.Struct, frozen=True, rename="pascal"):
@@ -63,12 +54,10 @@ class _ShardIterator(msgspec.Struct, rename="pascal"):
     shard_iterator: str
 
 
-_NULL = msgspec.Raw(b"null")
-
 _records = msgspec.json.Decoder(_Records)
 _undecoded_records = msgspec.json.Decoder(_UndecodedRecords)
 _record = msgspec.json.Decoder(RawRecord)
-_record_place = msgspec.json.Decoder(_RecordPlace)
+_numbered_record = msgspec.json.Decoder(NumberedRecord)
 _described_stream = msgspec.json.Decoder(_DescribedStream)
 _shard_iterator = msgspec.json.Decoder(_ShardIterator)
 
@@ -88,9 +77,9 @@ def decode_records(body: bytes) -> RecordsPage:
         return _decode_each(body)
     except msgspec.DecodeError as error:
         refuse("GetRecords", error)
-    if not _are_digits([record.dynamodb.SequenceNumber for record in page.Records]):
+    if not _are_digits(sequence_numbers(page.Records)):
         return _decode_each(body)
-    _drop_nulls(page.Records)
+    drop_nulls(page.Records)
     return RecordsPage(body, page.Records, [], page.NextShardIterator)
 
 
@@ -138,12 +127,12 @@ def _decode_each(body: bytes) -> RecordsPage:
             if not _is_text(payload):
                 raise msgspec.ValidationError("not UTF-8")
             record = _record.decode(payload)
-            if not _are_digits([record.dynamodb.SequenceNumber]):
+            if not _are_digits([record.sequence_number]):
                 raise msgspec.ValidationError("Expected digits - at `$.dynamodb.SequenceNumber`")
             records.append(record)
         except msgspec.DecodeError as error:
             malformed.append(MalformedEntry(index, bytes(payload), str(error), _sequence_number(payload)))
-    _drop_nulls(records)
+    drop_nulls(records)
     return RecordsPage(body, records, malformed, page.NextShardIterator)
 
 
@@ -169,21 +158,9 @@ def _are_digits(numbers: list[str]) -> bool:
     return not numbers or (text.isascii() and text.encode().isdigit())
 
 
-def _drop_nulls(records: list[RawRecord]) -> None:
-    """Set what is an explicit null to None: it means absent, as in every other optional field."""
-    for record in records:
-        change = record.dynamodb
-        if change.NewImage == _NULL:
-            change.NewImage = None
-        if change.OldImage == _NULL:
-            change.OldImage = None
-        if record.userIdentity == _NULL:
-            record.userIdentity = None
-
-
 def _sequence_number(payload: msgspec.Raw) -> str | None:
     try:
-        number = _record_place.decode(payload).dynamodb.SequenceNumber
+        number = _numbered_record.decode(payload).sequence_number
     except msgspec.DecodeError:
         return None
     return number if number is not None and _are_digits([number]) else None
