@@ -20,12 +20,14 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from botocore import xform_name
 
+from beam_dynamodb_streams.commands import COMMANDS
 from tests.docs.pages import ROOT, Command
 
 #: What needs a place that a test has not, takes minutes, or does not end: its options are checked, no more.
 CHECKED_ONLY: Final = (
     *("dynamodb:", "kcl:", "s3:", "--watch", "Flink", "Prism", "@"),
     *("pipelines.schema", "pipelines.demo", "pipelines.progress"),
+    *("dynamodb-streams schema", "dynamodb-streams progress"),
 )
 
 #: Options that Beam's Flink job server tells of when it is asked, so that the SDK alone does not know them (2.43).
@@ -62,14 +64,24 @@ def check(command: Command) -> None:
             pass
         case ["python", "-m", module, *arguments]:
             _check_options(module, arguments)
+        case ["dynamodb-streams", "--version" | "--help"]:
+            pass
+        case ["dynamodb-streams", name, *arguments]:
+            assert name in COMMANDS
+            _check_options(f"beam_dynamodb_streams.commands.{name}", arguments)
         case _:
             pytest.fail(f"nothing checks {command.text!r}: teach tests/docs/commands.py how")
 
 
 def run(command: Command) -> None:
     """Runs a pipeline's command on the local table, and nothing else; what would go on for ever stops now."""
-    match _words(command):
-        case ["python", "-m", module, *arguments] if module.startswith("pipelines."):
+    words = _words(command)
+    if words[0] == "dynamodb-streams" and words[1] in COMMANDS:  # the same command, from the package
+        words = ["python", "-m", f"beam_dynamodb_streams.commands.{words[1]}", *words[2:]]
+    match words:
+        case ["python", "-m", module, *arguments] if module.startswith(
+            ("pipelines.", "beam_dynamodb_streams.commands.")
+        ):
             if any(mark in command.text for mark in CHECKED_ONLY):
                 return
             said = help_of(module)

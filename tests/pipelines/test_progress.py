@@ -189,7 +189,7 @@ def test_one_of_several_streams_is_to_be_named(
     with pytest.raises(SystemExit) as refused:
         run("export")
     assert refused.value.code == 2
-    assert "give --stream_arn of one" in capsys.readouterr().err
+    assert "give one of them as --stream_arn" in capsys.readouterr().err
     assert run("reset", "--yes", "--stream_arn", OTHER) == 0
     assert set(store.read().streams) == {ARN}
 

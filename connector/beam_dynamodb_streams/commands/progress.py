@@ -94,23 +94,23 @@ def _parser(prog: str) -> Parser:
 
 def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
     progress = _progress(arguments)
-    kept = store_of(progress).read()
-    if kept == Application():
+    stored = store_of(progress).read()
+    if stored == Application():
         print(f"{progress.address} is empty")
         return 0
-    if kept.lease is not None:
-        print(_holder(kept.lease, clock.now()))
-    for arn in sorted(_chosen(kept, arguments.stream_arn)):
-        stream = kept.streams[arn]
+    if stored.lease is not None:
+        print(_lease_text(stored.lease, clock.now()))
+    for arn in sorted(_streams(stored, arguments.stream_arn)):
+        stream = stored.streams[arn]
         print(f"{arn}: {len(stream.shards):,} shards, all others from {position_text(stream.start)}")
         width = max(map(len, stream.shards), default=0)
-        for shard, mark in sorted(stream.shards.items()):
-            moved = datetime.fromtimestamp(mark.moved_at, UTC)
-            print(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(mark.position)}")
+        for shard, saved in sorted(stream.shards.items()):
+            moved = datetime.fromtimestamp(saved.moved_at, UTC)
+            print(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(saved.position)}")
     return 0
 
 
-def _holder(lease: LeaseRecord, now: float) -> str:
+def _lease_text(lease: LeaseRecord, now: float) -> str:
     if lease.renewed_at == 0:
         return f"run {lease.owner} has ended"
     alive = not lease.is_expired(now)
@@ -118,8 +118,8 @@ def _holder(lease: LeaseRecord, now: float) -> str:
 
 
 def _export(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001 - the signature of a command
-    arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
-    print(kept.position(arn).to_json())
+    arn, stored = _chosen_stream(store_of(_progress(arguments)).read(), arguments)
+    print(stored.position(arn).to_json())
     return 0
 
 
@@ -140,9 +140,9 @@ def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
             "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL"
         )
     position = replace(position, stream_arn=arn)
-    with _held(arguments, arn, clock) as (store, owner):
+    with _leased(arguments, arn, clock) as (store, owner):
         before = store.read().streams.get(arn)
-        if before is not None and not _sure(arguments, _changes(before, position), store.name):
+        if before is not None and not _confirmed(arguments, _changes(before, position), store.name):
             return 1
         store.forget(owner, arn, None)
         store.begin(owner, position, int(clock.now()))
@@ -152,7 +152,7 @@ def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
 
 def _changes(before: SavedProgress, after: StreamPosition) -> str:
     """Return what the new position changes, in words."""
-    known = {shard: mark.position for shard, mark in before.shards.items()}
+    known = {shard: saved.position for shard, saved in before.shards.items()}
     shards = known.keys() | after.shards.keys()
     pairs = [(known.get(s, before.start), after.shards.get(s, after.start)) for s in shards]
     forward = sum(is_further(new, old) for old, new in pairs)
@@ -164,13 +164,13 @@ def _changes(before: SavedProgress, after: StreamPosition) -> str:
 
 
 def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
-    arn, kept = _one(store_of(_progress(arguments)).read(), arguments)
-    with _held(arguments, arn, clock) as (store, owner):
+    arn, stored = _chosen_stream(store_of(_progress(arguments)).read(), arguments)
+    with _leased(arguments, arn, clock) as (store, owner):
         lost = (
-            f"the positions of {len(kept.shards):,} shards of {arn} are deleted; the next run begins at its start=, so "
-            "changes are delivered again, or, with LATEST, never"
+            f"the positions of {len(stored.shards):,} shards of {arn} are deleted; the next run begins at its start=, "
+            "so changes are delivered again, or, with LATEST, never"
         )
-        if not _sure(arguments, lost, store.name):
+        if not _confirmed(arguments, lost, store.name):
             return 1
         store.forget(owner, arn, None)
     print(f"{arn}: deleted")
@@ -180,9 +180,9 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
 def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001
     if arguments.stream_arn is not None:
         connection = Connection(arguments.region_name, arguments.endpoint_url)
-        place = place_of(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
-        assert isinstance(place, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
-        print(place.to_json())
+        position = place_of(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
+        assert isinstance(position, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
+        print(position.to_json())
         return 0
     leases, _ = read_leases(arguments.table, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
     for stream in sorted({lease.stream for lease in leases}):
@@ -198,21 +198,26 @@ def _progress(arguments: argparse.Namespace) -> Progress:
     return Progress(arguments.address, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
 
 
-def _chosen(kept: Application, stream_arn: str | None) -> Mapping[str, SavedProgress]:
-    return {arn: stream for arn, stream in kept.streams.items() if stream_arn in (None, arn)}
+def _streams(stored: Application, stream_arn: str | None) -> Mapping[str, SavedProgress]:
+    return {arn: stream for arn, stream in stored.streams.items() if stream_arn in (None, arn)}
 
 
-def _one(kept: Application, arguments: argparse.Namespace) -> tuple[str, SavedProgress]:
-    chosen = _chosen(kept, arguments.stream_arn)
+def _chosen_stream(stored: Application, arguments: argparse.Namespace) -> tuple[str, SavedProgress]:
+    """Return the one stream that `--stream_arn` names, or the only one.
+
+    Raises:
+        InvalidOptionError: there are several, or none.
+    """
+    chosen = _streams(stored, arguments.stream_arn)
     if len(chosen) == 1:
         return next(iter(chosen.items()))
-    have = ", ".join(sorted(kept.streams)) or "nothing"
-    raise InvalidOptionError(f"{arguments.address} has progress in {have}: give --stream_arn of one")
+    have = ", ".join(sorted(stored.streams)) or "nothing"
+    raise InvalidOptionError(f"{arguments.address} has progress in {have}: give one of them as --stream_arn")
 
 
 @contextmanager
-def _held(arguments: argparse.Namespace, stream_arn: str, clock: WallClock) -> Iterator[tuple[Store, str]]:
-    """LeaseRecord the application's lease meanwhile. If a run was killed, wait until its lease expires."""
+def _leased(arguments: argparse.Namespace, stream_arn: str, clock: WallClock) -> Iterator[tuple[Store, str]]:
+    """Hold the application's lease meanwhile. If a run was killed, wait until its lease expires."""
     progress, owner = _progress(arguments), f"command-{uuid.uuid4().hex}"
     store = store_of(progress)
     acquire(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
@@ -223,7 +228,8 @@ def _held(arguments: argparse.Namespace, stream_arn: str, clock: WallClock) -> I
             store.release(owner)
 
 
-def _sure(arguments: argparse.Namespace, what: str, name: str) -> bool:
+def _confirmed(arguments: argparse.Namespace, what: str, name: str) -> bool:
+    """Return whether to do it: with `--yes`, or after a "y" on the terminal."""
     if arguments.yes:
         return True
     if not sys.stdin.isatty():

@@ -168,6 +168,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def type_text(column: pa.Field) -> str:
+    """Return the type of a column as a schema's file has it."""
     return msgspec.json.encode(form_of(column)).decode()
 
 

@@ -143,7 +143,7 @@ def _check_others(progress: Progress, stream_arn: str, kept: list[str]) -> None:
         if other.partition("/stream/")[0] == table:
             raise NotFoundError(
                 f"{progress.address} is progress in {other}, no longer the table's stream: read that one to its end "
-                f"with stream_arn=…, then forget it: python -m pipelines.progress reset {progress.address} "
+                f"with stream_arn=…, then forget it: dynamodb-streams progress reset {progress.address} "
                 f"--stream_arn {other}",
                 stream=stream_arn,
             )
