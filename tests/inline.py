@@ -24,7 +24,7 @@ from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
 from beam_dynamodb_streams.testing import Clock, LocalStreams
 from beam_dynamodb_streams.testing.answers import Request as ServedRequest
-from beam_dynamodb_streams.testing.calls import Silence
+from beam_dynamodb_streams.testing.calls import NoAnswer
 from beam_dynamodb_streams.wire import Client, RecordsPage, StreamPage
 from beam_dynamodb_streams.wire.transport import Answer as WireAnswer
 
@@ -120,7 +120,7 @@ class _NoSockets:
         call = calls.begin(asked)
         answer = calls.answer(call)
         calls.end(call)
-        if isinstance(answer, Silence) or answer.cut or answer.false_crc:
+        if isinstance(answer, NoAnswer) or answer.cut or answer.false_crc:
             raise UnavailableError("the connection closed, or its answer was damaged")
         return WireAnswer(answer.status, answer.body, formatdate(int(calls.clock()), usegmt=True), None, "")
 

@@ -63,7 +63,7 @@ def test_a_clock_stands_still_until_it_is_advanced() -> None:
 
 
 def test_a_clock_never_goes_back_and_knows_its_zone() -> None:
-    with pytest.raises(ValueError, match="never goes back"):
+    with pytest.raises(ValueError, match="cannot move back"):
         Clock().advance(-1)
     with pytest.raises(ValueError, match="no time zone"):
         Clock(datetime(2026, 1, 1))  # noqa: DTZ001

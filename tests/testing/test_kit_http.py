@@ -269,7 +269,7 @@ def test_faults_strike_the_same_calls_in_every_run_whatever_other_faults_are_set
 
 @pytest.mark.parametrize("faults", [{"throttle": 1.5}, {"drop": -0.1}, {"error": {"GetRecords": 2.0}}])
 def test_a_rate_that_is_none_is_refused(faults) -> None:
-    with pytest.raises(ValueError, match="a rate lies between 0 and 1"):
+    with pytest.raises(ValueError, match="rates lie between 0 and 1"):
         Faults(**faults)
 
 

@@ -1,11 +1,16 @@
 """The test kit: a local DynamoDB Streams service for testing pipelines, and for trying things by hand.
 
-``LocalStreams`` serves, ``Table`` is written to, ``Clock`` moves time, ``Faults`` go wrong on purpose,
-``Change`` is what a write put into the stream, ``Counts`` what was called. ``python -m beam_dynamodb_streams.testing``
-serves by hand.
+- `LocalStreams`: the service, an HTTP server on loopback.
+- `Table`: a table that a test writes to, and whose shards it directs.
+- `Clock`: the service's time, moved by the test.
+- `Faults`: what goes wrong on purpose.
+- `Change`: what a write put into the stream.
+- `Counts`: what was called and served.
 
-It is a reading of the service's API of its own: it shares nothing with the parts of this package that read
-the service, so that no misreading passes on both sides.
+`python -m beam_dynamodb_streams.testing` serves by hand.
+
+The kit implements the service's API on its own. It shares no code with the parts of this package that read the
+service, so that a misreading cannot pass on both sides.
 """
 
 from beam_dynamodb_streams.testing.calls import Counts

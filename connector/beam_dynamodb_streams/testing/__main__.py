@@ -1,4 +1,4 @@
-"""Serves the local service by hand: ``python -m beam_dynamodb_streams.testing --table orders:id``."""
+"""Serves the local service by hand: `python -m beam_dynamodb_streams.testing --table orders:id`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from beam_dynamodb_streams.testing.table import Table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM, and return the exit code."""
     options = _options(argv)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -43,17 +43,19 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m beam_dynamodb_streams.testing", description="A local DynamoDB Streams service."
     )
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any free port (default: 8000)")
     parser.add_argument(
         "--table",
         action="append",
         metavar="NAME:KEY[,SORT]",
-        help="string keys; repeatable (default: orders:id)",
+        help="a table with string keys; may be given several times (default: orders:id)",
     )
     parser.add_argument("--shards", type=int, default=4, help="shards of each table's stream (default: 4)")
     parser.add_argument("--write-rate", type=float, default=0.0, help="changes a second in each table (default: 0)")
     parser.add_argument("--roll-every", type=float, default=0.0, help="seconds between rolls of all shards")
-    parser.add_argument("--seed", type=int, default=0, help="of shard ids, sequence numbers and written items")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of shard ids, sequence numbers and written items (default: 0)"
+    )
     return parser.parse_args(argv)
 
 
@@ -94,7 +96,7 @@ def _live(tables: Sequence[Table], stopped: threading.Event, options: argparse.N
 
 
 def _write(table: Table, number: int, random: Random) -> None:
-    """A put of a new or an old item, or, one in ten, a delete."""
+    """Put a new or an existing item, or delete one, which is one write in ten."""
     keys = {name: f"{table.name}-{random.randrange(1 + number)}" for name in table.keys}
     if random.random() < 0.1:
         table.delete(keys)

@@ -1,4 +1,4 @@
-"""Answers and refusals in the service's own form."""
+"""Answers and errors in the form of the service, and checks of a request's members."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PREFIXES = {
 
 
 class Refusal(Exception):
-    """The service says no: an error code, its text and the HTTP status."""
+    """An error answer: its code, its text and the HTTP status."""
 
     def __init__(self, code: str, text: str, status: int = 400) -> None:
         super().__init__(f"{code}: {text}")
@@ -38,7 +38,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: the operation's name without the API's, and the JSON body."""
+    """One call: its target, the operation's name without the API's, the JSON body and the signature's headers."""
 
     target: str
     operation: str
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back; ``cut`` closes the connection in mid-body, ``false_crc`` sends a wrong checksum."""
+    """What is sent back. `cut` closes the connection in the middle of the body, `false_crc` sends a wrong checksum."""
 
     status: int
     body: bytes
@@ -71,27 +71,27 @@ def not_found(what: str) -> Refusal:
 
 
 def constraint(value: object, name: str, rule: str) -> Refusal:
-    """A ValidationException in the words of the service's request checks."""
+    """Return a ValidationException in the words of the service's request checks."""
     shown = "null" if value is None else f"'{value}'"
     where = f"Value {shown} at '{name}'"
     return invalid(f"1 validation error detected: {where} failed to satisfy constraint: Member must {rule}")
 
 
 def parameters(body: bytes) -> dict[str, object]:
-    """The members of a request's JSON object."""
+    """Return the members of a request's JSON object."""
     try:
         return msgspec.json.decode(body or b"{}", type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Refusal("SerializationException", "the request body is no JSON object") from None
+        raise Refusal("SerializationException", "the request body is not a JSON object") from None
 
 
 def text(members: dict[str, object], name: str, *, least: int = 1, most: int = 2048) -> str | None:
-    """A member that is a text of a legal length; None where it is absent."""
+    """Return a string member, or None if it is absent. Raises `Refusal` unless its length is legal."""
     value = members.get(name)
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Refusal("SerializationException", f"{name} is no string")
+        raise Refusal("SerializationException", f"{name} is not a string")
     field = name[0].lower() + name[1:]
     if len(value) < least:
         raise constraint(value, field, f"have length greater than or equal to {least}")
@@ -101,7 +101,7 @@ def text(members: dict[str, object], name: str, *, least: int = 1, most: int = 2
 
 
 def needed(members: dict[str, object], name: str, *, least: int = 1, most: int = 2048) -> str:
-    """A text that the operation cannot do without."""
+    """Return a required string member. Raises `Refusal` if it is absent."""
     value = text(members, name, least=least, most=most)
     if value is None:
         raise constraint(None, name[0].lower() + name[1:], "not be null")
@@ -109,12 +109,12 @@ def needed(members: dict[str, object], name: str, *, least: int = 1, most: int =
 
 
 def limit(members: dict[str, object], most: int) -> int:
-    """The member ``Limit``, or the most there may be where it is absent."""
+    """Return the member `Limit`, or `most` if it is absent. Raises `Refusal` if it is out of range."""
     value = members.get("Limit")
     if value is None:
         return most
     if not isinstance(value, int) or isinstance(value, bool):
-        raise Refusal("SerializationException", "Limit is no number")
+        raise Refusal("SerializationException", "Limit is not a number")
     if value < 1:
         raise constraint(value, "limit", "have value greater than or equal to 1")
     if value > most:

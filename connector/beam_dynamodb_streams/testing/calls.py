@@ -1,4 +1,4 @@
-"""One call from its request to its answer: authentication, faults, counting."""
+"""One call from its request to its answer: authentication, faults and counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from beam_dynamodb_streams.testing.answers import Answer, Refusal, Request, parameters
-from beam_dynamodb_streams.testing.faults import Rules, rate
+from beam_dynamodb_streams.testing.faults import FaultRules, rate
 from beam_dynamodb_streams.testing.operations import Members, Operations
 
 _MAX_SKEW = 300.0
@@ -21,11 +21,16 @@ _THROTTLES = {
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the service has done since it started, or since ``reset_counts``.
+    """What the service has done since it started, or since `LocalStreams.reset_counts`.
 
-    ``calls``, ``faults`` and ``refusals`` are by operation, by fault name and by error code; a faulty call
-    counts as a call. ``readers`` is the highest number of GetRecords calls that were under way at once, by
-    shard: the service allows two.
+    Attributes:
+        calls: Calls by operation. A call that met a fault counts too.
+        faults: Faults that struck, by their name in `Faults`.
+        refusals: Error answers, by error code.
+        readers: The highest number of simultaneous GetRecords calls, by shard. The service allows two.
+        pages: Answers to GetRecords.
+        empty_pages: Answers to GetRecords without a record.
+        page_bytes: Bytes of all answers to GetRecords.
     """
 
     calls: Counter[str] = field(default_factory=Counter)
@@ -39,28 +44,28 @@ class Counts:
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A call under way."""
+    """A call under way. `resource` is the shard, stream or table that it names."""
 
     request: Request
     members: Members | Refusal
-    place: str
+    resource: str
     crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """No answer: the connection closes after so many real seconds."""
+class NoAnswer:
+    """No answer: the connection closes after that many real seconds."""
 
     seconds: float = 0.0
 
 
 class Calls:
-    """Takes requests from the HTTP server and gives it answers."""
+    """Answers the requests of the HTTP server, and counts them."""
 
     def __init__(
         self,
         operations: Operations,
-        rules: Rules,
+        rules: FaultRules,
         lock: threading.RLock,
         *,
         max_readers: int | None,
@@ -97,38 +102,38 @@ class Calls:
             )
 
     def begin(self, request: Request) -> Call:
-        """Registers a request that has arrived: it counts as under way until ``end``."""
+        """Register a request that has arrived. It counts as under way until `end`."""
         members: Members | Refusal
         try:
             members = parameters(request.body)
-            place = self._operations.place(members)
+            resource = self._operations.resource(members)
         except Refusal as refusal:
-            members, place = refusal, ""
+            members, resource = refusal, ""
         with self._lock:
             self._calls[request.operation] += 1
             crowded = False
-            if request.operation == "GetRecords" and place:
-                self._reading[place] += 1
-                self._readers[place] = max(self._readers[place], self._reading[place])
-                crowded = self._max_readers is not None and self._reading[place] > self._max_readers
-        return Call(request, members, place, crowded)
+            if request.operation == "GetRecords" and resource:
+                self._reading[resource] += 1
+                self._readers[resource] = max(self._readers[resource], self._reading[resource])
+                crowded = self._max_readers is not None and self._reading[resource] > self._max_readers
+        return Call(request, members, resource, crowded)
 
     def end(self, call: Call) -> None:
-        """The answer is on its way, or the connection is gone."""
-        if call.request.operation == "GetRecords" and call.place:
+        """Unregister a call whose answer is sent, or whose connection is gone."""
+        if call.request.operation == "GetRecords" and call.resource:
             with self._lock:
-                self._reading[call.place] -= 1
+                self._reading[call.resource] -= 1
 
     def delay(self, call: Call) -> float:
-        """Real seconds to wait before the answer."""
+        """Return the real seconds to wait before the answer."""
         return rate(self._rules.faults.latency, call.request.operation)
 
-    def answer(self, call: Call) -> Answer | Silence:
+    def answer(self, call: Call) -> Answer | NoAnswer:
         with self._lock:
             if self._strikes("drop", call):
-                return Silence()
+                return NoAnswer()
             if self._strikes("hang", call):
-                return Silence(self._rules.faults.hang_seconds)
+                return NoAnswer(self._rules.faults.hang_seconds)
             try:
                 body = self._body(call)
             except Refusal as refusal:
@@ -155,35 +160,35 @@ class Calls:
         return operation(call.members)
 
     def _refuse(self, call: Call) -> None:
-        name, place = call.request.operation, call.place
+        name, resource = call.request.operation, call.resource
         if call.request.access_key in self._rules.expired_keys or self._strikes("expired_credentials", call):
             raise Refusal("ExpiredTokenException", "The security token included in the request is expired")
         if self._strikes("access_denied", call):
             raise Refusal(
                 "AccessDeniedException",
                 "User: arn:aws:iam::000000000000:user/local is not authorized to perform: "
-                f"dynamodb:{name} on resource: {place or '*'} because no identity-based policy allows the "
+                f"dynamodb:{name} on resource: {resource or '*'} because no identity-based policy allows the "
                 f"dynamodb:{name} action",
             )
         if call.crowded:
             raise Refusal("LimitExceededException", _THROTTLES["LimitExceededException"])
         if self._strikes("throttle", call):
-            code = self._rules.dice("throttle_code", name, place).choice(list(_THROTTLES))
+            code = self._rules.dice("throttle_code", name, resource).choice(list(_THROTTLES))
             raise Refusal(code, _THROTTLES[code])
         if self._strikes("error", call):
-            if self._rules.dice("error_code", name, place).random() < 0.5:
+            if self._rules.dice("error_code", name, resource).random() < 0.5:
                 raise Refusal("InternalServerError", "The server encountered an internal error.", 500)
             raise Refusal("ServiceUnavailable", "The service is temporarily unavailable.", 503)
 
     def _strikes(self, fault: str, call: Call) -> bool:
-        struck = self._rules.strikes(fault, call.request.operation, call.place)
+        struck = self._rules.strikes(fault, call.request.operation, call.resource)
         if struck:
             self._faults[fault] += 1
         return struck
 
 
 def _check_date(date: str, now: float) -> None:
-    """Refuses a signature that is more than five minutes away from the service's clock."""
+    """Raise `Refusal` for a signature that is more than five minutes away from the service's clock."""
     try:
         signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:

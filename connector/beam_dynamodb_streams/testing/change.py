@@ -1,4 +1,4 @@
-"""A stream record as the service serves it, and as a test wants to look at it."""
+"""A stream record as the service serves it, and as a test looks at it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StreamRecord(TypedDict, total=False):
 
 
 class Record(TypedDict, total=False):
-    """One element of GetRecords' ``Records``."""
+    """One element of `Records` in an answer to GetRecords."""
 
     eventID: str
     eventName: Kind
@@ -46,7 +46,7 @@ _decoder = msgspec.json.Decoder(Record)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one write put into the stream; ``body`` is the record's JSON, as GetRecords serves it."""
+    """What one write put into the stream. `body` is the record's JSON, as GetRecords serves it."""
 
     stream_arn: str
     shard_id: str
@@ -55,7 +55,7 @@ class Change:
 
     @property
     def record(self) -> Record:
-        """The record as a client sees it, decoded anew on each use."""
+        """The record as a client sees it. Each access decodes it again."""
         return _decoder.decode(self.body)
 
     @property
@@ -73,13 +73,13 @@ class Change:
 
     @property
     def new_image(self) -> dict[str, object] | None:
-        """The item after the write, as Python values; None where the record has none."""
+        """The item after the write, as Python values, or None if the record has no new image."""
         image = self.record["dynamodb"].get("NewImage")
         return None if image is None else plain_item(image)
 
     @property
     def old_image(self) -> dict[str, object] | None:
-        """The item before the write, as Python values; None where the record has none."""
+        """The item before the write, as Python values, or None if the record has no old image."""
         image = self.record["dynamodb"].get("OldImage")
         return None if image is None else plain_item(image)
 
@@ -96,7 +96,7 @@ def record_body(
     view_type: ViewType,
     by_ttl: bool,
 ) -> bytes:
-    """One record's JSON; the view decides which images it carries (fact 17)."""
+    """Return one record's JSON. The view decides which images it has (trap 17)."""
     kind = "INSERT" if old is None else "REMOVE" if new is None else "MODIFY"
     size = keys.size
     images = b""
@@ -120,6 +120,6 @@ def record_body(
 
 @lru_cache(maxsize=64)
 def epoch(seconds: int) -> str:
-    """Epoch seconds the way the service prints a double, as in ``1.7672256E9``."""
+    """Return epoch seconds as the service prints a double, such as `1.7672256E9`."""
     digits = str(seconds)
     return f"{digits[0]}.{digits[1:].rstrip('0') or '0'}E{len(digits) - 1}"

@@ -9,14 +9,14 @@ _DEFAULT_START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that moves only when told: call it for epoch seconds, as ``time.time``.
+    """A clock that moves only when a test advances it. Calling it returns epoch seconds, as `time.time` does.
 
-    Everything in the local service reads one clock: creation times, trimming, the age of iterators, the
-    ``Date`` header. Thread-safe. ``time.time`` itself serves where the real time is wanted.
+    Everything in the local service reads one clock: creation times, trimming, the age of iterators and the `Date`
+    header. It is thread-safe. Pass `time.time` itself to the service for real time.
     """
 
     def __init__(self, start: float | datetime = _DEFAULT_START) -> None:
-        """``start`` is epoch seconds or an aware datetime."""
+        """Set the clock to `start`: epoch seconds or an aware datetime, by default 2026-01-01 in UTC."""
         if isinstance(start, datetime) and start.tzinfo is None:
             raise ValueError(f"start={start!r} has no time zone: give an aware datetime, such as in UTC")
         self._now = start.timestamp() if isinstance(start, datetime) else float(start)
@@ -26,9 +26,9 @@ class Clock:
         return self._now
 
     def advance(self, seconds: float) -> float:
-        """Moves the clock forward and returns the new time."""
+        """Move the clock forward and return the new time."""
         if seconds < 0:
-            raise ValueError(f"advance({seconds!r}): this clock never goes back")
+            raise ValueError(f"advance({seconds!r}): the clock cannot move back; pass a positive number of seconds")
         with self._lock:
             self._now += seconds
             return self._now

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, each by a rate, each draw repeatable by the seed."""
+"""What goes wrong on purpose. Each fault has a rate, and the seed makes each draw repeatable."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, fields
 from random import Random
 
 Rate = float | Mapping[str, float]
-"""A probability for each call, or one by operation name, such as ``{"GetRecords": 0.1}``."""
+"""A probability for each call, or probabilities by operation name, such as `{"GetRecords": 0.1}`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """Faults of the local service; ``service.faults = Faults(throttle=0.05)`` switches them at any time.
+    """Faults of the local service. Assign `service.faults = Faults(throttle=0.05)` at any time to change them.
 
-    Rates lie between 0 and 1. The n-th call of an operation on a shard or stream meets the same fault in
-    every run with the same seed and clock, whatever other faults are set.
+    Rates lie between 0 and 1. With the same seed and clock, the n-th call of an operation on a shard or stream meets
+    the same fault in every run, whatever other faults are set.
     """
 
     throttle: Rate = 0.0
-    """LimitExceededException, ProvisionedThroughputExceededException or ThrottlingException (fact 15)."""
+    """LimitExceededException, ProvisionedThroughputExceededException or ThrottlingException (trap 15)."""
     error: Rate = 0.0
     """InternalServerError (HTTP 500) or ServiceUnavailable (HTTP 503)."""
     drop: Rate = 0.0
@@ -28,51 +28,50 @@ class Faults:
     cut_body: Rate = 0.0
     """The connection closes in the middle of the answer's body."""
     bad_crc: Rate = 0.0
-    """The answer's x-amz-crc32 does not match its body."""
+    """The header x-amz-crc32 of the answer does not match its body."""
     hang: Rate = 0.0
-    """No answer comes and the connection stays open, for ``hang_seconds``."""
+    """The answer does not come, and the connection stays open for `hang_seconds`."""
     hang_seconds: float = 3600.0
+    """Real seconds after which a hanging connection is closed."""
     latency: Rate = 0.0
-    """Real seconds, not a rate, that each answer takes; other calls are served meanwhile."""
+    """Real seconds (not a rate) that each answer takes. Other calls are served meanwhile."""
     access_denied: Rate = 0.0
     """AccessDeniedException that names the action and the resource."""
     expired_credentials: Rate = 0.0
     """ExpiredTokenException."""
     empty_page: float = 0.0
-    """GetRecords answers without records though there are some (fact 5)."""
+    """GetRecords answers without records although there are some (trap 5)."""
     empty_run: int = 1
-    """Once it does, it goes on doing so for up to this many calls on that shard."""
+    """The most GetRecords calls in a row on a shard that one `empty_page` leaves without records."""
     late_end: float = 0.0
-    """The last page of a closed shard goes on with an iterator, whose page is empty and the end, instead of
-    ending with the records (fact 1)."""
+    """The last records of a closed shard come with a next iterator, and an empty page ends the shard (trap 1)."""
     expire: float = 0.0
-    """GetRecords answers ExpiredIteratorException to a young iterator (fact 9)."""
+    """GetRecords answers ExpiredIteratorException to a young iterator (trap 9)."""
     list_delay: float = 0.0
-    """Seconds of the service's clock until a listing shows a child of a closed shard (fact 6)."""
+    """Seconds of the service's clock until a listing shows a child of a closed shard (trap 6)."""
     list_stale: float = 0.0
-    """Seconds of the service's clock for which a listing shows a closed shard as open (fact 6)."""
+    """Seconds of the service's clock for which a listing shows a closed shard as open (trap 6)."""
     list_holes: float = 0.0
-    """The rate at which any one shard is left out of any one listing (fact 6)."""
+    """The rate at which a listing leaves out any one shard (trap 6)."""
     repeat_listing: float = 0.0
-    """A listing page with more behind it names the shard id that it was asked for as the last one, so that
-    who follows it gets the same page again (fact 6).
-    """
+    """A page of a listing that is not the last one names the shard id of its own request as the next start, so that a
+    client that follows it gets the same page again (trap 6)."""
     disorder: float = 0.0
-    """A record's creation time lies up to so many seconds before its write (fact 19)."""
+    """The most seconds by which a record's creation time lies before its write (trap 19)."""
 
     def __post_init__(self) -> None:
         for name in (each.name for each in fields(self)):
             value = getattr(self, name)
             for number in value.values() if isinstance(value, Mapping) else [value]:
                 if number < 0 or (number > 1 and name not in _NO_RATES):
-                    raise ValueError(f"{name}={value!r}: a rate lies between 0 and 1, a time is not negative")
+                    raise ValueError(f"{name}={value!r}: rates lie between 0 and 1, times are not negative")
 
 
 _NO_RATES = {"hang_seconds", "latency", "empty_run", "list_delay", "list_stale", "disorder"}
 
 
 @dataclass(slots=True)
-class Rules:
+class FaultRules:
     """The faults that hold now, the dice that decide on them, and the service's clock."""
 
     clock: Callable[[], float]
@@ -82,20 +81,20 @@ class Rules:
     _dice: dict[tuple[str, str, str], Random] = field(default_factory=dict)
     _empty: dict[str, int] = field(default_factory=dict)
 
-    def dice(self, fault: str, operation: str, place: str) -> Random:
-        """A source of chance for one fault of one operation at one place alone."""
-        key = (fault, operation, place)
+    def dice(self, fault: str, operation: str, resource: str) -> Random:
+        """Return the random source of one fault of one operation on one resource."""
+        key = (fault, operation, resource)
         if (found := self._dice.get(key)) is None:
-            found = self._dice[key] = Random(f"{self.seed}/{fault}/{operation}/{place}")
+            found = self._dice[key] = Random(f"{self.seed}/{fault}/{operation}/{resource}")
         return found
 
-    def strikes(self, fault: str, operation: str, place: str) -> bool:
-        """Whether this call meets the fault."""
+    def strikes(self, fault: str, operation: str, resource: str) -> bool:
+        """Draw, and return whether this call meets the fault."""
         chance = rate(getattr(self.faults, fault), operation)
-        return chance > 0 and self.dice(fault, operation, place).random() < chance
+        return chance > 0 and self.dice(fault, operation, resource).random() < chance
 
     def serves_empty(self, shard_id: str) -> bool:
-        """Whether this GetRecords on the shard keeps its records back."""
+        """Draw, and return whether this GetRecords call on the shard leaves its records out."""
         left = self._empty.get(shard_id, 0)
         if not left and self.strikes("empty_page", "GetRecords", shard_id):
             left = self.dice("empty_run", "GetRecords", shard_id).randint(1, max(1, self.faults.empty_run))
@@ -104,7 +103,7 @@ class Rules:
         return left > 0
 
     def creation(self) -> tuple[float, int]:
-        """The time of a write, and the creation time its record gets: floored to the second (fact 19)."""
+        """Return the time of a write and the creation time of its record, which is floored to the second (trap 19)."""
         now = self.clock()
         disorder = self.faults.disorder
         back = self.dice("disorder", "", "").random() * disorder if disorder else 0.0
@@ -112,5 +111,5 @@ class Rules:
 
 
 def rate(value: Rate, operation: str) -> float:
-    """The rate, or the time, that holds for one operation."""
+    """Return the rate, or the time, that holds for one operation."""
     return value.get(operation, 0.0) if isinstance(value, Mapping) else value

@@ -1,4 +1,4 @@
-"""The streams of one table and the life of their shards, as a test directs it."""
+"""The streams of one table and the life cycle of their shards, which a test directs."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from random import Random
 from threading import RLock
 from typing import get_args
 
-from beam_dynamodb_streams.testing.faults import Rules
-from beam_dynamodb_streams.testing.keys import Keys
+from beam_dynamodb_streams.testing.faults import FaultRules
+from beam_dynamodb_streams.testing.keys import TableKeys
 from beam_dynamodb_streams.testing.shard import Shard
-from beam_dynamodb_streams.testing.stream import Life, ListedShard, Status, Stream, ViewType
+from beam_dynamodb_streams.testing.stream import Lifetimes, ListedShard, Status, Stream, ViewType
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ServiceState:
     """What a table shares with its service."""
 
-    rules: Rules
+    rules: FaultRules
     lock: RLock
-    life: Life
+    lifetimes: Lifetimes
     region: str
     account: str
 
 
-class Streamed:
-    """What can be done to the streams of a table; the shards meant are the latest stream's."""
+class StreamControls:
+    """What a test can do with the streams of a table. Shards are those of the latest stream."""
 
-    def __init__(self, name: str, arn: str, keys: Keys, setting: Setting, random: Random) -> None:
+    def __init__(self, name: str, arn: str, keys: TableKeys, service: ServiceState, random: Random) -> None:
         self.name = name
         self.arn = arn
         self.streams: list[Stream] = []
         self._keys = keys
-        self._setting = setting
+        self._service = service
         self._random = random
 
     @property
     def stream(self) -> Stream:
-        """The latest stream, disabled or not; ValueError where the table never had one."""
+        """The latest stream, disabled or not. Raises ValueError if the table never had one."""
         if not self.streams:
-            raise ValueError(f"table {self.name} has no stream: enable_stream makes one")
+            raise ValueError(f"table {self.name} has no stream: call enable_stream() first")
         return self.streams[-1]
 
     @property
@@ -50,28 +50,28 @@ class Streamed:
 
     @property
     def stream_status(self) -> Status:
-        return self.stream.status(self._setting.rules.clock())
+        return self.stream.status(self._service.rules.clock())
 
     def disable_stream(self, *, settling: float = 0.0) -> None:
-        """Closes all shards without children; the stream is DISABLING for ``settling`` seconds."""
-        with self._setting.lock:
+        """Close all shards without children. The stream is DISABLING for `settling` seconds, then DISABLED."""
+        with self._service.lock:
             if self.stream.disabled is None:
-                self.stream.disable(self._setting.rules.clock(), settling)
+                self.stream.disable(self._service.rules.clock(), settling)
 
     def enable_stream(
         self, view_type: ViewType = "NEW_AND_OLD_IMAGES", *, shards: int = 1, settling: float = 0.0
     ) -> str:
-        """Makes a new stream with a new ARN, which it returns; ENABLING for ``settling`` seconds."""
+        """Create a new stream and return its ARN. It is ENABLING for `settling` seconds, then ENABLED."""
         if view_type not in get_args(ViewType):
             raise ValueError(f"view_type={view_type!r}: the views are {', '.join(get_args(ViewType))}")
         if shards < 1:
-            raise ValueError(f"shards={shards!r}: a stream has one shard at least")
-        with self._setting.lock:
-            now = created = self._setting.rules.clock()
+            raise ValueError(f"shards={shards!r}: a stream has at least one shard")
+        with self._service.lock:
+            now = created = self._service.rules.clock()
             if self.streams:
                 if self.stream.disabled is None:
                     raise ValueError(f"the stream of {self.name} is enabled: disable it first")
-                # A label has milliseconds, and no two streams of a table have the same.
+                # A label has milliseconds, and two streams of a table must not have the same label.
                 created = max(now, self.stream.created + 0.001)
             made = Stream(
                 table_arn=self.arn,
@@ -80,7 +80,7 @@ class Streamed:
                 created=created,
                 shards=shards,
                 random=self._random,
-                life=self._setting.life,
+                lifetimes=self._service.lifetimes,
                 settled=now + settling,
             )
             self.streams.append(made)
@@ -89,37 +89,37 @@ class Streamed:
     @property
     def shard_ids(self) -> list[str]:
         """The shards of the latest stream that still exist, hidden ones too, parents before children."""
-        with self._setting.lock:
-            now = self._setting.rules.clock()
+        with self._service.lock:
+            now = self._service.rules.clock()
             return [shard_id for shard_id in self.stream.shards.by_id if self.stream.find(shard_id, now) is not None]
 
     @property
     def open_shard_ids(self) -> list[str]:
         """The open shards of the latest stream, by hash range."""
-        with self._setting.lock:
+        with self._service.lock:
             return [shard.shard_id for shard in self.stream.shards.open]
 
     @property
     def lineage(self) -> dict[str, str | None]:
         """Every shard that the latest stream ever had, with its parent."""
-        with self._setting.lock:
+        with self._service.lock:
             return {shard.shard_id: shard.parent_shard_id for shard in self.stream.shards.by_id.values()}
 
     def listing(self) -> list[ListedShard]:
-        """The latest stream's shards as DescribeStream would show them all, without faults."""
-        with self._setting.lock:
-            return self.stream.listing(self._setting.rules.clock())
+        """Return the latest stream's shards as DescribeStream would list all of them without faults."""
+        with self._service.lock:
+            return self.stream.listing(self._service.rules.clock())
 
     def shard_of(self, keys: Mapping[str, object]) -> str:
-        """The open shard that a write of this item goes to."""
-        with self._setting.lock:
+        """Return the open shard that a write of this item goes to."""
+        with self._service.lock:
             if not self.stream.shards.open:
                 raise ValueError(f"the stream of {self.name} is disabled: it has no open shard")
             return self.stream.shards.owner(self._keys.hash_of(keys)).shard_id
 
     def keys_in(self, shard_id: str, count: int = 1) -> list[dict[str, object]]:
-        """So many keys that an open shard takes, new on each call: for writing where a test wants it."""
-        with self._setting.lock:
+        """Return `count` keys whose items go to an open shard, new ones on each call."""
+        with self._service.lock:
             shard = self._open(shard_id)
             found: list[dict[str, object]] = []
             while len(found) < count:
@@ -129,45 +129,45 @@ class Streamed:
             return found
 
     def split(self, shard_id: str) -> list[str]:
-        """Closes an open shard and gives each half of its range to a child."""
+        """Close an open shard, and return its two children: each gets half of its range."""
         return self._replace(shard_id, 2)
 
     def roll(self, shard_id: str) -> str:
-        """Closes an open shard and gives its range to one child, as happens every four hours."""
+        """Close an open shard, and return its child, which gets its range. AWS does so every four hours."""
         return self._replace(shard_id, 1)[0]
 
     def roll_all(self) -> list[str]:
-        """Rolls every open shard."""
-        with self._setting.lock:
+        """Roll every open shard, and return the children."""
+        with self._service.lock:
             return [self.roll(shard_id) for shard_id in self.open_shard_ids]
 
     def hide(self, shard_id: str) -> None:
-        """Leaves the shard out of listings; it can be read all the same (fact 6)."""
+        """Leave the shard out of listings. It can still be read (trap 6)."""
         self._shard(shard_id).hidden = True
 
     def reveal(self, shard_id: str) -> None:
-        """Lists the shard again."""
+        """List the shard again after `hide`."""
         self._shard(shard_id).hidden = False
 
     def trim(self, shard_id: str | None = None, *, keep: int = 0) -> None:
-        """Trims all but the last ``keep`` records of a shard, or of every shard, as 24 hours would.
+        """Trim all but the last `keep` records of a shard, or of every shard, as AWS does after 24 hours.
 
-        A closed shard that keeps none is gone.
+        A closed shard without a record left is gone.
         """
-        with self._setting.lock:
+        with self._service.lock:
             chosen = list(self.stream.shards.by_id.values()) if shard_id is None else [self._shard(shard_id)]
             for shard in chosen:
                 shard.trimmed = max(shard.trimmed, shard.end - keep)
                 shard.dropped |= not shard.is_open and shard.trimmed == shard.end
 
     def drop(self, shard_id: str, *, listed: bool = False) -> None:
-        """The service forgets a shard (fact 11); ``listed=True`` leaves it in listings all the same."""
+        """Forget a shard, as the service does in the end (trap 11). With `listed` it stays in listings."""
         shard = self._shard(shard_id)
         shard.dropped, shard.ghost = True, listed
 
     def _replace(self, shard_id: str, children: int) -> list[str]:
-        with self._setting.lock:
-            made = self.stream.shards.replace(self._open(shard_id), self._setting.rules.clock(), children=children)
+        with self._service.lock:
+            made = self.stream.shards.replace(self._open(shard_id), self._service.rules.clock(), children=children)
             return [shard.shard_id for shard in made]
 
     def _shard(self, shard_id: str) -> Shard:

@@ -1,4 +1,4 @@
-"""The operations of both APIs on the service's state: members of a request in, JSON of an answer out."""
+"""The operations of both APIs. Each takes the members of a request and returns the JSON of an answer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 import msgspec
 
 from beam_dynamodb_streams.testing.answers import Refusal, constraint, invalid, limit, needed, not_found, text
-from beam_dynamodb_streams.testing.faults import Rules
-from beam_dynamodb_streams.testing.iterators import Iterators, Place
+from beam_dynamodb_streams.testing.faults import FaultRules
+from beam_dynamodb_streams.testing.iterators import IteratorContent, Iterators
 from beam_dynamodb_streams.testing.shard import Shard
-from beam_dynamodb_streams.testing.stream import Life, Stream
+from beam_dynamodb_streams.testing.stream import Lifetimes, Stream
 from beam_dynamodb_streams.testing.table import Table
 
 Members = dict[str, object]
@@ -26,7 +26,7 @@ ITERATOR_TYPES = ("TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENC
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What this endpoint knows of the API: older ones and emulators know less."""
+    """What this endpoint supports of the API. Older endpoints and emulators support less."""
 
     at_timestamp: bool = True
     shard_filter: ShardFilter = "supported"
@@ -35,16 +35,16 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """Answers calls; the service's lock is held around each."""
+    """The operations on the service's state. The caller holds the service's lock around each call."""
 
     tables: Mapping[str, Table]
-    rules: Rules
-    life: Life
+    rules: FaultRules
+    lifetimes: Lifetimes
     iterators: Iterators
     endpoint: Endpoint
 
     def by_target(self) -> dict[str, Callable[[Members], bytes]]:
-        """Each operation by its X-Amz-Target."""
+        """Return each operation by its X-Amz-Target."""
         return {
             "DynamoDBStreams_20120810.ListStreams": self.list_streams,
             "DynamoDBStreams_20120810.DescribeStream": self.describe_stream,
@@ -54,8 +54,8 @@ class Operations:
             "DynamoDB_20120810.ListTables": self.list_tables,
         }
 
-    def place(self, members: Members) -> str:
-        """The shard, else the stream, else the table that a call is about; empty where it names none."""
+    def resource(self, members: Members) -> str:
+        """Return the shard that a call names, else the stream, else the table, else an empty string."""
         iterator = members.get("ShardIterator")
         if isinstance(iterator, str):
             found = self.iterators.read(iterator)
@@ -141,34 +141,34 @@ class Operations:
             position = _by_time(shard, members.get("Timestamp"), now)
         else:
             position = shard.end if kind == "LATEST" else shard.trimmed
-        iterator = self.iterators.write(Place(stream.arn, shard_id, position, int(now * 1000)))
+        iterator = self.iterators.write(IteratorContent(stream.arn, shard_id, position, int(now * 1000)))
         return msgspec.json.encode({"ShardIterator": iterator})
 
     def get_records(self, members: Members) -> bytes:
-        place = self.iterators.read(needed(members, "ShardIterator"))
+        content = self.iterators.read(needed(members, "ShardIterator"))
         most = limit(members, MAX_RECORDS)
-        if place is None:
+        if content is None:
             raise invalid("Invalid ShardIterator")
         now = self.rules.clock()
         issued = int(now * 1000)
-        if issued - place.issued > self.life.iterator * 1000 or self.rules.strikes(
-            "expire", "GetRecords", place.shard_id
+        if issued - content.issued > self.lifetimes.iterator * 1000 or self.rules.strikes(
+            "expire", "GetRecords", content.shard_id
         ):
             raise Refusal("ExpiredIteratorException", "The provided iterator exceeds the maximum age allowed.")
-        stream = self._stream({"StreamArn": place.stream_arn})
-        shard = self._shard(stream, place.shard_id, now)
-        if place.position < shard.trimmed:
+        stream = self._stream({"StreamArn": content.stream_arn})
+        shard = self._shard(stream, content.shard_id, now)
+        if content.position < shard.trimmed:
             raise _trimmed()
-        records = shard.page(place.position, most)
-        if records and self.rules.serves_empty(place.shard_id):
+        records = shard.page(content.position, most)
+        if records and self.rules.serves_empty(content.shard_id):
             records = []
-        position = place.position + len(records)
-        late_end = records and self.rules.strikes("late_end", "GetRecords", place.shard_id)
+        position = content.position + len(records)
+        late_end = records and self.rules.strikes("late_end", "GetRecords", content.shard_id)
         if shard.is_open or position < shard.end or late_end:
-            following = self.iterators.write(Place(place.stream_arn, place.shard_id, position, issued))
+            following = self.iterators.write(IteratorContent(content.stream_arn, content.shard_id, position, issued))
             tail = b'],"NextShardIterator":"%b"}' % following.encode()
         else:
-            tail = b"]}"  # the last page of a closed shard may bring records and no iterator (fact 1)
+            tail = b"]}"  # the last page of a closed shard may have records and no next iterator (trap 1)
         if not records:
             return b'{"Records":[' + tail
         # One join over all parts: a page is copied once.
@@ -195,7 +195,7 @@ class Operations:
         if latest is not None and latest.disabled is None:
             description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": latest.view_type}
         if latest is not None and not latest.is_gone(self.rules.clock()):
-            # The service goes on naming a disabled stream as the latest.
+            # AWS still names a disabled stream as the latest.
             description |= {"LatestStreamArn": latest.arn, "LatestStreamLabel": latest.label}
         return msgspec.json.encode({"Table": description})
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on loopback: one event loop in one thread, one answer at a time on each connection."""
+"""HTTP/1.1 on loopback: one event loop in one thread, and one answer at a time on each connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import cast
 
 from beam_dynamodb_streams.testing.answers import Answer, Request
-from beam_dynamodb_streams.testing.calls import Call, Calls, Silence
+from beam_dynamodb_streams.testing.calls import Call, Calls, NoAnswer
 
 HOST = "127.0.0.1"
 _MAX_HEAD = 65_536
@@ -21,7 +21,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 500: "Internal Server Error", 503: "S
 
 
 class Server:
-    """Serves calls until it is stopped; ``port`` 0 takes a free one."""
+    """Serves calls until it is stopped. With `port` 0 it takes any free port."""
 
     def __init__(self, calls: Calls, port: int) -> None:
         self._calls = calls
@@ -33,14 +33,14 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="local-streams", daemon=True)
 
     def start(self) -> None:
-        """Returns when the port accepts connections; OSError where it is taken."""
+        """Start, and return when the port accepts connections. Raises OSError if the port is taken."""
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
-        """Closes the port and every connection; the thread has ended when it returns."""
+        """Close the port and every connection, and wait for the thread to end."""
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
-        # A page fits the buffer, so that it leaves in few system calls.
+        # A page fits into the buffer, so that it is sent in few system calls.
         peer = transport.get_extra_info("socket")
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         if delay > 0:
             self._timer = self._loop.call_later(delay, self._answer)
         else:
-            # Not at once: what has arrived on other connections meanwhile is under way at the same time.
+            # Not at once, so that calls which arrived on other connections meanwhile count as simultaneous.
             self._loop.call_soon(self._answer)
 
     def _answer(self) -> None:
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         if self._call is None or self._transport is None:
             return
         answer = self._calls.answer(self._call)
-        if isinstance(answer, Silence):
+        if isinstance(answer, NoAnswer):
             self._timer = self._loop.call_later(answer.seconds, self.abort)
             return
         self._write(answer, "application/x-amz-json-1.0")

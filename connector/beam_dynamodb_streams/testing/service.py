@@ -1,4 +1,4 @@
-"""The local service: what a test or a person holds in hand."""
+"""The local service, as a test or a person uses it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from types import TracebackType
 from typing import Literal, Self, TypedDict
 
 from beam_dynamodb_streams.testing.calls import Calls, Counts
-from beam_dynamodb_streams.testing.faults import Faults, Rules
+from beam_dynamodb_streams.testing.faults import FaultRules, Faults
 from beam_dynamodb_streams.testing.iterators import MAX_LENGTH, Iterators
 from beam_dynamodb_streams.testing.keys import KeyType
-from beam_dynamodb_streams.testing.lifecycle import Setting
+from beam_dynamodb_streams.testing.lifecycle import ServiceState
 from beam_dynamodb_streams.testing.operations import Endpoint, Operations, ShardFilter
 from beam_dynamodb_streams.testing.server import HOST, Server
-from beam_dynamodb_streams.testing.stream import Life, ViewType
+from beam_dynamodb_streams.testing.stream import Lifetimes, ViewType
 from beam_dynamodb_streams.testing.table import Table
 
 
 class ClientOptions(TypedDict):
-    """Arguments for ``boto3.client`` and ``botocore.session.Session.create_client``."""
+    """Arguments for `boto3.client` and for `botocore.session.Session.create_client`."""
 
     endpoint_url: str
     region_name: str
@@ -33,25 +33,36 @@ class ClientOptions(TypedDict):
 class LocalStreams:
     """A local DynamoDB Streams service: a real HTTP server on loopback, for boto3 and any other client.
 
-    It has the whole shard life cycle (open, rolled, split, ended, trimmed, gone) and a clock and faults that
-    a test controls. It answers the four operations of DynamoDB Streams, and DescribeTable and ListTables of
-    DynamoDB, at one ``endpoint_url``; what is written comes from Python, by the tables that ``create_table``
-    returns::
+    It has the whole life cycle of shards (open, rolled, split, ended, trimmed, gone), and a clock and faults that a
+    test controls. It answers the four operations of DynamoDB Streams, and DescribeTable and ListTables of DynamoDB, at
+    one `endpoint_url`. Tests write from Python, through the tables that `create_table` returns:
 
-        with LocalStreams(clock=Clock()) as service:
-            orders = service.create_table("orders", keys={"id": "S"}, shards=4)
-            orders.put({"id": "o-1", "total": Decimal("9.99")})
-            streams = boto3.client("dynamodbstreams", **service.client_options)
+    ```python
+    with LocalStreams(clock=Clock()) as service:
+        orders = service.create_table("orders", keys={"id": "S"}, shards=4)
+        orders.put({"id": "o-1", "total": Decimal("9.99")})
+        streams = boto3.client("dynamodbstreams", **service.client_options)
+    ```
 
-    The same seed, clock and writes give the same stream.
+    The same seed, clock and writes make the same stream.
 
-    ``clock``: epoch seconds; a ``Clock`` for tests, real time by default. ``retention`` and
-    ``iterator_life``: seconds until a record is trimmed and an iterator expires. ``iterator_length``:
-    characters of an iterator. ``max_readers``: GetRecords calls under way at once on one shard, above which
-    the service throttles; None for no limit. ``checks_date``: refuse a signature more than five minutes away
-    from ``clock``. ``at_timestamp=False`` and ``shard_filter="ignored"`` or ``"rejected"`` make an older
-    endpoint, and ``ends_listed_for_open`` one that lists an open shard with an EndingSequenceNumber, as
-    dynoxide does.
+    Args:
+        clock: Returns epoch seconds. Pass a `Clock` in tests; by default it is real time.
+        seed: Seed of shard ids, sequence numbers, event ids and faults.
+        port: The port on loopback; 0 for any free port.
+        region_name: The region in ARNs and records.
+        account: The account id in ARNs.
+        faults: The faults to begin with. Assign to `faults` to change them.
+        retention: Seconds from a record's write until it is trimmed. A closed shard without a record left, and a
+            stream disabled for that long, are gone.
+        iterator_life: Seconds after which an iterator expires.
+        iterator_length: Characters of an iterator, at most 2,048.
+        max_readers: The service throttles more simultaneous GetRecords calls on one shard than this; None for no
+            limit.
+        checks_date: Whether to refuse a signature more than five minutes away from `clock`.
+        at_timestamp: Whether GetShardIterator supports AT_TIMESTAMP, which older endpoints do not.
+        shard_filter: How DescribeStream handles ShardFilter, which older endpoints ignore or reject.
+        ends_listed_for_open: Whether DescribeStream lists an open shard with an EndingSequenceNumber, as dynoxide does.
     """
 
     def __init__(
@@ -73,18 +84,18 @@ class LocalStreams:
         ends_listed_for_open: bool = False,
     ) -> None:
         if not 1 <= iterator_length <= MAX_LENGTH:
-            raise ValueError(f"iterator_length={iterator_length!r}: an iterator has 1 to {MAX_LENGTH} characters")
+            raise ValueError(f"iterator_length={iterator_length!r}: it must be 1 to {MAX_LENGTH} characters")
         self.clock = clock
         self.region_name = region_name
         self._lock = threading.RLock()
         self._seed = seed
-        self._rules = Rules(clock, seed, faults or Faults())
-        life = Life(retention, iterator_life)
-        self._setting = Setting(self._rules, self._lock, life, region_name, account)
+        self._rules = FaultRules(clock, seed, faults or Faults())
+        lifetimes = Lifetimes(retention, iterator_life)
+        self._state = ServiceState(self._rules, self._lock, lifetimes, region_name, account)
         self._tables: dict[str, Table] = {}
         iterators = Iterators(f"seed {seed}".encode(), iterator_length)
         endpoint = Endpoint(at_timestamp, shard_filter, ends_listed_for_open)
-        operations = Operations(self._tables, self._rules, life, iterators, endpoint)
+        operations = Operations(self._tables, self._rules, lifetimes, iterators, endpoint)
         self._calls = Calls(operations, self._rules, self._lock, max_readers=max_readers, checks_date=checks_date)
         self._server = Server(self._calls, port)
 
@@ -99,21 +110,21 @@ class LocalStreams:
         return False
 
     def start(self) -> None:
-        """Starts serving; once only."""
+        """Start serving. A service can be started once."""
         self._server.start()
 
     def stop(self) -> None:
-        """Stops serving and closes every connection. Tables stay readable from Python."""
+        """Stop serving and close every connection. Tables stay readable from Python."""
         self._server.stop()
 
     @property
     def endpoint_url(self) -> str:
-        """The one URL of both services, once started."""
+        """The URL of both services, once started."""
         return f"http://{HOST}:{self._server.port}"
 
     @property
     def client_options(self) -> ClientOptions:
-        """What a boto3 or botocore client needs to talk to this service."""
+        """The arguments with which a boto3 or botocore client calls this service."""
         return {
             "endpoint_url": self.endpoint_url,
             "region_name": self.region_name,
@@ -129,33 +140,40 @@ class LocalStreams:
         view_type: ViewType | None = "NEW_AND_OLD_IMAGES",
         shards: int = 1,
     ) -> Table:
-        """A new table whose stream has so many shards; ``view_type=None`` enables no stream.
+        """Create a table and return it.
 
-        ``keys`` is the partition key, and the sort key where there is one, with their types.
+        Args:
+            name: The table's name.
+            keys: The names and types of the partition key and, if there is one, of the sort key.
+            view_type: Which images the stream's records have; None enables no stream.
+            shards: How many shards the stream begins with.
+
+        Raises:
+            ValueError: The name or the keys are not legal, or the table exists.
         """
         if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
-            raise ValueError(f"{name!r} is no table name: 3 to 255 letters, digits, dots, dashes, underscores")
+            raise ValueError(f"{name!r} is not a table name: use 3 to 255 letters, digits, dots, dashes or underscores")
         with self._lock:
             if name in self._tables:
-                raise ValueError(f"table {name!r} is there already")
-            table = Table(name, self._setting, keys=keys, random=Random(f"{self._seed}/table/{name}"))
+                raise ValueError(f"table {name!r} exists already: choose another name, or get it with table()")
+            table = Table(name, self._state, keys=keys, random=Random(f"{self._seed}/table/{name}"))
             if view_type is not None:
                 table.enable_stream(view_type, shards=shards)
             self._tables[name] = table
         return table
 
     def table(self, name: str) -> Table:
-        """The table of that name."""
+        """Return the table of that name."""
         return self._tables[name]
 
     def expire_credentials(self, access_key: str) -> None:
-        """Calls signed with this access key are answered with ExpiredTokenException from now on."""
+        """Answer calls signed with this access key with ExpiredTokenException from now on."""
         with self._lock:
             self._rules.expired_keys.add(access_key)
 
     @property
     def faults(self) -> Faults:
-        """The faults that calls and writes meet from now on; assign to change them."""
+        """The faults that calls and writes meet. Assign to change them."""
         return self._rules.faults
 
     @faults.setter
@@ -165,9 +183,9 @@ class LocalStreams:
 
     @property
     def counts(self) -> Counts:
-        """What has been called and served until now."""
+        """What was called and served until now."""
         return self._calls.counts()
 
     def reset_counts(self) -> None:
-        """Counts from zero."""
+        """Set all counts to zero."""
         self._calls.reset()

@@ -1,4 +1,4 @@
-"""One shard's life and its records, without HTTP and without a clock of its own."""
+"""One shard and its records, without HTTP and without a clock of its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _low = attrgetter("low")
 class SequenceNumbers:
     """The sequence numbers of one root shard and all its descendants.
 
-    They grow along a lineage and are unique in the stream. Each root begins at a length of its own, just
-    below a power of ten: numbers say nothing across lineages, and soon one is longer than its predecessor, so
-    that comparing them as text is wrong (fact 4).
+    They grow along a lineage and are unique in the stream. Each root begins at a length of its own, just below a power
+    of ten. So numbers of two lineages cannot be compared, and soon a number is longer than its predecessor, so that
+    comparing them as text is wrong (trap 4).
     """
 
     def __init__(self, root: int, random: Random) -> None:
@@ -33,9 +33,9 @@ class SequenceNumbers:
 
 @dataclass(slots=True, eq=False)
 class Shard:
-    """A range of the hash space, the records written while it was open, and what is left of them.
+    """A range of the hash space, the records written while it was open, and how many of them are trimmed.
 
-    Positions are indexes into everything ever written to the shard, so trimming moves none of them.
+    Positions are indexes into everything ever written to the shard, so trimming does not move them.
     """
 
     shard_id: str
@@ -67,7 +67,7 @@ class Shard:
         return len(self.bodies)
 
     def append(self, number: int, now: float, created: int, body: bytes) -> None:
-        """Adds a record written at ``now`` with the creation time ``created``, both in epoch seconds."""
+        """Append a record written at `now` with the creation time `created`, both in epoch seconds."""
         self.bodies.append(body)
         self.sequence.append(number)
         self.written.append(max(now, self.written[-1]) if self.written else now)
@@ -75,16 +75,16 @@ class Shard:
         self.reach.append((self.reach[-1] if self.reach else 0) + len(body) + 1)
 
     def close(self, now: float) -> None:
-        """No record comes after this; the last one's number is the ending one."""
+        """Close the shard. The number of its last record becomes the ending sequence number."""
         self.ended = now
         self.ending = self.sequence[-1] if self.sequence else self.numbers.take()
 
     def trim(self, horizon: float) -> None:
-        """Trims what was written before ``horizon``."""
+        """Trim what was written before `horizon`."""
         self.trimmed = max(self.trimmed, bisect_left(self.written, horizon))
 
     def is_gone(self, horizon: float) -> bool:
-        """Whether the service forgot the shard: closed, with nothing younger than the horizon (fact 11)."""
+        """Return whether the service forgot the closed shard: nothing is younger than `horizon` (trap 11)."""
         if self.dropped:
             return True
         if self.ended is None:
@@ -92,24 +92,24 @@ class Shard:
         return self.trimmed == self.end if self.bodies else self.ended < horizon
 
     def at_number(self, number: int) -> int:
-        """The position of the first record whose number is at least ``number``."""
+        """Return the position of the first record whose number is at least `number`."""
         return bisect_left(self.sequence, number)
 
     def after_number(self, number: int) -> int:
-        """The position of the first record whose number is greater than ``number``."""
+        """Return the position of the first record whose number is greater than `number`."""
         return bisect_right(self.sequence, number)
 
     def at_time(self, timestamp: float) -> int:
-        """The position of the first untrimmed record whose creation time is at or after ``timestamp``."""
-        # The first element that reaches a bound is the first whose running maximum does.
+        """Return the position of the first untrimmed record whose creation time is at or after `timestamp`."""
+        # The first element that reaches a bound is also the first whose running maximum reaches it.
         return max(self.trimmed, bisect_left(self.newest, timestamp))
 
     def is_trimmed(self, number: int) -> bool:
-        """Whether ``number`` is older than the trim point."""
+        """Return whether `number` is older than the trim point."""
         return self.trimmed > 0 and number <= self.sequence[self.trimmed - 1]
 
     def page(self, position: int, limit: int) -> list[bytes]:
-        """The encoded records from ``position``: ``limit`` and 1 MB at most, but one at least if there is one."""
+        """Return the encoded records from `position`: at most `limit` and 1 MB, but at least one if there is one."""
         if position >= self.end:
             return []
         before = self.reach[position - 1] if position else 0
@@ -119,24 +119,24 @@ class Shard:
 
 @dataclass(slots=True, eq=False)
 class Shards:
-    """All shards of one stream, past ones included, and which open one a hash belongs to."""
+    """All shards of one stream, past ones too, and the open shard of each hash."""
 
     random: Random
     by_id: dict[str, Shard] = field(default_factory=dict)
     open: list[Shard] = field(default_factory=list)
 
     def add_roots(self, count: int, now: float) -> None:
-        """Divides the hash space among ``count`` shards without a parent."""
+        """Divide the hash space among `count` shards without a parent."""
         edges = [HASH_SPACE * index // count for index in range(count + 1)]
         for index in range(count):
             self._add(None, edges[index], edges[index + 1], SequenceNumbers(index, self.random), now)
 
     def owner(self, key_hash: int) -> Shard:
-        """The one open shard that takes writes of this hash."""
+        """Return the open shard that takes writes of this hash."""
         return self.open[bisect_right(self.open, key_hash, key=_low) - 1]
 
     def replace(self, parent: Shard, now: float, *, children: int) -> list[Shard]:
-        """Closes an open shard; its range goes to so many children, which take the later writes."""
+        """Close an open shard, and return its `children`, which share its range and take the later writes."""
         self.open.remove(parent)
         parent.close(now)
         width = parent.high - parent.low

@@ -1,4 +1,4 @@
-"""One stream of one table: its shards, its status and what a listing shows of them."""
+"""One stream of one table: its shards, its status and its listing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class ListedShard(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
-    """How long things live, in seconds of the service's clock."""
+class Lifetimes:
+    """How long records and iterators live, in seconds of the service's clock."""
 
     retention: float = 24 * 3600.0
     iterator: float = 15 * 60.0
 
 
 class Stream:
-    """A stream from its creation to the day it is forgotten; guarded by the service's lock."""
+    """A stream from its creation until the service forgets it. The service's lock guards it."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Stream:
         created: float,
         shards: int,
         random: Random,
-        life: Life,
+        lifetimes: Lifetimes,
         settled: float,
     ) -> None:
         self.label = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
@@ -56,7 +56,7 @@ class Stream:
         self.view_type = view_type
         self.created = created
         self.disabled: float | None = None
-        self.life = life
+        self.lifetimes = lifetimes
         self._settled = settled
         self.shards = Shards(random)
         self.shards.add_roots(shards, created)
@@ -67,22 +67,22 @@ class Stream:
         return "DISABLED" if now >= self._settled else "DISABLING"
 
     def is_gone(self, now: float) -> bool:
-        """A disabled stream stays readable for as long as its records are kept."""
-        return self.disabled is not None and now - self.disabled >= self.life.retention
+        """Return whether the stream is gone. A disabled stream stays readable while its records are kept."""
+        return self.disabled is not None and now - self.disabled >= self.lifetimes.retention
 
     def disable(self, now: float, settling: float) -> None:
-        """Closes every open shard, without children (fact 14)."""
+        """Close every open shard, without children (trap 14)."""
         self.disabled = now
         self._settled = now + settling
         for shard in list(self.shards.open):
             self.shards.replace(shard, now, children=0)
 
     def find(self, shard_id: str, now: float) -> Shard | None:
-        """The shard, trimmed up to now; None for one that never was or that the service forgot (fact 11)."""
+        """Return the shard, trimmed up to now, or None if it never existed or the service forgot it (trap 11)."""
         shard = self.shards.by_id.get(shard_id)
         if shard is None:
             return None
-        horizon = now - self.life.retention
+        horizon = now - self.lifetimes.retention
         shard.trim(horizon)
         return None if shard.is_gone(horizon) else shard
 
@@ -97,12 +97,12 @@ class Stream:
         ends_listed_for_open: bool = False,
         stale: float = 0.0,
     ) -> list[ListedShard]:
-        """Every shard that a listing shows after the id ``after``, ordered by id and so not by age.
+        """Return every shard that a listing shows after the id `after`. The order is by id, not by age.
 
-        A shard younger than ``delay`` is not shown yet, and one that closed less than ``stale`` ago still
-        looks open (fact 6).
+        A shard younger than `delay` is not shown yet, and one that closed less than `stale` seconds ago still looks
+        open (trap 6).
         """
-        horizon = now - self.life.retention
+        horizon = now - self.lifetimes.retention
         shown = []
         for shard_id in sorted(self.shards.by_id):
             shard = self.shards.by_id[shard_id]

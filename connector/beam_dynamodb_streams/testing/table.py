@@ -8,35 +8,36 @@ from random import Random
 from typing import Literal
 
 from beam_dynamodb_streams.testing.change import Change, record_body
-from beam_dynamodb_streams.testing.keys import Keys, KeyType
-from beam_dynamodb_streams.testing.lifecycle import Setting, Streamed
+from beam_dynamodb_streams.testing.keys import KeyType, TableKeys
+from beam_dynamodb_streams.testing.lifecycle import ServiceState, StreamControls
 from beam_dynamodb_streams.testing.shard import Shard
 from beam_dynamodb_streams.testing.values import Attributes, Image, attributes, to_json
 
 _MAX_ITEM = 400 * 1024
 
 
-class Table(Streamed):
-    """A table with a stream, made by ``LocalStreams.create_table``.
+class Table(StreamControls):
+    """A table with a stream. `LocalStreams.create_table` creates it.
 
-    Items are mappings of Python values (``testing.values`` says which). A write returns the Change
-    that it put into the stream, or None where it put none: the stream is disabled, the put changed nothing,
-    or there was nothing to delete. All methods may be called from several threads.
+    Items are mappings of Python values: str, int and Decimal, bytes, bool, None, mappings, lists and tuples, and sets
+    of one of str, bytes and numbers. A write returns the `Change` that it put into the stream. It returns None if it
+    put none, because the stream is disabled, the item did not change, or there was no item to delete. All methods are
+    thread-safe.
     """
 
-    def __init__(self, name: str, setting: Setting, *, keys: Mapping[str, KeyType], random: Random) -> None:
-        arn = f"arn:aws:dynamodb:{setting.region}:{setting.account}:table/{name}"
-        super().__init__(name, arn, Keys(name, keys), setting, random)
-        self.created = setting.rules.clock()
+    def __init__(self, name: str, service: ServiceState, *, keys: Mapping[str, KeyType], random: Random) -> None:
+        arn = f"arn:aws:dynamodb:{service.region}:{service.account}:table/{name}"
+        super().__init__(name, arn, TableKeys(name, keys), service, random)
+        self.created = service.rules.clock()
         self._items: dict[bytes, Image] = {}
         self._changes: list[Change] = []
 
     def put(self, item: Mapping[str, object]) -> Change | None:
-        """Writes a whole item: INSERT, MODIFY, or nothing where the same item is there already."""
+        """Write a whole item: an INSERT, a MODIFY, or no change if the same item exists already."""
         return self._write(attributes(item))
 
     def put_many(self, items: Iterable[Mapping[str, object]]) -> list[Change]:
-        """Puts one item after the other and returns the changes that came of it."""
+        """Put one item after the other, and return their changes."""
         return [change for item in items if (change := self.put(item)) is not None]
 
     def update(
@@ -46,31 +47,31 @@ class Table(Streamed):
         *,
         remove: Iterable[str] = (),
     ) -> Change | None:
-        """Sets and removes attributes of the item with these keys, which is created where there is none."""
-        with self._setting.lock:
+        """Set and remove attributes of the item with these keys. Create the item if it does not exist."""
+        with self._service.lock:
             item = dict(self.item(keys) or keys)
             for name in remove:
                 item.pop(name, None)
             return self.put({**item, **(changes or {}), **keys})
 
     def delete(self, keys: Mapping[str, object], *, by: Literal["user", "ttl"] = "user") -> Change | None:
-        """Deletes the item with these keys; ``by="ttl"`` marks the record as TTL's own deletes are."""
+        """Delete the item with these keys. `by="ttl"` marks the record as a deletion by Time to Live."""
         return self._write(attributes(keys), removes=True, by_ttl=by == "ttl")
 
     def append(self, shard_id: str, body: bytes) -> Change:
-        """Puts any bytes into an open shard as one record's JSON, malformed ones too; the table is untouched.
+        """Put any bytes, malformed ones too, into an open shard as one record's JSON. The table does not change.
 
-        ``%SEQUENCE%`` in them becomes the record's sequence number.
+        `%SEQUENCE%` in the bytes is replaced with the record's sequence number.
         """
-        with self._setting.lock:
+        with self._service.lock:
             shard = self._open(shard_id)
             number = shard.numbers.take()
-            now = self._setting.rules.clock()
+            now = self._service.rules.clock()
             return self._record(shard, number, now, math.floor(now), body.replace(b"%SEQUENCE%", b"%d" % number))
 
     def item(self, keys: Mapping[str, object]) -> dict[str, object] | None:
-        """The item with these keys, as it is now."""
-        with self._setting.lock:
+        """Return the item with these keys as it is now, or None."""
+        with self._service.lock:
             image = self._items.get(to_json(self._keys.of(attributes(keys))))
         return None if image is None else image.item()
 
@@ -90,8 +91,8 @@ class Table(Streamed):
 
     @property
     def changes(self) -> list[Change]:
-        """Everything ever put into this table's streams, in the order of writing."""
-        with self._setting.lock:
+        """Everything ever put into this table's streams, in the order of the writes."""
+        with self._service.lock:
             return list(self._changes)
 
     def _write(self, values: Attributes, *, removes: bool = False, by_ttl: bool = False) -> Change | None:
@@ -99,9 +100,9 @@ class Table(Streamed):
         keys = Image.of(key_values)
         new = None if removes else Image.of(values)
         if new is not None and new.size > _MAX_ITEM:
-            raise ValueError(f"an item of {new.size} bytes: DynamoDB holds {_MAX_ITEM} at most")
+            raise ValueError(f"an item of {new.size} bytes: DynamoDB allows at most {_MAX_ITEM}")
         key_hash = self._keys.hash(key_values)
-        with self._setting.lock:
+        with self._service.lock:
             old = self._items.get(keys.json)
             if old == new:
                 return None
@@ -112,12 +113,12 @@ class Table(Streamed):
             if not self.streams or self.stream.disabled is not None:
                 return None
             stream = self.stream
-            now, created = self._setting.rules.creation()
+            now, created = self._service.rules.creation()
             shard = stream.shards.owner(key_hash)
             number = shard.numbers.take()
             body = record_body(
                 event_id=f"{self._random.getrandbits(128):032x}",
-                region=self._setting.region,
+                region=self._service.region,
                 created=created,
                 keys=keys,
                 new=new,

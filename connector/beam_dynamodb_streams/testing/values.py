@@ -1,7 +1,7 @@
-"""Python values as DynamoDB attribute values and back: this kit's own reading, shared with no other part.
+"""Python values as DynamoDB attribute values, and back. The kit shares this with no other part of the package.
 
-str→S, int and Decimal→N, bytes→B, bool→BOOL, None→NULL, mapping→M, list and tuple→L, sets→SS, NS, BS; back,
-every number is a Decimal.
+str→S, int and Decimal→N, bytes→B, bool→BOOL, None→NULL, mapping→M, list and tuple→L, sets→SS, NS and BS. On the way
+back every number is a Decimal.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ Attributes = dict[str, AttributeValue]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An item, or its keys, as compact JSON with sorted names: equal items have equal bytes. ``size`` is
-    DynamoDB's.
+    """An item, or its keys, as compact JSON with sorted names, so that equal items have equal bytes.
+
+    `size` is in bytes, by DynamoDB's rule.
     """
 
     json: bytes
@@ -59,12 +60,12 @@ _MAX_DEPTH = 32
 
 
 def attributes(item: Mapping[str, object]) -> Attributes:
-    """A whole item, attribute by attribute."""
+    """Return a whole item, attribute by attribute."""
     return {name: attribute(value) for name, value in item.items()}
 
 
 def attribute(value: object, _depth: int = 0) -> AttributeValue:
-    """One value; TypeError for a type that DynamoDB does not know, ValueError for a value that it refuses."""
+    """Return one value. Raises TypeError for a type that DynamoDB does not have, ValueError for a value it refuses."""
     if isinstance(value, str):
         return {"S": value}
     if value is None:
@@ -85,18 +86,18 @@ def attribute(value: object, _depth: int = 0) -> AttributeValue:
         return {"L": [attribute(inner, _depth + 1) for inner in value]}
     if isinstance(value, float):
         raise TypeError(f"{value!r} is a float, which DynamoDB cannot hold exactly: use Decimal({str(value)!r})")
-    raise TypeError(f"{value!r} is a {type(value).__name__}, which is no DynamoDB type")
+    raise TypeError(f"{value!r} is a {type(value).__name__}, which is not a DynamoDB type")
 
 
 def number_text(value: int | Decimal) -> str:
-    """A number as the service returns it: plain digits, no exponent, no zeros that say nothing."""
+    """Return a number as the service does: plain digits, without an exponent or insignificant zeros."""
     if isinstance(value, int):
         digits = str(value)
         if len(digits) < _MAX_DIGITS:
             return digits
     sign, figures, exponent = Decimal(value).as_tuple()
     if not isinstance(exponent, int):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     text = "".join(map(str, figures)).lstrip("0")
     significant = text.rstrip("0")
     if not significant:
@@ -110,7 +111,7 @@ def number_text(value: int | Decimal) -> str:
 
 
 def plain(value: AttributeValue) -> object:
-    """The Python value of one attribute value."""
+    """Return the Python value of one attribute value."""
     ((kind, inner),) = value.items()
     match kind:
         case "N":
@@ -134,17 +135,17 @@ def plain(value: AttributeValue) -> object:
 
 
 def plain_item(values: Attributes) -> dict[str, object]:
-    """The Python values of an item."""
+    """Return the Python values of an item."""
     return {name: plain(value) for name, value in values.items()}
 
 
 def to_json(values: Attributes) -> bytes:
-    """Compact JSON with sorted names."""
+    """Return compact JSON with sorted names."""
     return _encoder.encode(values)
 
 
 def size_of(values: Attributes) -> int:
-    """Bytes by DynamoDB's rule: text in UTF-8, numbers by their digits, three more per list or map."""
+    """Return the bytes by DynamoDB's rule: text in UTF-8, numbers by their digits, three more per list or map."""
     return sum(len(name.encode()) + _size(value) for name, value in values.items())
 
 
@@ -184,7 +185,7 @@ def _binary_size(text: str) -> int:
 def _set(value: Iterable[object]) -> AttributeValue:
     elements = list(value)
     if not elements:
-        raise ValueError("an empty set is no DynamoDB value")
+        raise ValueError("DynamoDB has no empty sets")
     texts = [element for element in elements if isinstance(element, str)]
     if len(texts) == len(elements):
         return {"SS": sorted(texts)}
@@ -194,7 +195,7 @@ def _set(value: Iterable[object]) -> AttributeValue:
     numbers = [element for element in elements if isinstance(element, int | Decimal) and not isinstance(element, bool)]
     if len(numbers) == len(elements):
         return {"NS": [number_text(number) for number in sorted(numbers)]}
-    raise TypeError(f"{value!r}: the elements of a DynamoDB set are all str, all bytes or all numbers")
+    raise TypeError(f"{value!r}: the elements of a DynamoDB set must be all str, all bytes or all numbers")
 
 
 def _base64(value: bytes | bytearray) -> str:
