@@ -230,7 +230,7 @@ MUTANTS = (
     Mutant(
         15,
         "5xx answers are errors",
-        f"{CODES}::Fault.kind",
+        f"{CODES}::Refusal.kind",
         "UnavailableError if ... else ...",
         "UnknownCodeError",
         "wire/test_wire_retries.py::test_a_fault_on_the_way_is_repeated_until_the_page_arrives_whole",

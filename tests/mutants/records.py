@@ -95,8 +95,8 @@ MUTANTS = (
         18,
         "a shuffle stands between the source and the next step",
         "source/transform.py::ReadFromDynamoDBStreams.expand",
-        'outputs = started | "Read" >> ...',
-        'outputs = started | "Read" >> ... | beam.Reshuffle()',
+        'return started | "Read" >> ...',
+        'return started | "Read" >> ... | beam.Reshuffle()',
         "source/test_records_delivered.py::test_no_shuffle_stands_between_the_source_and_the_next_step",
     ),
     Mutant(

@@ -282,5 +282,5 @@ def test_a_table_that_cannot_be_is_refused_with_the_option_that_is_wrong(service
     assert service.table("orders") is made
     with pytest.raises(ValueError, match="exists already"):
         service.create_table("orders", keys={"id": "S"})
-    with pytest.raises(ValueError, match="no table name"):
+    with pytest.raises(ValueError, match="not a table name"):
         service.create_table("no/slash", keys={"id": "S"})
