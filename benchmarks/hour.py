@@ -22,7 +22,7 @@ import apache_beam as beam
 from beam_dynamodb_streams import ChangeRecord
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import Frontier
-from beam_dynamodb_streams.source.coders import FrontierCoder
+from beam_dynamodb_streams.source.restriction import FrontierCoder
 from benchmarks.live import Load, NoteLatency, Pipeline, Service, latencies, percentile, rss_bytes
 
 RATE = 200.0

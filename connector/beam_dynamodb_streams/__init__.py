@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.shards.stream_position import StreamPosition
     from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
-    from beam_dynamodb_streams.source.outputs import DeadLetter
+    from beam_dynamodb_streams.source.elements import DeadLetter
     from beam_dynamodb_streams.source.sample import Sample, sample
     from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 
@@ -55,7 +55,7 @@ _MODULES: Final = {
     "shards.stream_position": ("StreamPosition",),
     "sinks": ("WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet"),
     "source.delivered_position": ("DeliveredPosition",),
-    "source.outputs": ("DeadLetter",),
+    "source.elements": ("DeadLetter",),
     "source.sample": ("Sample", "sample"),
     "source.transform": ("ReadFromDynamoDBStreams",),
 }

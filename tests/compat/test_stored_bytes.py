@@ -19,8 +19,8 @@ from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
-from beam_dynamodb_streams.source.coders import FrontierCoder, StreamReadCoder, WatermarkCoder
-from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.restriction import FrontierCoder, WatermarkCoder
+from beam_dynamodb_streams.source.stream_read import StreamRead, StreamReadCoder
 
 HERE = Path(__file__).parent
 SHARD = "shardId-00000001769860800000-a1b2c3d4"

@@ -158,7 +158,7 @@ MUTANTS = (
     Mutant(
         19,
         "the watermark goes back after a restore",
-        "source/watermark.py::StreamWatermark.advance",
+        "source/restriction.py::StreamWatermark.advance",
         "self._micros = max(self._micros, micros)",
         "self._micros = micros",
         "source/test_watermark.py::test_what_is_restored_is_not_undercut_by_a_reader_that_knows_less",

@@ -29,10 +29,9 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, beating, listed
 from beam_dynamodb_streams.source.dofn import ReadBoundedStreamWithProgress
 from beam_dynamodb_streams.source.elements import ONE_BY_ONE
-from beam_dynamodb_streams.source.restriction import FrontierTracker
+from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.sharing import share
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.source.watermark import StreamWatermark
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import LocalStreams
 from tests.progress.conftest import Hand

@@ -30,9 +30,8 @@ from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
 from beam_dynamodb_streams.source.elements import ONE_BY_ONE
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
-from beam_dynamodb_streams.source.restriction import FrontierTracker
+from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.source.watermark import StreamWatermark
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 

@@ -26,9 +26,8 @@ from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
-from beam_dynamodb_streams.source.restriction import FrontierTracker
+from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.source.watermark import StreamWatermark
 from beam_dynamodb_streams.testing import LocalStreams, Table
 
 

@@ -8,8 +8,8 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.source.restriction import StreamWatermark, StreamWatermarkProvider
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.source.watermark import StreamWatermark, StreamWatermarkProvider
 
 PROVIDER = StreamWatermarkProvider()
 

@@ -1,5 +1,5 @@
 """Beam's side of the read."""
 
-from beam_dynamodb_streams.source.coders import register_coders
+from beam_dynamodb_streams.source.stream_read import register_coders
 
 register_coders()

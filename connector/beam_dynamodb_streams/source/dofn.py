@@ -23,13 +23,11 @@ from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
-from beam_dynamodb_streams.source.elements import Elements, Emission
+from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Elements, Emission
 from beam_dynamodb_streams.source.options import ReadOptions
-from beam_dynamodb_streams.source.outputs import DEAD_LETTERS, LOSSES, DeadLetter
 from beam_dynamodb_streams.source.reporting import Measures
-from beam_dynamodb_streams.source.restriction import FrontierProvider
+from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.source.watermark import StreamWatermarkProvider
 from beam_dynamodb_streams.source.worker_cache import READERS, client
 from beam_dynamodb_streams.wire import Client, MalformedEntry
 

@@ -19,7 +19,31 @@ from beam_dynamodb_streams.records.envelope import change_records, creation_time
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
+CHANGES: Final = "changes"
+DEAD_LETTERS: Final = "dead_letters"
+LOSSES: Final = "losses"
+
 Elements = Iterable[TimestampedValue]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that is not what the service documents: where it was, its bytes as received, and what is wrong.
+
+    `sequence_number` is None where the record has none that can be read.
+    """
+
+    stream_arn: str
+    shard_id: str
+    sequence_number: str | None
+    payload: bytes
+    reason: str
+
+    def __repr__(self) -> str:
+        return (
+            f"DeadLetter(shard_id={self.shard_id!r}, sequence_number={self.sequence_number!r}, "
+            f"{len(self.payload)} bytes, reason={self.reason!r})"
+        )
 
 
 class Emission(Protocol):

@@ -1,20 +1,37 @@
-"""The restriction to Beam: a tracker and a provider that only translate. What moves a frontier is in ``shards/``."""
+"""The restriction and the watermark to Beam, with their stored forms. What moves a frontier is in `shards/`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
-from apache_beam.transforms.core import RestrictionProvider
+from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker, WatermarkEstimator
+from apache_beam.transforms.core import RestrictionProvider, WatermarkEstimatorProvider
+from apache_beam.utils.timestamp import Timestamp
 
-from beam_dynamodb_streams.shards.frontier import Frontier, begin
-from beam_dynamodb_streams.source.coders import FrontierCoder
+from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.records.beam_coders import OwnCoder
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.source.stream_read import StreamRead
+
+WATERMARK_VERSION: Final = 1
+
+
+class FrontierCoder(OwnCoder):
+    """A frontier's own stored form."""
+
+    hint = Frontier
+
+    def encode(self, value: Frontier) -> bytes:
+        return encode_frontier(value)
+
+    def decode(self, encoded: bytes) -> Frontier:
+        return decode_frontier(encoded)
 
 
 class FrontierTracker(RestrictionTracker):
-    """To claim a step is to move the frontier to where it stands once the step is delivered."""
+    """Claims a frontier: the one that the read has once the page at hand is delivered."""
 
     def __init__(self, frontier: Frontier, *, bounded: bool) -> None:
         self._frontier = frontier
@@ -25,18 +42,21 @@ class FrontierTracker(RestrictionTracker):
         return self._frontier
 
     def try_claim(self, position: Frontier) -> bool:
-        """False once the runner took a checkpoint: the step belongs to the residual, which has not moved."""
+        """Move the restriction to `position`, and return True. Return False after a checkpoint.
+
+        The page belongs to the residual then, which has not moved.
+        """
         if self._checkpointed:
             return False
         self._frontier = position
         return True
 
     def try_split(self, fraction_of_remainder: float) -> tuple[Frontier, Frontier] | None:
-        """A checkpoint only: all that is claimed is the primary, and nothing of it is left; the rest is the residual.
-        Of a read that is at its end, the residual is at its end too: it may still have progress to write.
+        """Return the primary and the residual of a checkpoint; decline to split at any other fraction.
 
-        Other fractions are declined: several restrictions from one element make Prism drop late data, and Flink lose
-        data after a restore (``facts/beam-runners.md``).
+        The primary is what is claimed, with nothing left to read; the residual is the rest. Of a read that is at its
+        end the residual is at its end too: it may still have progress to write. Several restrictions from one element
+        make Prism drop late data, and Flink lose data after a restore.
         """
         if fraction_of_remainder != 0 or self._checkpointed:
             return None
@@ -49,10 +69,10 @@ class FrontierTracker(RestrictionTracker):
             raise ValueError(f"{len(self._frontier.shards)} shards are still being read: defer the remainder")
 
     def current_progress(self) -> RestrictionProgress:
-        """The share of the known shards that are read; never 1 before all is.
+        """Return the share of the known shards that are read: 1 only when all are.
 
-        A fraction and no amounts: beside amounts Beam (2.77) puts its own estimate of the bytes sent, NaN until it has
-        sampled one, and a split that Prism asks for just then fails the job.
+        It is a fraction, not two amounts. Beside amounts Beam (2.77) puts its own estimate of the bytes sent, which is
+        NaN until it has sampled one, and a split that Prism asks for at that moment fails the job.
         """
         if self._frontier.closed:
             return RestrictionProgress(fraction=1.0)
@@ -64,9 +84,10 @@ class FrontierTracker(RestrictionTracker):
 
 
 class FrontierProvider(RestrictionProvider):
-    """One restriction for one element. Drained, a bounded read goes on to its stop; an unbounded one ends where it is.
+    """One restriction for each element.
 
-    What an unbounded read has claimed by then is delivered, and nothing else is read.
+    When a pipeline is drained, a bounded read continues to its stop. An unbounded one ends: what it has claimed by then
+    is delivered, and nothing else is read.
     """
 
     def __init__(self, *, bounded: bool) -> None:
@@ -84,7 +105,7 @@ class FrontierProvider(RestrictionProvider):
         yield restriction
 
     def restriction_size(self, element: StreamRead, restriction: Frontier) -> int:  # noqa: ARG002
-        """In shards to read, like the progress; 1 before the first listing."""
+        """Return the number of shards to read, as the progress counts them; 1 before the first listing."""
         return 0 if restriction.closed else max(1, len(restriction.shards))
 
     def truncate(self, element: StreamRead, restriction: Frontier) -> Frontier | None:  # noqa: ARG002
@@ -98,3 +119,52 @@ class FrontierProvider(RestrictionProvider):
 
     def __hash__(self) -> int:
         return hash((type(self), self._bounded))
+
+
+class WatermarkCoder(OwnCoder):
+    """Microseconds since the epoch: a version byte, then eight bytes, signed, with the most significant one first."""
+
+    hint = int
+
+    def encode(self, value: int) -> bytes:
+        return bytes([WATERMARK_VERSION]) + value.to_bytes(8, "big", signed=True)
+
+    def decode(self, encoded: bytes) -> int:
+        if len(encoded) != 9 or encoded[0] != WATERMARK_VERSION:
+            raise ConnectorError(
+                f"stored watermark {encoded.hex()} is not of version {WATERMARK_VERSION}: "
+                "resume with the release that wrote it, or newer"
+            )
+        return int.from_bytes(encoded[1:], "big", signed=True)
+
+
+class StreamWatermark(WatermarkEstimator):
+    """The largest value that `advance` was given, also after a restore: a lower one is ignored."""
+
+    def __init__(self, micros: int) -> None:
+        self._micros = micros
+
+    def advance(self, micros: int) -> None:
+        self._micros = max(self._micros, micros)
+
+    def observe_timestamp(self, timestamp: Timestamp) -> None:
+        """Do nothing: shards move the watermark, and not elements."""
+
+    def current_watermark(self) -> Timestamp:
+        return Timestamp(micros=self._micros)
+
+    def get_estimator_state(self) -> int:
+        return self._micros
+
+
+class StreamWatermarkProvider(WatermarkEstimatorProvider):
+    """Begins at Beam's smallest timestamp, and stores microseconds."""
+
+    def initial_estimator_state(self, element: StreamRead, restriction: Frontier) -> int:  # noqa: ARG002
+        return EARLIEST
+
+    def create_watermark_estimator(self, estimator_state: int) -> StreamWatermark:
+        return StreamWatermark(estimator_state)
+
+    def estimator_state_coder(self) -> WatermarkCoder:
+        return WatermarkCoder()

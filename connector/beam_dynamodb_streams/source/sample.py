@@ -20,7 +20,7 @@ from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
-from beam_dynamodb_streams.source.outputs import DeadLetter
+from beam_dynamodb_streams.source.elements import DeadLetter
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from apache_beam import coders
 
 from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.records.beam_coders import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
@@ -79,3 +81,31 @@ def decode_stream_read(data: bytes) -> StreamRead:
         None if stored.frontier is None else decode_frontier(stored.frontier),
         position.until,
     )
+
+
+class StreamReadCoder(OwnCoder):
+    hint = StreamRead
+
+    def encode(self, value: StreamRead) -> bytes:
+        return encode_stream_read(value)
+
+    def decode(self, encoded: bytes) -> StreamRead:
+        return decode_stream_read(encoded)
+
+
+class StreamPositionCoder(OwnCoder):
+    """A saved position's own JSON text."""
+
+    hint = StreamPosition
+
+    def encode(self, value: StreamPosition) -> bytes:
+        return value.to_json().encode()
+
+    def decode(self, encoded: bytes) -> StreamPosition:
+        return StreamPosition.from_json(encoded.decode())
+
+
+def register_coders() -> None:
+    """Make Beam choose these coders by type. Idempotent."""
+    coders.registry.register_coder(StreamRead, StreamReadCoder)
+    coders.registry.register_coder(StreamPosition, StreamPositionCoder)

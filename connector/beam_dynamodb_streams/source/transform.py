@@ -26,9 +26,16 @@ from beam_dynamodb_streams.source.dofn import (
     ReadUnboundedStream,
     ReadUnboundedStreamWithProgress,
 )
-from beam_dynamodb_streams.source.elements import ONE_BY_ONE, Batches, Emission
+from beam_dynamodb_streams.source.elements import (
+    CHANGES,
+    DEAD_LETTERS,
+    LOSSES,
+    ONE_BY_ONE,
+    Batches,
+    DeadLetter,
+    Emission,
+)
 from beam_dynamodb_streams.source.options import parse_options
-from beam_dynamodb_streams.source.outputs import CHANGES, DEAD_LETTERS, LOSSES, DeadLetter
 from beam_dynamodb_streams.source.sharing import groups_on
 from beam_dynamodb_streams.source.start import StartRead
 from beam_dynamodb_streams.source.stream_read import StreamRead
