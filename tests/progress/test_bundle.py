@@ -26,11 +26,12 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
-from beam_dynamodb_streams.source.bundle_progress import BundleProgress, beating, listed
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress
 from beam_dynamodb_streams.source.dofn import ReadBoundedStreamWithProgress
 from beam_dynamodb_streams.source.elements import ONE_BY_ONE
 from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.sharing import share
+from beam_dynamodb_streams.source.start import lease_renewal, list_lineage
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import LocalStreams
@@ -97,7 +98,7 @@ def test_a_read_that_starts_shows_itself_at_each_page_of_its_listings(service: L
     wire = client(options.connection, options.pace.requests)
     beats: list[None] = []
     service.reset_counts()
-    listed(wire, orders.stream_arn, lambda: beats.append(None))
+    list_lineage(wire, orders.stream_arn, lambda: beats.append(None))
     assert len(beats) == service.counts.calls["DescribeStream"]
     beats.clear()
     service.reset_counts()
@@ -108,11 +109,11 @@ def test_a_read_that_starts_shows_itself_at_each_page_of_its_listings(service: L
 
 def test_what_shows_that_a_read_is_starting_is_in_the_name_of_its_run(tmp_path: Path) -> None:
     progress = Progress(f"file:{tmp_path / 'progress.json'}")
-    beating(progress, "one-0", ARN)()
+    lease_renewal(progress, "one-0", ARN)()
     lease = store_of(progress).read().lease
     assert lease is not None
     assert (lease.owner, lease.stream_arn) == ("one", ARN)
-    beating(None, "one", ARN)()
+    lease_renewal(None, "one", ARN)()
 
 
 # The end where a finalization proves nothing

@@ -6,7 +6,7 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
-from beam_dynamodb_streams.source.bundle_progress import moved, owner_of
+from beam_dynamodb_streams.source.bundle_progress import delivered_positions, owner_of
 from tests.source.test_delivery import NOW, page, raw, reading
 
 RULES = Rules(stop=NOW, slack=5.0, gapless=True)
@@ -40,17 +40,17 @@ def step(shards: dict[str, Reading], **rest: object) -> Claim:
 
 
 def test_a_step_moves_its_shard_to_where_another_read_may_go_on() -> None:
-    assert dict(moved(step({"a": Reading(After("7"))}, records=[raw("5")]))) == {"a": After("7")}
-    assert dict(moved(step({"a": Reading(SHARD_END)}, ended="a"))) == {"a": SHARD_END}
-    assert dict(moved(step({}, records=[raw("5"), raw("6")]))) == {"a": After("6")}, "the stop is met"
-    assert dict(moved(step({}))) == {}
+    assert dict(delivered_positions(step({"a": Reading(After("7"))}, records=[raw("5")]))) == {"a": After("7")}
+    assert dict(delivered_positions(step({"a": Reading(SHARD_END)}, ended="a"))) == {"a": SHARD_END}
+    assert dict(delivered_positions(step({}, records=[raw("5"), raw("6")]))) == {"a": After("6")}, "the stop is met"
+    assert dict(delivered_positions(step({}))) == {}
 
 
 def test_a_shard_that_met_no_record_as_young_as_the_start_is_left_to_begin_there() -> None:
     """Its children begin at the start too, and not at the horizon."""
     for position in (TRIM_HORIZON, AtTime(NOW), End(AtTime(NOW))):
-        assert dict(moved(step({"a": Reading(position)}))) == {}
-    assert dict(moved(Claim(Frontier(shards={"b": Reading(TRIM_HORIZON)}), opened=["b"]))) == {}
+        assert dict(delivered_positions(step({"a": Reading(position)}))) == {}
+    assert dict(delivered_positions(Claim(Frontier(shards={"b": Reading(TRIM_HORIZON)}), opened=["b"]))) == {}
 
 
 def test_the_groups_of_a_run_hold_its_application_together() -> None:

@@ -111,7 +111,7 @@ def test_a_table_whose_stream_was_enabled_anew_is_told_of_and_not_begun_silently
     old = orders.stream_arn
     orders.disable_stream()
     orders.enable_stream()
-    with pytest.raises(NotFoundError, match=rf"is progress in {old}, no longer the table's stream: read that one"):
+    with pytest.raises(NotFoundError, match=rf"has progress in {old}, no longer the table's stream: read that one"):
         read(service, tmp_path, progress)
     lease = store_of(Progress(progress)).read().lease
     assert lease is not None

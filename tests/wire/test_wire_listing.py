@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from beam_dynamodb_streams.source.bundle_progress import listed
+from beam_dynamodb_streams.source.start import list_lineage
 from beam_dynamodb_streams.wire import Client
 
 ARN = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000"
@@ -39,4 +39,4 @@ def test_a_listing_ends_where_it_would_go_in_circles(
         ["a", "b", "a"] if last == "b" else ["a", "b"]
     )
     endpoint.received.clear()
-    assert set(listed(make_client(), ARN)) == {"a", "b"}
+    assert set(list_lineage(make_client(), ARN)) == {"a", "b"}

@@ -36,9 +36,8 @@ from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
 from beam_dynamodb_streams.sinks.output import check_writable, is_local
-from beam_dynamodb_streams.source.bundle_progress import place_of
 from beam_dynamodb_streams.source.options import Connection
-from beam_dynamodb_streams.source.start import find_table
+from beam_dynamodb_streams.source.start import find_table, resolve_start
 from beam_dynamodb_streams.source.worker_cache import client
 
 WRITERS: Final[Mapping[str, Any]] = {
@@ -164,7 +163,7 @@ def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str
         if schema is not None:
             check_keys(schema, table.key_types)
     service.describe_stream(stream_arn, limit=1)
-    start = place_of(parse_start(arguments.start), stream_arn, service, connection)
+    start = resolve_start(parse_start(arguments.start), stream_arn, service, connection)
     bounds = resolve_bounds(start, parse_stop(arguments.stop, start), service.service_time())
     saved_of = start.stream_arn if isinstance(start, StreamPosition) else None
     until = None if bounds.stop_second is None else bounds.stop_second - OUT_OF_ORDER_SECONDS

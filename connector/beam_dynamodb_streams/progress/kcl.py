@@ -23,7 +23,7 @@ import msgspec
 
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError
 from beam_dynamodb_streams.shards.lineage import Lineage
-from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, Position, StartPosition
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position, StartPosition
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.wire import DynamoDB
 
@@ -142,3 +142,15 @@ def with_ended_ancestors(position: StreamPosition, lineage: Lineage) -> StreamPo
         if ancestor not in position.shards
     }
     return replace(position, shards={**ended, **position.shards})
+
+
+def position_of_workers(
+    leases: Iterable[Lease], stream_arn: str, table: str, *, created: float, lineage: Lineage
+) -> StreamPosition:
+    """Return where the workers of an application stopped, for all shards in `lineage`.
+
+    `created` is the second at which their table was created: whatever moment their first LATEST was, the table was
+    there before it. Raises what `position_of_leases` does.
+    """
+    position = position_of_leases(leases, stream_arn, table, latest=AtTime(int(created)))
+    return with_ended_ancestors(position, lineage)
