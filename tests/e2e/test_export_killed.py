@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from beam_dynamodb_streams import StreamPosition
-from beam_dynamodb_streams.sinks.output import output_of
+from beam_dynamodb_streams.sinks.output import open_output
 from beam_dynamodb_streams.sinks.resume import position_of, read_manifests
 from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
 from tests.e2e.workload import Writer
@@ -75,9 +75,10 @@ def assert_exactly_once(table: Table, output: Path, columns: str = "event_id") -
     last: dict[str, int] = {}
     for change in table.changes:
         last[change.shard_id] = max(last.get(change.shard_id, 0), int(change.sequence_number))
-    found = output_of(str(output))
-    position = position_of(read_manifests(found, found.list("_manifests/")))
-    assert position == StreamPosition.delivered({shard: str(number) for shard, number in last.items()})
+    found = open_output(str(output))
+    position = position_of(read_manifests(found, found.list("_manifests/"), table.stream_arn), table.stream_arn)
+    assert position.stream_arn == table.stream_arn
+    assert position.shards == StreamPosition.delivered({shard: str(number) for shard, number in last.items()}).shards
 
 
 @pytest.mark.prism

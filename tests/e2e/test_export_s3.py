@@ -86,7 +86,7 @@ def test_an_output_on_s3_with_other_data_is_refused(
     with pytest.raises(SystemExit) as exit_:
         export_to("s3://changes/mine", s3_url, service, "--stop=1")
     assert exit_.value.code == 2
-    assert "holds 'letter.txt' and is no export" in capsys.readouterr().err
+    assert "holds 'letter.txt' and is not an export" in capsys.readouterr().err
     assert names(bucket, "mine/") == ["letter.txt"]
 
 

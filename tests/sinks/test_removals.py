@@ -20,9 +20,9 @@ from change_source import START_SECOND, change
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.sinks import WriteChangesToParquet
-from beam_dynamodb_streams.sinks.leftovers import take_over
+from beam_dynamodb_streams.sinks.leftovers import prepare_window
 from beam_dynamodb_streams.sinks.manifest import Span
-from beam_dynamodb_streams.sinks.output import BeamOutput, LocalOutput, output_directory, output_of, put
+from beam_dynamodb_streams.sinks.output import BeamOutput, LocalOutput, open_output, output_directory, write_whole
 
 CHANGES = [change(number, second=number // 3) for number in range(60)]
 WINDOW = Span(START_SECOND * 1_000_000, (START_SECOND + 10) * 1_000_000)
@@ -75,7 +75,7 @@ def test_a_window_whose_manifests_cannot_be_listed_is_not_cleared(tmp_path, opti
     before = held(tmp_path)
     refuse_to_list(monkeypatch, tmp_path / "_manifests" / "2026-11-24", errno.EIO)
     with pytest.raises(ConnectorError, match="2026-11-24 cannot be listed"):
-        take_over(LocalOutput(str(tmp_path)), window, None)
+        prepare_window(LocalOutput(str(tmp_path)), window, None)
     monkeypatch.undo()
     assert held(tmp_path) == before
 
@@ -104,7 +104,7 @@ def test_a_link_to_manifests_that_leads_nowhere_ends_the_run_and_nothing_is_remo
     with pytest.raises(ConnectorError, match="_manifests"):
         run(output, options)
     with pytest.raises(ConnectorError, match="_manifests"):
-        take_over(LocalOutput(str(output)), WINDOW, None)
+        prepare_window(LocalOutput(str(output)), WINDOW, None)
     assert held(output) == before
 
 
@@ -171,12 +171,12 @@ class OneFolderAtATime(LocalFileSystem):
 def test_an_output_that_is_listed_one_folder_at_a_time_cannot_resume_and_nothing_is_removed(tmp_path):
     """Its manifests are out of sight, so that all of its files would seem to be named by none."""
     output = LocalOutput(str(tmp_path))
-    put(output, NAME, b"a million changes")
-    put(output, f"_manifests/2026-11-24/{NAME.removeprefix('changes-')}.json", b"{}")
+    write_whole(output, NAME, b"a million changes")
+    write_whole(output, f"_manifests/2026-11-24/{NAME.removeprefix('changes-')}.json", b"{}")
     with pytest.raises(InvalidOptionError, match=r"folders://.*lists one folder at a time"):
         WriteChangesToParquet(f"folders:/{tmp_path}").resume().__enter__()
     with pytest.raises(ConnectorError, match="lists one folder at a time"):
-        output_of(f"folders:/{tmp_path}").list()
+        open_output(f"folders:/{tmp_path}").list()
     assert NAME in held(tmp_path)
 
 
@@ -192,8 +192,8 @@ def test_a_local_directory_may_have_any_name(tmp_path, options, name):
     run(tmp_path / name, options, CHANGES[:30])
     run(tmp_path / name, options)
     assert ids(tmp_path / name) == sorted(record.event_id for record in CHANGES)
-    output = output_of(output_directory(tmp_path / name))
-    output.begin().give_up()
+    output = open_output(output_directory(tmp_path / name))
+    output.create().discard()
     assert not list((tmp_path / name / "_temporary").iterdir())
 
 

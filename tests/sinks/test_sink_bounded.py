@@ -175,7 +175,7 @@ def test_elements_that_are_no_change_records_are_refused_with_the_fix(tmp_path, 
     p = beam.Pipeline(options=options)
     rows = p | beam.Create(CHANGES) | beam.Map(lambda c: c.to_dict()).with_output_types(Any)
     _ = rows | WriteChangesToParquet(tmp_path)
-    with pytest.raises(Exception, match=r"WriteChangesToParquet takes ChangeRecords and record batches, not dict"):
+    with pytest.raises(Exception, match=r"WriteChangesToParquet accepts ChangeRecords and record batches, not dict"):
         p.run().wait_until_finish()
 
 

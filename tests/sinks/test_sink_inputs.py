@@ -110,7 +110,7 @@ def test_a_batch_of_other_columns_is_refused_with_the_fix(tmp_path, options):
         | beam.Map(lambda b: b).with_output_types(pa.RecordBatch)
         | WriteChangesToAvro(tmp_path)
     )
-    with pytest.raises(Exception, match=r"not those of CHANGE_SCHEMA: give the sink the schema= "):
+    with pytest.raises(Exception, match=r"not those of CHANGE_SCHEMA: pass the sink the schema= "):
         p.run().wait_until_finish()
 
 

@@ -13,7 +13,7 @@ from change_source import START_SECOND
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.sinks.manifest import Span, file_name, manifest_path, span_of
-from beam_dynamodb_streams.sinks.output import check_writable, output_directory, output_of, put
+from beam_dynamodb_streams.sinks.output import check_writable, open_output, output_directory, write_whole
 from beam_dynamodb_streams.sinks.windows import window_seconds
 
 
@@ -45,16 +45,16 @@ def test_when_the_changes_of_a_file_were_created_is_read_from_its_name(length):
 
 
 def test_a_file_is_out_of_sight_until_it_is_whole_and_then_in_its_place(tmp_path):
-    output = output_of(str(tmp_path))
-    file = output.begin()
+    output = open_output(str(tmp_path))
+    file = output.create()
     file.handle.write(b"abc")
     assert [path for path in output.list() if not path.startswith("_temporary/")] == []
-    metadata = file.finish("date=2026-11-24/changes-1.avro")
+    metadata = file.publish("date=2026-11-24/changes-1.avro")
     assert (metadata.path, metadata.size_in_bytes) == (str(tmp_path / "date=2026-11-24" / "changes-1.avro"), 3)
     assert output.list() == ["date=2026-11-24/changes-1.avro"]
     assert output.list("date=2026-11-25/") == []
-    output.begin().finish("date=2026-11-24/hour=08/changes-2.avro")
-    output.begin().finish("changes-3.avro")
+    output.create().publish("date=2026-11-24/hour=08/changes-2.avro")
+    output.create().publish("changes-3.avro")
     assert output.list("ch") == ["changes-3.avro"]
     assert output.list("date=2026-11-24/h") == ["date=2026-11-24/hour=08/changes-2.avro"]
     assert (
@@ -68,27 +68,27 @@ def test_a_file_is_out_of_sight_until_it_is_whole_and_then_in_its_place(tmp_path
 
 
 def test_a_file_that_cannot_be_put_in_its_place_is_an_error_and_leaves_nothing(tmp_path):
-    output = output_of(str(tmp_path))
+    output = open_output(str(tmp_path))
     (tmp_path / "taken").write_text("a file where a directory is needed")
-    file = output.begin()
+    file = output.create()
     with pytest.raises(ConnectorError, match=r"taken/changes-1.avro cannot be put in its place \("):
-        file.finish("taken/changes-1.avro")
-    file.give_up()
+        file.publish("taken/changes-1.avro")
+    file.discard()
     assert output.list() == ["taken"]
 
 
 def test_a_small_file_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
     (tmp_path / "_temporary").write_text("a file where a directory is needed")
     with pytest.raises(ConnectorError, match=r"_manifests/a.json cannot be written \(FileExistsError"):
-        put(output_of(str(tmp_path)), "_manifests/a.json", b"{}")
-    assert output_of(str(tmp_path)).list() == ["_temporary"]
+        write_whole(open_output(str(tmp_path)), "_manifests/a.json", b"{}")
+    assert open_output(str(tmp_path)).list() == ["_temporary"]
 
 
 def test_a_file_given_up_is_gone_and_closed(tmp_path):
-    output = output_of(str(tmp_path))
-    file = output.begin()
+    output = open_output(str(tmp_path))
+    file = output.create()
     file.handle.write(b"half")
-    file.give_up()
+    file.discard()
     assert file.handle.closed
     assert output.list() == []
 
@@ -97,10 +97,10 @@ def test_a_file_given_up_is_gone_and_closed(tmp_path):
     ("path", "fix"),
     [
         (b"out", "is not a path"),
-        (7, "give the output directory as text"),
+        (7, "pass the output directory as text"),
         ("  ", "names no directory"),
-        ("nowhere://bucket/out", "give a local path, or one of a filesystem that Beam knows"),
-        ("file:///tmp/out", "give a local path without a scheme"),
+        ("nowhere://bucket/out", "use a local path, or one of a filesystem that Beam knows"),
+        ("file:///tmp/out", "use a local path without a scheme"),
     ],
 )
 def test_a_path_that_no_filesystem_serves_is_refused_with_the_fix(path, fix):

@@ -21,9 +21,11 @@ from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToParquet
-from beam_dynamodb_streams.sinks.coverage import FIRST, Run
+from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE as FIRST
+from beam_dynamodb_streams.sinks.coverage import SequenceRange as Range
+from beam_dynamodb_streams.sinks.coverage import ShardKey
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span
-from beam_dynamodb_streams.sinks.output import output_of
+from beam_dynamodb_streams.sinks.output import open_output
 from beam_dynamodb_streams.sinks.resume import position_of, read_manifests
 
 SHARD = change(0).shard_id
@@ -66,10 +68,10 @@ def test_a_window_that_is_complete_has_a_manifest_of_its_files_rows_and_sequence
     assert (tmp_path / file["path"]).stat().st_size == file["bytes"]
     assert (file["rows"], second["rows"], second["version"]) == (2, 2, 1)
     numbers = [record.sequence_number for record in CHANGES[:3]]
-    assert first["shards"] == {SHARD: [["", numbers[0], numbers[0]]]}, (
+    assert first["streams"] == {"": {SHARD: [["", numbers[0], numbers[0]]]}}, (
         "it came four seconds late, from the window before"
     )
-    assert second["shards"] == {SHARD: [[numbers[0], numbers[1], numbers[2]]]}
+    assert second["streams"] == {"": {SHARD: [[numbers[0], numbers[1], numbers[2]]]}}
 
 
 def test_the_next_run_reads_on_and_touches_no_file_that_is_complete(tmp_path, options):
@@ -231,7 +233,7 @@ def test_two_live_exports_of_one_output_refuse(tmp_path):
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        ({"window": 20}, "with window 10.0, and this one has 20.0: go on with the same"),
+        ({"window": 20}, "with window 10.0, and this one has 20.0: use the same"),
         ({"layout": "latest_image"}, 'with layout "change_log", and this one has "latest_image"'),
         ({"partitions": "date"}, 'with partitions null, and this one has "date"'),
         ({"codec": "snappy"}, 'with codec "zstd", and this one has "snappy"'),
@@ -257,7 +259,7 @@ def test_an_output_of_another_stream_or_format_is_refused(tmp_path):
 
 def test_an_output_with_other_data_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "letter.txt").write_text("keep me")
-    with pytest.raises(InvalidOptionError, match=r"holds 'letter.txt' and is no export"):
+    with pytest.raises(InvalidOptionError, match=r"holds 'letter.txt' and is not an export"):
         WriteChangesToParquet(tmp_path).resume().__enter__()
     assert (tmp_path / "letter.txt").read_text() == "keep me"
 
@@ -293,9 +295,11 @@ HOUR = 3600 * 1_000_000
 NOW = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1_000_000)
 
 
-def of_hour(hours_ago: int, **coverage: Run) -> Manifest:
+def of_hour(hours_ago: int, **coverage: Range) -> Manifest:
     return Manifest(
-        Span(NOW - hours_ago * HOUR, NOW - (hours_ago - 1) * HOUR), [], {s: [r] for s, r in coverage.items()}
+        Span(NOW - hours_ago * HOUR, NOW - (hours_ago - 1) * HOUR),
+        [],
+        {ShardKey("", s): [r] for s, r in coverage.items()},
     )
 
 
@@ -306,27 +310,57 @@ def position(tmp_path: Path, *written: Manifest) -> dict[str, str]:
         path = tmp_path / "_manifests" / f"{manifest.window.label}-{number}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(manifest.to_json())
-    output = output_of(str(tmp_path))
+    output = open_output(str(tmp_path))
     found = position_of(read_manifests(output, output.list("_manifests/")))
     return {shard: str(place).removeprefix("AFTER_SEQUENCE_NUMBER ") for shard, place in found.shards.items()}
 
 
 def test_only_manifests_of_the_last_day_are_read(tmp_path):
-    old = of_hour(40, a=Run(FIRST, "1", "1"))
-    assert position(tmp_path, old, of_hour(1, b=Run(FIRST, "5", "6"))) == {"b": "6"}
+    old = of_hour(40, a=Range(FIRST, "1", "1"))
+    assert position(tmp_path, old, of_hour(1, b=Range(FIRST, "5", "6"))) == {"b": "6"}
 
 
 def test_a_hole_that_is_older_than_the_retention_is_settled(tmp_path):
-    old = of_hour(40, a=Run(FIRST, "1", "1"))
-    assert position(tmp_path, old, of_hour(27, a=Run("7", "8", "9")), of_hour(1, a=Run("9", "10", "11"))) == {"a": "11"}
+    old = of_hour(40, a=Range(FIRST, "1", "1"))
+    assert position(tmp_path, old, of_hour(27, a=Range("7", "8", "9")), of_hour(1, a=Range("9", "10", "11"))) == {
+        "a": "11"
+    }
 
 
 def test_windows_longer_than_the_retention_are_not_taken_as_older_than_it(tmp_path):
     week = 7 * 24
-    first = Manifest(Span(NOW - week * HOUR, NOW), [], {"a": [Run(FIRST, "1", "1"), Run("4", "5", "5")]})
-    second = Manifest(Span(NOW, NOW + week * HOUR), [], {"a": [Run("5", "6", "6")]})
+    first = Manifest(
+        Span(NOW - week * HOUR, NOW), [], {ShardKey("", "a"): [Range(FIRST, "1", "1"), Range("4", "5", "5")]}
+    )
+    second = Manifest(Span(NOW, NOW + week * HOUR), [], {ShardKey("", "a"): [Range("5", "6", "6")]})
     assert position(tmp_path, first, second) == {"a": "1"}
 
 
 def test_a_shard_that_rested_for_long_is_followed_to_its_older_manifests(tmp_path):
-    assert position(tmp_path, of_hour(40, a=Run(FIRST, "1", "3")), of_hour(1, a=Run("3", "4", "5"))) == {"a": "5"}
+    assert position(tmp_path, of_hour(40, a=Range(FIRST, "1", "3")), of_hour(1, a=Range("3", "4", "5"))) == {"a": "5"}
+
+
+def test_each_stream_of_an_output_has_a_position_and_manifests_of_its_own(tmp_path):
+    """Both streams have a shard of the same id."""
+    old, new = ({ShardKey(arn, "a"): [Range(FIRST, "1", last)]} for arn, last in (("arn:old", "9"), ("arn:new", "3")))
+    found = [Manifest.from_json(Manifest(None, [], coverage).to_json(), "path") for coverage in (old, new)]
+    assert [manifest.coverage for manifest in found] == [old, new]
+    for arn, last in (("arn:old", "9"), ("arn:new", "3")):
+        expected = StreamPosition(arn, shards=StreamPosition.delivered({"a": last}).shards)
+        assert position_of(found, arn) == expected
+    assert position_of(found, "arn:newest") == StreamPosition("arn:newest")
+
+
+def test_until_when_a_stream_was_read_says_nothing_of_another_one(tmp_path):
+    for second, arn in enumerate(("arn:old", "arn:new"), 100):
+        settings = tmp_path / "_export.json"
+        if settings.exists():  # as if the output had moved on to the next stream
+            settings.write_text(settings.read_text().replace("arn:old", arn))
+        sink = WriteChangesToParquet(tmp_path)
+        with sink.resume(stream_arn=arn) as position:
+            assert position.until is None
+            sink.caught_up(second)
+        with sink.resume(stream_arn=arn) as position:
+            assert position.until == second
+    until = json.loads((tmp_path / "_caught_up.json").read_bytes())["until"]
+    assert until == {"arn:new": "1970-01-01T00:01:41+00:00", "arn:old": "1970-01-01T00:01:40+00:00"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import resource
@@ -20,14 +21,16 @@ from change_source import START_SECOND, change
 
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.records import to_arrow
-from beam_dynamodb_streams.sinks.batches import encoded
-from beam_dynamodb_streams.sinks.coverage import FIRST, Run
+from beam_dynamodb_streams.sinks.batches import Chunk, encode_chunk
+from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE as FIRST
+from beam_dynamodb_streams.sinks.coverage import SequenceRange as Range
+from beam_dynamodb_streams.sinks.coverage import ShardKey
 from beam_dynamodb_streams.sinks.files import Files, WriteFiles
 from beam_dynamodb_streams.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
 from beam_dynamodb_streams.sinks.layouts import Layout, RowLayout
 
 WINDOW = IntervalWindow(START_SECOND, START_SECOND + 60)
-CHUNKS = [encoded(to_arrow([change(n) for n in range(at, at + 100)]), None) for at in range(0, 1_000, 100)]
+CHUNKS = [encode_chunk(Chunk(to_arrow([change(n) for n in range(at, at + 100)]))) for at in range(0, 1_000, 100)]
 
 
 def write(
@@ -56,7 +59,7 @@ def test_a_large_window_is_in_order_in_parts_and_in_more_files_than_one(tmp_path
 
 
 def test_the_latest_image_of_a_large_window_is_one_row_a_key(tmp_path):
-    repeated = [*CHUNKS, *(encoded(to_arrow([change(n) for n in range(50)]), None) for _ in range(2))]
+    repeated = [*CHUNKS, *(encode_chunk(Chunk(to_arrow([change(n) for n in range(50)]))) for _ in range(2))]
     (file,) = write(tmp_path, repeated, layout="latest_image", sorted_bytes=1)
     assert sorted(pq.read_table(file.path)["event_id"].to_pylist()) == sorted(f"event-{n}" for n in range(1_000))
 
@@ -67,7 +70,7 @@ def test_the_same_chunks_in_another_order_make_the_same_file(tmp_path):
 
 
 def test_a_window_without_rows_has_no_file(tmp_path):
-    assert write(tmp_path, [encoded(to_arrow([]), None)]) == []
+    assert write(tmp_path, [encode_chunk(Chunk(to_arrow([])))]) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,11 +83,12 @@ def test_a_file_without_window_is_named_by_the_times_of_its_changes(tmp_path):
         assert len(list(fastavro.reader(handle))) == 1_000
 
 
-def covering(*numbers: int, second: int = 0) -> bytes:
+def covering(*numbers: int, second: int = 0, stream_arn: str = "") -> bytes:
     """A chunk of changes that came one after another."""
     changes = [change(number, second) for number in numbers]
-    run = Run(FIRST, changes[0].sequence_number, changes[-1].sequence_number)
-    return encoded(to_arrow(changes), {changes[0].shard_id: [run]})
+    covered = Range(FIRST, changes[0].sequence_number, changes[-1].sequence_number)
+    coverage = {ShardKey(stream_arn, changes[0].shard_id): [covered]}
+    return encode_chunk(Chunk(to_arrow(changes), stream_arn, coverage))
 
 
 def ids(path: Path) -> list[str]:
@@ -150,7 +154,7 @@ def test_a_failed_window_leaves_no_open_file_and_nothing_in_readers_sight(tmp_pa
 
 def test_an_output_that_went_away_fails_with_what_to_do(tmp_path):
     (tmp_path / "_temporary").write_text("a file where a directory is needed")
-    with pytest.raises(ConnectorError, match=r"cannot be written \(.*Make room, or give another output"):
+    with pytest.raises(ConnectorError, match=r"cannot be written \(.*Free some space, or use another output"):
         write(tmp_path)
 
 
@@ -186,3 +190,34 @@ def test_a_full_disk_fails_loudly_with_complete_files_intact(tmp_path, form):
     (complete,) = tmp_path.rglob("changes-*")
     assert pq.read_table(complete).num_rows == 100
     assert list((tmp_path / "_temporary").iterdir()) == []
+
+
+OLD, NEW = (
+    f"arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-11-{day}T08:00:00.000" for day in (23, 24)
+)
+
+
+def test_what_an_older_stream_covers_is_written_for_a_new_one(tmp_path):
+    """Both streams have a shard of the same id, with the same sequence numbers."""
+    old, new = covering(1, 2, stream_arn=OLD), covering(1, 2, 3, stream_arn=NEW)
+    for chunk in (old, new, old, new):
+        write(tmp_path, [chunk], complete=True)
+    assert ids(tmp_path) == ["event-1", "event-1", "event-2", "event-2", "event-3"]
+
+
+def test_two_streams_in_one_window_are_sorted_and_covered_apart(tmp_path):
+    chunks = [covering(3, 4, stream_arn=NEW), covering(1, 2, stream_arn=OLD), covering(1, 2, stream_arn=NEW)]
+    write(tmp_path, chunks, complete=True)
+    assert pq.read_table(next(tmp_path.rglob("changes-*")))["event_id"].to_pylist() == [
+        f"event-{number}" for number in (1, 2, 1, 2, 3, 4)
+    ]
+    stored = json.loads(next(tmp_path.rglob("*.json")).read_bytes())["streams"]
+    assert {arn: list(shards) for arn, shards in stored.items()} == {arn: [change(0).shard_id] for arn in (OLD, NEW)}
+
+
+def test_the_latest_image_of_a_key_is_that_of_the_newer_stream(tmp_path):
+    """Whatever the order in which the two arrive, and though the older one has the larger sequence number."""
+    chunks = [covering(7, stream_arn=NEW), covering(7 + 1_000, stream_arn=OLD)]
+    for part, arrived in enumerate((chunks, chunks[::-1])):
+        (file,) = write(tmp_path / str(part), arrived, layout="latest_image", complete=True, sorted_bytes=1)
+        assert pq.read_table(file.path)["event_id"].to_pylist()[-1] == "event-7"

@@ -10,7 +10,7 @@ import apache_beam as beam
 import msgspec
 
 from beam_dynamodb_streams import DeadLetter
-from beam_dynamodb_streams.sinks.output import check_writable, output_of, put
+from beam_dynamodb_streams.sinks.output import check_writable, open_output, write_whole
 
 
 class WriteDeadLetters(beam.DoFn):
@@ -36,7 +36,7 @@ class WriteDeadLetters(beam.DoFn):
         if self._lines:
             data = b"".join(b"%b\n" % line for line in self._lines)
             name = f"dead-letters-{blake2b(data, digest_size=8).hexdigest()}.jsonl"
-            put(output_of(self._directory), name, data)
+            write_whole(open_output(self._directory), name, data)
 
 
 def line_of(letter: DeadLetter) -> bytes:

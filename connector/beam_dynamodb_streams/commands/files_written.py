@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from beam_dynamodb_streams.sinks.leftovers import read
+from beam_dynamodb_streams.sinks.leftovers import load_manifests
 from beam_dynamodb_streams.sinks.manifest import FOLDER
-from beam_dynamodb_streams.sinks.output import output_of
+from beam_dynamodb_streams.sinks.output import open_output
 
 
 def manifests_in(directory: str) -> frozenset[str]:
     """Return the names of the output's manifests."""
-    return frozenset(output_of(directory).list(f"{FOLDER}/"))
+    return frozenset(open_output(directory).list(f"{FOLDER}/"))
 
 
 def files_written(directory: str, before: Collection[str], *, noun: str, resumed: bool) -> str:
@@ -24,7 +24,7 @@ def files_written(directory: str, before: Collection[str], *, noun: str, resumed
         resumed: whether the run continued an earlier one.
     """
     new = sorted(manifests_in(directory).difference(before))
-    files = [file for manifest in read(output_of(directory), new) for file in manifest.files]
+    files = [file for manifest in load_manifests(open_output(directory), new) for file in manifest.files]
     if files:
         rows = sum(file.rows for file in files)
         return f"{_counted(rows, noun)} in {_counted(len(files), 'new file')} in {directory}"

@@ -1,4 +1,4 @@
-"""Changes as rows: in which window and in which order they are, and how they travel. Pure."""
+"""Batches of changes: how they are sorted and split into partitions, and how they cross the shuffle. Pure."""
 
 from __future__ import annotations
 
@@ -6,62 +6,83 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_dynamodb_streams.sinks.coverage import Coverage, Run, padded
+from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Coverage, SequenceRange, ShardKey, padded
 from beam_dynamodb_streams.sinks.manifest import Span
 
 Partitions: TypeAlias = Literal["date", "hour"]
 PARTITIONS: Final = ("date", "hour")
-_FORMS: Final = {"date": ("D", "date=%Y-%m-%d/"), "hour": ("h", "date=%Y-%m-%d/hour=%H/")}
+_FORMATS: Final = {"date": ("D", "date=%Y-%m-%d/"), "hour": ("h", "date=%Y-%m-%d/hour=%H/")}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_RUNS: Final = b"runs"
+_METADATA: Final = b"coverage"
 _CODEC: Final = "lz4" if pa.Codec.is_available("lz4") else None
 
 
-def micros(changes: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """The creation times."""
+class Chunk(NamedTuple):
+    """Changes of one stream and one window on their way through the shuffle, and the ranges that they cover."""
+
+    changes: pa.RecordBatch
+    stream_arn: str = UNKNOWN_STREAM
+    coverage: Coverage | None = None
+
+
+def creation_micros(changes: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    """Return the creation times, in microseconds since the epoch."""
     times = changes.column("approximate_creation_time").view(pa.int64())
     return times.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def times(changes: pa.RecordBatch) -> Span:
-    """When the first and the last of the changes, one or more, were created."""
-    found = micros(changes)
+def creation_span(changes: pa.RecordBatch) -> Span:
+    """Return when the first and the last of the changes were created. There must be at least one."""
+    found = creation_micros(changes)
     return Span(int(found.min()), int(found.max()))
 
 
-def encoded(changes: pa.RecordBatch, coverage: Coverage | None) -> bytes:
-    """One element for the runner's shuffle: an Arrow stream, with the runs that it covers."""
-    if coverage is not None:
-        runs = {shard: [[run.after, run.first, run.last] for run in found] for shard, found in coverage.items()}
-        changes = changes.replace_schema_metadata({_RUNS: json.dumps(runs).encode()})
+def encode_chunk(chunk: Chunk) -> bytes:
+    """Return a chunk as one element for the runner's shuffle: an Arrow stream, with its coverage as metadata."""
+    changes = chunk.changes
+    if chunk.coverage is not None:
+        ranges = {
+            shard.shard_id: [[each.after, each.first, each.last] for each in found]
+            for shard, found in chunk.coverage.items()
+        }
+        changes = changes.replace_schema_metadata({_METADATA: json.dumps([chunk.stream_arn, ranges]).encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, changes.schema, options=pa.ipc.IpcWriteOptions(compression=_CODEC)) as stream:
         stream.write_batch(changes)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def decoded(chunk: bytes) -> tuple[pa.RecordBatch, Coverage]:
-    with pa.ipc.open_stream(chunk) as stream:
+def decode_chunk(data: bytes) -> Chunk:
+    """Return the inverse of `encode_chunk`."""
+    with pa.ipc.open_stream(data) as stream:
         changes = stream.read_next_batch()
-    runs = json.loads((changes.schema.metadata or {}).get(_RUNS, b"{}"))
-    coverage = {shard: [Run(*run) for run in found] for shard, found in runs.items()}
-    return changes.replace_schema_metadata(None), coverage
+    metadata = (changes.schema.metadata or {}).get(_METADATA)
+    if metadata is None:
+        return Chunk(changes)
+    stream_arn, ranges = json.loads(metadata)
+    coverage = {
+        ShardKey(stream_arn, shard): [SequenceRange(*each) for each in found] for shard, found in ranges.items()
+    }
+    return Chunk(changes.replace_schema_metadata(None), stream_arn, coverage)
 
 
-def in_order(batches: Sequence[pa.RecordBatch], *, without_repeats: bool) -> pa.RecordBatch:
-    """One batch by shard and sequence number; equal ones keep their order, or are left out but for the first."""
+def sort_changes(batches: Sequence[pa.RecordBatch], *, without_repeats: bool) -> pa.RecordBatch:
+    """Return one batch of the changes of one stream, sorted by shard and sequence number.
+
+    Equal changes keep their order; `without_repeats` keeps the first of them only.
+    """
     changes = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
     shards, numbers = changes.column("shard_id"), padded(changes.column("sequence_number"))
     order = pc.sort_indices(
-        pa.table([shards, numbers, pa.array(np.arange(len(changes)))], names=["shard", "number", "place"]),
-        sort_keys=[("shard", "ascending"), ("number", "ascending"), ("place", "ascending")],
+        pa.table([shards, numbers, pa.array(np.arange(len(changes)))], names=["shard", "number", "row"]),
+        sort_keys=[("shard", "ascending"), ("number", "ascending"), ("row", "ascending")],
     )
     if without_repeats and len(order) > 1:
         shard, number = shards.take(order), numbers.take(order)
@@ -70,39 +91,43 @@ def in_order(batches: Sequence[pa.RecordBatch], *, without_repeats: bool) -> pa.
     return changes.take(order)
 
 
-def by_partition(changes: pa.RecordBatch, partitions: Partitions | None) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The changes of each Hive partition with its path, ``date=2026-01-31/hour=08/``, in the order of time."""
+def split_by_partition(changes: pa.RecordBatch, partitions: Partitions | None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """Yield the changes of each Hive partition with its path, as in `date=2026-01-31/hour=08/`, ordered by time."""
     if partitions is None:
         yield "", changes
         return
-    unit, form = _FORMS[partitions]
-    spans = micros(changes).astype("datetime64[us]").astype(f"datetime64[{unit}]")
+    unit, path_format = _FORMATS[partitions]
+    spans = creation_micros(changes).astype("datetime64[us]").astype(f"datetime64[{unit}]")
     for span in np.unique(spans):
         here = spans == span
         rows = changes if here.all() else changes.filter(pa.array(here))
-        yield span.astype("datetime64[s]").item().strftime(form), rows
+        yield span.astype("datetime64[s]").item().strftime(path_format), rows
 
 
-def common_partition(window: Span | None, partitions: Partitions | None, names: str) -> str:
-    """What the paths of a window's files begin with, if their names begin with ``names``; empty for many partitions."""
+def common_prefix(window: Span | None, partitions: Partitions | None, names: str) -> str:
+    """Return what the paths of a window's files begin with, if their names begin with `names`.
+
+    Empty if the window spans several partitions.
+    """
     if partitions is None:
         return names
     if window is None:
         return ""
-    form = _FORMS[partitions][1]
-    first, last = ((_EPOCH + timedelta(microseconds=at)).strftime(form) for at in (window.start, window.end - 1))
+    path_format = _FORMATS[partitions][1]
+    first, last = ((_EPOCH + timedelta(microseconds=at)).strftime(path_format) for at in (window.start, window.end - 1))
     return f"{first}{names}" if first == last else ""
 
 
 class Digest:
-    """A name for what a file holds: the same for the same changes in the same order, whoever writes them."""
+    """A name for the contents of a file: the same for the same changes in the same order, whoever writes them."""
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=8)
 
-    def add(self, changes: pa.RecordBatch) -> None:
-        places = pc.binary_join_element_wise(changes.column("shard_id"), changes.column("sequence_number"), " ")
-        self._hash.update("".join(f"{place}\n" for place in places.to_pylist()).encode())
+    def add(self, changes: pa.RecordBatch, stream_arn: str) -> None:
+        ids = pc.binary_join_element_wise(changes.column("shard_id"), changes.column("sequence_number"), " ")
+        self._hash.update(f"{stream_arn}\n".encode() if stream_arn else b"")
+        self._hash.update("".join(f"{each}\n" for each in ids.to_pylist()).encode())
 
     def __str__(self) -> str:
         return self._hash.hexdigest()

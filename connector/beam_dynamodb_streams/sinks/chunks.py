@@ -1,4 +1,4 @@
-"""The step before the shuffle: a bundle's changes become one chunk for each window, in Arrow."""
+"""The step before the shuffle: it turns a bundle's changes into one Arrow chunk for each window."""
 
 from __future__ import annotations
 
@@ -18,29 +18,42 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_dynamodb_streams.columns import Columns, Misfit
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
-from beam_dynamodb_streams.sinks.batches import encoded, micros
-from beam_dynamodb_streams.sinks.coverage import Arrivals, Coverage, runs_of
+from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_chunk
+from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Arrivals, Coverage, find_ranges
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.output import check_writable
 
 MISFITS: Final = "misfits"
 FULL_ROWS: Final = 20_000
 FULL_BYTES: Final = 32 << 20
-"""A bundle's changes go on once they are so many, by the service's own count of bytes where there is one: that bounds
-the memory."""
+"""A bundle emits its changes at this many rows or bytes, which bounds its memory. The size of a change is what the
+service reports, where it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a sink takes. ``sink`` is its name in errors; ``tagged``: misfits have an output of their own."""
+    """What a sink accepts. `sink` is its name in errors; `tagged`: misfits have an output of their own."""
 
     sink: str
     layout: RowLayout
     tagged: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """A run whose coverage is kept.
+
+    `run` is its name in this process, `stream_arn` the stream that it reads, and `sees_all` says whether one process
+    sees all of it.
+    """
+
+    run: str
+    stream_arn: str
+    sees_all: bool
+
+
 class _Chunks(beam.DoFn):
-    """What both cuts share: the checks, the way of changes to columns, and when they go on."""
+    """What both kinds of chunks share: the checks, the conversion to columns, and when chunks are emitted."""
 
     def __init__(self, cut: Cut, directory: str) -> None:
         self._cut = cut
@@ -57,7 +70,7 @@ class _Chunks(beam.DoFn):
         self._bytes = 0
 
     def _are_enough(self, rows: int, size: int) -> bool:
-        """With so many more."""
+        """Count more rows and bytes, and return whether it is time to emit them."""
         self._rows += rows
         self._bytes += size
         return self._rows >= FULL_ROWS or self._bytes >= FULL_BYTES
@@ -80,30 +93,30 @@ class _Chunks(beam.DoFn):
         if not isinstance(batch, pa.RecordBatch):
             text = repr(batch)
             raise ElementTypeError(
-                f"{self._cut.sink} takes ChangeRecords and record batches, not {type(batch).__name__}"
-                f" ({text if len(text) <= 80 else f'{text[:79]}…'}): let the step before it return what it was given,"
-                " or write other rows with a sink for them"
+                f"{self._cut.sink} accepts ChangeRecords and record batches, not {type(batch).__name__}"
+                f" ({text if len(text) <= 80 else f'{text[:79]}…'}): make the step before it return what it received,"
+                " or write other rows with another sink"
             )
         if batch.schema != self._cut.layout.change_columns:
             raise ElementTypeError(
-                f"{self._cut.sink} was given a batch of the columns {', '.join(batch.schema.names)}, which are not"
-                f" those of {'CHANGE_SCHEMA' if self._columns is None else 'its schema'}: give the sink the schema="
-                " that the batches were made with"
+                f"{self._cut.sink} received a batch of the columns {', '.join(batch.schema.names)}, which are not"
+                f" those of {'CHANGE_SCHEMA' if self._columns is None else 'its schema'}: pass the sink the"
+                " schema= that the batches were made with"
             )
         return batch
 
 
 class ChunksOfTheSinksWindows(_Chunks):
-    """Cuts changes by their creation time, whatever the event time of the element that brings them.
+    """Chunks by creation time, whatever the event time of the elements.
 
-    ``window_micros``: the length of the windows; None: all are in one. ``tracked``: the name of a run whose coverage is
-    kept, and whether one process sees all of it.
+    `window_micros` is the length of the windows; None puts all changes into one. `tracking` says whose coverage is
+    kept, if any.
     """
 
-    def __init__(self, cut: Cut, directory: str, window_micros: int | None, tracked: tuple[str, bool] | None) -> None:
+    def __init__(self, cut: Cut, directory: str, window_micros: int | None, tracking: Tracking | None) -> None:
         super().__init__(cut, directory)
         self._window_micros = window_micros
-        self._tracked = tracked
+        self._tracking = tracking
 
     def start_bundle(self) -> None:
         self._records: list[ChangeRecord] = []
@@ -137,28 +150,33 @@ class ChunksOfTheSinksWindows(_Chunks):
         if batches:
             changes = pa.concat_batches([batch.replace_schema_metadata(None) for batch in batches])
             yield from self._cut_up(changes)
-            earliest = Timestamp(micros=int(micros(changes).min()))
+            earliest = Timestamp(micros=int(creation_micros(changes).min()))
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, _globally(misfit, earliest))
 
     def _cut_up(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
-        times = micros(changes)
+        times = creation_micros(changes)
         length = self._window_micros
         windows = np.zeros(len(times), np.int64) if length is None else times // length
         coverage: dict[int, Coverage] = {}
-        if self._tracked is not None:
-            arrivals = _arrivals(*self._tracked)
-            coverage = runs_of(changes.column("shard_id"), changes.column("sequence_number"), windows, arrivals)
+        tracking, stream_arn = self._tracking, UNKNOWN_STREAM
+        if tracking is not None:
+            arrivals, stream_arn = _arrivals(tracking), tracking.stream_arn
+            shards, numbers = changes.column("shard_id"), changes.column("sequence_number")
+            coverage = find_ranges(stream_arn, shards, numbers, windows, arrivals)
         for window in np.unique(windows).tolist():
             here = windows == window
             rows = changes if here.all() else changes.filter(pa.array(here))
             earliest = Timestamp(micros=int(times[here].min()))
-            yield _globally((0, encoded(rows, coverage.get(window))), earliest)
+            yield _globally((0, encode_chunk(Chunk(rows, stream_arn, coverage.get(window)))), earliest)
 
 
 class ChunksOfTheInputsWindows(_Chunks):
-    """Keeps the windows that the input has: of a change those of its element, of a batch's row those of its creation
-    time, by the same window function."""
+    """Chunks by the windows of the input.
+
+    A change is in the windows of its element. A row of a batch is in the windows of its creation time, by the same
+    window function.
+    """
 
     def __init__(self, cut: Cut, directory: str, window_fn: WindowFn) -> None:
         super().__init__(cut, directory)
@@ -178,9 +196,9 @@ class ChunksOfTheInputsWindows(_Chunks):
     ) -> Iterator[Any] | None:
         if timestamp == MIN_TIMESTAMP and not isinstance(window, GlobalWindow):
             raise InvalidOptionError(
-                f"{self._cut.sink}: a change in a window has no event time (a plain Create gives none), and"
-                " Beam writes no file for a window before its own first instant: leave out the WindowInto and"
-                " give window=, or emit TimestampedValue(change, Timestamp(micros=change.creation_micros))"
+                f"{self._cut.sink}: a change in a window has no event time (a plain Create sets none), and"
+                " Beam writes no file for a window before its own first instant: remove the WindowInto and"
+                " pass window=, or emit TimestampedValue(change, Timestamp(micros=change.creation_micros))"
                 " before it"
             )
         if type(element) is ChangeRecord:
@@ -196,7 +214,7 @@ class ChunksOfTheInputsWindows(_Chunks):
         return self._drain()
 
     def _is_again(self, element: object, window: BoundedWindow) -> bool:
-        """Beam brings an element once for each of its windows; a batch is to be cut once."""
+        """Return whether Beam repeats the last element for another of its windows: a batch becomes chunks once."""
         if element is self._element and window not in self._seen:
             self._seen.add(window)
             return True
@@ -216,7 +234,7 @@ class ChunksOfTheInputsWindows(_Chunks):
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, WindowedValue(misfit, window.max_timestamp(), (window,)))
         for batch in batches:
-            times = micros(batch)
+            times = creation_micros(batch)
             by_window: dict[BoundedWindow, np.ndarray[Any, np.dtype[np.bool_]]] = {}
             for time in np.unique(times).tolist():
                 for window in self._windows_of(Timestamp(micros=time)):
@@ -225,7 +243,7 @@ class ChunksOfTheInputsWindows(_Chunks):
                 yield self._chunk(batch.filter(pa.array(here)), window)
 
     def _chunk(self, rows: pa.RecordBatch, window: BoundedWindow) -> WindowedValue:
-        return WindowedValue((0, encoded(rows, None)), window.max_timestamp(), (window,))
+        return WindowedValue((0, encode_chunk(Chunk(rows))), window.max_timestamp(), (window,))
 
 
 def _size(record: ChangeRecord) -> int:
@@ -242,7 +260,7 @@ _ARRIVALS: Final[dict[str, Arrivals]] = {}
 _LOCK: Final = threading.Lock()
 
 
-def _arrivals(run: str, from_the_start: bool) -> Arrivals:
-    """Of this process, for all bundles of a run: a bundle goes on where the one before it ended."""
+def _arrivals(tracking: Tracking) -> Arrivals:
+    """Return what all bundles of a run in this process share: a bundle resumes where the one before it ended."""
     with _LOCK:
-        return _ARRIVALS.setdefault(run, Arrivals(from_the_start=from_the_start))
+        return _ARRIVALS.setdefault(tracking.run, Arrivals(from_the_start=tracking.sees_all))

@@ -1,4 +1,4 @@
-"""The step after the shuffle: a window's chunks become files, whole or not at all, and then their manifest."""
+"""The step after the shuffle: it writes a window's chunks to files, each whole or not at all, and then a manifest."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ import pyarrow as pa
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 
-from beam_dynamodb_streams.sinks.batches import Digest, Partitions, by_partition, decoded, in_order, times
-from beam_dynamodb_streams.sinks.coverage import Coverage, merged, not_covered
+from beam_dynamodb_streams.sinks.batches import (
+    Digest,
+    Partitions,
+    creation_span,
+    decode_chunk,
+    sort_changes,
+    split_by_partition,
+)
+from beam_dynamodb_streams.sinks.coverage import Coverage, merge_coverage, not_covered
 from beam_dynamodb_streams.sinks.formats import FileWriter, Format
 from beam_dynamodb_streams.sinks.layouts import RowLayout
-from beam_dynamodb_streams.sinks.leftovers import take_over
+from beam_dynamodb_streams.sinks.leftovers import prepare_window
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path
-from beam_dynamodb_streams.sinks.output import Output, output_of, put
-from beam_dynamodb_streams.sinks.unfinished import Unfinished, told
+from beam_dynamodb_streams.sinks.output import Output, open_output, write_whole
+from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
 SORTED_BYTES: Final = 256 << 20
 FILE_BYTES: Final = 512 << 20
@@ -27,8 +34,11 @@ FILE_BYTES: Final = 512 << 20
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What is written where. ``file_bytes``: a file ends once it is so large; ``sorted_bytes``: so much Arrow data is
-    put in order at once, and a larger window in such parts; ``complete``: with manifests."""
+    """What is written where.
+
+    A file ends once it has `file_bytes`. Arrow data is sorted in parts of `sorted_bytes`, so a larger window is sorted
+    only within each part. `complete`: manifests are written too.
+    """
 
     directory: str
     layout: RowLayout
@@ -41,60 +51,70 @@ class Files:
 
 @beam.typehints.with_output_types(FileMetadata)
 class WriteFiles(beam.DoFn):
-    """Writes the changes of one window that the runner gives at once; gives the files.
+    """Writes the changes of one window that the runner delivers at once, and returns the files.
 
-    With manifests it leaves out what they cover already, so to be given changes again changes nothing; and it removes
-    what an earlier try of the same window left without a manifest.
+    With manifests, it leaves out what they already cover, so repeated changes are written once. It also removes what
+    an earlier attempt at the same window left without a manifest.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
 
     def setup(self) -> None:
-        self._output = output_of(self._files.directory)
+        self._output = open_output(self._files.directory)
 
     def process(
         self, chunks: tuple[int, Iterable[bytes]], window: BoundedWindow = beam.DoFn.WindowParam
     ) -> list[FileMetadata]:
         span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
         complete = self._files.complete
-        known = take_over(self._output, span, self._files.partitions) if complete else {}
+        known = prepare_window(self._output, span, self._files.partitions) if complete else {}
         own: Coverage = {}
-        brought: list[Span] = []
-        with _Writing(self._files, self._output, span) as writing:
-            for batches, coverage in _parts(chunks[1], self._files.sorted_bytes):
-                changes = in_order(batches, without_repeats=complete)
-                if len(changes):
-                    brought.append(times(changes))
-                    writing.add(not_covered(changes, known))
-                own = merged([own, coverage])
-                known = merged([known, coverage])  # what an earlier part brought may come again
+        spans: list[Span] = []
+        with _WindowFiles(self._files, self._output, span) as writing:
+            for part in _parts(chunks[1], self._files.sorted_bytes):
+                for stream_arn, batches in sorted(part.batches.items()):
+                    changes = sort_changes(batches, without_repeats=complete)
+                    if len(changes):
+                        spans.append(creation_span(changes))
+                        writing.add(not_covered(changes, stream_arn, known), stream_arn)
+                coverage = merge_coverage(part.coverages)
+                own = merge_coverage([own, coverage])
+                known = merge_coverage([known, coverage])  # a later part may repeat what an earlier one brought
             written = writing.finish()
         if complete and written:
             manifest = Manifest(span, [file for file, _ in written], own)
-            put(self._output, manifest_path(span, Span.of_all(brought), writing.digest), manifest.to_json())
+            path = manifest_path(span, Span.of_all(spans), writing.digest)
+            write_whole(self._output, path, manifest.to_json())
         return [metadata for _, metadata in written]
 
 
-def _parts(chunks: Iterable[bytes], at_most: int) -> Iterator[tuple[list[pa.RecordBatch], Coverage]]:
-    batches: list[pa.RecordBatch] = []
-    coverages: list[Coverage] = []
-    size = 0
-    for chunk in chunks:
-        batch, coverage = decoded(chunk)
-        coverages.append(coverage)
-        batches.append(batch)
-        size += batch.nbytes
-        if size >= at_most:
-            yield batches, merged(coverages)
-            batches, coverages, size = [], [], 0
-    if batches:
-        yield batches, merged(coverages)
+@dataclass(slots=True)
+class _Part:
+    """Chunks that are sorted together: their batches by stream, and what they cover."""
+
+    batches: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
+    coverages: list[Coverage] = field(default_factory=list)
+    size: int = 0
+
+
+def _parts(chunks: Iterable[bytes], at_most: int) -> Iterator[_Part]:
+    part = _Part()
+    for data in chunks:
+        chunk = decode_chunk(data)
+        part.batches.setdefault(chunk.stream_arn, []).append(chunk.changes)
+        part.coverages.append(chunk.coverage or {})
+        part.size += chunk.changes.nbytes
+        if part.size >= at_most:
+            yield part
+            part = _Part()
+    if part.batches:
+        yield part
 
 
 @dataclass(slots=True)
-class _File:
-    unfinished: Unfinished
+class _OpenFile:
+    unfinished: UnfinishedFile
     handle: BinaryIO
     writer: FileWriter
     digest: Digest = field(default_factory=Digest)
@@ -102,80 +122,87 @@ class _File:
     rows: int = 0
 
 
-class _Writing:
-    """The files of one window while they are written. On an error none is left open, and those in place stay."""
+class _WindowFiles:
+    """The files of one window while they are written. After an error no file is open, and those in place stay."""
 
     def __init__(self, files: Files, output: Output, span: Span | None) -> None:
         self._files = files
         self._output = output
         self._span = span
-        self._open: dict[str, _File] = {}
-        self._latest: list[pa.RecordBatch] = []
+        self._open: dict[str, _OpenFile] = {}
+        self._latest: dict[str, pa.RecordBatch] = {}
         self._written: list[tuple[WrittenFile, FileMetadata]] = []
         self._digest = Digest()
 
-    def __enter__(self) -> _Writing:
+    def __enter__(self) -> _WindowFiles:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for file in self._open.values():
-            with suppress(Exception):  # the failure that led here is the one to tell
+            with suppress(Exception):  # the failure that led here is the one to report
                 file.writer.close()
-            file.unfinished.give_up()
+            file.unfinished.discard()
 
     @property
     def digest(self) -> str:
-        """A name for all changes of this writing, for its manifest."""
+        """A name for all changes written, for their manifest."""
         return str(self._digest)
 
-    def add(self, changes: pa.RecordBatch) -> None:
-        """Changes in the order in which they are to stand."""
+    def add(self, changes: pa.RecordBatch, stream_arn: str) -> None:
+        """Write changes of one stream, in the order in which they are in the file."""
         if not len(changes):
             return
         if self._files.complete:
-            self._digest.add(changes)
+            self._digest.add(changes, stream_arn)
         if self._files.layout.layout == "latest_image":
-            # A key may come in several parts: the latest so far are kept, and written at the end.
-            latest = in_order([*self._latest, changes], without_repeats=False)
-            self._latest = [self._files.layout.changes_with_a_row(latest)]
+            # A key may have changes in several parts: the latest so far are kept, and written at the end.
+            before = [self._latest[stream_arn]] if stream_arn in self._latest else []
+            latest = sort_changes([*before, changes], without_repeats=False)
+            self._latest[stream_arn] = self._files.layout.changes_with_a_row(latest)
         else:
-            self._write(changes)
+            self._write(changes, stream_arn)
 
     def finish(self) -> list[tuple[WrittenFile, FileMetadata]]:
-        for changes in self._latest:
-            self._write(changes)
+        """End every file, and return what is in place."""
+        if self._latest:
+            # The ARN of a stream ends with the moment at which it was enabled, so a newer stream sorts last.
+            streams, latest = zip(*sorted(self._latest.items()), strict=True)
+            changes = (
+                latest[0] if len(latest) == 1 else self._files.layout.changes_with_a_row(pa.concat_batches(latest))
+            )
+            self._write(changes, " ".join(streams))
         for partition in list(self._open):
             self._end(partition)
         return self._written
 
-    def _write(self, changes: pa.RecordBatch) -> None:
-        for partition, rows in by_partition(changes, self._files.partitions):
-            with told(self._files.directory):
+    def _write(self, changes: pa.RecordBatch, streams: str) -> None:
+        for partition, rows in split_by_partition(changes, self._files.partitions):
+            with write_errors(self._files.directory):
                 file = self._open.get(partition) or self._begin(partition)
                 file.writer.write(rows)
-                file.digest.add(rows)
-                file.times.append(times(rows))
+                file.digest.add(rows, streams)
+                file.times.append(creation_span(rows))
                 file.rows += len(rows)
                 full = file.handle.tell() >= self._files.file_bytes
             if full:
                 self._end(partition)
 
-    def _begin(self, partition: str) -> _File:
-        unfinished = self._output.begin()
+    def _begin(self, partition: str) -> _OpenFile:
+        unfinished = self._output.create()
         try:
             writer = self._files.form.writer(unfinished.handle, self._files.layout)
         except BaseException:
-            unfinished.give_up()
+            unfinished.discard()
             raise
-        file = self._open[partition] = _File(unfinished, unfinished.handle, writer)
+        file = self._open[partition] = _OpenFile(unfinished, unfinished.handle, writer)
         return file
 
     def _end(self, partition: str) -> None:
         file = self._open[partition]
-        with told(self._files.directory):
+        with write_errors(self._files.directory):
             file.writer.close()
         name = file_name(self._span, Span.of_all(file.times), str(file.digest))
         path = f"{partition}{name}{self._files.form.suffix}"
-        metadata = file.unfinished.finish(path)
+        metadata = file.unfinished.publish(path)
         del self._open[partition]
         self._written.append((WrittenFile(path, file.rows, metadata.size_in_bytes), metadata))

@@ -1,8 +1,9 @@
-"""Manifests: what a window's files are and cover, written after the files are in place. Their form is a promise.
+"""Manifests: which files a window has and what they cover, written once the files are in place.
 
-``_manifests/<date>/<window>-<digest>.json``, one for each time that a window's changes were written: once when it is
-complete, and once more for changes that came late. Where there are no windows,
-``_manifests/all/<times>-<digest>.json``, by the creation times of the first and the last change.
+The path is `_manifests/<date>/<window>-<digest>.json`, one for each time that a window's changes were written: once
+when the window is complete, and again for changes that arrived late. Without windows it is
+`_manifests/all/<times>-<digest>.json`, by the creation times of the first and the last change. The form is a promise.
+Coverage is by stream and shard, see `sinks.coverage`: one output may hold changes of several streams.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.sinks.coverage import Coverage, Run
+from beam_dynamodb_streams.sinks.coverage import Coverage, SequenceRange, ShardKey
 
 VERSION: Final = 1
 FOLDER: Final = "_manifests"
 WITHOUT_WINDOW: Final = "all"
 FOLDERS: Final = (f"{FOLDER}/", "date=")
-"""What the paths begin with of all folders of an output that say what is in it, or hold its files."""
+"""The beginnings of the paths of all folders in which an output has manifests or files."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT: Final = r"(\d{8}T\d{6}(?:\.\d{6})?Z)"
@@ -33,19 +34,19 @@ _FILE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A window by its start and end, or the times of the first and the last change, in microseconds since the epoch."""
+    """A window by its start and end, or the times of the first and the last change. In microseconds since the epoch."""
 
     start: int
     end: int
 
     @property
     def label(self) -> str:
-        """As it stands in names: they sort by window, and hold no character that an object store or Windows refuses."""
+        """The span as it is in names. Names sort by window, and object stores and Windows accept every character."""
         return f"{_instant(self.start)}-{_instant(self.end)}"
 
     @classmethod
     def of_all(cls, spans: Sequence[Span]) -> Span:
-        """The span from the first start to the last end."""
+        """Return the span from the first start to the last end."""
         return cls(min(span.start for span in spans), max(span.end for span in spans))
 
     def overlaps(self, other: Span) -> bool:
@@ -54,7 +55,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """``path`` is relative to the output."""
+    """A file in its place. `path` is relative to the output, `size` is in bytes."""
 
     path: str
     rows: int
@@ -63,7 +64,7 @@ class WrittenFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``window`` is None for changes without windows. ``coverage``: the changes that the files hold, by shard."""
+    """The files of one write of a window, and the changes that they cover. `window` is None for all of time."""
 
     window: Span | None
     files: Sequence[WrittenFile]
@@ -76,64 +77,75 @@ class Manifest:
                 "window": None if self.window is None else [_iso(self.window.start), _iso(self.window.end)],
                 "rows": sum(file.rows for file in self.files),
                 "files": [{"path": file.path, "rows": file.rows, "bytes": file.size} for file in self.files],
-                "shards": {
-                    shard: [[run.after, run.first, run.last] for run in runs] for shard, runs in self.coverage.items()
-                },
+                "streams": _stored(self.coverage),
             },
             separators=(",", ":"),
         ).encode()
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> Manifest:
-        """The inverse of `to_json`. Raises ConnectorError, naming ``path``, for anything else."""
+        """Return the inverse of `to_json`. Raises ConnectorError, naming `path`, for anything else."""
         try:
             stored: Any = json.loads(data)
             if stored["version"] != VERSION:
                 raise ConnectorError(
-                    f"{path} has version {stored['version']!r}, this release reads {VERSION}: go on with the release"
-                    " that wrote it, or newer"
+                    f"{path} has version {stored['version']!r}, this release reads {VERSION}: use the release that"
+                    " wrote it, or a newer one"
                 )
             window = stored["window"]
             return cls(
                 None if window is None else Span(_micros(window[0]), _micros(window[1])),
                 [WrittenFile(str(file["path"]), int(file["rows"]), int(file["bytes"])) for file in stored["files"]],
                 {
-                    str(shard): [Run(after, str(first), str(last)) for after, first, last in runs]
-                    for shard, runs in stored["shards"].items()
+                    ShardKey(str(stream), str(shard)): [
+                        SequenceRange(after, str(first), str(last)) for after, first, last in ranges
+                    ]
+                    for stream, shards in stored["streams"].items()
+                    for shard, ranges in shards.items()
                 },
             )
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise ConnectorError(f"{path} is no manifest of an export ({error}): restore it from a copy") from error
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ConnectorError(
+                f"{path} is not a manifest of an export, or it is damaged ({error}): restore it from a copy"
+            ) from error
+
+
+def _stored(coverage: Coverage) -> dict[str, dict[str, list[list[str | None]]]]:
+    streams: dict[str, dict[str, list[list[str | None]]]] = {}
+    for (stream_arn, shard_id), ranges in coverage.items():
+        streams.setdefault(stream_arn, {})[shard_id] = [[each.after, each.first, each.last] for each in ranges]
+    return streams
 
 
 def manifest_prefix(window: Span | None) -> str:
-    """What the paths of all manifests of a window begin with; None: of all changes that are in no window."""
+    """Return the beginning of the paths of a window's manifests. None: of the manifests of runs without windows."""
     if window is None:
         return f"{FOLDER}/{WITHOUT_WINDOW}/"
     return f"{FOLDER}/{_EPOCH + timedelta(microseconds=window.start):%Y-%m-%d}/{window.label}-"
 
 
 def manifest_path(window: Span | None, times: Span, digest: str) -> str:
-    """``times``: when the first and the last of the changes were created."""
+    """Return the path of a manifest. `times`: when the first and the last of its changes were created."""
     return f"{manifest_prefix(window)}{f'{times.label}-' if window is None else ''}{digest}.json"
 
 
 def file_prefix(window: Span | None) -> str:
-    """What the names of all files of a window begin with."""
+    """Return the beginning of the names of a window's files."""
     return f"changes-{WITHOUT_WINDOW if window is None else window.label}-"
 
 
 def file_name(window: Span | None, times: Span, digest: str) -> str:
+    """Return the name of a file, without its suffix."""
     return f"{file_prefix(window)}{f'{times.label}-' if window is None else ''}{digest}"
 
 
-def is_of_changes(path: str) -> bool:
-    """Whether a file is one of ours, by its path; others that somebody put into the output are not to be touched."""
+def is_change_file(path: str) -> bool:
+    """Return whether a sink wrote a file, by its path. Files that others put into the output are never touched."""
     return _FILE.fullmatch(path) is not None
 
 
 def span_of(path: str) -> Span | None:
-    """When the changes of a manifest or of a file were created, by its path; None where that does not say."""
+    """Return when the changes of a manifest or of a file were created, by its path. None if the path does not say."""
     found = _SPAN.search(path.rpartition("/")[2])
     return None if found is None else Span(_parsed(found[1]), _parsed(found[2]))
 

@@ -1,8 +1,8 @@
-"""The output directory: what it may be, how it is checked, and how a file comes to be in it whole or not at all.
+"""The output directory: which ones are accepted, how it is checked, and how files get there whole or not at all.
 
-A file is written under ``_temporary`` inside the output directory and renamed when it is whole; Spark, Hive, Trino and
-pyarrow skip names that begin with an underscore, and unfinished files lack the suffix, so a ``*.parquet`` glob skips
-them too. On a local disk the file is flushed to the disk before the rename, which is atomic; object stores copy, then
+A file is written under `_temporary` inside the output directory, and renamed when it is whole. Spark, Hive, Trino and
+pyarrow skip names that begin with an underscore. Unfinished files have no suffix, so a glob like `*.parquet` skips them
+too. On a local disk the file is flushed to the disk before the rename, which is atomic. Object stores copy and then
 delete, and show the copy only when it is whole.
 """
 
@@ -20,19 +20,19 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.sinks.manifest import FOLDERS
-from beam_dynamodb_streams.sinks.unfinished import Unfinished, told
+from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
 TEMPORARY: Final = "_temporary"
 
 
 def output_directory(path: str | os.PathLike[str]) -> str:
-    """``path`` as text; refuses one whose scheme no installed Beam filesystem serves. Touches no disk."""
+    """Return `path` as text. Raises InvalidOptionError if no filesystem for it is installed. It touches no disk."""
     if not isinstance(path, str | os.PathLike):
-        raise InvalidOptionError(f"path={path!r} is not a path: give the output directory as text or os.PathLike")
+        raise InvalidOptionError(f"path={path!r} is not a path: pass the output directory as text or os.PathLike")
     directory = os.fspath(path)
     if not isinstance(directory, str) or not directory.strip():
         raise InvalidOptionError(
-            f"path={path!r} names no directory: give the output directory, as in 's3://bucket/changes'"
+            f"path={path!r} names no directory: pass the output directory, as in 's3://bucket/changes'"
         )
     try:
         FileSystems.get_filesystem(directory)
@@ -42,13 +42,13 @@ def output_directory(path: str | os.PathLike[str]) -> str:
             "s3": "install beam-dynamodb-streams[aws]",
             "gs": "install apache-beam[gcp]",
             "azfs": "install apache-beam[azure]",
-            "file": "give a local path without a scheme",
-        }.get(scheme or "", "give a local path, or one of a filesystem that Beam knows")
+            "file": "use a local path without a scheme",
+        }.get(scheme or "", "use a local path, or one of a filesystem that Beam knows")
         raise InvalidOptionError(f"path={directory!r}: no filesystem for {scheme}:// is installed: {fix}") from error
     if not is_local(directory) and set("[*?") & set(directory):
         raise InvalidOptionError(
-            f"path={directory!r}: Beam's filesystems take '[', '*' and '?' as a pattern, which also other outputs may"
-            " match: give a path without them"
+            f"path={directory!r}: Beam's filesystems read '[', '*' and '?' as a pattern, which may match other outputs"
+            " too: use a path without them"
         )
     return directory
 
@@ -58,9 +58,9 @@ def is_local(directory: str) -> bool:
 
 
 def check_writable(directory: str) -> None:
-    """Creates the directory if need be, and a hidden or temporary file in it, gone on return.
+    """Create the directory if it does not exist, and create and remove a hidden or temporary file in it.
 
-    Raises InvalidOptionError if any of that fails, so that a pipeline ends before it reads, not after.
+    Raises InvalidOptionError if any of that fails, so that a pipeline fails before it reads, not after.
     """
     try:
         if is_local(directory):
@@ -74,39 +74,44 @@ def check_writable(directory: str) -> None:
             FileSystems.delete([probe])
     except Exception as error:  # each filesystem raises what its client raises
         raise InvalidOptionError(
-            f"path={directory!r} cannot be written ({type(error).__name__}: {error}): give a directory in"
+            f"path={directory!r} cannot be written ({type(error).__name__}: {error}): use a directory in"
             " which this process may create, rename and delete files"
         ) from error
 
 
 class Output(Protocol):
-    """A directory by paths relative to it, with ``/`` between their parts. What fails raises ConnectorError."""
+    """An output directory. Paths are relative to it, with `/` between their parts. Failures raise ConnectorError."""
 
-    def begin(self) -> Unfinished:
-        """A new file. What fails here, and in what is written to its handle, is as the filesystem raises it."""
+    def create(self) -> UnfinishedFile:
+        """Return a new file. Errors here, and of writes to its handle, are those of the filesystem."""
 
-    def read(self, path: str) -> bytes: ...
+    def read(self, path: str) -> bytes:
+        """Return the contents of a file."""
 
     def list(self, prefix: str = "") -> list[str]:
-        """The paths of all files that begin with ``prefix``, sorted. It is an error if any may be left out: what is
-        not listed seems not to be there, and a file whose manifest is not there is removed."""
+        """Return the paths of all files that begin with `prefix`, sorted.
 
-    def delete(self, paths: Iterable[str]) -> None: ...
+        It raises if the list may be incomplete: a file whose manifest seems to be missing is removed.
+        """
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Delete files; those that do not exist are ignored."""
 
 
-def put(output: Output, path: str, data: bytes) -> None:
-    """A small file, whole or not at all. Raises ConnectorError if it cannot be written."""
-    with told(path):
-        unfinished = output.begin()
+def write_whole(output: Output, path: str, data: bytes) -> None:
+    """Write a small file, whole or not at all. Raises ConnectorError if it cannot be written."""
+    with write_errors(path):
+        unfinished = output.create()
         try:
             unfinished.handle.write(data)
-            unfinished.finish(path)
+            unfinished.publish(path)
         except BaseException:
-            unfinished.give_up()
+            unfinished.discard()
             raise
 
 
-def output_of(directory: str) -> Output:
+def open_output(directory: str) -> Output:
+    """Return the output at a directory, local or of any filesystem that Beam knows. It touches no disk."""
     return LocalOutput(directory) if is_local(directory) else BeamOutput(directory)
 
 
@@ -119,10 +124,10 @@ class LocalOutput:
     def _at(self, path: str) -> str:
         return os.path.join(self._directory, *path.split("/"))
 
-    def begin(self) -> Unfinished:
+    def create(self) -> UnfinishedFile:
         temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
         os.makedirs(os.path.dirname(temporary), exist_ok=True)
-        handle = open(temporary, "xb")  # noqa: SIM115 - Unfinished closes it
+        handle = open(temporary, "xb")  # noqa: SIM115 - UnfinishedFile closes it
 
         def publish(path: str) -> FileMetadata:
             handle.flush()
@@ -135,7 +140,7 @@ class LocalOutput:
             found = os.stat(place)
             return FileMetadata(place, found.st_size, found.st_mtime)
 
-        return Unfinished(handle, publish, lambda: os.unlink(temporary))
+        return UnfinishedFile(handle, publish, lambda: os.unlink(temporary))
 
     def read(self, path: str) -> bytes:
         try:
@@ -166,7 +171,10 @@ class LocalOutput:
         return "" if inside == os.curdir else f"{inside.replace(os.sep, '/')}/"
 
     def _is_listed(self, folder: str, prefix: str) -> bool:
-        """Our own folders also where they are links to another disk; a link of somebody else may lead anywhere."""
+        """Return whether a folder is searched.
+
+        A link is followed only if it is one of our folders, moved to another disk. Other links may lead anywhere.
+        """
         if not folder.startswith(prefix[: len(folder)]):
             return False
         return folder.startswith(FOLDERS) or not os.path.islink(self._at(folder.rstrip("/")))
@@ -182,7 +190,7 @@ class LocalOutput:
 
 
 def _was_never_made(folder: str) -> bool:
-    """And does not lie behind a link that leads nowhere, as to a disk that is away."""
+    """Return whether a folder was never created, and is not behind a broken link, as to an unmounted disk."""
     found = os.path.abspath(folder)
     while not os.path.lexists(found):
         found = os.path.dirname(found)
@@ -208,7 +216,7 @@ class BeamOutput:
     def _at(self, path: str) -> str:
         return f"{self._directory}/{path}"
 
-    def begin(self) -> Unfinished:
+    def create(self) -> UnfinishedFile:
         temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
         handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
 
@@ -219,10 +227,10 @@ class BeamOutput:
             FileSystems.rename([temporary], [place])
             found: FileMetadata = FileSystems.get_filesystem(place).metadata(place)
             if found.size_in_bytes != size:
-                raise OSError(f"{place} has {found.size_in_bytes} bytes, and {size} were written")
+                raise OSError(f"{place} has {found.size_in_bytes} bytes instead of the {size} written")
             return found
 
-        return Unfinished(handle, publish, lambda: FileSystems.delete([temporary]))
+        return UnfinishedFile(handle, publish, lambda: FileSystems.delete([temporary]))
 
     def read(self, path: str) -> bytes:
         try:
@@ -234,15 +242,15 @@ class BeamOutput:
     def list(self, prefix: str = "") -> list[str]:
         if FileSystems.get_filesystem(self._directory).has_dirs():
             raise InvalidOptionError(
-                f"path={self._directory!r}: Beam lists one folder at a time there, so it cannot be told what the output"
-                " holds: write without resume(), or to a local disk or an object store"
+                f"path={self._directory!r}: Beam lists one folder at a time there, so the contents of the output"
+                " cannot be known: write without resume(), or to a local disk or an object store"
             )
         try:
             (match,) = FileSystems.match([self._at(f"{prefix}**")])
         except (OSError, BeamIOError) as error:
             raise ConnectorError(f"{self._at(prefix)} cannot be listed: {error}") from error
         paths = (found.path[len(self._directory) + 1 :] for found in match.metadata_list)
-        return sorted(path for path in paths if path and not path.endswith("/"))  # a console's sign for a folder
+        return sorted(path for path in paths if path and not path.endswith("/"))  # some consoles mark a folder so
 
     def delete(self, paths: Iterable[str]) -> None:
         places = [self._at(path) for path in paths]

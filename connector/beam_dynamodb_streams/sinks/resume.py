@@ -1,17 +1,19 @@
-"""The output as its own checkpoint: what an export left there says where the next one goes on.
+"""The output as its own checkpoint: what an export left there says where the next one resumes.
 
-* ``_export.json`` says of which stream, in which form and from where: another export of the same output is refused, and
-  so is an output that holds anything else. What becomes of misfits may change.
-* ``_manifests`` say which changes are in files. The next run reads from the last change of each shard up to which all
-  is (`sinks.coverage`), and the sink leaves out what a manifest covers. What is not covered, though its
-  window is complete, goes to a file of its own.
-* ``_caught_up.json`` says until when a run that ended had read everything, whether there was anything or not: a stream
-  that is quiet for more than a day keeps none of the shards that the manifests know, and has lost nothing.
-* Files that no manifest names, and unfinished ones, were left by a kill: they are removed before the next run writes
-  their changes again. A worker that is killed inside a run leaves such files too: whoever writes their window again
-  removes them first (`sinks.leftovers`).
-* ``_owner`` is locked while an export runs, on a local disk: a second one of the same output is refused. The system
-  takes the lock back when the process ends, however it ends. On other filesystems, and Windows, there is no lock.
+* `_export.json` describes the export: its stream, its format and where it began. Another export into the same output is
+  refused, and so is an output that holds anything else. How misfits are handled may change.
+* `_manifests` say which changes are in files. For each shard the next run reads from the last change up to which all
+  are in files (`sinks.coverage`), and the sink leaves out what a manifest covers. A change that is not covered, though
+  its window is complete, goes to a file of its own.
+* `_caught_up.json` says up to when a run that ended had read everything, for each stream. A stream that is quiet for
+  more than a day has none of the shards that the manifests know, and still has lost nothing.
+* Files that no manifest names, and unfinished ones, were left by a run that was killed. They are removed before the
+  next run writes their changes again. A worker that is killed within a run leaves such files too: whoever writes their
+  window again removes them first (`sinks.leftovers`).
+* `_owner` is locked while an export runs, on a local disk: a second export into the same output is refused. The system
+  releases the lock when the process ends, however it ends. Other filesystems, and Windows, have no such lock.
+
+Only what the output covers of the run's own stream counts: manifests and `_caught_up.json` keep streams apart.
 """
 
 from __future__ import annotations
@@ -29,23 +31,29 @@ from typing import Any, Final
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
-from beam_dynamodb_streams.sinks.coverage import FIRST, Coverage, Run, settled
-from beam_dynamodb_streams.sinks.leftovers import left_behind, newest, read, recent, since
+from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE, UNKNOWN_STREAM, SequenceRange, settled_up_to
+from beam_dynamodb_streams.sinks.leftovers import (
+    ending_after,
+    find_leftovers,
+    latest_start,
+    load_manifests,
+    retention_start,
+)
 from beam_dynamodb_streams.sinks.manifest import FOLDER, Manifest, span_of
-from beam_dynamodb_streams.sinks.output import TEMPORARY, Output, check_writable, is_local, output_of, put
+from beam_dynamodb_streams.sinks.output import TEMPORARY, Output, check_writable, is_local, open_output, write_whole
 
 VERSION: Final = 1
 EXPORT: Final = "_export.json"
 OWNER: Final = "_owner"
-UNTIL: Final = "_caught_up.json"
+CAUGHT_UP: Final = "_caught_up.json"
 
 _ANY_POLICY: Final = {"on_misfit": None, "on_misfit_in": None}
-_OLD: Final = 25 * 3600 * 1_000_000
+_TRIMMED_MICROS: Final = 25 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What must be the same in every run that writes to an output, and where the first of them began."""
+    """An export: what is the same in every run that writes to an output, and where the first of them began."""
 
     stream_arn: str | None
     form: str
@@ -74,56 +82,63 @@ class Export:
 
 
 @contextmanager
-def exporting(directory: str, export: Export) -> Iterator[StreamPosition]:
-    """Takes the output for one run and makes it ready; gives the position from which to read.
+def open_export(directory: str, export: Export) -> Iterator[StreamPosition]:
+    """Lock the output for one run, prepare it, and yield the position from which to read.
 
-    Raises InvalidOptionError for an output that cannot be written, that another live export writes to, that holds an
-    export which differs, or that holds files of anything else; ConnectorError for one that cannot be read.
+    Raises InvalidOptionError for an output that cannot be written, that another live export writes to, that holds a
+    different export, or that holds files of anything else; ConnectorError for one that cannot be read.
     """
     check_writable(directory)
-    with _owned(directory):
-        output = output_of(directory)
+    with _locked(directory):
+        output = open_output(directory)
         paths = output.list()
-        begun = _begun(output, paths, directory, export)
-        if FOLDER in paths:  # a link that leads nowhere
+        start = _first_start(output, paths, directory, export)
+        if FOLDER in paths:  # a broken link
             raise ConnectorError(
-                f"{directory}/{FOLDER} is no folder, so it cannot be told what is in files: restore it"
+                f"{directory}/{FOLDER} is not a folder, so it is unknown which changes are in files: restore it"
             )
         output.delete(path for path in paths if path.startswith(f"{TEMPORARY}/"))
-        of_manifests = [path for path in paths if path.startswith(f"{FOLDER}/")]
-        manifests = read_manifests(output, of_manifests)
-        # Files that are older than the manifests read were looked at before.
-        output.delete(left_behind(since(paths, recent(of_manifests)), manifests))
-        position = StreamPosition.from_json(json.dumps(begun)).merge(position_of(manifests))
-        if UNTIL in paths:
-            position = position.merge(StreamPosition(until=read_until(output.read(UNTIL), f"{directory}/{UNTIL}")))
+        manifest_paths = [path for path in paths if path.startswith(f"{FOLDER}/")]
+        manifests = read_manifests(output, manifest_paths, export.stream_arn)
+        # Older files than the manifests that were read had their manifests when an earlier run looked.
+        output.delete(find_leftovers(ending_after(paths, retention_start(manifest_paths)), manifests))
+        position = StreamPosition.from_json(json.dumps(start)).merge(position_of(manifests, export.stream_arn))
+        if CAUGHT_UP in paths:
+            moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}")
+            position = position.merge(StreamPosition(until=moments.get(export.stream_arn or UNKNOWN_STREAM)))
         yield position
 
 
-def caught_up(directory: str, second: int) -> None:
-    """Notes that all changes created up to ``second`` are in files or covered."""
-    until = datetime.fromtimestamp(second, UTC).isoformat()
-    put(output_of(directory), UNTIL, json.dumps({"version": VERSION, "until": until}).encode())
+def save_caught_up(directory: str, stream_arn: str | None, second: int) -> None:
+    """Note that all changes of a stream that were created up to `second` are in files."""
+    output = open_output(directory)
+    moments: dict[str, int] = {}
+    if CAUGHT_UP in output.list(CAUGHT_UP):
+        moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}")
+    moments[stream_arn or UNKNOWN_STREAM] = second
+    until = {arn: datetime.fromtimestamp(moment, UTC).isoformat() for arn, moment in sorted(moments.items())}
+    write_whole(output, CAUGHT_UP, json.dumps({"version": VERSION, "until": until}).encode())
 
 
-def read_until(data: bytes, path: str) -> int:
+def _moments(data: bytes, path: str) -> dict[str, int]:
     try:
-        return int(datetime.fromisoformat(json.loads(data)["until"]).timestamp())
-    except (ValueError, KeyError, TypeError) as error:
+        until = json.loads(data)["until"]
+        return {str(arn): int(datetime.fromisoformat(moment).timestamp()) for arn, moment in until.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConnectorError(f"{path} is damaged ({error}): remove it") from error
 
 
-def _begun(output: Output, paths: list[str], directory: str, export: Export) -> Any:
-    """Where the first run began, once the output is known to be of this export, or to be new."""
+def _first_start(output: Output, paths: list[str], directory: str, export: Export) -> Any:
+    """Return where the first run began. Raises InvalidOptionError unless the output is new or holds this export."""
     wanted = json.loads(export.to_json())
     if EXPORT not in paths:
         foreign = [path for path in paths if path != OWNER and not path.startswith(f"{TEMPORARY}/")]
         if foreign:
             raise InvalidOptionError(
-                f"path={directory!r} holds {foreign[0]!r} and is no export of this program: give a new or empty"
-                " directory"
+                f"path={directory!r} holds {foreign[0]!r} and is not an export of this program: use a new or"
+                " empty directory"
             )
-        put(output, EXPORT, export.to_json())
+        write_whole(output, EXPORT, export.to_json())
         return wanted["start"]
     try:
         found = json.loads(output.read(EXPORT))
@@ -137,14 +152,16 @@ def _begun(output: Output, paths: list[str], directory: str, export: Export) -> 
         if held != given:
             raise InvalidOptionError(
                 f"path={directory!r} holds an export with {name} {json.dumps(held)}, and this one has"
-                f" {json.dumps(given)}: go on with the same, or give a new directory"
+                f" {json.dumps(given)}: use the same, or a new directory"
             )
     return found_start
 
 
 def _differing(held: Any, given: Any) -> tuple[Any, Any]:
-    """What is to be the same and is not; of schemas that which differs. What becomes of misfits may change from run to
-    run, since the columns stay."""
+    """Return the values that must be equal and are not; of schemas, the members that differ.
+
+    How misfits are handled may change from run to run, since the columns stay the same.
+    """
     if not isinstance(held, dict) or not isinstance(given, dict):
         return held, given
     ours, theirs = _unequal({**held, **_ANY_POLICY}, {**given, **_ANY_POLICY})
@@ -158,50 +175,59 @@ def _unequal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any]
     return {name: one[name] for name in names if name in one}, {name: other[name] for name in names if name in other}
 
 
-def read_manifests(output: Output, paths: list[str]) -> list[Manifest]:
-    """Those that matter: of changes that may still be in the stream, and more if a shard needs them."""
-    last = newest(paths)
+def read_manifests(output: Output, paths: list[str], stream_arn: str | None = None) -> list[Manifest]:
+    """Return the manifests that matter to a run of a stream.
+
+    These are the manifests of changes that may still be in the stream, and all others too if a shard needs them.
+    """
+    last = latest_start(paths)
     if last is None:
-        return read(output, paths)
-    these = since(paths, recent(paths))
-    manifests = read(output, these)
-    if len(these) < len(paths):
-        manifests = [_aged(found, path, last - _OLD) for found, path in zip(manifests, these, strict=True)]
-        if any(settled(runs) is None for runs in _runs(manifests).values()):
-            return read(output, paths)
+        return load_manifests(output, paths)
+    recent = ending_after(paths, retention_start(paths))
+    manifests = load_manifests(output, recent)
+    if len(recent) < len(paths):
+        trimmed = last - _TRIMMED_MICROS
+        manifests = [_settle_trimmed(found, path, trimmed) for found, path in zip(manifests, recent, strict=True)]
+        if any(settled_up_to(ranges) is None for ranges in _ranges(manifests, stream_arn).values()):
+            return load_manifests(output, paths)
     return manifests
 
 
-def _aged(manifest: Manifest, path: str, before: int) -> Manifest:
-    """What lies before changes of that age is no longer in the stream, so it is settled, whatever became of it."""
+def _settle_trimmed(manifest: Manifest, path: str, before: int) -> Manifest:
+    """Return the manifest with what precedes old changes as settled: the stream has trimmed it, delivered or not."""
     span = span_of(path)
     if span is None or span.end > before:
         return manifest
-    coverage: Coverage = {
-        shard: [Run(FIRST, run.first, run.last) for run in runs] for shard, runs in manifest.coverage.items()
+    coverage = {
+        shard: [SequenceRange(NOTHING_BEFORE, each.first, each.last) for each in ranges]
+        for shard, ranges in manifest.coverage.items()
     }
     return Manifest(manifest.window, manifest.files, coverage)
 
 
-def _runs(manifests: Iterable[Manifest]) -> Coverage:
-    runs: Coverage = {}
+def _ranges(manifests: Iterable[Manifest], stream_arn: str | None) -> dict[str, list[SequenceRange]]:
+    """Return the ranges of one stream, by shard id."""
+    ranges: dict[str, list[SequenceRange]] = {}
     for manifest in manifests:
         for shard, found in manifest.coverage.items():
-            runs.setdefault(shard, []).extend(found)
-    return runs
+            if shard.stream_arn == (stream_arn or UNKNOWN_STREAM):
+                ranges.setdefault(shard.shard_id, []).extend(found)
+    return ranges
 
 
-def position_of(manifests: Iterable[Manifest]) -> StreamPosition:
-    """For each shard, the last change up to which all that was to be delivered is in files. Pure.
+def position_of(manifests: Iterable[Manifest], stream_arn: str | None = None) -> StreamPosition:
+    """Return the position in a stream up to which all that was to be delivered is in files. Pure.
 
-    A shard of which that is unknown has none: it is read from the start, and the sink leaves out what is covered.
+    A shard for which that is unknown has no position: it is read from the start, and the sink leaves out what manifests
+    cover.
     """
-    reached = {shard: settled(runs) for shard, runs in _runs(manifests).items()}
-    return StreamPosition(shards={shard: After(number) for shard, number in reached.items() if number is not None})
+    reached = {shard: settled_up_to(ranges) for shard, ranges in _ranges(manifests, stream_arn).items()}
+    shards = {shard: After(number) for shard, number in reached.items() if number is not None}
+    return StreamPosition(stream_arn, shards=shards)
 
 
 @contextmanager
-def _owned(directory: str) -> Iterator[None]:
+def _locked(directory: str) -> Iterator[None]:
     if sys.platform == "win32" or not is_local(directory):
         yield
         return
@@ -214,7 +240,7 @@ def _owned(directory: str) -> Iterator[None]:
             owner.seek(0)
             raise InvalidOptionError(
                 f"path={directory!r} is being written by another export ({owner.read().strip()}): stop that one, or"
-                " give another directory"
+                " use another directory"
             ) from error
         owner.truncate(0)
         owner.write(f"process {os.getpid()} on {socket.gethostname()}\n")

@@ -26,7 +26,8 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.batches import PARTITIONS, Partitions
-from beam_dynamodb_streams.sinks.chunks import MISFITS, ChunksOfTheInputsWindows, ChunksOfTheSinksWindows, Cut
+from beam_dynamodb_streams.sinks.chunks import MISFITS, ChunksOfTheInputsWindows, ChunksOfTheSinksWindows, Cut, Tracking
+from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM
 from beam_dynamodb_streams.sinks.files import FILE_BYTES, Files, WriteFiles
 from beam_dynamodb_streams.sinks.formats import (
     ROW_GROUP_ROWS,
@@ -38,7 +39,7 @@ from beam_dynamodb_streams.sinks.formats import (
 )
 from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout
 from beam_dynamodb_streams.sinks.output import check_writable, is_local, output_directory
-from beam_dynamodb_streams.sinks.resume import Export, caught_up, exporting
+from beam_dynamodb_streams.sinks.resume import Export, open_export, save_caught_up
 from beam_dynamodb_streams.sinks.windows import made_windows, unwindowed, window_seconds
 
 _CHUNK = typehints.Tuple[int, bytes]
@@ -79,6 +80,7 @@ class _WriteChanges(beam.PTransform):
         self._files = Files(output_directory(path), rows, form, kind, check_count("file_bytes", file_bytes))
         self._seconds = window_seconds(window)
         self._run: str | None = None
+        self._stream_arn: str | None = None
         self._tagged = False
 
     @property
@@ -119,13 +121,13 @@ class _WriteChanges(beam.PTransform):
             files.partitions,
             start or StreamPosition(stream_arn),
         )
-        with exporting(files.directory, export) as position:
-            self._run = uuid.uuid4().hex
+        with open_export(files.directory, export) as position:
+            self._run, self._stream_arn = uuid.uuid4().hex, stream_arn
             self._files = replace(files, complete=True)
             try:
                 yield position
             finally:
-                self._run = None
+                self._run = self._stream_arn = None
                 self._files = files
 
     def caught_up(self, second: int) -> None:
@@ -133,7 +135,7 @@ class _WriteChanges(beam.PTransform):
 
         Then a stream that is quiet for more than a day is known to have lost nothing.
         """
-        caught_up(self._files.directory, second)
+        save_caught_up(self._files.directory, self._stream_arn, second)
 
     def expand(self, changes: beam.PCollection) -> beam.PCollection | WriteOutputs:
         files = self._files
@@ -150,9 +152,13 @@ class _WriteChanges(beam.PTransform):
         cut = Cut(name, files.layout, self._tagged)
         cutting: beam.DoFn
         if unwindowed(changes):
-            tracked = None if self._run is None else (self._run, traits_of(changes.pipeline).one_process)
+            tracking = None
+            if self._run is not None:
+                tracking = Tracking(
+                    self._run, self._stream_arn or UNKNOWN_STREAM, traits_of(changes.pipeline).one_process
+                )
             seconds = None if window_into is None else window_into.windowing.windowfn.size.micros
-            cutting = ChunksOfTheSinksWindows(cut, files.directory, seconds, tracked)
+            cutting = ChunksOfTheSinksWindows(cut, files.directory, seconds, tracking)
         else:
             cutting = ChunksOfTheInputsWindows(cut, files.directory, changes.windowing.windowfn)
         chunks = changes | "Chunks" >> beam.ParDo(cutting).with_outputs(MISFITS, main=_CHUNKS)
