@@ -175,8 +175,8 @@ MUTANTS = (
         21,
         "records are emitted after the checkpoint",
         "source/dofn.py::_ReadStream._slice",
-        "if not tracker.try_claim(step.frontier): return",
-        "tracker.try_claim(step.frontier)",
+        "if not tracker.try_claim(claim.frontier): return",
+        "tracker.try_claim(claim.frontier)",
         "source/test_slice.py::test_a_step_whose_claim_is_refused_is_not_emitted",
     ),
     Mutant(
@@ -184,12 +184,16 @@ MUTANTS = (
         "records are emitted without a claim",
         "source/dofn.py::_ReadStream._slice",
         (
-            "if not tracker.try_claim(step.frontier): return\n"
-            "yield from self._emit(element, step, elements, watermark.current_watermark())"
+            "if not tracker.try_claim(claim.frontier): return\n"
+            "elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)\n"
+            "_log(claim, emitted)\n"
+            "yield from elements"
         ),
         (
-            "yield from self._emit(element, step, elements, watermark.current_watermark())\n"
-            "if not tracker.try_claim(step.frontier): return"
+            "elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)\n"
+            "_log(claim, emitted)\n"
+            "yield from elements\n"
+            "if not tracker.try_claim(claim.frontier): return"
         ),
         "source/test_slice.py::test_a_checkpoint_amid_a_bundle_covers_what_is_emitted_and_no_more",
     ),

@@ -14,7 +14,7 @@ from beam_dynamodb_streams.commands.terminal import Terminal
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, End
-from beam_dynamodb_streams.source.live_status import Standing
+from beam_dynamodb_streams.source.live_status import LiveStatus
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from tests.pipelines.screen import Screen, screen
 
@@ -28,9 +28,9 @@ def read_up_to(second: float, *others: float, ended: tuple[str, ...] = ()) -> Fr
     return Frontier(shards={**shards, **{s: Reading(End(TRIM_HORIZON), int(second * MICROS)) for s in ended}})
 
 
-def standing(frontier: Frontier, records: int = 0, *, stop: int | None = None, limit: int | None = None) -> Standing:
+def standing(frontier: Frontier, records: int = 0, *, stop: int | None = None, limit: int | None = None) -> LiveStatus:
     read = StreamRead("run", "arn", stop=stop, records=limit)
-    return Standing(read, frontier, NOW, records=records, finished=2, lag=4000.0)
+    return LiveStatus(read, frontier, NOW, records=records, finished=2, lag=4000.0)
 
 
 # What it says
@@ -86,7 +86,7 @@ def test_time_left_is_not_told_while_it_means_nothing() -> None:
     assert "left" not in said_after(10.0, before, standing(read_up_to(NOW - 80), 1, stop=stop))
 
 
-def said_after(seconds: float, before: Standing, after: Standing) -> str:
+def said_after(seconds: float, before: LiveStatus, after: LiveStatus) -> str:
     status = StatusText()
     status.update([before], 0.0)
     return status.update([after], seconds)

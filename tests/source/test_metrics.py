@@ -29,6 +29,7 @@ from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading, b
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
 from beam_dynamodb_streams.source.elements import ONE_BY_ONE
+from beam_dynamodb_streams.source.live_status import watching
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -210,6 +211,19 @@ def test_malformed_records_are_dead_letters(told: Told) -> None:
     assert told[metrics.DEAD_LETTERS] == 1
 
 
+def test_a_record_that_cannot_be_decoded_is_counted_as_a_dead_letter_alone(told: Told) -> None:
+    shard = told.orders.open_shard_ids[0]
+    told.orders.put_many(told.orders.keys_in(shard, 3))
+    good = told.orders.changes[0]
+    unreadable = good.body.replace(b'"S"', b'"?"').replace(good.sequence_number.encode(), b"%SEQUENCE%")
+    told.orders.append(shard, unreadable)
+    with watching() as watch:
+        told.slices(2)
+    assert told[metrics.RECORDS] == 3
+    assert told[metrics.DEAD_LETTERS] == 1
+    assert [status.records for status in watch.look()] == [3]
+
+
 def test_how_far_a_read_is_behind_and_from_loss(tmp_path: Path) -> None:
     """Both of the service's own clock."""
     client.cache_clear()
@@ -251,10 +265,27 @@ def test_a_runner_is_told_in_the_one_namespace(service: LocalStreams) -> None:
     assert {each.key.metric.name for each in found["distributions"]} == {metrics.LAG_MILLIS}
 
 
-def test_every_name_is_asserted_here() -> None:
-    source = Path(__file__).read_text()
-    missing = [name for name in TOLD if f"metrics.{name}" not in source]
-    assert not missing
+def test_every_metric_has_a_value_once_what_it_counts_has_happened(told: Told) -> None:
+    read, lost = told.orders.open_shard_ids
+    for shard in (read, lost):
+        told.orders.put_many(told.orders.keys_in(shard, 3))
+    told.orders.append(read, b'{"dynamodb": 7}')
+    told.slices(2)
+    told.service.faults = Faults(throttle={"GetRecords": 0.4})
+    while not told[metrics.THROTTLES]:
+        told.slices()
+    told.service.faults = Faults(error={"GetRecords": 1.0})
+    while not told[metrics.DELAYS]:
+        told.slices()
+    told.service.faults = Faults()
+    told.orders.roll(read)
+    told.orders.drop(lost)
+    while not (told[metrics.SHARDS_FINISHED] and told[metrics.SHARDS_LOST]):
+        told.slices()
+    names = {name for constant, name in TOLD.items() if constant != "NAMESPACE"}
+    assert names <= {key.metric_name.name for key in told.container.metrics}
+    gauges = {metrics.SHARDS_OPEN, metrics.SHARDS_WAITING, metrics.PARENTS_DOUBTED, metrics.HEADROOM_SECONDS}
+    assert {name for name in names - gauges - {metrics.LAG_MILLIS} if not told[name]} == set()
 
 
 def test_the_table_for_people_names_every_metric_and_no_other() -> None:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TextIO
 from beam_dynamodb_streams.commands.terminal import Terminal
 from beam_dynamodb_streams.shards.frontier import EARLIEST
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
-from beam_dynamodb_streams.source.live_status import Standing, watching
+from beam_dynamodb_streams.source.live_status import LiveStatus, watching
 
 RATE_SECONDS: Final = 20.0
 """How many seconds a rate is measured over. The shards take turns, so what is covered moves in leaps."""
@@ -81,7 +81,7 @@ class StatusText:
         self._moved = 0.0
         self._lag: float | None = None
 
-    def update(self, reads: Sequence[Standing], now: float) -> str:
+    def update(self, reads: Sequence[LiveStatus], now: float) -> str:
         """Return the text now, in ASCII, the most important first. It is empty while no read has reported."""
         if not reads:
             return ""
@@ -97,7 +97,7 @@ class StatusText:
             self._samples.popleft()
         return ", ".join([f"{records:,} records", *self._pace(reads, now), *_state(reads, covered)])
 
-    def _pace(self, reads: Sequence[Standing], now: float) -> Iterator[str]:
+    def _pace(self, reads: Sequence[LiveStatus], now: float) -> Iterator[str]:
         first, last = self._samples[0], self._samples[-1]
         still = now - self._moved
         rate = (last.records - first.records) / (now - first.now) if now - first.now >= MIN_RATE_SECONDS else None
@@ -111,7 +111,7 @@ class StatusText:
         elif self._lag is not None:
             yield f"lag {short_duration(self._lag)}"
 
-    def _left(self, reads: Sequence[Standing], rate: float | None, *, still: bool) -> float | None:
+    def _left(self, reads: Sequence[LiveStatus], rate: float | None, *, still: bool) -> float | None:
         """Return the seconds that are left, or None while that cannot be estimated.
 
         The estimate follows from the pace at which the requested number of records arrives, or the creation times up to
@@ -135,13 +135,13 @@ class StatusText:
         return max(missing * passed / gained, to_wait)
 
 
-def covered_by(reads: Sequence[Standing]) -> float | None:
+def covered_by(reads: Sequence[LiveStatus]) -> float | None:
     """Return the creation time up to which all is read, in seconds, or None while a shard's is unknown."""
     unread = [read.frontier.watermark for read in reads if not read.frontier.closed]
     return None if EARLIEST in unread else min(unread) / MICROS
 
 
-def _state(reads: Sequence[Standing], covered: float | None) -> Iterator[str]:
+def _state(reads: Sequence[LiveStatus], covered: float | None) -> Iterator[str]:
     shards = sum(len(read.frontier.open_shards) for read in reads)
     yield f"{shards:,} shard{'' if shards == 1 else 's'} open"
     yield f"{sum(read.finished for read in reads):,} done"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
-from beam_dynamodb_streams.reader.filter import ALL, Selection
 from beam_dynamodb_streams.reader.requests import PageRead
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS
@@ -16,6 +15,15 @@ from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 #: No clock is that far ahead: a record created so long after it was read would end its shard, or hold all others late.
 AHEAD_SECONDS = 3600
+
+
+#: Returns the entries of a shard's page that are delivered, in order, and those that turned out to be malformed.
+EntryFilter = Callable[[list[RawRecord], str], tuple[list[RawRecord], list[MalformedEntry]]]
+
+
+def pass_all(entries: list[RawRecord], shard: str) -> tuple[list[RawRecord], list[MalformedEntry]]:  # noqa: ARG001
+    """Return all entries."""
+    return entries, []
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Rules:
     stop: int | None = None
     slack: float = 5.0
     quiet: QuietRule = QuietRule()
-    selection: Selection = ALL
+    filter: EntryFilter = pass_all
     gapless: bool = False
 
     def past_stop(self, moment: float) -> bool:
@@ -67,7 +75,7 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     position = _last(read)
     if rules.stop is not None:
         records = [record for record in records if _created(record) < rules.stop + 1]
-    records, undecodable = rules.selection.of(records, shard)
+    records, undecodable = rules.filter(records, shard)
     malformed = [*malformed, *undecodable]
     if frontier.remaining is not None and len(records) >= frontier.remaining:
         records = records[: frontier.remaining]

@@ -23,9 +23,9 @@ from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
-from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Elements, Emission
+from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
 from beam_dynamodb_streams.source.options import ReadOptions
-from beam_dynamodb_streams.source.reporting import Measures
+from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.worker_cache import READERS, client
@@ -63,7 +63,7 @@ class _ReadStream(beam.DoFn):
 
     def setup(self) -> None:
         self._service = client(self._options.connection, self._options.pace.requests)
-        self._measures = Measures(self._service)
+        self._metrics = ReadMetrics(self._service)
 
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
         """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
@@ -78,19 +78,21 @@ class _ReadStream(beam.DoFn):
             longest = self._options.slice_seconds
             deadline = time.monotonic() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
-            while (step := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
-                elements, malformed = self._emission.of(step.records, step.shard, checked=self._dead_letters)
-                step = replace(step, malformed=[*step.malformed, *malformed]) if malformed else step
-                elements = elements if bundle is None else bundle.emitted(elements)
-                self._check(step)
-                if not tracker.try_claim(step.frontier):
-                    return  # what the reader remembers was never claimed
-                yield from self._emit(element, step, elements, watermark.current_watermark())
-                watermark.advance(step.watermark)
-                self._measures.step(element, step)
+            while (claim := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
+                emitted = self._emission.of(claim, checked=self._dead_letters)
+                self._raise_for(claim, emitted)
+                if not tracker.try_claim(claim.frontier):
+                    return  # the reader remembers what was never claimed
+                elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)
+                _log(claim, emitted)
+                yield from elements
+                if self._tagged:
+                    yield from _tagged(element, claim, emitted, watermark.current_watermark())
+                watermark.advance(claim.watermark)
+                self._metrics.delivered(element, claim, emitted)
                 if bundle is not None:
-                    bundle.add(step)
-            self._measures.slice(reader, tracker.current_restriction())
+                    bundle.add(claim)
+            self._metrics.slice(reader, tracker.current_restriction())
             worth_keeping = not tracker.current_restriction().closed
             if worth_keeping:
                 wait = max(0.0, reader.resumes - time.monotonic())
@@ -108,43 +110,23 @@ class _ReadStream(beam.DoFn):
         if bundle is not None and bundle.lingers():
             tracker.defer_remainder(Duration(bundle.longest))
 
-    def _check(self, step: Claim) -> None:
-        """Nothing beyond a loss or a malformed record is claimed if it is to fail the pipeline."""
-        if step.losses and self._options.on_data_loss == "fail":
+    def _raise_for(self, claim: Claim, emitted: Emitted) -> None:
+        """Raise the error of a loss or a malformed record that is to fail the pipeline, before anything is claimed."""
+        if claim.losses and self._options.on_data_loss == "fail":
             raise DataLossError(
-                f'{step.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
-                stream=step.losses[0].stream_arn,
+                f'{claim.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
+                stream=claim.losses[0].stream_arn,
             )
-        if step.malformed and not self._tagged and self._options.on_malformed == "fail":
-            entry = step.malformed[0]
+        if emitted.malformed and not self._tagged and self._options.on_malformed == "fail":
+            entry = emitted.malformed[0]
             error = MalformedRecordError(
                 f"malformed record: {entry.reason}. To go on, use .with_outputs() for dead letters, "
                 'or on_malformed="skip"',
-                shard=step.shard,
+                shard=claim.shard,
                 position=entry.sequence_number,
             )
             error.payload = entry.payload
             raise error
-
-    def _emit(self, element: StreamRead, step: Claim, elements: Elements, now: Timestamp) -> Iterator[Any]:
-        self._log(step)
-        yield from elements
-        if self._tagged:
-            for loss in step.losses:
-                yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
-            for entry in step.malformed:
-                yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, step.shard, entry), now))
-
-    def _log(self, step: Claim) -> None:
-        for shard in step.opened:
-            if (reading := step.frontier.shards.get(shard)) is not None:  # not one saved as read, gone at once
-                _LOGGER.info("shard %s begins at %s", shard, reading.position)
-        if step.ended:
-            _LOGGER.info("shard %s is read to its end", step.ended)
-        for loss in step.losses:
-            _LOGGER.warning("%s", loss)
-        for entry in step.malformed:
-            _LOGGER.warning("malformed record in shard %s at %s: %s", step.shard, entry.sequence_number, entry.reason)
 
     def _bundle(self, element: StreamRead, finalizer: Any) -> BundleProgress:
         progress, owner = self._options.progress, owner_of(element.run)
@@ -208,6 +190,26 @@ class ReadBoundedStreamWithProgress(_ReadStream):
     ) -> Iterator[Any]:
         bundle = self._bundle(element, finalizer)
         yield from self._slice(element, tracker, watermark, bundle)
+
+
+def _log(claim: Claim, emitted: Emitted) -> None:
+    for shard in claim.opened:
+        if (reading := claim.frontier.shards.get(shard)) is not None:  # a shard saved as read is gone at once
+            _LOGGER.info("shard %s begins at %s", shard, reading.position)
+    if claim.ended:
+        _LOGGER.info("shard %s is read to its end", claim.ended)
+    for loss in claim.losses:
+        _LOGGER.warning("%s", loss)
+    for entry in emitted.malformed:
+        _LOGGER.warning("malformed record in shard %s at %s: %s", claim.shard, entry.sequence_number, entry.reason)
+
+
+def _tagged(element: StreamRead, claim: Claim, emitted: Emitted, now: Timestamp) -> Iterator[TaggedOutput]:
+    """Yield the losses and dead letters of a claim, for the outputs of their own."""
+    for loss in claim.losses:
+        yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
+    for entry in emitted.malformed:
+        yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, claim.shard, entry), now))
 
 
 def dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:

@@ -1,5 +1,8 @@
-"""What a step becomes in the pipeline: one element a change, or Arrow record batches. Made before the step is claimed,
-so that what cannot be delivered is known by then."""
+"""What the page of a claim becomes in the pipeline: its elements, and what of it is malformed.
+
+This is decided once, before the claim, so that a read that fails at a malformed record claims nothing beyond it, and
+what is counted as delivered is what is emitted.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
-from beam_dynamodb_streams.reader.filter import well_formed
+from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.records import ChangeRecord, change_batch
 from beam_dynamodb_streams.records.envelope import change_records, creation_times
 from beam_dynamodb_streams.shards.loss import MICROS
+from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 CHANGES: Final = "changes"
@@ -46,31 +50,48 @@ class DeadLetter:
         )
 
 
-class Emission(Protocol):
-    """``element_type`` is what it gives; ``of`` the elements of a page, and the changes that are dead letters instead.
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """What a claim delivers.
 
-    ``checked``: whether dead letters are wanted, rather than a failure where a value is first used.
+    Attributes:
+        elements: The elements, made while they are taken.
+        changes: How many changes they hold.
+        malformed: All that is malformed of the page: entries that are not as the service documents, changes with
+            values that cannot be decoded, and attributes that do not fit their column.
     """
+
+    elements: Elements = ()
+    changes: int = 0
+    malformed: Sequence[MalformedEntry] = ()
+
+
+class Emission(Protocol):
+    """The form in which a read delivers changes. `element_type` is the type of its elements."""
 
     @property
     def element_type(self) -> type: ...
 
-    def of(
-        self, records: Sequence[RawRecord], shard: str, *, checked: bool
-    ) -> tuple[Elements, list[MalformedEntry]]: ...
+    def of(self, claim: Claim, *, checked: bool) -> Emitted:
+        """Return what the claim delivers.
+
+        Args:
+            claim: Of which the records and the malformed entries are used.
+            checked: Whether a change that cannot be decoded is malformed; if not, it fails where it is first read.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One :class:`ChangeRecord` a change, at its creation time. ``checked`` ones are decoded here, others when used."""
+    """One `ChangeRecord` for each change, at its creation time. It is decoded here if checked, and else when read."""
 
     element_type: type = ChangeRecord
 
-    def of(self, records: Sequence[RawRecord], shard: str, *, checked: bool) -> tuple[Elements, list[MalformedEntry]]:
+    def of(self, claim: Claim, *, checked: bool) -> Emitted:
         if not checked:
-            return _stamped(change_records(records, shard)), []
-        changes, malformed = well_formed(records, shard)
-        return _stamped(changes), malformed
+            return Emitted(_stamped(change_records(claim.records, claim.shard)), len(claim.records), claim.malformed)
+        changes, malformed = well_formed(claim.records, claim.shard)
+        return Emitted(_stamped(changes), len(changes), [*claim.malformed, *malformed])
 
 
 def _stamped(changes: Iterable[ChangeRecord]) -> Iterator[TimestampedValue]:
@@ -84,10 +105,10 @@ def _stamped(changes: Iterable[ChangeRecord]) -> Iterator[TimestampedValue]:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Record batches in the order of the changes, cut where creation times pass a multiple of ``span`` seconds.
+    """Record batches in the order of the changes, cut where creation times pass a multiple of `span` seconds.
 
-    Each is at the creation time of its earliest change, so a window whose borders are multiples of ``span`` holds a
-    batch whole. ``schema``: typed columns; None: the columns of :data:`records.CHANGE_SCHEMA`.
+    Each is at the creation time of its earliest change, so a window whose borders are multiples of `span` holds all of
+    a batch. With a `schema` they have its typed columns, without one the columns of `records.CHANGE_SCHEMA`.
     """
 
     schema: Schema | None
@@ -100,17 +121,19 @@ class Batches:
 
     def of(
         self,
-        records: Sequence[RawRecord],
-        shard: str,
+        claim: Claim,
         *,
-        checked: bool,  # noqa: ARG002 - text has nothing to check
-    ) -> tuple[Elements, list[MalformedEntry]]:
+        checked: bool,  # noqa: ARG002 - text has nothing to check, and columns check each value
+    ) -> Emitted:
+        """Return the rows of all entries: one with an attribute that does not fit has a null, and is delivered."""
+        records = claim.records
         if not records:
-            return (), []
+            return Emitted(malformed=claim.malformed)
         if self._columns is None:
-            return self._cut(records, change_batch(records, shard)), []
-        made = self._columns.of_page(records, shard)
-        return self._cut(records, made.rows), [_entry(misfit) for misfit in made.misfits]
+            return Emitted(self._cut(records, change_batch(records, claim.shard)), len(records), claim.malformed)
+        made = self._columns.of_page(records, claim.shard)
+        misfits = [_entry(misfit) for misfit in made.misfits]
+        return Emitted(self._cut(records, made.rows), len(records), [*claim.malformed, *misfits])
 
     def _cut(self, records: Sequence[RawRecord], rows: pa.RecordBatch) -> Iterator[TimestampedValue]:
         created = creation_times(records)

@@ -1,9 +1,8 @@
-"""Where the reads of this process stand, for who looks at them while they run.
+"""The live status of the reads in this process, for a program that looks at them while they run.
 
-Beam's metrics come too late for that: from FnApiRunner once the pipeline has ended, and a job server's result keeps
-the first answer that it gave (Beam 2.77). This tells of reads whose workers run in the process that looks: on
-FnApiRunner, on Prism and with ``--environment_type=LOOPBACK``. It costs nothing unless someone looks, and nothing for a
-single record.
+Beam's metrics come too late for that: from FnApiRunner once the pipeline has ended, and the result of a job server
+keeps its first answer (Beam 2.77). The status covers reads whose workers run in this process: on FnApiRunner, on Prism
+and with `--environment_type=LOOPBACK`. It costs nothing unless somebody looks, and nothing for each record.
 """
 
 from __future__ import annotations
@@ -20,12 +19,16 @@ from beam_dynamodb_streams.source.stream_read import StreamRead
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One read. ``moment``: when it was heard of last, by the service's clock (epoch seconds).
+class LiveStatus:
+    """The status of one read.
 
-    ``records`` and ``finished`` (shards read to their end, or to the stop) count what was delivered since somebody
-    began to look, again where a runner repeats it. ``lag``: the largest of the pages since the last look, in seconds,
-    as in ``docs/metrics.md``; None where none came.
+    Attributes:
+        read: The element of the read.
+        frontier: What was claimed last.
+        moment: When that was, by the service's clock (epoch seconds).
+        records: The changes delivered since somebody began to look, counted again where a runner repeats them.
+        finished: The shards read to their end, or to the stop, in the same time.
+        lag: The largest of the pages since the last look, in seconds, as in `docs/metrics.md`; None without a page.
     """
 
     read: StreamRead
@@ -37,26 +40,27 @@ class Standing:
 
 
 class Watch:
-    """What one onlooker sees. Thread-safe."""
+    """What one observer sees. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reads: dict[str, Standing] = {}
+        self._reads: dict[str, LiveStatus] = {}
 
-    def step(self, read: StreamRead, step: Claim, moment: float) -> None:
+    def add(self, read: StreamRead, claim: Claim, changes: int, moment: float) -> None:
+        """Add a claim that delivered that many changes."""
         with self._lock:
-            before = self._reads.get(read.run) or Standing(read, step.frontier, moment)
+            before = self._reads.get(read.run) or LiveStatus(read, claim.frontier, moment)
             self._reads[read.run] = replace(
                 before,
-                frontier=step.frontier,
+                frontier=claim.frontier,
                 moment=moment,
-                records=before.records + len(step.records),
-                finished=before.finished + bool(step.ended),
-                lag=max((lag for lag in (before.lag, step.lag) if lag is not None), default=None),
+                records=before.records + changes,
+                finished=before.finished + bool(claim.ended),
+                lag=max((lag for lag in (before.lag, claim.lag) if lag is not None), default=None),
             )
 
-    def look(self) -> list[Standing]:
-        """Each read that was heard of, ended ones too."""
+    def look(self) -> list[LiveStatus]:
+        """Return the status of each read that has delivered anything, ended ones too."""
         with self._lock:
             reads = list(self._reads.values())
             self._reads = {run: replace(read, lag=None) for run, read in self._reads.items()}
@@ -68,6 +72,7 @@ _WATCHES: Final[list[Watch]] = []
 
 @contextmanager
 def watching() -> Iterator[Watch]:
+    """Watch the reads of this process for as long as the context lasts."""
     watch = Watch()
     _WATCHES.append(watch)
     try:
@@ -76,7 +81,7 @@ def watching() -> Iterator[Watch]:
         _WATCHES.remove(watch)
 
 
-def tell(read: StreamRead, step: Claim, service_time: Callable[[], float]) -> None:
-    """The step was delivered."""
+def report(read: StreamRead, claim: Claim, changes: int, service_time: Callable[[], float]) -> None:
+    """Report to everybody who watches that the claim was delivered, with that many changes."""
     for watch in tuple(_WATCHES):
-        watch.step(read, step, service_time())
+        watch.add(read, claim, changes, service_time())

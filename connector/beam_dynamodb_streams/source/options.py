@@ -10,12 +10,12 @@ from typing import Final, Literal, get_args
 
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
-from beam_dynamodb_streams.reader.filter import Selection, Where
-from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.page import EntryFilter, Rules, pass_all
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.shards.start_stop import RecordCount, Start, Stop, parse_start, parse_stop
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.filter import ChangeFilter, Where
 
 OnDataLoss = Literal["fail", "continue"]
 OnMalformed = Literal["fail", "skip"]
@@ -117,7 +117,7 @@ def parse_options(
         Rules(
             slack=slack,
             quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
-            selection=_selection(event_names, where),
+            filter=_filter(event_names, where),
             gapless=kept is not None or isinstance(parsed_start, StreamPosition),
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
@@ -126,14 +126,16 @@ def parse_options(
     )
 
 
-def _selection(event_names: Collection[str] | None, where: Where | None) -> Selection:
+def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFilter:
     if event_names is not None and (isinstance(event_names, str) or not event_names or set(event_names) - _EVENT_NAMES):
         raise InvalidOptionError(
             f"event_names={event_names!r}: give one or more of {sorted(_EVENT_NAMES)}, or leave it out for all"
         )
     if where is not None and not callable(where):
         raise InvalidOptionError(f"where={where!r}: give a function of a ChangeRecord that tells whether to deliver it")
-    return Selection(None if event_names is None else frozenset(event_names), where)
+    if event_names is None and where is None:
+        return pass_all
+    return ChangeFilter(None if event_names is None else frozenset(event_names), where)
 
 
 def _seconds(name: str, option: object, *, at_least: float) -> float:

@@ -1,4 +1,4 @@
-"""What a read tells Beam about itself, in the names of :mod:`metrics`."""
+"""The metrics that a read reports to Beam, by the names in `metrics`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
-from beam_dynamodb_streams.source.live_status import tell
+from beam_dynamodb_streams.source.elements import Emitted
+from beam_dynamodb_streams.source.live_status import report
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.wire import Client
 
 
-class Measures:
-    """Beam's metrics of one DoFn instance; nothing here is done for a single record."""
+class ReadMetrics:
+    """Beam's metrics of one DoFn instance. Nothing here is done for each record."""
 
     def __init__(self, service: Client) -> None:
         self._service = service
@@ -25,24 +26,24 @@ class Measures:
         self._doubted = Metrics.gauge(metrics.NAMESPACE, metrics.PARENTS_DOUBTED)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
-    def step(self, read: StreamRead, step: Claim) -> None:
-        """What was delivered."""
-        tell(read, step, self._service.service_time)
-        _count(metrics.RECORDS, len(step.records))
-        _count(metrics.PAGES, bool(step.records))
-        _count(metrics.BYTES, step.page_bytes)
-        _count(metrics.DEAD_LETTERS, len(step.malformed))
-        _count(metrics.LOSSES, len(step.losses))
-        _count(metrics.SHARDS_OPENED, len(step.opened))
-        _count(metrics.SHARDS_FINISHED, bool(step.ended))
-        if step.lag is not None:
-            self._lag.update(int(step.lag * 1000))
+    def delivered(self, read: StreamRead, claim: Claim, emitted: Emitted) -> None:
+        """Count a claim that was delivered, by what was emitted."""
+        report(read, claim, emitted.changes, self._service.service_time)
+        _count(metrics.RECORDS, emitted.changes)
+        _count(metrics.PAGES, bool(emitted.changes))
+        _count(metrics.BYTES, claim.page_bytes)
+        _count(metrics.DEAD_LETTERS, len(emitted.malformed))
+        _count(metrics.LOSSES, len(claim.losses))
+        _count(metrics.SHARDS_OPENED, len(claim.opened))
+        _count(metrics.SHARDS_FINISHED, bool(claim.ended))
+        if claim.lag is not None:
+            self._lag.update(int(claim.lag * 1000))
 
     def slice(self, reader: Reader, frontier: Frontier) -> None:
-        """What the reader and the client counted since the last slice, and how things stand.
+        """Report what the reader and the client counted since the last slice, and the gauges.
 
-        The client is shared by all reads of the process that reach the service alike: its counts are told once, by
-        whichever read comes first.
+        All reads of the process with the same connection share one client. Its counts are reported once, by the read
+        that comes first.
         """
         while reader.tally:
             _count(*reader.tally.popitem())

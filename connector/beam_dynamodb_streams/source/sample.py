@@ -14,13 +14,13 @@ import pyarrow as pa
 from beam_dynamodb_streams.columns import Columns, Schema
 from beam_dynamodb_streams.display import html_table, short
 from beam_dynamodb_streams.errors import InvalidOptionError
-from beam_dynamodb_streams.reader.filter import well_formed
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import DeadLetter
+from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams

@@ -1,0 +1,64 @@
+"""Which changes of a page are delivered, and which have values that cannot be decoded: no other module decides that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.envelope import change_records, entry_json, with_event_names
+from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
+
+_T = TypeVar("_T")
+Where = Callable[[ChangeRecord], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFilter:
+    """The filter of a read, as `reader.page.Rules` takes it. What does not pass is read, and counts as done.
+
+    Attributes:
+        event_names: The kinds of change that pass, which needs no decoding; None for all.
+        where: Whether a change passes; None if all do.
+    """
+
+    event_names: frozenset[str] | None = None
+    where: Where | None = None
+
+    def __call__(self, entries: list[RawRecord], shard: str) -> tuple[list[RawRecord], list[MalformedEntry]]:
+        """Return the entries that pass, in order, and those with values that `where` could not decode."""
+        if self.event_names is not None:
+            entries = with_event_names(entries, self.event_names)
+        if self.where is None:
+            return entries, []
+        malformed: list[MalformedEntry] = []
+        passed = [entry for entry, _, passes in _examined(entries, shard, self.where, malformed) if passes]
+        return passed, malformed
+
+
+def well_formed(entries: Sequence[RawRecord], shard: str) -> tuple[list[ChangeRecord], list[MalformedEntry]]:
+    """Return the changes whose values can all be decoded, decoded, and the other entries."""
+    malformed: list[MalformedEntry] = []
+    return [change for _, change, _ in _examined(entries, shard, _decode, malformed)], malformed
+
+
+def _examined(
+    entries: Sequence[RawRecord], shard: str, look: Callable[[ChangeRecord], _T], malformed: list[MalformedEntry]
+) -> Iterator[tuple[RawRecord, ChangeRecord, _T]]:
+    """Yield each entry with its change and what `look` returns of it. Adds those that it cannot decode to `malformed`.
+
+    Their envelopes could be read, so their bytes are written again.
+    """
+    for entry, change in zip(entries, change_records(entries, shard), strict=True):
+        try:
+            result = look(change)
+        except MalformedRecordError as error:
+            malformed.append(MalformedEntry(-1, entry_json(entry), error.message, entry.sequence_number))
+        else:
+            yield entry, change, result
+
+
+def _decode(change: ChangeRecord) -> None:
+    _ = change.keys, change.new_image, change.old_image
