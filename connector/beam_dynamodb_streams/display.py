@@ -1,4 +1,4 @@
-"""Small HTML tables, for what notebooks show. All text is escaped."""
+"""Small HTML tables for notebooks, and texts of limited length. All HTML text is escaped."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 
-def short(value: object, most: int = 80) -> str:
-    """The value's text, cut to ``most`` characters."""
+def short(value: object, limit: int = 80) -> str:
+    """Return the text of the value, cut to at most `limit` characters."""
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", note: str = "") -> str:
-    """A table with a line above it and a line below, each left out where empty. Cells are text, not HTML."""
+    """Return a table with a line above it and a line below; empty lines are left out. Cells are text, not HTML."""
     above = f"<div><b>{escape(title)}</b></div>" if title else ""
     below = f"<div><small>{escape(note)}</small></div>" if note else ""
     return f"<div>{above}<table><thead>{_row('th', head)}</thead><tbody>{_rows(rows)}</tbody></table>{below}</div>"

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_dynamodb_streams.columns import Columns, Schema, json_field
-from beam_dynamodb_streams.columns.scalar import fit_image
+from beam_dynamodb_streams.columns.scalar import convert_image
 from beam_dynamodb_streams.records import ChangeRecord, Value
 
 CLOSED = [
@@ -176,7 +176,8 @@ def test_whatever_images_hold_the_columns_are_what_the_one_by_one_rule_says(page
     expected_misfits = []
     for name in ("new_image", "old_image"):
         fits = [
-            None if (raw := getattr(record, f"{name}_json")) is None else fit_image(schema, raw) for record in records
+            None if (raw := getattr(record, f"{name}_json")) is None else convert_image(schema, raw)
+            for record in records
         ]
         rows = pa.array([fit and fit[0] for fit in fits], schema.image)
         assert batch.rows.column(name).equals(rows)
@@ -231,7 +232,7 @@ def test_images_of_one_shape_are_what_the_one_by_one_rule_says(wild, fitting, or
     order.shuffle(images)
     records = read([(image, None) for image in images])
     batch = Columns(schema).of_records(records)
-    fits = [fit_image(schema, record.new_image_json) for record in records]
+    fits = [convert_image(schema, record.new_image_json) for record in records]
     assert batch.rows.column("new_image").equals(pa.array([row for row, _ in fits], schema.image))
     assert [(misfit.attribute, misfit.reason, misfit.payload) for misfit in batch.misfits] == [
         (misfit.attribute, misfit.reason, misfit.payload) for _, found in fits for misfit in found

@@ -313,7 +313,7 @@ def test_schema_and_columns_are_pickled():
         ({"on_misfit_in": {"sum": "raise"}}, "name attributes among"),
         ({"attributes": {"total": "string"}}, "use read_schema for other forms"),
         ({"attributes": pa.schema([("a", pa.decimal128(5, -2))])}, "0 <= s <= p"),
-        ({"attributes": pa.schema([("", pa.string())])}, "a name of no characters"),
+        ({"attributes": pa.schema([("", pa.string())])}, "has an empty name"),
         ({"keys": "order_id"}, "keys='order_id'"),
     ],
 )
@@ -327,7 +327,7 @@ def test_images_of_many_bytes_are_taken_in_parts_of_which_no_place_in_a_text_is_
     made = [image(total={"N": str(n)}, quantity={"N": "1.5" if n % 7 == 0 else "1"}) for n in range(200)]
     records = list(change_records([raw(new) for new in made], "shardId-1"))
     whole = Columns(SCHEMA).of_records(records)
-    monkeypatch.setattr("beam_dynamodb_streams.columns.parse._MOST_BYTES", 1_000)
+    monkeypatch.setattr("beam_dynamodb_streams.columns.parse._MAX_BYTES", 1_000)
     parts = Columns(SCHEMA).of_records(records)
     assert parts.rows.equals(whole.rows)
     assert parts.misfits == whole.misfits

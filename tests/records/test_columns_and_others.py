@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from beam_dynamodb_streams.columns import Columns, Schema, json_field
-from beam_dynamodb_streams.columns.scalar import fit_image
+from beam_dynamodb_streams.columns.scalar import convert_image
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
 
@@ -25,7 +25,7 @@ def change(image: bytes, place: int = 0) -> ChangeRecord:
 def check(columns: Columns, images: list[bytes]) -> list[dict]:
     """The new images of a batch, held to be what the rule for single images says."""
     batch = columns.of_records([change(image, place) for place, image in enumerate(images)])
-    fits = [fit_image(columns.schema, image) for image in images]
+    fits = [convert_image(columns.schema, image) for image in images]
     assert batch.rows.column("new_image").equals(pa.array([row for row, _ in fits], columns.schema.image))
     assert [(each.attribute, each.payload) for each in batch.misfits] == [
         (misfit.attribute, misfit.payload) for _, found in fits for misfit in found

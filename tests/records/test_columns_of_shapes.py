@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from beam_dynamodb_streams.columns import Columns, Schema
-from beam_dynamodb_streams.columns.scalar import fit_image
-from beam_dynamodb_streams.columns.uniform import shaped
+from beam_dynamodb_streams.columns.scalar import convert_image
+from beam_dynamodb_streams.columns.uniform import uniform_images
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
 from beam_dynamodb_streams.records.record import make_record
 
@@ -50,7 +50,7 @@ def check(images: list[bytes], *, cut: int | None = None) -> list[dict]:
         make_record(f"e{place}", "INSERT", "1" * 21, "s", TIME, 1, "NEW_IMAGE", b'{"id":{"S":"a"}}', image, None, None)
         for place, image in enumerate(images)
     ]
-    fits = [fit_image(columns.schema, image) for image in images]
+    fits = [convert_image(columns.schema, image) for image in images]
     expected = pa.array([row for row, _ in fits], columns.schema.image)
     for _ in range(3):
         batch = columns.of_records(records)
@@ -60,7 +60,7 @@ def check(images: list[bytes], *, cut: int | None = None) -> list[dict]:
             (misfit.attribute, misfit.payload) for _, found in fits for misfit in found
         ]
     if cut is not None:
-        assert sum(len(found.places) for found in shaped(images, list(ATTRIBUTES))) == cut
+        assert sum(len(found.indices) for found in uniform_images(images, list(ATTRIBUTES))) == cut
     return expected.to_pylist()
 
 

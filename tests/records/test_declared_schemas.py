@@ -137,7 +137,7 @@ def test_schemas_are_equal_by_all_that_they_say_and_metadata_says_nothing():
         ({"id": "string", "a": "decimal128(2, 5)"}, "0 <= s <= p"),
         ({"id": "string", "a": ["json"]}, "whole attribute with json_field"),
         ({"id": "string", "a": pa.int8()}, "'a' is declared int8"),
-        ({"id": "string", "a": {"*": "string", "b": "string"}}, "a name of no characters"),
+        ({"id": "string", "a": {"*": "string", "b": "string"}}, "has an empty name"),
         (pa.schema([("id", pa.string()), ("a", pa.struct([("b", pa.string())] * 2))]), "each name once"),
         (["id"], r"schema=\['id'\]: give a Schema, a pyarrow.Schema"),
         ("no such file", "'no such file' cannot be read: No such file"),

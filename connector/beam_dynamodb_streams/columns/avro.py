@@ -1,19 +1,17 @@
 """Arrow columns in Avro: the schema of a file, records for it, and names that Avro takes.
 
-======================  ===================================================
-column                  Avro
-======================  ===================================================
-string, json            string
-int64                   long
-float64                 double
-decimal128(p, s)        bytes, logical type decimal
-bool                    boolean
-binary                  bytes
-list<T>                 array of T
-struct<…>               record, named after its place in the image
-map<string, T>          map of T
-a change's time         long, logical type timestamp-micros
-======================  ===================================================
+| column | Avro |
+|---|---|
+| string, json | string |
+| int64 | long |
+| float64 | double |
+| decimal128(p, s) | bytes, logical type decimal |
+| bool | boolean |
+| binary | bytes |
+| `list<T>` | array of T |
+| `struct<…>` | record, named after its place in the image |
+| `map<string, T>` | map of T |
+| a change's time | long, logical type timestamp-micros |
 
 A nullable column is a union with null, and null is its default.
 

@@ -1,4 +1,4 @@
-"""One door for every form in which a schema is declared."""
+"""`read_schema`: the schema that is declared in any of the supported forms."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, TypedDict, Unpack
 import msgspec
 import pyarrow as pa
 
-from beam_dynamodb_streams.columns.forms import column_of
 from beam_dynamodb_streams.columns.from_avro import attributes_of, is_avro
 from beam_dynamodb_streams.columns.schema import OnMisfit, Schema, schema_of
+from beam_dynamodb_streams.columns.type_notation import column_of
 from beam_dynamodb_streams.errors import InvalidOptionError
 
 
 class SchemaOptions(TypedDict, total=False):
-    """What `Schema` takes beside attributes and keys."""
+    """The options of `Schema` beside attributes and keys."""
 
     other: str | None
     on_misfit: OnMisfit
@@ -31,17 +31,22 @@ def read_schema(
     keys: Sequence[str] | None = None,
     **options: Unpack[SchemaOptions],
 ) -> Schema:
-    """The schema that is declared as
+    """Return the schema that is declared as
 
     - a `Schema`, or the path of a file with the text of `Schema.to_json`,
     - a `pyarrow.Schema` of the attributes,
-    - an Avro schema of an item, a record: parsed, or the path of an .avsc file,
-    - a mapping of attributes to types as in `columns.forms`, such as
-      ``{"order_id": "string", "total": "decimal128(12, 2)", "tags": ["string"], "address": {"city": "string"}}``, or
-      the path of a file with the same in JSON.
+    - an Avro schema of an item, which is a record: parsed, or the path of an .avsc file,
+    - a mapping of attributes to types as in `columns.type_notation`, such as
+      `{"order_id": "string", "total": "decimal128(12, 2)", "tags": ["string"], "address": {"city": "string"}}`, or the
+      path of a file with such a mapping in JSON.
 
-    ``keys`` are the table's key attributes; a `Schema` and its saved form have theirs. ``options`` win over those that
-    a `Schema` or its saved form has. Raises `InvalidOptionError` on what is none of these, or contradicts itself.
+    Args:
+        source: The declaration.
+        keys: The table's key attributes. A `Schema` and its saved form have their own.
+        options: Options of `Schema`; they win over those of a `Schema` or of its saved form.
+
+    Raises:
+        InvalidOptionError: The source is not a declaration, or contradicts itself.
     """
     if isinstance(source, str | os.PathLike):
         source = _parsed(source)
@@ -63,7 +68,7 @@ def read_schema(
     elif is_avro(source):
         attributes = attributes_of(source)
     else:
-        attributes = pa.schema([column_of(name, form) for name, form in source.items()])
+        attributes = pa.schema([column_of(name, notation) for name, notation in source.items()])
     return Schema(attributes, (keys,) if isinstance(keys, str) else tuple(keys), **options)
 
 
@@ -73,7 +78,7 @@ def _parsed(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     except OSError as error:
         raise InvalidOptionError(f"schema {os.fspath(path)!r} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise InvalidOptionError(f"schema {os.fspath(path)!r} is no JSON: {error}") from error
+        raise InvalidOptionError(f"schema {os.fspath(path)!r} is not JSON: {error}") from error
     if not isinstance(parsed, dict):
-        raise InvalidOptionError(f"schema {os.fspath(path)!r} is no JSON object: see read_schema for what it may be")
+        raise InvalidOptionError(f"schema {os.fspath(path)!r} is not a JSON object: see read_schema for what it may be")
     return parsed

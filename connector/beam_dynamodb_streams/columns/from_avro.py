@@ -1,7 +1,7 @@
-"""An Avro schema of a table's items as columns: the way from Avro that `columns.avro` goes to it.
+"""An Avro schema of a table's items as columns: the reverse of `columns.avro`.
 
-int and long are int64, float and double float64, enum and uuid string, fixed binary; of the logical types only decimal
-is one of numbers, and the other ones are refused: DynamoDB has no times or dates, so say what holds them.
+int and long become int64, float and double float64, enum and uuid string, fixed binary. Of the other logical types only
+decimal is accepted. The rest are refused: DynamoDB has no times or dates, so declare the type that holds them.
 """
 
 from __future__ import annotations
@@ -28,26 +28,32 @@ _NAMED: Final = {"enum": pa.string(), "fixed": pa.binary()}
 
 
 def is_avro(source: Mapping[str, Any]) -> bool:
+    """Return whether this is an Avro record and not a mapping of attributes to types."""
     return source.get("type") == "record" and isinstance(source.get("fields"), list)
 
 
 def attributes_of(record: Mapping[str, Any]) -> pa.Schema:
-    """The fields of a record as attributes, under the names that `avro_name` made legal.
+    """Return the fields of a record as attributes, with the names that `avro_name` made legal.
 
-    Raises `InvalidOptionError` on a type that no attribute has.
+    Raises:
+        InvalidOptionError: A field has a type that no attribute has.
     """
-    return pa.schema(_Columns().of_record(record, "", ""))
+    return pa.schema(_ColumnReader().of_record(record, "", ""))
 
 
-class _Columns:
+class _ColumnReader:
+    """Reads columns, and remembers the named types for later uses of their names."""
+
     def __init__(self) -> None:
         self._named: dict[str, tuple[Mapping[str, Any], str]] = {}
-        self._around: list[str] = []  # the records that one being read stands in
+        self._around: list[str] = []  # the records around the one that is being read
 
     def of_record(self, record: Mapping[str, Any], path: str, namespace: str) -> list[pa.Field]:
         full = _full_name(record, namespace)
         if full in self._around:
-            raise InvalidOptionError(f"attribute {path!r} is a {full} inside a {full}: a column has an end, use 'json'")
+            raise InvalidOptionError(
+                f"attribute {path!r} is a {full} inside a {full}, and no column is recursive: use 'json'"
+            )
         self._named[full] = record, namespace
         self._around.append(full)
         columns = []
@@ -75,7 +81,7 @@ class _Columns:
             raise _refused(avro, path)
         match avro["type"], avro.get("logicalType"):
             case (("bytes" | "fixed"), "decimal"):
-                self._keep(avro, namespace)
+                self._remember(avro, namespace)
                 return _decimal(avro, path)
             case "string", "uuid":
                 return pa.string()
@@ -88,12 +94,12 @@ class _Columns:
             case "map", _:
                 return pa.map_(pa.string(), self._column("value", avro.get("values"), f"{path}[]", namespace))
             case ("enum" | "fixed") as kind, _:
-                self._keep(avro, namespace)
+                self._remember(avro, namespace)
                 return _NAMED[kind]
             case inner, _:
                 return self._type(inner, path, namespace)
 
-    def _keep(self, avro: Mapping[str, Any], namespace: str) -> None:
+    def _remember(self, avro: Mapping[str, Any], namespace: str) -> None:
         if "name" in avro:
             self._named[_full_name(avro, namespace)] = avro, namespace
 
@@ -105,7 +111,7 @@ class _Columns:
 
 
 def _present(avro: Any, path: str) -> Any:
-    """The one type of a union that is not null."""
+    """Return the one type of a union that is not null."""
     if not isinstance(avro, list):
         return avro
     present = [each for each in avro if each != "null"]

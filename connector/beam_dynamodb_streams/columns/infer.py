@@ -1,4 +1,4 @@
-"""What the values at one place of many items were, and the type of column that takes most of them."""
+"""`infer`: the schema for a sample of items. `Observed` counts the values of an attribute in all of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import msgspec
 import pyarrow as pa
 
-from beam_dynamodb_streams.columns.scalar import fit_attribute, fit_image
+from beam_dynamodb_streams.columns.scalar import convert_attribute, convert_image
 from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.columns.types import json_field
 from beam_dynamodb_streams.errors import InvalidOptionError
 
 Numbers: TypeAlias = Literal["text", "narrow"]
 MEMBERS: Final = 50
-"""A map with more names than this, over all items, is a map of any names and not a struct."""
+"""A map with more names than this, over all items, becomes a map of any names and not a struct."""
 
 _INT64: Final = range(-(2**63), 2**63)
 _LISTS: Final = ("L", "SS", "NS", "BS")
@@ -26,9 +26,15 @@ _LISTS: Final = ("L", "SS", "NS", "BS")
 
 @dataclass(slots=True)
 class Observed:
-    """``tags`` counts values by type tag. ``elements`` are those of lists and sets together, ``members`` those of maps.
+    """The values that one path had in many items.
 
-    Of numbers: whether all are whole and within 64 bits, and the most digits before and after the point.
+    Attributes:
+        tags: The count of values by type tag.
+        elements: The elements of lists and sets together.
+        members: The members of maps.
+        int64: Whether all numbers are whole and within 64 bits.
+        digits_before: The most digits of a number before the point.
+        digits_after: The most digits of a number after the point.
     """
 
     tags: Counter[str] = field(default_factory=Counter)
@@ -39,7 +45,7 @@ class Observed:
     digits_after: int = 0
 
     def add(self, tagged: Any) -> None:
-        """One parsed attribute value, such as ``{"N": "12.50"}``; what is none is left out."""
+        """Count one parsed attribute value, such as `{"N": "12.50"}`. Anything else is ignored."""
         if not isinstance(tagged, dict) or len(tagged) != 1:
             return
         ((tag, content),) = tagged.items()
@@ -55,11 +61,11 @@ class Observed:
                 self.elements.add(element if tag == "L" else {tag[0]: element})
 
     def type_tags(self) -> list[str]:
-        """The tags that were seen beside NULL, the most frequent first."""
+        """Return the tags that occurred except NULL, the most frequent first."""
         return [tag for tag, _ in self.tags.most_common() if tag != "NULL"]
 
     def column_type(self, numbers: Numbers) -> pa.DataType:
-        """The type that takes most of the values; string where there was none but NULL."""
+        """Return the type that takes most of the values; string if all were NULL."""
         counts = {
             "text": self.tags["S"] + self.tags["N"] if self.tags["S"] else 0,
             "number": 0 if self.tags["S"] else self.tags["N"],
@@ -81,16 +87,16 @@ class Observed:
                 return self._map_type(numbers)
         return pa.string()
 
-    def places(self, path: str) -> Iterator[tuple[str, Observed]]:
-        """This place and all inside it: ``tags[]`` are the elements of ``tags``, ``meta.*`` the members of a map."""
+    def paths(self, path: str) -> Iterator[tuple[str, Observed]]:
+        """Yield this path and all inside it: `tags[]` are the elements of `tags`, `meta.*` the members of a map."""
         yield path, self
         if self.elements is not None:
-            yield from self.elements.places(f"{path}[]")
+            yield from self.elements.paths(f"{path}[]")
         if len(self.members) > MEMBERS:
-            yield from merged(self.members.values()).places(f"{path}.*")
+            yield from merged(self.members.values()).paths(f"{path}.*")
         else:
             for name in sorted(self.members):
-                yield from self.members[name].places(f"{path}.{name}")
+                yield from self.members[name].paths(f"{path}.{name}")
 
     def _map_type(self, numbers: Numbers) -> pa.DataType:
         if not 0 < len(self.members) <= MEMBERS:
@@ -102,7 +108,7 @@ class Observed:
             return pa.string()
         if self.int64:
             return pa.int64()
-        # All 38 digits cost what fewer do, and leave room for larger numbers than were seen.
+        # 38 digits take no more space than fewer, and leave room for larger numbers than those of the sample.
         return pa.decimal128(38, self.digits_after) if self.digits_before + self.digits_after <= 38 else pa.string()
 
     def _add_number(self, text: object) -> None:
@@ -121,7 +127,7 @@ class Observed:
 
 
 def merged(several: Iterable[Observed]) -> Observed:
-    """What was seen at several places as if it had been one."""
+    """Return the values of several paths as if they were one."""
     one = Observed()
     for other in several:
         one.tags.update(other.tags)
@@ -136,10 +142,10 @@ def merged(several: Iterable[Observed]) -> Observed:
 
 
 LEAST_FIT: Final = 0.95
-"""An attribute of which fewer values than this share fit one type becomes a json column, which holds them all."""
+"""If a smaller share of an attribute's values fits one type, it becomes a json column, which holds all of them."""
 
 COLUMNS: Final = 500
-"""At most this many attributes have columns, the most frequent ones."""
+"""At most this many attributes get columns: the most frequent ones."""
 
 _parse = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _parse_attribute = msgspec.json.Decoder(dict[str, Any]).decode
@@ -148,9 +154,12 @@ _KEY_TYPES: Final = {"S": pa.string(), "B": pa.binary()}
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A place where values of several types were seen; ``counts`` by type tag, ``column`` the attribute's column.
+    """A path at which values of several types occurred.
 
-    ``place`` is an attribute, or a path in one: ``address.city``, ``tags[]`` for elements, ``meta.*`` for any member.
+    Attributes:
+        place: The attribute, or a path in it: `address.city`, `tags[]` for elements, `meta.*` for any member.
+        counts: The count of values by type tag.
+        column: The column of the attribute.
     """
 
     place: str
@@ -160,8 +169,15 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """``fitting`` of the ``items`` have a column for each attribute, and each attribute fits. ``seen`` counts the items
-    that have an attribute."""
+    """The schema for a sample of items, and how well it fits them.
+
+    Attributes:
+        schema: The schema.
+        items: The count of items.
+        fitting: The count of items of which each attribute has a column and fits it.
+        seen: For each attribute, the count of items that have it.
+        conflicts: The paths at which values of several types occurred.
+    """
 
     schema: Schema
     items: int
@@ -171,16 +187,20 @@ class Inferred:
 
 
 def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numbers = "text") -> Inferred:
-    """The schema for items in DynamoDB JSON, of a table with keys such as ``{"order_id": "S"}``.
+    """Return the schema for items in DynamoDB JSON, of a table with keys such as `{"order_id": "S"}`.
 
-    - Numbers are text, which never loses; with ``numbers="narrow"`` they are int64 where all are whole and within 64
-      bits, else decimal128 where 38 digits hold all, else text. They are never float64, which rounds: declare that.
-    - A map is a struct of the members that were seen, or, of more than 50 names, a map of any. Sets are lists.
-    - Values of several types: S and N together are text. Otherwise the column is of the type that takes most of them if
-      that is 95 % at least; else it is a json column. What was only NULL is text.
+    - Numbers become text, which loses nothing. With `numbers="narrow"` they become int64 if all are whole and within
+      64 bits, else decimal128 if 38 digits hold all, else text. They never become float64, which rounds: declare it.
+    - A map becomes a struct of the members that occurred, or, with more than 50 names, a map of any names. Sets become
+      lists.
+    - Values of several types: S and N together become text. Otherwise the column has the type that takes most of the
+      values if these are at least 95 %; else it is a json column. An attribute that was always NULL becomes text.
 
-    Columns are the keys and then the other attributes by name, so another sample of the same table gives the same
-    schema where it can. An item that is no JSON object counts, and does not fit.
+    The columns are the keys, then the other attributes by name, so that another sample of the same table results in the
+    same schema where possible. An item that is not a JSON object counts as an item that does not fit.
+
+    Raises:
+        InvalidOptionError: `numbers` is not one of its two values.
     """
     if numbers not in get_args(Numbers):
         raise InvalidOptionError(f"numbers={numbers!r}: use 'text' or 'narrow'")
@@ -201,7 +221,7 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
     conflicts = [
         Conflict(place, dict(seen.tags), column)
         for column in columns
-        for place, seen in observed[column.name].places(column.name)
+        for place, seen in observed[column.name].paths(column.name)
         if len(seen.type_tags()) > 1
     ]
     seen = {name: len(raws.get(name, ())) for name in observed}
@@ -214,12 +234,12 @@ def _key(name: str, tag: str, observed: Observed, numbers: Numbers) -> pa.Field:
 
 def _column(name: str, observed: Observed, raws: Sequence[msgspec.Raw], numbers: Numbers) -> pa.Field:
     column = pa.field(name, observed.column_type(numbers))
-    fitting = sum(fit_attribute(column, raw)[1] is None for raw in raws)
+    fitting = sum(convert_attribute(column, raw)[1] is None for raw in raws)
     return column if fitting >= LEAST_FIT * len(raws) else json_field(name)
 
 
 def _fits(schema: Schema, item: bytes) -> bool:
-    row, misfits = fit_image(schema, item)
+    row, misfits = convert_image(schema, item)
     return row is not None and not misfits and row[schema.other or ""] is None
 
 

@@ -1,7 +1,7 @@
-"""One attribute into one column, value by value: the rule that the vectorised path must agree with, and its fallback.
+"""Conversion of one attribute to its column: the rule that the vectorised path must agree with, and its fallback.
 
-A fit is ``(value, reason)``: what the column holds, as the Python value that Arrow takes, and why it does not hold the
-attribute whole, or None if it does.
+A conversion is `(value, reason)`: the Python value for Arrow that the column holds, and why the column does not hold
+the attribute whole, or None if it does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.columns.types import is_json, tags
 
-Fit: TypeAlias = tuple[Any, str | None]
+Conversion: TypeAlias = tuple[Any, str | None]
 _parse_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _parse = msgspec.json.Decoder(dict[str, Any]).decode
 _INT64 = range(-(2**63), 2**63)
@@ -26,15 +26,18 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True, slots=True)
 class AttributeMisfit:
-    """An attribute that its column does not hold whole; ``attribute`` is None if the image itself is malformed."""
+    """An attribute that its column does not hold whole; `attribute` is None if the image itself is malformed."""
 
     attribute: str | None
     reason: str
     payload: bytes
 
 
-def fit_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] | None, list[AttributeMisfit]]:
-    """The row of an image in the type ``schema.image``, and the attributes that it does not hold whole."""
+def convert_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] | None, list[AttributeMisfit]]:
+    """Return the row of an image in the type `schema.image`, and the attributes that it does not hold whole.
+
+    The row is None if the image is not an object.
+    """
     try:
         members = _parse_members(raw)
     except (msgspec.DecodeError, RecursionError):
@@ -44,7 +47,7 @@ def fit_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] 
     for column in schema.attributes:
         if (attribute := members.get(column.name)) is None:
             continue
-        row[column.name], reason = fit_attribute(column, attribute)
+        row[column.name], reason = convert_attribute(column, attribute)
         if reason is not None:
             misfits.append(AttributeMisfit(column.name, reason, bytes(attribute)))
     if schema.other is not None:
@@ -57,17 +60,18 @@ def fit_image(schema: Schema, raw: bytes | msgspec.Raw) -> tuple[dict[str, Any] 
     return row, misfits
 
 
-def fit_attribute(column: pa.Field, raw: bytes | msgspec.Raw) -> Fit:
+def convert_attribute(column: pa.Field, raw: bytes | msgspec.Raw) -> Conversion:
+    """Return the conversion of one attribute in DynamoDB JSON."""
     try:
         if is_json(column):
             return bytes(raw).decode(), None
-        return fit(column.type, _parse(raw))
+        return convert(column.type, _parse(raw))
     except (msgspec.DecodeError, RecursionError) as fault:
         return None, f"not an attribute value: {fault}"
 
 
-def fit(kind: pa.DataType, tagged: Any) -> Fit:
-    """The value of one parsed attribute value, such as ``{"N": "12.50"}``, in a column of this type."""
+def convert(kind: pa.DataType, tagged: Any) -> Conversion:
+    """Return the conversion of one parsed attribute value, such as `{"N": "12.50"}`, to a column of this type."""
     if not isinstance(tagged, dict) or len(tagged) != 1:
         return None, "not an attribute value with one type tag"
     ((tag, content),) = tagged.items()
@@ -95,7 +99,7 @@ def fit(kind: pa.DataType, tagged: Any) -> Fit:
     return None, f"not a value of type {tag}"
 
 
-def _number(kind: pa.DataType, text: str) -> Fit:
+def _number(kind: pa.DataType, text: str) -> Conversion:
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -118,35 +122,37 @@ def _number(kind: pa.DataType, text: str) -> Fit:
     return number if number else Decimal(0), None
 
 
-def _binary(text: str) -> Fit:
+def _binary(text: str) -> Conversion:
     try:
         return a2b_base64(text, strict_mode=True), None
     except ValueError:
         return None, "a text that is not base64"
 
 
-def _struct(kind: pa.DataType, members: dict[str, Any]) -> Fit:
-    fits = {member.name: fit(member.type, members[member.name]) for member in kind if member.name in members}
-    reasons = ((name, fits[name][1] if name in fits else f"{kind} has no such member") for name in members)
-    return {name: value for name, (value, _) in fits.items()}, _first(reasons)
+def _struct(kind: pa.DataType, members: dict[str, Any]) -> Conversion:
+    converted = {member.name: convert(member.type, members[member.name]) for member in kind if member.name in members}
+    reasons = ((name, converted[name][1] if name in converted else f"{kind} has no such member") for name in members)
+    return {name: value for name, (value, _) in converted.items()}, _first(reasons)
 
 
-def _map(kind: pa.DataType, members: dict[str, Any]) -> Fit:
-    fits = {name: fit(kind.item_type, member) for name, member in members.items()}
-    return [(name, value) for name, (value, _) in fits.items()], _first((name, fits[name][1]) for name in fits)
+def _map(kind: pa.DataType, members: dict[str, Any]) -> Conversion:
+    converted = {name: convert(kind.item_type, member) for name, member in members.items()}
+    return [(name, value) for name, (value, _) in converted.items()], _first(
+        (name, converted[name][1]) for name in converted
+    )
 
 
-def _list(kind: pa.DataType, elements: list[Any]) -> Fit:
-    fits = [fit(kind.value_type, element) for element in elements]
-    return [value for value, _ in fits], _first((place, reason) for place, (_, reason) in enumerate(fits))
+def _list(kind: pa.DataType, elements: list[Any]) -> Conversion:
+    converted = [convert(kind.value_type, element) for element in elements]
+    return [value for value, _ in converted], _first((index, reason) for index, (_, reason) in enumerate(converted))
 
 
-def _set(kind: pa.DataType, tag: str, elements: list[Any]) -> Fit:
-    """Sorted; a set of which an element does not fit does not fit at all, because its order would be gone."""
-    fits = [fit(kind.value_type, {tag: element}) for element in elements]
-    reason = _first((place, reason) for place, (_, reason) in enumerate(fits))
-    return (None, reason) if reason else (sorted(value for value, _ in fits), None)
+def _set(kind: pa.DataType, tag: str, elements: list[Any]) -> Conversion:
+    """Return the elements, sorted; nothing if one does not convert, because the order would then be lost."""
+    converted = [convert(kind.value_type, {tag: element}) for element in elements]
+    reason = _first((index, reason) for index, (_, reason) in enumerate(converted))
+    return (None, reason) if reason else (sorted(value for value, _ in converted), None)
 
 
 def _first(reasons: Iterable[tuple[str | int, str | None]]) -> str | None:
-    return next((f"{place}: {reason}" for place, reason in reasons if reason is not None), None)
+    return next((f"{index}: {reason}" for index, reason in reasons if reason is not None), None)

@@ -1,4 +1,4 @@
-"""`Schema`: a table's attributes as columns. What fits which column is in `columns.types`."""
+"""`Schema`: a table's attributes as columns, and its saved form. `columns.types` says what each column holds."""
 
 from __future__ import annotations
 
@@ -9,85 +9,36 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import msgspec
 import pyarrow as pa
 
-from beam_dynamodb_streams.columns.forms import column_of, form_of
+from beam_dynamodb_streams.columns.type_notation import column_of, notation_of
 from beam_dynamodb_streams.columns.types import check_column, is_json, nullable, tags
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, METADATA_COLUMNS
 
-VERSION: Final = 1
-
-
-class _Saved(msgspec.Struct, forbid_unknown_fields=True):
-    """Attributes as `columns.declare` writes them, in the order of the columns."""
-
-    version: int
-    keys: list[str]
-    attributes: dict[str, Any]
-    other: str | None = "other_attributes"
-    on_misfit: OnMisfit = "dead_letter"
-    on_misfit_in: dict[str, OnMisfit] = {}
-
-
-_encode: Final = msgspec.json.Encoder().encode
-
-
-def encode_schema(schema: Schema) -> str:
-    """The same text from equal schemas."""
-    policies = {name: schema.on_misfit_in[name] for name in schema.attributes.names if name in schema.on_misfit_in}
-    attributes = {column.name: form_of(column) for column in schema.attributes}
-    saved = _Saved(VERSION, list(schema.keys), attributes, schema.other, schema.on_misfit, policies)
-    return msgspec.json.format(_encode(saved), indent=2).decode()
-
-
-def decode_schema(text: str | bytes) -> Schema:
-    try:
-        return schema_of(msgspec.json.decode(text))
-    except (msgspec.DecodeError, UnicodeError) as fault:
-        raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
-
-
-def schema_of(parsed: object) -> Schema:
-    """The schema of the parsed text. Raises `InvalidOptionError` on another version or layout."""
-    version = parsed.get("version") if isinstance(parsed, dict) else None
-    if isinstance(version, int) and version != VERSION:
-        raise InvalidOptionError(
-            f"a saved schema has version {version}, and this release reads version {VERSION}: read it with the release "
-            f"that wrote it"
-        )
-    try:
-        saved = msgspec.convert(parsed, _Saved)
-    except msgspec.ValidationError as fault:
-        raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
-    attributes = pa.schema([column_of(name, form) for name, form in saved.attributes.items()])
-    return Schema(
-        attributes, tuple(saved.keys), other=saved.other, on_misfit=saved.on_misfit, on_misfit_in=saved.on_misfit_in
-    )
-
-
+VERSION: Final = 1  # of the saved form
 OnMisfit: TypeAlias = Literal["dead_letter", "text", "raise"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """Which attribute goes into which column, and what becomes of the rest.
+    """The column of each attribute, and what happens to the other attributes.
 
-    - ``attributes``: the columns of an image; ``keys``: the names among them that are the table's key.
-    - ``other``: the name of one more column of each image, which holds as DynamoDB JSON the attributes that have no
-      column, null where there are none; None leaves them out.
-    - ``on_misfit``: what becomes of an attribute that its column cannot hold whole (another type, too many digits, a
-      member that a struct does not have). Its column holds what fits, null where nothing does, and the attribute
+    - `attributes`: the columns of an image. `keys`: the names of those that are the table's key.
+    - `other`: the name of one more column of each image. It holds the attributes that have no column as DynamoDB JSON,
+      and is null where there are none. None leaves these attributes out.
+    - `on_misfit`: what happens to a misfit, which is an attribute that its column cannot hold whole (another type, too
+      many digits, a member that a struct does not have). The column holds the part that fits, or null. The attribute
 
-      - ``"dead_letter"``: is returned beside the batch (`Misfit`),
-      - ``"text"``: is kept in the column ``other`` as well,
-      - ``"raise"``: raises `MisfitError`.
+      - `"dead_letter"`: is returned beside the batch (`Misfit`),
+      - `"text"`: is kept in the column `other` as well,
+      - `"raise"`: raises `MisfitError`.
 
-    - ``on_misfit_in``: the same for single columns, by name; ``on_misfit`` holds for all others.
+    - `on_misfit_in`: the same for single columns, by name; `on_misfit` holds for all others.
 
-    Under ``"text"`` what has no image to be kept in is a dead letter all the same: keys of a change without images, and
-    an image that is no JSON object.
+    Under `"text"`, a misfit that no image can hold is a dead letter: the keys of a change without images, and an image
+    that is not a JSON object.
 
-    ``arrow`` is the schema of the rows: the metadata of a change, then structs ``keys``, ``new_image``, ``old_image``.
-    Two schemas are equal if their `to_json` is. See `read_schema` for other ways to declare one.
+    `arrow` is the schema of the rows: the metadata of a change, then the structs `keys`, `new_image`, `old_image`. Two
+    schemas are equal if their `to_json` is equal. See `read_schema` for other ways to declare one.
     """
 
     attributes: pa.Schema
@@ -113,19 +64,20 @@ class Schema:
         object.__setattr__(self, "arrow", pa.schema(rows))
 
     def policy(self, attribute: str) -> OnMisfit:
+        """Return what happens to a misfit of this attribute."""
         return self.on_misfit_in.get(attribute, self.on_misfit)
 
     def to_json(self) -> str:
-        """The saved form: JSON that is meant to be read, edited and kept beside a pipeline."""
-        from beam_dynamodb_streams.columns.schema import encode_schema
-
+        """Return the saved form: JSON to read, to edit and to keep beside a pipeline."""
         return encode_schema(self)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Schema:
-        """The schema of `to_json`. Raises `InvalidOptionError` on any other text."""
-        from beam_dynamodb_streams.columns.schema import decode_schema
+        """Return the schema of `to_json`.
 
+        Raises:
+            InvalidOptionError: The text is not such a schema.
+        """
         return decode_schema(text)
 
     def __eq__(self, other: object) -> bool:
@@ -135,8 +87,60 @@ class Schema:
         return hash(self.to_json())
 
 
+class _SavedSchema(msgspec.Struct, forbid_unknown_fields=True):
+    """The saved form: attributes in the notation of `columns.type_notation`, in the order of the columns."""
+
+    version: int
+    keys: list[str]
+    attributes: dict[str, Any]
+    other: str | None = "other_attributes"
+    on_misfit: OnMisfit = "dead_letter"
+    on_misfit_in: dict[str, OnMisfit] = {}
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode_schema(schema: Schema) -> str:
+    """Return the saved form of the schema; equal schemas have the same."""
+    policies = {name: schema.on_misfit_in[name] for name in schema.attributes.names if name in schema.on_misfit_in}
+    attributes = {column.name: notation_of(column) for column in schema.attributes}
+    saved = _SavedSchema(VERSION, list(schema.keys), attributes, schema.other, schema.on_misfit, policies)
+    return msgspec.json.format(_encode(saved), indent=2).decode()
+
+
+def decode_schema(text: str | bytes) -> Schema:
+    """Return the schema of a saved form. Raises as `schema_of` does."""
+    try:
+        return schema_of(msgspec.json.decode(text))
+    except (msgspec.DecodeError, UnicodeError) as fault:
+        raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
+
+
+def schema_of(parsed: object) -> Schema:
+    """Return the schema of a saved form that was parsed as JSON.
+
+    Raises:
+        InvalidOptionError: It has another version, or is not a saved schema.
+    """
+    version = parsed.get("version") if isinstance(parsed, dict) else None
+    if isinstance(version, int) and version != VERSION:
+        raise InvalidOptionError(
+            f"a saved schema has version {version}, and this release reads version {VERSION}: read it with the release "
+            f"that wrote it"
+        )
+    try:
+        saved = msgspec.convert(parsed, _SavedSchema)
+    except msgspec.ValidationError as fault:
+        raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
+    attributes = pa.schema([column_of(name, notation) for name, notation in saved.attributes.items()])
+    return Schema(
+        attributes, tuple(saved.keys), other=saved.other, on_misfit=saved.on_misfit, on_misfit_in=saved.on_misfit_in
+    )
+
+
 def check_keys(schema: Schema, key_types: Mapping[str, str]) -> None:
-    """Raises `InvalidOptionError` if a schema contradicts the key of its table, such as ``{"order_id": "S"}``."""
+    """Raise `InvalidOptionError` if the schema contradicts the key of its table, such as `{"order_id": "S"}`."""
     if set(schema.keys) != set(key_types):
         raise InvalidOptionError(
             f"the schema has the keys {list(schema.keys)!r}, the table {list(key_types)!r}: name the table's in keys="

@@ -1,19 +1,17 @@
 """Which attribute values a column of an Arrow type takes.
 
-======================  ===========================================================================
-column                  the attributes that fit it
-======================  ===========================================================================
-string                  S, and N as its text: nothing is lost
-int64                   N that is whole and within 64 bits
-float64                 N, rounded to the nearest double
-decimal128(p, s)        N with at most s digits after the point and p in all
-bool                    BOOL
-binary                  B
-list<T>                 L of what fits T; SS, NS or BS if their elements fit T, sorted
-struct<…>               M with these members and no others
-map<string, T>          M of what fits T
-string, json            any value, as DynamoDB JSON (`json_field`)
-======================  ===========================================================================
+| column | the attributes that fit it |
+|---|---|
+| string | S, and N as its text: nothing is lost |
+| int64 | N that is whole and within 64 bits |
+| float64 | N, rounded to the nearest double |
+| decimal128(p, s) | N with at most s digits after the point and p in all |
+| bool | BOOL |
+| binary | B |
+| `list<T>` | L of what fits T; SS, NS or BS if their elements fit T, sorted |
+| `struct<…>` | M with these members and no others |
+| `map<string, T>` | M of what fits T |
+| string, json | any value, as DynamoDB JSON (`json_field`) |
 
 An absent attribute and a NULL are null in every column. Every column is nullable.
 """
@@ -32,7 +30,7 @@ _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 
 def json_field(name: str) -> pa.Field:
-    """A column that holds an attribute of any type as DynamoDB JSON text."""
+    """Return a column that holds an attribute of any type as DynamoDB JSON text."""
     return pa.field(name, pa.string(), metadata={_TAG: b"json"})
 
 
@@ -41,7 +39,7 @@ def is_json(column: pa.Field) -> bool:
 
 
 def nullable(column: pa.Field) -> pa.Field:
-    """The column and all inside it nullable, without metadata but for what makes it a json column."""
+    """Return the column with all inside it nullable, and without metadata except the mark of a json column."""
     kind = column.type
     if pa.types.is_struct(kind):
         kind = pa.struct([nullable(member) for member in kind])
@@ -53,7 +51,7 @@ def nullable(column: pa.Field) -> pa.Field:
 
 
 def tags(kind: pa.DataType) -> tuple[str, ...]:
-    """The type tags that a column of this type takes, most expected first; none if no attribute fits it."""
+    """Return the type tags that a column of this type takes, the most likely first; none if no attribute fits it."""
     if kind == pa.string():
         return ("S", "N")
     if kind in (pa.int64(), pa.float64()) or pa.types.is_decimal128(kind):
@@ -70,14 +68,14 @@ def tags(kind: pa.DataType) -> tuple[str, ...]:
 
 
 def needs_escape(name: str) -> bool:
-    """True if the name of an attribute stands escaped in JSON."""
+    """Return whether the name of an attribute is escaped in JSON."""
     return _ESCAPED.search(name) is not None
 
 
 def is_open(column: pa.Field) -> bool:
-    """True if the column, or one inside it, takes members whose names are not known beforehand.
+    """Return whether the column, or one inside it, takes members whose names are not known in advance.
 
-    So does one with a name that stands escaped in JSON: the parsers of typed columns look for plain names.
+    A column whose name is escaped in JSON counts as open, because the parsers of typed columns look for plain names.
     """
     kind = column.type
     if needs_escape(column.name):
@@ -90,7 +88,7 @@ def is_open(column: pa.Field) -> bool:
 
 
 def check_column(column: pa.Field, path: str | None = None) -> None:
-    """Raises `InvalidOptionError` on a column that no attribute fits; ``path`` is its place in the attribute."""
+    """Raise `InvalidOptionError` if no attribute fits the column. `path` is its path in the attribute."""
     kind = column.type
     path = column.name if path is None else path
     if not tags(kind) or (pa.types.is_struct(kind) and not kind.num_fields):
@@ -99,7 +97,7 @@ def check_column(column: pa.Field, path: str | None = None) -> None:
             f"struct with members, or map with string keys"
         )
     if not column.name:
-        raise InvalidOptionError(f"attribute {path!r} has a name of no characters, which DynamoDB does not take")
+        raise InvalidOptionError(f"attribute {path!r} has an empty name, which DynamoDB does not accept")
     if pa.types.is_decimal128(kind) and not 0 <= kind.scale <= kind.precision:
         raise InvalidOptionError(f"attribute {path!r} is declared {kind}: use decimal128(p, s) with 0 <= s <= p")
     if is_json(column) and (kind != pa.string() or path != column.name):

@@ -1,9 +1,9 @@
-"""Images of one shape: the same attributes in the same order with the same tags, which differ only in quoted texts.
+"""Columns of images that have the same shape: they differ only in quoted texts.
 
-Most images of a table are of a few shapes. The quotes in them are all at the same turn, so the texts of an attribute
-are cut out of all images at once. That nothing else differs is seen from the bytes between the texts. A shape is read
-once, as JSON, from its first image; so are all images of which there are too few, or that hold a backslash, since its
-quotes may be escaped.
+Such images have the same attributes in the same order with the same tags, and most images of a table have one of a few
+shapes. The quotes of an attribute then have the same numbers in all of them, so its texts are cut out of all images at
+once. The bytes between the texts show whether anything else differs. A shape is read as JSON once, from its first
+image. Images of rare shapes are left to the parser, and so are images with a backslash, whose quotes may be escaped.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_dynamodb_streams.columns.types import tags
-from beam_dynamodb_streams.columns.vectorized import Odd, content_of_tag, either, lists_of_texts, sets_of_texts
+from beam_dynamodb_streams.columns.vectorized import Recheck, content_of_tag, either_mask, lists_of_texts, sets_of_texts
 
-_FEWEST = 32  # images of a shape: fewer cost more here than in a parser
-_MOST_SHAPES = 8
-_Places = npt.NDArray[np.intp]
+_MIN_IMAGES = 32  # of a shape: the parser is faster for fewer
+_MAX_SHAPES = 8
+_Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
-class Shaped:
-    """Images of one shape: their places, their columns in the order of the fields, and which are odd among them."""
+class UniformImages:
+    """Images of one shape: their indices, their columns in the order of the fields, and which to convert again."""
 
-    places: _Places
+    indices: _Indices
     columns: list[pa.Array]
-    odd: Odd
+    recheck: Recheck
 
 
 class _ShapeError(Exception):
-    """An image does not have the shape of a row with these columns."""
+    """The image does not have the shape of a row with these columns."""
 
 
-def shaped(images: Sequence[bytes | msgspec.Raw], fields: Sequence[pa.Field]) -> Iterator[Shaped]:
-    """The images of the most frequent shapes. Those of no shape are in none of the results."""
+def uniform_images(images: Sequence[bytes | msgspec.Raw], fields: Sequence[pa.Field]) -> Iterator[UniformImages]:
+    """Yield the images of the most frequent shapes; images of other shapes are in none of the results."""
     text = b"\n".join(images)
     characters = np.frombuffer(text, np.uint8)
     if np.count_nonzero(characters < _SPACE) != len(images) - 1 or not _is_unicode(text):
-        return  # the texts are taken as they stand, so all must be whole
+        return  # the texts are cut out without a check, so all must be valid
     lengths = np.fromiter(map(len, images), np.intp, len(images))
     ends = np.cumsum(lengths + 1) - 1
     starts = ends - lengths
@@ -56,27 +56,27 @@ def shaped(images: Sequence[bytes | msgspec.Raw], fields: Sequence[pa.Field]) ->
         counts[np.searchsorted(starts, escapes, side="right") - 1] = 0
     sizes, members = np.unique(counts, return_counts=True)
     frequent = sizes[np.argsort(-members)].tolist()
-    groups = [np.flatnonzero(counts == size) for size in frequent[:_MOST_SHAPES] if size]
-    for _ in range(_MOST_SHAPES):
-        groups = [places for places in groups if len(places) >= _FEWEST]
+    groups = [np.flatnonzero(counts == size) for size in frequent[:_MAX_SHAPES] if size]
+    for _ in range(_MAX_SHAPES):
+        groups = [indices for indices in groups if len(indices) >= _MIN_IMAGES]
         if not groups:
             return
-        places = groups.pop(0)
-        group = _Group(places, starts[places], ends[places], first[places], counts[places[0]])
-        found = _of_one_shape(text, quotes, group, fields)
+        indices = groups.pop(0)
+        group = _Group(indices, starts[indices], ends[indices], first[indices], counts[indices[0]])
+        found = _of_first_shape(text, quotes, group, fields)
         if found is not None:
             yield found
-            groups.append(np.setdiff1d(places, found.places, assume_unique=True))
+            groups.append(np.setdiff1d(indices, found.indices, assume_unique=True))
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Images with as many quotes: their places, where they begin and end in the text, and the turns of their quotes."""
+    """Images with the same count of quotes: their indices, begins and ends in the text, and numbers of first quotes."""
 
-    places: _Places
-    begins: _Places
-    ends: _Places
-    first: _Places
+    indices: _Indices
+    begins: _Indices
+    ends: _Indices
+    first: _Indices
     count: int
 
 
@@ -90,43 +90,43 @@ def _is_unicode(text: bytes) -> bool:
 _SPACE, _QUOTE, _BACKSLASH, _F = b' "\\f'
 
 
-def _of_one_shape(text: bytes, quotes: _Places, group: _Group, fields: Sequence[pa.Field]) -> Shaped | None:
-    """The images of the group that have the shape of its first."""
+def _of_first_shape(text: bytes, quotes: _Indices, group: _Group, fields: Sequence[pa.Field]) -> UniformImages | None:
+    """Return the images of the group that have the shape of its first one, or None if that has none."""
     characters = np.frombuffer(text, np.uint8)
     try:
         shape = _Shape(text[group.begins[0] : group.ends[0]], fields)
     except _ShapeError:
         return None
     if shape.quotes != group.count:
-        return None  # an attribute twice
-    # Where a text begins or ends, in turn, between where the image begins and ends.
-    limits = np.empty((len(group.places), 2 * len(shape.texts) + 2), np.int32)
+        return None  # an attribute occurs twice
+    # For each image: its begin, the begin and the end of each of its texts, its end.
+    limits = np.empty((len(group.indices), 2 * len(shape.texts) + 2), np.int32)
     limits[:, 0], limits[:, -1] = group.begins, group.ends
     turns = np.array(shape.texts, np.intp)
     opening = quotes[group.first[:, None] + turns]
     limits[:, 1:-1:2] = opening + 1
     limits[:, 2:-1:2] = quotes[group.first[:, None] + (turns + 1) % shape.quotes]
-    for place in shape.bools:  # what follows "BOOL": is 4 or 5 letters, and is looked at later
-        begins = opening[:, place] + 2
-        limits[:, 2 * place + 1], limits[:, 2 * place + 2] = (
+    for index in shape.bools:  # 4 or 5 letters follow "BOOL":, and are compared later
+        begins = opening[:, index] + 2
+        limits[:, 2 * index + 1], limits[:, 2 * index + 2] = (
             begins,
             begins + 4 + (characters.take(begins, mode="clip") == _F),
         )
-    alike = _are_alike(text, limits)
-    places = group.places
+    alike = _have_first_shape(text, limits)
+    indices = group.indices
     if not alike.all():
-        places, limits = places[alike], limits[alike]
-    cut = _Cut(text, limits, shape.leaves)
-    columns, odd = [], None
+        indices, limits = indices[alike], limits[alike]
+    cut = _CutTexts(text, limits, shape.leaves)
+    columns, recheck = [], None
     for field in fields:
         column, more = cut.column(shape.columns.get(field.name), field.type)
         columns.append(column)
-        odd = either(odd, more)
-    return Shaped(places, columns, odd)
+        recheck = either_mask(recheck, more)
+    return UniformImages(indices, columns, recheck)
 
 
-def _are_alike(text: bytes, limits: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-    """Whether what stands between the texts of an image is what stands there in the first."""
+def _have_first_shape(text: bytes, limits: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Return for each image whether the bytes between its texts are those of the first image."""
     starts, ends = limits[:, ::2], limits[:, 1::2]
     alike: npt.NDArray[np.bool_] = (ends - starts == ends[0] - starts[0]).all(axis=1)
     pieces = _pieces(text, limits if alike.all() else limits[alike])
@@ -143,10 +143,13 @@ def _are_alike(text: bytes, limits: npt.NDArray[np.int32]) -> npt.NDArray[np.boo
 
 
 class _Shape:
-    """``columns``: of each attribute where its texts are.
+    """Where the texts of each attribute are in an image.
 
-    ``texts``: by which quote each begins, ascending; ``bools``: which of them are true or false, behind this quote;
-    ``leaves``: the first text of each attribute, and how many it has.
+    Attributes:
+        columns: For each attribute, its tag and where its texts are.
+        texts: The number of the quote at which each text begins, ascending.
+        bools: The numbers of the texts that are true or false; they follow this quote.
+        leaves: The first text of each attribute, and the count of its texts.
     """
 
     def __init__(self, image: bytes, fields: Sequence[pa.Field]) -> None:
@@ -202,35 +205,35 @@ class _Shape:
                 return tag, (tag[0], *self._leaf(len(content)))
         raise _ShapeError
 
-    def _leaf(self, many: int) -> tuple[int, int]:
-        """The last texts, so many, as those of one attribute: where they begin."""
-        self.leaves.append((len(self.texts) - many, many))
+    def _leaf(self, count: int) -> tuple[int, int]:
+        """Assign the last texts, of this count, to one attribute. Return where they begin, and the count."""
+        self.leaves.append((len(self.texts) - count, count))
         return self.leaves[-1]
 
 
 def _pieces(text: bytes, limits: npt.NDArray[np.int32]) -> pa.StringArray:
-    """Images cut at their limits: what stands between texts and a text in turn, and last what follows the image."""
+    """Return the images cut at their limits: for each, in turn bytes between texts and a text, then what follows it."""
     buffers = [None, pa.py_buffer(np.append(limits.ravel(), limits[-1, -1])), pa.py_buffer(text)]
     return pa.Array.from_buffers(pa.string(), limits.size, buffers)
 
 
-class _Cut:
-    """The texts of images, those of an attribute after those of the one before it."""
+class _CutTexts:
+    """The texts of all images, by attribute."""
 
     def __init__(self, text: bytes, limits: npt.NDArray[np.int32], leaves: Sequence[tuple[int, int]]) -> None:
         self.rows = len(limits)
         first = np.arange(1, limits.size, limits.shape[1], dtype=np.int32)
         indices = [
-            (first[:, None] + np.arange(2 * start, 2 * (start + many), 2, dtype=np.int32)).ravel()
-            for start, many in leaves
+            (first[:, None] + np.arange(2 * start, 2 * (start + count), 2, dtype=np.int32)).ravel()
+            for start, count in leaves
         ]
         at = np.concatenate([*indices, np.zeros(0, np.int32)])
         self._all = _pieces(text, limits).take(pa.array(at))
 
-    def _texts(self, start: int, many: int) -> pa.StringArray:
-        return self._all.slice(self.rows * start, self.rows * many)
+    def _texts(self, start: int, count: int) -> pa.StringArray:
+        return self._all.slice(self.rows * start, self.rows * count)
 
-    def column(self, where: tuple[str, Any] | None, kind: pa.DataType) -> tuple[pa.Array, Odd]:
+    def column(self, where: tuple[str, Any] | None, kind: pa.DataType) -> tuple[pa.Array, Recheck]:
         if where is None:
             return pa.nulls(self.rows, kind), None
         tag, content = where
@@ -241,15 +244,15 @@ class _Cut:
             return is_true, unknown if unknown.any() else None
         if tag == "M":
             found = [self.column(content.get(member.name), member.type) for member in kind]
-            odd: Odd = None
+            recheck: Recheck = None
             for _, more in found:
-                odd = either(odd, more)
-            return pa.StructArray.from_arrays([column for column, _ in found], fields=list(kind)), odd
+                recheck = either_mask(recheck, more)
+            return pa.StructArray.from_arrays([column for column, _ in found], fields=list(kind)), recheck
         if tag in ("S", "N", "B"):
             return content_of_tag(self._texts(content, 1), tag, kind)
-        inner, start, many = content
-        if not many:
+        inner, start, count = content
+        if not count:
             return pa.array([[]] * self.rows, kind), None
         if tag == "L":
-            return lists_of_texts(self._texts(start, many), inner, kind, self.rows)
-        return sets_of_texts(self._texts(start, many), tag, kind, self.rows)
+            return lists_of_texts(self._texts(start, count), inner, kind, self.rows)
+        return sets_of_texts(self._texts(start, count), tag, kind, self.rows)

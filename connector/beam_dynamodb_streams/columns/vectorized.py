@@ -1,8 +1,8 @@
-"""Columns of tagged attribute values, as the JSON parser of Arrow leaves them, into columns of a schema's types.
+"""Conversion of whole columns: tagged attribute values from Arrow's JSON parser, to the types of a schema.
 
-Each step returns the column and the rows that it is not sure of (``odd``), or None where it is sure of all: rows whose
-values do not fit, and a few that would but are spelt unusually. Odd rows are null or wrong here; the caller fits them
-one by one (`columns.scalar`).
+Each step returns the column, and a mask of the rows that must be converted again one by one (`Recheck`), or None if
+there are none. These rows are null or wrong in the column: their values do not fit, or are spelt unusually. The caller
+converts them by `columns.scalar`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 
 from beam_dynamodb_streams.columns.types import tags
 
-Odd: TypeAlias = "npt.NDArray[np.bool_] | None"
+Recheck: TypeAlias = "npt.NDArray[np.bool_] | None"
 Paths: TypeAlias = frozenset[str]
 
 
 def tagged_type(kind: pa.DataType, path: str, expected: Paths | None) -> pa.DataType:
-    """The type of an attribute value of this type as it stands in JSON: a struct of the tags that fit.
+    """Return the JSON type of an attribute value of this type: a struct of the tags that fit.
 
-    Of these only the ones among the expected paths, if any are given: each one more costs the parser a column. A path
-    is the names and tags on the way to a tag, such as ``address/M/street/S`` and ``tags/L/S``.
+    With `expected` paths, the struct has only their tags, because the parser makes a column for each tag. A path is
+    the names and tags that lead to a tag, such as `address/M/street/S` and `tags/L/S`.
     """
     fitting = [tag for tag in (*tags(kind), "NULL") if expected is None or f"{path}/{tag}" in expected]
     contents = [(tag, _content_type(kind, tag, f"{path}/{tag}", expected)) for tag in fitting]
@@ -48,10 +48,10 @@ def _content_type(kind: pa.DataType, tag: str, path: str, expected: Paths | None
 
 
 def paths_in(tagged: pa.StructArray, path: str) -> Paths:
-    """The paths of `tagged_type` to the tags that values here have."""
+    """Return the paths, as in `tagged_type`, to the tags that these values have."""
     paths = set()
-    for place in range(tagged.type.num_fields):
-        content, tag = tagged.field(place), tagged.type.field(place).name
+    for index in range(tagged.type.num_fields):
+        content, tag = tagged.field(index), tagged.type.field(index).name
         if content.null_count == len(content):
             continue
         inner = f"{path}/{tag}"
@@ -64,32 +64,34 @@ def paths_in(tagged: pa.StructArray, path: str) -> Paths:
     return frozenset(paths)
 
 
-def untag(tagged: pa.StructArray, kind: pa.DataType) -> tuple[pa.Array, Odd]:
-    """The values of one attribute, or of the elements of lists."""
+def untag(tagged: pa.StructArray, kind: pa.DataType) -> tuple[pa.Array, Recheck]:
+    """Return the values of one attribute, or of the elements of lists."""
     rows = len(tagged)
-    contents = {tagged.type.field(place).name: tagged.field(place) for place in range(tagged.type.num_fields)}
+    contents = {tagged.type.field(index).name: tagged.field(index) for index in range(tagged.type.num_fields)}
     held = {tag: content for tag, content in contents.items() if content.null_count < rows}
-    odd: Odd = None
+    recheck: Recheck = None
     if len(held) > 1 or sum(rows - content.null_count for content in held.values()) != rows - tagged.null_count:
         count = sum((_valid(content).astype(np.int8) for content in held.values()), np.zeros(rows, np.int8))
-        odd = _any(_valid(tagged) & (count != 1))
+        recheck = _any(_valid(tagged) & (count != 1))
     columns = []
     for tag, content in held.items():
         if tag == "NULL":
-            odd = (
-                either(odd, content.fill_null(True).to_numpy(zero_copy_only=False) == 0) if content.false_count else odd
+            recheck = (
+                either_mask(recheck, content.fill_null(True).to_numpy(zero_copy_only=False) == 0)
+                if content.false_count
+                else recheck
             )
         else:
             column, more = content_of_tag(content, tag, kind)
             columns.append(column)
-            odd = either(odd, more)
+            recheck = either_mask(recheck, more)
     if not columns:
-        return pa.nulls(rows, kind), odd
-    return columns[0] if len(columns) == 1 else pc.coalesce(*columns), odd
+        return pa.nulls(rows, kind), recheck
+    return columns[0] if len(columns) == 1 else pc.coalesce(*columns), recheck
 
 
-def content_of_tag(content: pa.Array, tag: str, kind: pa.DataType) -> tuple[pa.Array, Odd]:
-    """The values of what stands under this tag: texts, or lists of them for a set."""
+def content_of_tag(content: pa.Array, tag: str, kind: pa.DataType) -> tuple[pa.Array, Recheck]:
+    """Return the values of the contents of this tag: texts, or lists of texts for a set."""
     match tag:
         case "S" | "BOOL":
             return content, None
@@ -100,15 +102,15 @@ def content_of_tag(content: pa.Array, tag: str, kind: pa.DataType) -> tuple[pa.A
         case "M":
             return _structs(content, kind)
         case "L":
-            elements, odd = untag(content.values, kind.value_type)
-            odd = either(odd, ~_valid(content.values)) if content.values.null_count else odd
-            return _lists(content, elements, kind), _rows_of(content, odd)
+            elements, recheck = untag(content.values, kind.value_type)
+            recheck = either_mask(recheck, ~_valid(content.values)) if content.values.null_count else recheck
+            return _lists(content, elements, kind), _rows_of(content, recheck)
         case _:
-            elements, odd = content_of_tag(content.values, tag[0], kind.value_type)
-            return _sorted(_lists(content, elements, kind)), _rows_of(content, odd)
+            elements, recheck = content_of_tag(content.values, tag[0], kind.value_type)
+            return _sorted(_lists(content, elements, kind)), _rows_of(content, recheck)
 
 
-def _numbers(texts: pa.StringArray, kind: pa.DataType) -> tuple[pa.Array, Odd]:
+def _numbers(texts: pa.StringArray, kind: pa.DataType) -> tuple[pa.Array, Recheck]:
     if kind == pa.string():
         return texts, None
     plain = texts
@@ -129,7 +131,7 @@ _PLAIN = r"^-?[0-9]{1,38}(\.[0-9]{1,38})?$"
 
 
 def _is_unusual(texts: pa.StringArray) -> bool:
-    """Arrow reads 1E-130 as a decimal of 0, with no error: what is long or has an exponent is looked at closely."""
+    """Return whether a text is long or has an exponent: Arrow reads 1E-130 as a decimal of 0, without an error."""
     limits, content = _content_of(texts)
     return bool(np.diff(limits).max(initial=0) > 40 or b"E" in content or b"e" in content)
 
@@ -143,8 +145,8 @@ def _fitting(kind: pa.DataType) -> str:
     return rf"^-?[0-9]{{1,{max(whole, 1)}}}" + (rf"(\.[0-9]{{1,{after_point}}})?$" if after_point else "$")
 
 
-def _binaries(texts: pa.StringArray) -> tuple[pa.Array, Odd]:
-    """All values in one pass of base64: '=' reads as 'A', and the bytes that come of it are cut out afterwards."""
+def _binaries(texts: pa.StringArray) -> tuple[pa.Array, Recheck]:
+    """Decode all values in one pass of base64: '=' is read as 'A', and the bytes of it are cut out afterwards."""
     limits, encoded = _content_of(texts)
     lengths = np.diff(limits)
     if b"=" not in encoded and not np.any(lengths % 4):
@@ -164,20 +166,20 @@ def _binaries(texts: pa.StringArray) -> tuple[pa.Array, Odd]:
         return pa.nulls(len(texts), pa.binary()), _valid(texts)
     last = limits[1:] // 4 * 3
     cut = np.concatenate([last[padding > 0] - 1, last[padding == 2] - 2])
-    kept = np.ones(len(decoded), np.bool_)
-    kept[cut] = False
+    keep = np.ones(len(decoded), np.bool_)
+    keep[cut] = False
     limits = np.concatenate([[0], np.cumsum(lengths // 4 * 3 - padding)]).astype(np.int32)
-    return _of_limits(texts, limits, np.frombuffer(decoded, np.uint8)[kept]), None
+    return _of_limits(texts, limits, np.frombuffer(decoded, np.uint8)[keep]), None
 
 
 def _of_limits(texts: pa.StringArray, limits: npt.NDArray[np.int32], content: Any) -> pa.BinaryArray:
-    """The bytes between the limits, null where the texts are."""
+    """Return the bytes between the limits, null where the texts are null."""
     binaries = pa.Array.from_buffers(pa.binary(), len(texts), [None, pa.py_buffer(limits), pa.py_buffer(content)])
     return pc.if_else(texts.is_valid(), binaries, None) if texts.null_count else binaries
 
 
 def _content_of(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], bytes]:
-    """Where each text starts, and the last ends, in all of them together."""
+    """Return the offset of each text in their joined content, with the end of the last, and the content."""
     _, ends, content = texts.buffers()
     limits = np.frombuffer(ends, np.int32, len(texts) + 1, texts.offset * 4)
     return limits - limits[0], memoryview(content or b"")[limits[0] : limits[-1]].tobytes()
@@ -186,18 +188,18 @@ def _content_of(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], bytes]:
 _PAD = ord("=")
 
 
-def _structs(content: pa.StructArray, kind: pa.DataType) -> tuple[pa.Array, Odd]:
+def _structs(content: pa.StructArray, kind: pa.DataType) -> tuple[pa.Array, Recheck]:
     columns = []
-    odd: Odd = None
+    recheck: Recheck = None
     for member in kind:
-        place = content.type.get_field_index(member.name)
+        index = content.type.get_field_index(member.name)
         column, more = (pa.nulls(len(content), member.type), None)
-        if place >= 0:
-            column, more = untag(content.field(place), member.type)
+        if index >= 0:
+            column, more = untag(content.field(index), member.type)
         columns.append(column)
-        odd = either(odd, more)
+        recheck = either_mask(recheck, more)
     missing = content.is_null() if content.null_count else None
-    return pa.StructArray.from_arrays(columns, fields=list(kind), mask=missing), odd
+    return pa.StructArray.from_arrays(columns, fields=list(kind), mask=missing), recheck
 
 
 def _lists(content: pa.ListArray, elements: pa.Array, kind: pa.DataType) -> pa.ListArray:
@@ -205,24 +207,24 @@ def _lists(content: pa.ListArray, elements: pa.Array, kind: pa.DataType) -> pa.L
     return pa.ListArray.from_arrays(content.offsets, elements, type=kind, mask=missing)
 
 
-def _rows_of(content: pa.ListArray, odd_elements: Odd) -> Odd:
-    if odd_elements is None:
+def _rows_of(content: pa.ListArray, recheck_elements: Recheck) -> Recheck:
+    if recheck_elements is None:
         return None
-    odd = np.zeros(len(content), np.bool_)
-    odd[pc.list_parent_indices(content).to_numpy()[odd_elements]] = True
-    return odd
+    recheck = np.zeros(len(content), np.bool_)
+    recheck[pc.list_parent_indices(content).to_numpy()[recheck_elements]] = True
+    return recheck
 
 
-def lists_of_texts(texts: pa.StringArray, tag: str, kind: pa.DataType, rows: int) -> tuple[pa.Array, Odd]:
-    """Lists of scalars of this tag, as many in each row."""
+def lists_of_texts(texts: pa.StringArray, tag: str, kind: pa.DataType, rows: int) -> tuple[pa.Array, Recheck]:
+    """Return lists of scalars of this tag, the same number in each row."""
     offsets = np.linspace(0, len(texts), rows + 1).astype(np.int32)
     content = pa.ListArray.from_arrays(offsets, texts)
-    elements, odd = content_of_tag(texts, tag, kind.value_type)
-    return _lists(content, elements, kind), _rows_of(content, odd)
+    elements, recheck = content_of_tag(texts, tag, kind.value_type)
+    return _lists(content, elements, kind), _rows_of(content, recheck)
 
 
-def sets_of_texts(texts: pa.StringArray, tag: str, kind: pa.DataType, rows: int) -> tuple[pa.Array, Odd]:
-    """The same for sets."""
+def sets_of_texts(texts: pa.StringArray, tag: str, kind: pa.DataType, rows: int) -> tuple[pa.Array, Recheck]:
+    """Return sets of scalars of this tag, the same number in each row."""
     offsets = np.linspace(0, len(texts), rows + 1).astype(np.int32)
     return content_of_tag(pa.ListArray.from_arrays(offsets, texts), tag, kind)
 
@@ -249,11 +251,12 @@ def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
     return column.is_valid().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def either(one: Odd, other: Odd) -> Odd:
+def either_mask(one: Recheck, other: Recheck) -> Recheck:
+    """Return the rows that are in either mask."""
     if one is None or other is None:
         return one if other is None else other
     return one | other
 
 
-def _any(odd: npt.NDArray[np.bool_]) -> Odd:
-    return odd if odd.any() else None
+def _any(recheck: npt.NDArray[np.bool_]) -> Recheck:
+    return recheck if recheck.any() else None

@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from beam_dynamodb_streams import ConnectorError, errors
 from beam_dynamodb_streams.columns import Inferred, infer
-from beam_dynamodb_streams.columns.forms import form_of
+from beam_dynamodb_streams.columns.type_notation import notation_of
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.records.envelope import entry_images
@@ -169,7 +169,7 @@ def _counted(number: int, noun: str) -> str:
 
 def type_text(column: pa.Field) -> str:
     """Return the type of a column as a schema's file has it."""
-    return msgspec.json.encode(form_of(column)).decode()
+    return msgspec.json.encode(notation_of(column)).decode()
 
 
 def _count(text: str) -> int:

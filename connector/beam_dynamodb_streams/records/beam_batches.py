@@ -1,11 +1,12 @@
-"""Changes in Beam's batched DoFns: one type of batch, `pyarrow.RecordBatch`, for elements of type `ChangeRecord`.
+"""Changes in Beam's batched DoFns: `pyarrow.RecordBatch` is the type of a batch of `ChangeRecord` elements.
 
-A DoFn with ``process_batch(self, batch: pa.RecordBatch)`` may follow any PCollection[ChangeRecord]: Beam gathers the
-changes of a bundle, and takes apart what such a DoFn yields where the next step wants single changes. The module of
-such a DoFn must not postpone its annotations (`from __future__ import annotations`): Beam (2.77) does not resolve them.
+A DoFn with `process_batch(self, batch: pa.RecordBatch)` may follow any PCollection[ChangeRecord]. Beam collects the
+changes of a bundle in batches, and splits the batches that such a DoFn yields where the next step takes single changes.
+The module of such a DoFn must not postpone its annotations (`from __future__ import annotations`), because Beam (2.77)
+does not resolve them.
 """
 
-# No postponed annotations here: Beam reads those of a batched DoFn as they stand.
+# No postponed annotations here: Beam reads those of a batched DoFn without resolving them.
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, records_fr
 
 
 class ChangeBatchConverter(BatchConverter):
-    """Batches of `CHANGE_SCHEMA`; no image is decoded either way."""
+    """Converts between changes and batches of `CHANGE_SCHEMA`. No image is decoded in either direction."""
 
     def __init__(self, element_type: Any, batch_type: Any) -> None:
         if element_type is not ChangeRecord or batch_type is not pa.RecordBatch:
@@ -44,10 +45,13 @@ class ChangeBatchConverter(BatchConverter):
 
 
 class AsChanges(beam.PTransform):
-    """PCollection[pyarrow.RecordBatch] of `CHANGE_SCHEMA`, as the read gives them, → PCollection[ChangeRecord].
+    """PCollection[pyarrow.RecordBatch] of `CHANGE_SCHEMA`, as the read emits them, → PCollection[ChangeRecord].
 
-    A batched DoFn behind it gets the batches themselves, any other one change at a time. All changes of a batch have
-    the batch's event time, that of its earliest. Raises ElementTypeError for a batch of other columns.
+    A batched DoFn after it receives the batches themselves, any other DoFn one change at a time. All changes of a batch
+    have the batch's event time, which is that of its earliest change.
+
+    Raises:
+        ElementTypeError: A batch has other columns.
     """
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
@@ -69,5 +73,5 @@ class _AsChanges(beam.DoFn):
 
 
 def register_batches() -> None:
-    """Makes Beam know the batches. Once: it refuses a name that it has."""
+    """Register the batches with Beam. Call it once: Beam refuses a name that it has."""
     BatchConverter.register(name="dynamodb-streams-changes")(ChangeBatchConverter)

@@ -1,6 +1,6 @@
-"""The columns of a change when no schema is declared: fixed for every table, and nothing is lost.
+"""The columns of a change without a declared schema: the same for every table, and nothing is lost.
 
-Keys and images are DynamoDB JSON in text, as received; so is the user identity.
+Keys and images are DynamoDB JSON as text, as received. So is the user identity.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TIME: Final = CHANGE_SCHEMA.field("approximate_creation_time").type
 
 
 def to_arrow(records: Sequence[ChangeRecord]) -> pa.RecordBatch:
-    """The records as rows of `CHANGE_SCHEMA`, in their order. No image is decoded."""
+    """Return the records as rows of `CHANGE_SCHEMA`, in their order. No image is decoded."""
     return _rows(
         metadata_of_records(records),
         [record._keys_raw for record in records],
@@ -49,9 +49,12 @@ def to_arrow(records: Sequence[ChangeRecord]) -> pa.RecordBatch:
 
 
 def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
-    """The entries of a page of this shard as rows of `CHANGE_SCHEMA`, in their order: the rows of `to_arrow`.
+    """Return the entries of a page of this shard as rows of `CHANGE_SCHEMA`, in their order, as `to_arrow` does.
 
-    It makes no object for a change, and holds its own bytes. Raises pyarrow.ArrowInvalid on bytes that are not UTF-8.
+    No object is made for a change, and the rows hold their own bytes.
+
+    Raises:
+        pyarrow.ArrowInvalid: Bytes are not UTF-8.
     """
     fields = entry_fields(records)
     return _rows(metadata_of_page(fields, shard_id), fields.keys, fields.new_images, fields.old_images)
@@ -62,21 +65,29 @@ def _rows(metadata: list[pa.Array], *images: Sequence[Json | None]) -> pa.Record
 
 
 def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
-    """The change records of rows of `CHANGE_SCHEMA`, in their order: the inverse of `to_arrow` and `change_batch`.
+    """Return the change records of rows of `CHANGE_SCHEMA`, in their order: the inverse of `to_arrow`.
 
-    Nothing is decoded or checked again. Raises ValueError on a batch of other columns.
+    Nothing is decoded or checked again.
+
+    Raises:
+        ValueError: The batch has other columns.
     """
     if not batch.schema.equals(CHANGE_SCHEMA):
         raise ValueError(f"a batch of CHANGE_SCHEMA has the columns {CHANGE_SCHEMA.names}, not {batch.schema.names}")
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     columns["approximate_creation_time"] = columns["approximate_creation_time"].view(pa.int64())
-    for name in ("keys", "new_image", "old_image", "user_identity"):  # the last that `make_record` takes
+    for name in (
+        "keys",
+        "new_image",
+        "old_image",
+        "user_identity",
+    ):  # the last parameters of `make_record`, in its order
         columns[name] = columns.pop(name).view(pa.binary())
     return list(map(make_record, *(column.to_pylist() for column in columns.values())))
 
 
 def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
-    """The columns of `METADATA_COLUMNS`."""
+    """Return the columns of `METADATA_COLUMNS`."""
     return [
         pa.array([record.event_id for record in records], pa.string()),
         pa.array([record.event_name for record in records], pa.string()),
@@ -105,7 +116,7 @@ def metadata_of_page(fields: EntryFields, shard_id: str) -> list[pa.Array]:
 
 
 def _texts(raws: Sequence[Json | None]) -> pa.Array:
-    """Undecoded JSON as text, null for None, copied once; the cast checks that it is UTF-8, and of 2 GB at most."""
+    """Return undecoded JSON as text, null for None. It is copied once; the cast checks for UTF-8 and at most 2 GB."""
     missing = [raw is None for raw in raws]
     if all(missing):
         return pa.nulls(len(raws), pa.string())

@@ -1,18 +1,20 @@
-"""Attribute values between DynamoDB JSON and Python: exact both ways.
+"""Attribute values between DynamoDB JSON and Python, exact in both directions.
 
-=====  ==================  =====  ==============
-S      str                 M      dict[str, …]
-N      decimal.Decimal     L      list
-B      bytes               SS     set[str]
-BOOL   bool                NS     set[Decimal]
-NULL   None                BS     set[bytes]
-=====  ==================  =====  ==============
+| tag | Python | tag | Python |
+|---|---|---|---|
+| S | str | M | dict[str, …] |
+| N | decimal.Decimal | L | list |
+| B | bytes | SS | set[str] |
+| BOOL | bool | NS | set[Decimal] |
+| NULL | None | BS | set[bytes] |
 
-A number is the Decimal of its exact text, whatever the ambient decimal context says: nothing is rounded and no legal
-number raises (fact 16). Anything that is not an attribute value is a `MalformedRecordError` that holds the bytes and
-names the attribute: no type tag or two, an unknown tag, NaN, bad base64. Its message quotes no content of an item.
-Two things that the service never sends are read all the same: a number in any spelling that Decimal takes ("1_000"),
-and a value with a member that is no tag beside its tag, which is skipped, as AWS's own clients skip it.
+A number is the Decimal of its exact text. The ambient decimal context has no influence: nothing is rounded, and no
+legal number raises (trap 16). Anything that is not an attribute value raises a `MalformedRecordError`, which holds the
+bytes and names the attribute: no type tag, two tags, an unknown tag, NaN, bad base64. Its message quotes no content of
+an item.
+
+Two things that the service never sends are accepted: a number in any spelling that Decimal takes ("1_000"), and a value
+that has a member which is not a tag beside its tag. That member is skipped, as AWS's own clients skip it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ Image: TypeAlias = dict[str, Value]
 
 
 class _Tagged(TypedDict, total=False):
-    """An attribute value as it stands in JSON: one of these. The parser checks types and reads numbers and base64."""
+    """An attribute value in JSON: one of these members. The parser checks types and reads numbers and base64."""
 
     S: str
     N: Decimal
@@ -50,13 +52,17 @@ class _Tagged(TypedDict, total=False):
 _parse_value = msgspec.json.Decoder(_Tagged).decode
 _parse_image = msgspec.json.Decoder(dict[str, _Tagged]).decode
 
-# What parsing and untagging raise on what is no attribute value: KeyError where no tag is left to pop, TypeError for a
-# signalling NaN in a set, which has no hash.
+# What parsing and untagging raise if the JSON is not an attribute value. KeyError: there is no tag to pop. TypeError: a
+# signalling NaN is in a set, and has no hash.
 _FAULTS = (ValueError, KeyError, TypeError, RecursionError)
 
 
 def decode_value(raw: bytes | msgspec.Raw) -> Value:
-    """The Python value of one attribute value such as ``{"N":"12.50"}``."""
+    """Return the Python value of one attribute value such as `{"N":"12.50"}`.
+
+    Raises:
+        MalformedRecordError: It is not an attribute value.
+    """
     try:
         return _value(raw)
     except _FAULTS as fault:
@@ -64,7 +70,11 @@ def decode_value(raw: bytes | msgspec.Raw) -> Value:
 
 
 def decode_image(raw: bytes | msgspec.Raw) -> Image:
-    """The Python values of an image or of keys: a JSON object of attribute values by name, in its order."""
+    """Return the Python values of an image or of keys: a JSON object of attribute values by name, in its order.
+
+    Raises:
+        MalformedRecordError: It is not such an object.
+    """
     try:
         members: dict[str, Any] = _parse_image(raw)
         _untag(members, members.items())
@@ -79,14 +89,14 @@ def _value(raw: bytes | msgspec.Raw) -> Value:
     return elements[0]  # type: ignore[no-any-return]  # a value by now
 
 
-def _untag(container: Any, tagged_by_place: Iterable[tuple[Any, Any]]) -> None:
-    """Puts values in the place of tagged values. One loop for maps and lists: it is most of what decoding costs."""
-    for place, tagged in tagged_by_place:
+def _untag(container: Any, tagged_values: Iterable[tuple[Any, Any]]) -> None:
+    """Replace tagged values by their values. One loop for maps and lists: decoding spends most of its time here."""
+    for key, tagged in tagged_values:
         tag, content = tagged.popitem()
         if tagged:
             raise ValueError("more than one type tag")
         if tag == "S":
-            pass  # the most frequent tag: it skips the questions below
+            pass  # the most frequent tag skips the comparisons below
         elif tag == "N":
             if not content.is_finite():
                 raise ValueError("a number is finite")
@@ -100,7 +110,7 @@ def _untag(container: Any, tagged_by_place: Iterable[tuple[Any, Any]]) -> None:
             content = None
         elif tag == "NS" and not all(map(Decimal.is_finite, content)):
             raise ValueError("a number is finite")
-        container[place] = content
+        container[key] = content
 
 
 def _malformed(fault: Exception, raw: bytes | msgspec.Raw, where: str = "") -> MalformedRecordError:
@@ -117,7 +127,7 @@ def _malformed(fault: Exception, raw: bytes | msgspec.Raw, where: str = "") -> M
 
 
 def _first_malformed(raw: bytes | msgspec.Raw) -> str:
-    """The name of the first attribute of an image that is at fault, if it is an image and the fault lies inside."""
+    """Return the name of the first malformed attribute of an image, or nothing if the image itself is malformed."""
     try:
         attributes = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except _FAULTS:
@@ -131,16 +141,18 @@ def _first_malformed(raw: bytes | msgspec.Raw) -> str:
 
 
 def encode_value(value: object) -> bytes:
-    """The DynamoDB JSON of a Python value: the inverse of `decode_value`, sets in sorted order.
+    """Return the DynamoDB JSON of a Python value, with sets sorted: the inverse of `decode_value`.
 
-    Takes also int, bytearray, tuple, frozenset and any Mapping with str keys. A float, an empty or mixed
-    set and a number that DynamoDB does not hold are refused (`InvalidValueError`).
+    It also accepts int, bytearray, tuple, frozenset and any Mapping with str keys.
+
+    Raises:
+        InvalidValueError: The value is a float, an empty or mixed set, or a number that DynamoDB cannot hold.
     """
     return msgspec.json.encode(_tagged(value))
 
 
 def encode_image(image: Mapping[str, object]) -> bytes:
-    """The DynamoDB JSON of an item's attributes by name: the inverse of `decode_image`."""
+    """Return the DynamoDB JSON of an item's attributes by name: the inverse of `decode_image`."""
     return msgspec.json.encode({_name(name): _tagged(value) for name, value in image.items()})
 
 
@@ -211,7 +223,7 @@ def _number_text(value: int | Decimal) -> str:
 
 
 def same_values(one: Value, other: Value) -> bool:
-    """True if both are the same attribute value: like ``==``, but a BOOL is never equal to an N."""
+    """Return whether both are the same attribute value: as `==`, but a BOOL never equals an N."""
     if one.__class__ is not other.__class__:
         return False
     if isinstance(one, dict) and isinstance(other, dict):
