@@ -68,6 +68,7 @@ def sample(pipeline: Pipeline, began: float) -> Sample:
     frontier = decode_frontier(stored)
     bare = encode_frontier(
         Frontier(
+            frontier.stream_arn,
             frontier.start,
             {shard: type(reading)(reading.position, reading.watermark) for shard, reading in frontier.shards.items()},
             frontier.finished,

@@ -24,7 +24,7 @@ from random import Random
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Answer, Found, List, PageListed, PageRead, Probe, Read, Request
 from beam_dynamodb_streams.reader.schedule import Pace
-from beam_dynamodb_streams.shards.discovery import discover
+from beam_dynamodb_streams.shards.discovery import Seen, discover
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
 from beam_dynamodb_streams.shards.groups import deal
@@ -70,7 +70,7 @@ def frontier_of(shards: int, *, hint: int = 0) -> Frontier:
 
 def listed(shards: int, generations: range) -> list[Shard]:
     return [
-        Shard(shard_id(line, generation), shard_id(line, generation - 1) if generation else None, number(line))
+        Shard(shard_id(line, generation), (shard_id(line, generation - 1),) if generation else (), number(line))
         for generation in generations
         for line in range(shards)
     ]
@@ -96,14 +96,14 @@ def steps(shards: int) -> str:
     marks = dict.fromkeys(frontier.shards, (NOW + 1) * MICROS)
     stored = encode_frontier(frontier)
     bare = len(encode_frontier(frontier_of(shards)))
-    grown = Lineage([*listed(shards, range(ANCESTORS + 1)), Shard(shard_id(shards // 2, 99), shard)])
+    grown = Lineage([*listed(shards, range(ANCESTORS + 1)), Shard(shard_id(shards // 2, 99), (shard,))])
     costs = [
         milliseconds(lambda: frontier.advance(shard, After(number(shards)), watermark=(NOW + 1) * MICROS)),
         milliseconds(lambda: frontier.watermark),
-        milliseconds(lambda: frontier.refreshed(hints, marks)),
+        milliseconds(lambda: frontier.refresh(hints, marks)),
         milliseconds(lambda: frontier.end(shard)),
-        milliseconds(lambda: discover(frontier, lineage, second=NOW)),
-        milliseconds(lambda: discover(frontier.end(shard), grown, second=NOW)),
+        milliseconds(lambda: discover(frontier, Seen(lineage, NOW))),
+        milliseconds(lambda: discover(frontier.end(shard), Seen(grown, NOW))),
         milliseconds(lambda: encode_frontier(frontier)),
         milliseconds(lambda: decode_frontier(stored)),
     ]
@@ -135,7 +135,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         for shard in listed(self.shards, range(ANCESTORS + 1)):
-            self._add(shard.shard_id, shard.parent)
+            self._add(shard.shard_id, next(iter(shard.parents), None))
         chance = Random(7)
         for line in range(self.shards):
             heappush(self._due, (chance.random() * LIFE_SECONDS, shard_id(line, ANCESTORS)))
@@ -205,9 +205,6 @@ class Network:
         stream.now = max(stream.now, lands)
         return stream.perform(request)
 
-    def now(self) -> float:
-        return self._stream.now
-
     def close(self) -> None:
         self._answers.clear()
 
@@ -239,7 +236,9 @@ def dealt(shards: int) -> str:
 def read(shards: int, seconds: float) -> str:
     """Measure until every open shard is read and the listings are settled, then `seconds` more while shards roll."""
     stream = Stream(shards)
-    reader = Reader("arn", Network(stream), lambda: NOW + stream.now, Random(1).random, pace=Pace(idle=IDLE_SECONDS))
+    reader = Reader(
+        Network(stream), lambda: stream.now, lambda: NOW + stream.now, Random(1).random, pace=Pace(idle=IDLE_SECONDS)
+    )
     frontier, watermark, reached = begin(AtTime(NOW)), EARLIEST, 0.0
     cpu = time.process_time()
 

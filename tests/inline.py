@@ -78,9 +78,6 @@ class InlineFetcher:
             self._unanswered[answer.request.shard] -= 1
         return answer
 
-    def now(self) -> float:
-        return self.clock()
-
     def close(self) -> None:
         self._answers.clear()
 
@@ -202,7 +199,7 @@ class DrivenRead:
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
         self._earlier = EarlierRun(saved or {}, until)
-        self.frontier = begin(start, saved=saved) if frontier is None else frontier
+        self.frontier = begin(start, stream_arn=stream_arn, saved=saved) if frontier is None else frontier
         self.delivered: list[tuple[str, str]] = []
         self.losses: list[Loss] = []
         self.watermarks: list[int] = []
@@ -219,7 +216,7 @@ class DrivenRead:
         )
         self.fetchers.append(fetcher)
         return Reader(
-            self._stream, fetcher, self._client.service_time, lambda: 0.5, self._rules, self._pace, self._earlier
+            fetcher, self._clock, self._client.service_time, lambda: 0.5, self._rules, self._pace, self._earlier
         )
 
     def run(self, seconds: float) -> None:

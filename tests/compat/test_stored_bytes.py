@@ -29,6 +29,7 @@ ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12
 SECOND = 1_769_860_800
 
 SHARED = Frontier(
+    stream_arn=ARN,
     start=AtTime(SECOND),
     shards={SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000)},
     finished={OTHER: Finished(SECOND, None)},
@@ -37,6 +38,7 @@ SHARED = Frontier(
 )
 
 ADOPTING = Frontier(
+    stream_arn=ARN,
     shards={SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000)},
     finished={OTHER: Finished(SECOND, None), "other": Finished(SECOND, None)},
     unconfirmed=frozenset(["other", OTHER]),
@@ -47,6 +49,7 @@ STORED: dict[str, tuple[Coder, Any]] = {
     "frontier_v1_reading": (
         FrontierCoder(),
         Frontier(
+            stream_arn=ARN,
             start=AtTime(SECOND),
             shards={
                 SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000, Hint("AAAAiterator", SECOND)),
@@ -71,9 +74,9 @@ STORED: dict[str, tuple[Coder, Any]] = {
         StreamReadCoder(),
         StreamRead("run-1", ARN, AtTime(SECOND), {SHARD: After("421584500000000017450439091")}, SECOND + 60, 100),
     ),
-    "frontier_v2_shared": (FrontierCoder(), SHARED),
+    "frontier_v1_shared": (FrontierCoder(), SHARED),
     "stream_read_v2_shared": (StreamReadCoder(), StreamRead("run-1-0", ARN, frontier=SHARED)),
-    "frontier_v3_adopting": (FrontierCoder(), ADOPTING),
+    "frontier_v1_adopting": (FrontierCoder(), ADOPTING),
     "watermark_v1": (WatermarkCoder(), SECOND * 1_000_000 + 123_456),
     "watermark_v1_earliest": (WatermarkCoder(), EARLIEST),
 }

@@ -79,9 +79,9 @@ def test_what_a_runner_stores_has_no_credential_in_it(signed: Table, service: Lo
     read = begin_read(wire, options)
     assert_clean(encode_stream_read(read))
     reader = reader_of(wire, read, options)
-    frontier, steps = begin(read.start), 0
+    frontier, steps = begin(read.start, stream_arn=read.stream_arn), 0
     try:
-        while (step := reader.next(frontier, reader.fetcher.now() + 1.0)) is not None:
+        while (step := reader.next(frontier, reader.now() + 1.0)) is not None:
             frontier, steps = step.frontier, steps + 1
             assert_clean(encode_frontier(frontier))
     finally:

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 CODES = "wire/error_codes.py"
 REQUESTS = "reader/requests.py"
+ANSWERS = "reader/answers.py"
 READER = "reader/reader.py"
 
 MUTANTS = (
@@ -82,8 +83,8 @@ MUTANTS = (
     Mutant(
         10,
         "what was trimmed unread is not reported",
-        f"{READER}::Reader._losses",
-        "loss = records_trimmed(self.stream_arn, shard, reading, certain=read.trimmed)",
+        f"{ANSWERS}::Answers._losses",
+        "loss = records_trimmed(stream, shard, reading, certain=read.trimmed, retention=retention)",
         "pass",
         "source/test_reader_faults.py::test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read",
     ),
@@ -149,7 +150,7 @@ MUTANTS = (
     Mutant(
         11,
         "a vanished shard is not reported",
-        f"{READER}::Reader._gone",
+        f"{ANSWERS}::Answers.gone",
         "losses=[loss] if loss else []",
         "losses=[]",
         "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
@@ -157,7 +158,7 @@ MUTANTS = (
     Mutant(
         11,
         "a vanished shard takes its children along",
-        f"{READER}::Reader._gone",
+        f"{ANSWERS}::Answers.gone",
         "frontier.end(shard)",
         "frontier.finish(shard, second=int(now))",
         "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
@@ -286,7 +287,7 @@ MUTANTS = (
     Mutant(
         15,
         "a shard that was refused is never asked again",
-        f"{READER}::Reader._digest",
+        f"{READER}::Reader._take",
         "self._schedule.after_failure(request.shard, now)",
         "pass",
         "source/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses[throttle]",

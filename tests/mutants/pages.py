@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 DELIVERY = "reader/page.py"
 REQUESTS = "reader/requests.py"
+ANSWERS = "reader/answers.py"
 READER = "reader/reader.py"
 
 MUTANTS = (
@@ -183,7 +184,7 @@ MUTANTS = (
     Mutant(
         5,
         "a page of nothing but records older than the start counts as empty",
-        f"{READER}::Reader._page",
+        f"{ANSWERS}::Answers.page",
         "not read.page.records and ... and ... and ...",
         "not read.records and ... and ... and ...",
         "source/test_reader_resumed.py::test_records_older_than_the_start_are_no_empty_pages",
@@ -191,7 +192,7 @@ MUTANTS = (
     Mutant(
         5,
         "empty pages before the stop prove what came after it",
-        f"{READER}::Reader._empty_page",
+        f"{ANSWERS}::Answers._empty_page",
         "state.quiet = NOT_QUIET",
         "pass",
         "source/test_reader_stop.py::test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it",
@@ -199,7 +200,7 @@ MUTANTS = (
     Mutant(
         5,
         "a record does not end a run of empty pages",
-        f"{READER}::Reader._page",
+        f"{ANSWERS}::Answers.page",
         "state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0",
         "state.position, state.hint, state.wait = reading.position, reading.hint, 0.0",
         "source/test_reader_stop.py::test_a_record_ends_a_run_of_empty_pages",

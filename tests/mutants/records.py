@@ -8,6 +8,7 @@ VALUES = "records/values.py"
 RECORD = "records/record.py"
 ENVELOPE = "records/envelope.py"
 DELIVERY = "reader/page.py"
+ANSWERS = "reader/answers.py"
 READER = "reader/reader.py"
 
 MUTANTS = (
@@ -118,7 +119,7 @@ MUTANTS = (
     Mutant(
         19,
         "an idle shard's watermark is now",
-        f"{READER}::Reader._empty_page",
+        f"{ANSWERS}::Answers._empty_page",
         "int((read.asked - self.rules.slack) * MICROS)",
         "int(read.asked * MICROS)",
         "source/test_reader_stop.py::test_the_first_record_after_an_idle_time_is_not_late",
@@ -216,7 +217,7 @@ MUTANTS = (
     Mutant(
         21,
         "a page that was asked for ahead of a claim is taken for the next one",
-        f"{READER}::Reader._digest",
+        f"{READER}::Reader._take",
         "request.position != frontier.shards[request.shard].position",
         "False",
         "source/test_reader_ahead.py::test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next",

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from beam_dynamodb_streams.commands.inspect import duration, repeated
+from beam_dynamodb_streams.inspection.shard_tree import svg
 from beam_dynamodb_streams.inspection.stream_overview import daily_cost, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
@@ -162,7 +163,7 @@ def test_a_glance_has_the_lineage_that_a_notebook_shows(local: LocalStreams, ord
     lineage = inspect_stream(client, orders.stream_arn).lineage
     client.close()
     assert sorted(lineage.children(parent)) == sorted(children)
-    assert lineage._repr_html_().startswith("<svg")
+    assert svg(lineage).startswith("<svg")
 
 
 def test_watching_looks_again_and_a_fault_that_passes_leaves_one_look_out(

@@ -47,7 +47,7 @@ def test_a_child_stands_where_its_parents_end_leaves_it(
 
 
 def test_a_shard_whose_parent_is_no_longer_listed_stands_at_the_start_unless_the_parent_was_read() -> None:
-    lineage = Lineage([Shard("b", "gone")])
+    lineage = Lineage([Shard("b", ("gone",))])
     assert shard_states(StreamPosition("arn", SEVENTH), lineage) == {"b": ("reading", SEVENTH)}
     read = StreamPosition("arn", SEVENTH, {"gone": SHARD_END})
     assert shard_states(read, lineage) == {"b": ("reading", TRIM_HORIZON)}

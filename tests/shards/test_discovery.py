@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from beam_dynamodb_streams.shards.discovery import discover
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from tests.shards.seen import discover
 
 NOW = 1_767_225_600
 MOMENT = AtTime(NOW - 60)
@@ -96,14 +96,14 @@ def test_ancestors_of_a_shard_that_is_read_are_not_read_again() -> None:
 
 def test_an_orphan_waits_while_its_parent_is_merely_unlisted() -> None:
     """Facts 6 and 8: listings have holes, so being unlisted proves nothing."""
-    found = discover(begin(TRIM_HORIZON), Lineage([Shard("child", "unlisted")]), second=NOW)
+    found = discover(begin(TRIM_HORIZON), Lineage([Shard("child", ("unlisted",))]), second=NOW)
     assert found.frontier.shards == {}
     assert found.doubtful == {"child": "unlisted"}
 
 
 def test_an_orphan_begins_once_the_service_says_that_its_parent_is_gone() -> None:
     """Fact 8: a child whose parent is gone must not wait for ever."""
-    orphan = Lineage([Shard("child", "trimmed"), Shard("grandchild", "child")])
+    orphan = Lineage([Shard("child", ("trimmed",)), Shard("grandchild", ("child",))])
     found = discover(begin(MOMENT), orphan, second=NOW, gone={"trimmed"})
     assert found.frontier.shards == {"child": Reading(MOMENT)}
     assert found.doubtful == {}
@@ -117,7 +117,8 @@ def test_a_listed_parent_is_waited_for_even_if_it_is_said_to_be_gone() -> None:
 def test_several_generations_back_the_oldest_that_are_left_begin() -> None:
     """Fact 13: the position's shard is gone, and its children are too."""
     frontier = replace(reading(), shards={"a": Reading(SHARD_END, 5)})
-    found = discover(frontier, Lineage([Shard("d", "b"), Shard("e", "d")]), second=NOW, gone={"a", "b"}, leaves=["a"])
+    lineage = Lineage([Shard("d", ("b",)), Shard("e", ("d",))])
+    found = discover(frontier, lineage, second=NOW, gone={"a", "b"}, leaves=["a"])
     assert set(found.frontier.shards) == {"d"}
     assert found.frontier.finished["a"] == Finished(NOW, TRIM_HORIZON)
 
@@ -144,7 +145,12 @@ def test_the_verdict_not_to_follow_a_shard_holds_for_all_that_descends_from_it()
 
 @pytest.mark.parametrize(
     "loop",
-    [[Shard("a", "a")], [Shard("a", "b"), Shard("b", "a")], [Shard("a", "c"), Shard("b", "a"), Shard("c", "b")]],
+    [
+        [Shard("a", ("a",))],
+        [Shard("a", ("b",)), Shard("b", ("a",))],
+        [Shard("a", ("c",)), Shard("b", ("a",)), Shard("c", ("b",))],
+        [Shard("a", ("b", "sound")), Shard("b", ("a", "sound"))],
+    ],
 )
 def test_a_listing_that_loops_opens_nothing_and_does_not_hang(loop: list[Shard]) -> None:
     """Fact 6: one bad listing neither stops the reader nor takes the other shards away."""
@@ -155,7 +161,7 @@ def test_a_listing_that_loops_opens_nothing_and_does_not_hang(loop: list[Shard])
 def test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only() -> None:
     """Fact 8, after a split of the work."""
     given = replace(reading("mine").end("mine"), adopts=False)
-    lineage = Lineage([Shard("mine"), Shard("child", "mine"), Shard("root"), Shard("orphan", "gone")])
+    lineage = Lineage([Shard("mine"), Shard("child", ("mine",)), Shard("root"), Shard("orphan", ("gone",))])
     found = discover(given, lineage, second=NOW, gone={"gone"})
     assert set(found.frontier.shards) == {"child"}
     assert found.doubtful == {}
@@ -187,7 +193,7 @@ def test_an_ended_parent_leaves_when_all_its_children_are_read_already() -> None
     """A child that no listing showed was read as a root; then a listing shows whose child it is (fact 6)."""
     lineage = Lineage([Shard("a"), Shard("b")])
     frontier = discover(reading("a", "b").end("a"), lineage, second=NOW).frontier
-    lineage.add([Shard("b", "a")])
+    lineage.add([Shard("b", ("a",))])
     found = discover(frontier, lineage, second=NOW)
     assert set(found.frontier.shards) == {"b"}
     assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON)}

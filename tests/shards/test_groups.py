@@ -14,11 +14,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from beam_dynamodb_streams.shards.discovery import discover
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
 from beam_dynamodb_streams.shards.groups import deal
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
+from tests.shards.seen import discover
 
 MINUTES = 180
 HOUR = 3600
@@ -49,7 +49,11 @@ class Stream:
         return [shard for shard in self.parents if self.closed[shard] == OPEN]
 
     def listed(self) -> list[Shard]:
-        return [Shard(shard, parent) for shard, parent in self.parents.items() if self.exists(shard)]
+        return [
+            Shard(shard, () if parent is None else (parent,))
+            for shard, parent in self.parents.items()
+            if self.exists(shard)
+        ]
 
     @property
     def gone(self) -> set[str]:

@@ -51,6 +51,7 @@ class StreamReading:
 
     def __post_init__(self) -> None:
         self.stream_arn = self.stream_arn or self.table.stream_arn
+        self.frontier = replace(self.frontier, stream_arn=self.stream_arn)
 
     @property
     def ids(self) -> list[str]:
@@ -95,8 +96,8 @@ class StreamReading:
             fetcher = InlineFetcher(caller.perform, self.clock, Random(len(self.fetchers)))
             self.fetchers.append(fetcher)
             self._reader = Reader(
-                self.stream_arn,
                 fetcher,
+                self.clock,
                 self.client.service_time,
                 Random(7).random,
                 self.rules,

@@ -14,6 +14,8 @@ from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilt
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, SETTLED_LISTINGS, SETTLED_SECONDS
 from beam_dynamodb_streams.wire import ListedShard, StreamPage
 
+NOW = 1_767_225_600
+
 Answer = PageListed | Found | Gone | NoShardFilter | None
 
 
@@ -49,6 +51,9 @@ class Hand:
                 self.listings.take(answer, self.now)
         self.now = end
         return [request for _, request in self.asked[before:]]
+
+    def leaves(self) -> list[str]:
+        return list(self.listings.seen(self.now, NOW).leaves)
 
     def settle(self) -> Hand:
         self.listings.settle(self.now)
@@ -144,9 +149,9 @@ def test_a_settled_stream_is_listed_again_every_minute() -> None:
 def test_a_known_listing_shows_nothing_new() -> None:
     hand = Hand(shows("a", "b<a"))
     hand.go(1)
-    hand.listings.dirty = False
+    hand.listings.look(hand.now, NOW)
     hand.go(10 * RELIST_SECONDS)
-    assert not hand.listings.dirty
+    assert not hand.listings.changed
 
 
 # At a parent's end
@@ -210,7 +215,7 @@ def test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_o
     later = [r for r in hand.go(300) if r == List(children_of="a")]
     assert 5 <= len(first) <= 15
     assert 15 <= len(later) <= 25
-    assert not hand.listings.leaves(hand.now), "its stream is enabled: a child will come"
+    assert not hand.leaves(), "its stream is enabled: a child will come"
 
 
 def test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled() -> None:
@@ -219,11 +224,11 @@ def test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled() ->
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
     hand.go(1)
-    assert not hand.listings.leaves(hand.now)
+    assert not hand.leaves()
     hand.go(SETTLED_SECONDS)
-    assert hand.listings.leaves(hand.now) == ["a"]
+    assert hand.leaves() == ["a"]
     hand.listings.left("a")
-    assert hand.listings.leaves(hand.now) == []
+    assert hand.leaves() == []
 
 
 def test_an_ended_shard_that_is_gone_itself_is_a_leaf_too() -> None:
@@ -232,7 +237,7 @@ def test_an_ended_shard_that_is_gone_itself_is_a_leaf_too() -> None:
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
     assert Probe("a") in hand.go(RELIST_SECONDS + SETTLED_SECONDS)
-    assert hand.listings.leaves(hand.now) == ["a"]
+    assert hand.leaves() == ["a"]
 
 
 def test_many_ended_parents_are_looked_for_in_one_whole_listing() -> None:
@@ -258,7 +263,7 @@ def test_an_endpoint_without_shard_filter_is_listed_whole(rejects: bool) -> None
     asked = hand.go(SETTLED_SECONDS + 2)
     assert asked[0] == List(children_of="a")
     assert set(asked[1:]) == {List()}
-    assert not hand.listings.knows_shard_filter
+    assert not hand.listings._knows_shard_filter
     assert hand.listings.held_watermarks() == [], "and the whole listings settle its children"
 
 
@@ -269,11 +274,11 @@ def test_an_unlisted_parent_is_asked_about() -> None:
     """Fact 8: only the service's own word that it is gone lets its child begin."""
     hand = Hand(lambda request: Gone(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
-    hand.listings.dirty = False
+    hand.listings.look(hand.now, NOW)
     hand.listings.doubt({"parent"}, hand.now, patient=False)
     assert hand.go(0.5) == [Probe("parent")]
-    assert "parent" in hand.listings.gone
-    assert hand.listings.dirty
+    assert "parent" in hand.listings.seen(hand.now, NOW).gone
+    assert hand.listings.changed
 
 
 def test_an_unlisted_parent_that_exists_is_read_as_a_root_after_a_while() -> None:
@@ -316,7 +321,7 @@ def test_a_pause_is_no_reason_to_believe_that_a_parent_is_never_listed() -> None
     hand.now += 10 * DOUBT_SECONDS
     shown.append("parent<grandparent")
     hand.go(10)
-    assert hand.listings.lineage.parent("parent") == "grandparent"
+    assert hand.listings.lineage.parents("parent") == ("grandparent",)
 
 
 def test_a_disabled_streams_ended_shard_is_asked_for_before_it_is_believed_childless() -> None:
@@ -327,8 +332,8 @@ def test_a_disabled_streams_ended_shard_is_asked_for_before_it_is_believed_child
     hand.listings.await_children("ended", 0, hand.now)
     asked = hand.go(SETTLED_SECONDS + 1)
     assert Probe("ended") in asked
-    assert hand.listings.leaves(hand.now) == ["ended"]
-    assert "ended" in hand.listings.gone
+    assert hand.leaves() == ["ended"]
+    assert "ended" in hand.listings.seen(hand.now, NOW).gone
 
 
 def test_a_disabled_streams_many_ended_shards_do_not_keep_the_listings_waiting() -> None:
@@ -339,7 +344,7 @@ def test_a_disabled_streams_many_ended_shards_do_not_keep_the_listings_waiting()
     for shard in ended:
         hand.listings.await_children(shard, 0, hand.now)
     asked = hand.go(30)
-    assert sorted(hand.listings.leaves(hand.now)) == sorted(ended)
+    assert sorted(hand.leaves()) == sorted(ended)
     assert len([request for request in asked if isinstance(request, Probe)]) == len(ended)
 
 
@@ -355,7 +360,7 @@ def test_a_shard_that_is_gone_says_nothing_of_its_stream() -> None:
     hand.listings.await_children("z", 5, hand.now)
     hand.go(30)
     assert {request for _, request in hand.asked} == {List(), List(after="a"), List(children_of="z")}
-    assert hand.listings.status == "ENABLED"
+    assert hand.listings._status == "ENABLED"
     assert not hand.listings.settled(hand.now), "a listing that broke off proves nothing"
 
 
@@ -380,8 +385,8 @@ def test_a_doubt_that_a_listing_cleared_is_no_longer_asked_about() -> None:
 def test_a_stream_that_is_gone_counts_as_disabled() -> None:
     hand = Hand(lambda request: Gone(request))
     hand.go(1)
-    assert hand.listings.status == "DISABLED"
-    assert hand.listings.dirty
+    assert hand.listings.disabled
+    assert hand.listings.changed
 
 
 # Rates
@@ -399,7 +404,7 @@ def test_in_the_long_run_there_are_fewer_than_two_calls_a_second() -> None:
     """Even where all shards end at once and none gets a child, with many pages to list."""
     cursors = [None, *(f"s{n}" for n in range(10, 100, 10))]
     hand = Hand(pages(*(zip(cursors, [*cursors[1:], None], cursors, strict=True))))  # type: ignore[arg-type]
-    hand.listings.knows_shard_filter = False
+    hand.listings._knows_shard_filter = False
     hand.answer = _without_probes(hand.answer)
     for n in range(100):
         hand.listings.await_children(f"s{n}", 5, hand.now)

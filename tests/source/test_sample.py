@@ -41,7 +41,7 @@ def collected(service: LocalStreams, clock: Clock, orders: Table, *, seconds: fl
     client = Client(endpoint_url=service.endpoint_url, clock=clock, sleep=clock.advance)
     fetcher = InlineFetcher(StreamCaller(client, orders.stream_arn).perform, clock, Random(1))
     rules = Rules(stop=floor(clock()), slack=1.0, quiet=QuietRule(8, 1.0))
-    reader = Reader(orders.stream_arn, fetcher, client.service_time, lambda: 0.5, rules, Pace())
+    reader = Reader(fetcher, clock, client.service_time, lambda: 0.5, rules, Pace())
     return collect(reader, StreamRead("run", orders.stream_arn, stop=rules.stop), clock() + seconds)
 
 

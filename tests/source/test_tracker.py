@@ -113,7 +113,7 @@ def test_the_tracker_says_whether_the_read_has_an_end() -> None:
 def test_one_element_has_one_restriction_that_begins_where_the_read_does() -> None:
     provider = FrontierProvider(bounded=True)
     initial = provider.initial_restriction(READ)
-    assert initial == begin(AtTime(7), saved={"a": After("3")}, remaining=5)
+    assert initial == begin(AtTime(7), stream_arn=READ.stream_arn, saved={"a": After("3")}, remaining=5)
     assert list(provider.split(READ, initial)) == [initial]
 
 

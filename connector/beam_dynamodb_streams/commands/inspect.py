@@ -36,10 +36,10 @@ from beam_dynamodb_streams.inspection.application_progress import (
     read_stored_progress,
 )
 from beam_dynamodb_streams.inspection.shard_sample import ShardSample
+from beam_dynamodb_streams.inspection.shard_tree import boxes, short_id, svg
 from beam_dynamodb_streams.inspection.stream_overview import ShardOverview, StreamOverview, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
-from beam_dynamodb_streams.shards.drawing import places, short_id, svg
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
 from beam_dynamodb_streams.source.start import find_stream
 from beam_dynamodb_streams.wire import Client
 
@@ -165,10 +165,10 @@ def view(seen: StreamOverview) -> RenderableType:
     columns = [Column(head, no_wrap=head != "state") for head in ["shard", "state", "age", *heads]]
     table = Table(*columns, *(["application"] if followed else []), box=None, header_style="dim", pad_edge=False)
     shards = {shard.shard_id: shard for shard in seen.shards}
-    tree = list(places(Lineage(Shard(shard.shard_id, shard.parent) for shard in seen.shards)))
-    for place in tree[:_MOST_SHARDS]:
-        shard = shards[place.shard_id]
-        guide = "  " * (place.generation - 1) + "└ " if place.generation else ""
+    tree = list(boxes(Lineage(Shard(shard.shard_id, parents_of(shard.parent)) for shard in seen.shards)))
+    for box in tree[:_MOST_SHARDS]:
+        shard = shards[box.shard_id]
+        guide = "  " * (box.generation - 1) + "└ " if box.generation else ""
         label = Text.assemble((guide, "dim"), (short_id(shard.shard_id), _STYLES[shard.state]))
         times = _times(shard.sampled) if sampled else ()
         progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()

@@ -23,7 +23,7 @@ from beam_dynamodb_streams.inspection.application_progress import (
 from beam_dynamodb_streams.inspection.shard_sample import PAGE, ShardSample, sample_shard
 from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.reader.schedule import Pace
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created, parents_of
 from beam_dynamodb_streams.wire import Client, ListedShard
 
 PRICE: Final = 0.02 / 100_000
@@ -109,7 +109,9 @@ class StreamOverview:
     def lineage(self) -> Lineage:
         """The listed shards, which a notebook shows as a picture."""
         return Lineage(
-            Shard(shard.shard_id, shard.parent, shard.starting_sequence_number, shard.ending_sequence_number)
+            Shard(
+                shard.shard_id, parents_of(shard.parent), shard.starting_sequence_number, shard.ending_sequence_number
+            )
             for shard in self.shards
             if shard.state in ("open", "closed")
         )
@@ -152,7 +154,7 @@ def inspect_stream(
     missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
     now = floor(client.service_time())
     caller = StreamCaller(client, stream_arn, limit=PAGE) if sample else None
-    lineage = Lineage(Shard(shard.shard_id, shard.parent_shard_id) for shard in listed.values())
+    lineage = Lineage(Shard(shard.shard_id, parents_of(shard.parent_shard_id)) for shard in listed.values())
     stored = application(lineage) if application is not None else None
     with ThreadPoolExecutor(_THREADS) as pool:
         shards = _shards(client, stream_arn, listed, missing, now, pool, caller)
@@ -161,7 +163,7 @@ def inspect_stream(
             if stored is None
             else compare_application(client, stream_arn, lineage, stored, _time(now), pool, caller)
         )
-    tree = Lineage(Shard(shard.shard_id, shard.parent) for shard in shards)
+    tree = Lineage(Shard(shard.shard_id, parents_of(shard.parent)) for shard in shards)
     shards.sort(key=lambda shard: (sum(1 for _ in tree.ancestors(shard.shard_id)), shard.shard_id))
     return StreamOverview(
         pages[-1].table_name,

@@ -1,4 +1,4 @@
-"""What a reader hands to the DoFn: the next thing to claim, and what is delivered with it."""
+"""What a reader returns: the next thing to claim, and what is delivered with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,20 @@ from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The next thing to claim: ``frontier`` is where the read stands once the rest is delivered.
+    """The next thing to claim: `frontier` is the state of the read once the rest of the claim is delivered.
 
-    ``records`` are of ``shard``, in order. ``watermark``: microseconds that no later record precedes, but for what the
-    service itself delivers out of order by more than the slack.
+    Args:
+        frontier: What the tracker claims.
+        watermark: Microseconds since the epoch that no later record precedes, except for records that the service
+            itself delivers out of order by more than the slack.
+        shard: The shard of the records; "" where a claim brings none.
+        records: The records to deliver, in order.
+        malformed: The entries of the page that could not be decoded.
+        losses: What was, or may have been, lost before this claim.
+        opened: The shards that begin.
+        ended: The shard that was read to its end, or to the stop; "" for none.
+        lag: Seconds from the newest record's creation to its page; None without a record.
+        page_bytes: The size of the page's answer.
     """
 
     frontier: Frontier

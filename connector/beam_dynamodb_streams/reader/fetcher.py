@@ -1,10 +1,9 @@
-"""Requests in flight: a few threads that wait for the network while the reader's own thread decodes and emits."""
+"""Requests in flight: a few threads wait for the network while the reader's own thread decodes and emits."""
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -12,29 +11,26 @@ from beam_dynamodb_streams.reader.requests import Answer, Request
 
 
 class Fetcher(Protocol):
-    """Takes requests and gives answers, in any order. All calls come from the reader's thread."""
+    """Takes requests and returns answers, in any order. All calls come from the reader's thread."""
 
     def submit(self, request: Request) -> None: ...
     def take(self, timeout: float) -> Answer | None:
-        """The next answer, or None after ``timeout`` seconds of :meth:`now`."""
-
-    def now(self) -> float:
-        """Monotonic seconds."""
+        """Return the next answer, or None after `timeout` seconds of the reader's clock."""
 
     def close(self) -> None: ...
 
 
 class ThreadedFetcher:
-    """``perform`` on up to ``threads`` daemon threads, started as they are needed.
+    """Runs `perform` on up to `threads` daemon threads, started as they are needed.
 
-    Daemons, since a hanging socket must hold up neither the bundle nor the exit of a worker.
+    They are daemons because a hanging socket must hold up neither the bundle nor the exit of a worker.
     """
 
     def __init__(self, perform: Callable[[Request], Answer], *, threads: int) -> None:
         self._perform = perform
         self._limit = threads
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        # Not a SimpleQueue: where its time runs out while it looks again, CPython's (3.11 to 3.13) waits for ever, as
+        # Not a SimpleQueue: if its time runs out while it looks again, CPython's (3.11 to 3.13) waits for ever, because
         # it computes a negative rest and takes that for no limit.
         self._answers: queue.Queue[Answer] = queue.Queue()
         self._threads: list[threading.Thread] = []
@@ -55,9 +51,6 @@ class ThreadedFetcher:
             return None
         self._unanswered -= 1
         return answer
-
-    def now(self) -> float:
-        return time.monotonic()
 
     def close(self) -> None:
         for _ in self._threads:

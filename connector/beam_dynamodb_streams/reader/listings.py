@@ -1,19 +1,21 @@
-"""When to list, and what listings have proven so far. Pure of I/O: it says which request is due and takes the answer.
+"""When to list, and what listings have shown so far. No I/O: it returns the request that is due and takes the answer.
 
-Listings lie by omission (fact 6), so everything rests on repetition (:mod:`reader.settling`), within what the
-service allows (:mod:`reader.call_budget`).
+Listings leave shards out (trap 6), so everything rests on repetition (`reader.settling`), within what the service
+allows (`reader.call_budget`). What they have shown is one frozen value, `Seen`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
-from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, Endings, Proof
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
+from beam_dynamodb_streams.shards.discovery import Seen
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.wire import StreamPage
 
 PROBE_SECONDS: Final = 2.0
@@ -21,26 +23,32 @@ DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
 
+#: After this many listings of one frontier, all other frontiers of the stream have listed it once.
+CONFIRMING_LISTINGS: Final = 3
+
+#: For how much longer than the retention a finished shard is remembered.
+REMEMBER_SECONDS: Final = 3600
+
 
 @dataclass(slots=True)
 class Listings:
-    """Schedules DescribeStream and probes; ``lineage`` is what they have shown, ``gone`` what the service denies."""
+    """Schedules DescribeStream and probes. `retention`: for how many seconds the stream keeps a record."""
 
-    lineage: Lineage = field(default_factory=Lineage)
-    gone: set[str] = field(default_factory=set)
-    found: set[str] = field(default_factory=set)  # asked after, and there
-    status: str = "UNKNOWN"
-    dirty: bool = True  # it showed what no discovery has seen
-    ended: bool = False  # a shard has ended since the last discovery
-    knows_shard_filter: bool = True
-    fading: set[str] = field(default_factory=set)  # to be forgotten, once the service denies them
+    retention: float = RETENTION_SECONDS
     budget: CallBudget = field(default_factory=CallBudget)
-    _endings: Endings = field(init=False)
-    _start: Proof | None = None
+    _lineage: Lineage = field(default_factory=Lineage)
+    _gone: set[str] = field(default_factory=set)
+    _found: set[str] = field(default_factory=set)  # asked after, and there
+    _status: str = "UNKNOWN"
+    _changed: bool = True  # something was shown that no look has seen
+    _knows_shard_filter: bool = True
+    _to_probe: set[str] = field(default_factory=set)  # once each
+    _ended: EndedShards = field(init=False)
+    _start: Settling | None = None
     _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
-    _seen: set[str] = field(default_factory=set)
+    _shown: set[str] = field(default_factory=set)  # by the listing that is under way
     _listed: frozenset[str] = frozenset()
-    _page_starts: list[str | None] = field(default_factory=list)  # where this listing's pages began
+    _page_starts: list[str | None] = field(default_factory=list)  # the cursors of this listing's pages
     _pass_began: float = 0.0
     _whole_began: float = 0.0  # the latest whole listing
     _passing: bool = False
@@ -53,209 +61,259 @@ class Listings:
     _failed_pages: int = 0
 
     def __post_init__(self) -> None:
-        self._endings = Endings(self.lineage)
+        self._ended = EndedShards(self._lineage)
 
     # What is known
+
+    @property
+    def changed(self) -> bool:
+        """Whether something was shown since the last `look`."""
+        return self._changed
+
+    def look(self, now: float, second: float) -> Seen:
+        """Return what was shown, and count it as seen. `second`: the service's clock."""
+        self._changed = False
+        return self.seen(now, second)
+
+    def seen(self, now: float, second: float) -> Seen:
+        """Return what was shown. `second`: the service's clock."""
+        return Seen(
+            self._lineage,
+            int(second),
+            self._listed,
+            frozenset(self._gone),
+            frozenset(self._found),
+            tuple(self._ended.leaves(now, self._gone)),
+            settled=self.settled(now),
+            forget_before=int(second) - int(self.retention) - REMEMBER_SECONDS,
+            confirm_before=int(second) - int(CONFIRMING_LISTINGS * self._interval),
+            retention=self.retention,
+        )
+
+    @property
+    def lineage(self) -> Lineage:
+        return self._lineage
 
     @property
     def listed(self) -> frozenset[str]:
         """The shards of the latest whole listing."""
         return self._listed
 
+    @property
+    def disabled(self) -> bool:
+        """Whether the stream is disabled, or gone."""
+        return self._status == "DISABLED"
+
     def settled(self, now: float) -> bool:
-        """Whether the listings since :meth:`settle` are enough to believe that nothing else is there."""
-        return self._start is not None and self._start.holds(now)
+        """Return whether the listings since `settle` prove that nothing else is there, and no parent is in doubt."""
+        return self._start is not None and self._start.settled(now) and not self._doubts
 
     def held_watermarks(self) -> list[int]:
-        """Of parents whose children may not all be known yet: a late sibling's records must not come late."""
-        return self._endings.watermarks
-
-    def leaves(self, now: float) -> list[str]:
-        """Ended shards that are settled to have no children: their stream is disabled, or they are gone themselves."""
-        return self._endings.leaves(now, self.gone)
-
-    def _childless(self, now: float) -> list[str]:
-        return self._endings.childless(now, self.gone) if self.status == "DISABLED" else []
-
-    @property
-    def interval(self) -> float:
-        """Seconds from one whole listing to the next, while nothing asks for one."""
-        return max(RELIST_SECONDS, 2.0 * self._pages)
+        """Return those of parents whose children may not all be known yet: a late child's records must not be late."""
+        return self._ended.watermarks
 
     @property
     def doubts(self) -> int:
         """How many unlisted parents keep shards waiting."""
         return len(self._doubts)
 
+    @property
+    def _interval(self) -> float:
+        """Seconds from one whole listing to the next, while nothing needs one."""
+        return max(RELIST_SECONDS, 2.0 * self._pages)
+
+    def _unproven_leaves(self, now: float) -> list[str]:
+        return self._ended.unproven_leaves(now, self._gone) if self.disabled else []
+
     # What is wanted
 
     def settle(self, now: float) -> None:
-        """From now on, look whether there is anything that was not listed before."""
-        self._start = Proof(now, now)
+        """Look from now on whether there is anything that was not listed before."""
+        self._start = Settling(now, now)
         self._next_pass = min(self._next_pass, now)
 
-    def begin_anew(self, now: float) -> None:
-        """For a frontier to which nothing was shown yet: who waits, and for whom, is its own affair."""
-        self._endings.clear()
-        self._doubts, self.found = {}, set()
-        self.dirty = True
+    def start_over(self, now: float) -> None:
+        """Serve a frontier that was shown nothing yet: which shards wait, and for which, is its own affair."""
+        self._ended.clear()
+        self._doubts, self._found = {}, set()
+        self._changed = True
         self.settle(now)
 
-    def await_children(self, parent: str, watermark: int, now: float) -> None:
-        if self._endings.add(parent, watermark, now):
-            self.ended = True  # the listings so far may show them already
+    def await_children(self, parent: str, watermark: int, now: float) -> bool:
+        """Look for the children of an ended shard. Return whether it is new: the listings may show them already."""
+        return self._ended.add(parent, watermark, now)
+
+    def left(self, shard: str) -> None:
+        """Look no longer for children of an ended shard, which left the frontier without any."""
+        self._ended.remove(shard)
+
+    def denied(self, shard: str) -> None:
+        """Record that the service does not know the shard."""
+        self._gone.add(shard)
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
-        """The parents that keep a shard waiting, and nothing else. ``patient``: shards are read that may be older.
+        """Ask after the unlisted parents that keep a shard waiting, and after no others.
 
-        ``shared``: other frontiers read this stream, and an unlisted parent may be theirs: it is waited for until it
-        is listed or gone.
+        `patient`: shards are read that may be their ancestors. `shared`: other frontiers read this stream, and an
+        unlisted parent may be theirs, so it is waited for until it is listed or gone.
         """
         self._patient, self._shared = patient, shared
         self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in sorted(parents)}
 
+    def probe_only(self, shards: Iterable[str]) -> None:
+        """Ask once whether the service knows each of these shards, and no longer after others."""
+        self._to_probe = set(shards)
+
+    def probe_also(self, shards: set[str]) -> None:
+        """Ask once whether the service knows each of these shards."""
+        self._to_probe |= shards
+
     def due(self, now: float) -> float:
-        """When the next request should be made; never before ``now`` + the spacing since the last one."""
+        """Return when to make the next request; never before the call budget allows it."""
         if self._in_flight:
             return float("inf")
         wanted = self._next_pass if not self._passing else now
-        if self._start is not None and not self._start.holds(now):
+        if self._start is not None and not self._start.settled(now):
             wanted = min(wanted, self._start.due)
-        wanted = min(wanted, self._endings.due())
-        if self._childless(now):
+        wanted = min(wanted, self._ended.due())
+        if self._unproven_leaves(now):
             wanted = now
         if not self._passing:
-            wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self.fading]])
+            wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self._to_probe]])
         return max(wanted, self.budget.allowed(now))
 
     def request(self, now: float) -> List | Probe:
-        """The request that is due. Call only when :meth:`due` is not after ``now``."""
+        """Return the request that is due. Call it only when `due` is not after `now`."""
         self._in_flight += 1
         self.budget.call(now)
-        parents = self._endings.parents(now)
+        parents = self._ended.to_list(now)
         pages_wait = self._listing_is_due(now) or (self._probed and (self._passing or bool(parents)))
-        probed = None if pages_wait else self._probe(now)
+        probed = None if pages_wait else self._take_probe(now)
         self._probed = probed is not None
         if probed is not None:
             return Probe(probed)
         self.budget.listing()
         if (parent := self._worth_a_filter(parents, now)) is not None:
-            return List(after=self._endings.came_to(parent), children_of=parent)
+            return List(after=self._ended.cursor(parent), children_of=parent)
         if not self._passing:
-            self._passing, self._pass_began, self._page_starts, self._seen = True, now, [None], set()
+            self._passing, self._pass_began, self._page_starts, self._shown = True, now, [None], set()
         return List(after=self._page_starts[-1])
 
     def _listing_is_due(self, now: float) -> bool:
-        start_is_due = self._start is not None and not self._start.holds(now) and self._start.due <= now
+        start_is_due = self._start is not None and not self._start.settled(now) and self._start.due <= now
         return not self._passing and (start_is_due or self._next_pass <= now)
 
     def _worth_a_filter(self, parents: list[str], now: float) -> str | None:
-        """The parent whose children are listed alone, where that is cheaper than, or more urgent than, all shards."""
-        if not self.knows_shard_filter:
+        """Return the parent whose children to list alone, where that is cheaper or more urgent than listing all."""
+        if not self._knows_shard_filter:
             return None
-        fresh = [parent for parent in parents if not self._endings.was_asked(parent)]
-        if fresh and len(fresh) <= self._pages and not self.lineage.children(fresh[0]):
+        fresh = [parent for parent in parents if not self._ended.was_asked(parent)]
+        if fresh and len(fresh) <= self._pages and not self._lineage.children(fresh[0]):
             return fresh[0]  # waits neither for the rest of a listing nor for confirmations of others
         if self._passing or self._listing_is_due(now) or not parents or len(parents) > self._pages:
             return None
         return parents[0]
 
-    def _probe(self, now: float) -> str | None:
-        """The shard to ask after. Never before a listing that is due, and in turn with the pages of one under way: many
-        would put it off for ever, each asked for again before the last one's turn."""
+    def _take_probe(self, now: float) -> str | None:
+        """Return the shard to ask after, if any.
+
+        A probe is never made before a listing that is due, and only in turn with the pages of one under way. Many
+        probes would put the listing off for ever, since the first is due again before the last one had its turn.
+        """
         if self._doubts and not self._passing:  # the rest of a listing may still show it
             parent, (since, probe) = min(self._doubts.items(), key=lambda doubt: doubt[1][1])
             if probe <= now:
                 self._doubts[parent] = (since, now + PROBE_SECONDS)
                 return parent
-        if (ended := self._endings.probe(now)) is not None:
+        if (ended := self._ended.take_probe(now)) is not None:
             return ended
-        for shard in self._childless(now):
+        for shard in self._unproven_leaves(now):
             return shard
-        return self.fading.pop() if self.fading and not self._passing else None
+        return self._to_probe.pop() if self._to_probe and not self._passing else None
 
-    # What came
+    # What was answered
 
-    def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> None:
+    def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> bool:
+        """Take the answer to a request. Return whether a whole listing is over with it."""
         self._in_flight -= 1
-        if isinstance(answer.request, Probe) and self.status == "DISABLED":
-            self._endings.probed(answer.request.shard)
+        listed = self._listed
+        if isinstance(answer.request, Probe) and self.disabled:
+            self._ended.probed(answer.request.shard)
         match answer:
             case PageListed(request, page):
                 self._take_page(request, page, now)
             case NoShardFilter():
-                self.knows_shard_filter = False
+                self._knows_shard_filter = False
             case Found(request):
-                self.found.add(request.shard)
-                since, _ = self._doubts.get(request.shard, (now, now))
-                if (
-                    now - since >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
-                    and not self._shared
-                    and request.shard not in self.lineage
-                ):
-                    if now - self._whole_began > RELIST_SECONDS:  # nobody looked for long: look again, then believe
-                        self._next_pass = min(self._next_pass, now)
-                    else:  # it exists but no listing shows it: read it as a root, its own parent cannot be known
-                        self.dirty |= self.lineage.add([Shard(request.shard)])
+                self._take_found(request.shard, now)
             case Gone(request=Probe(shard)):
-                self.gone.add(shard)
-                self.dirty = True
+                self._gone.add(shard)
+                self._changed = True
             case Gone(request=List(children_of=str(parent))):  # says nothing of the stream
-                self._endings.listed(parent, now)
-            case Gone(request=List(after=str())):  # the shard that the listing had come to is gone: begin anew
+                self._ended.listed(parent, now)
+            case Gone(request=List(after=str())):  # the shard that the cursor names is gone: list from the beginning
                 self._finish_pass(now, whole=False)
             case Gone():  # the stream itself: what is left to read will be denied shard by shard
-                self.status, self.dirty = "DISABLED", True
-                self._seen = set()
+                self._status, self._changed = "DISABLED", True
+                self._shown = set()
                 self._finish_pass(now, whole=True)
-        self.dirty |= self._endings.settle(now, self.gone)
+        self._changed |= self._ended.drop_settled(now, self._gone)
+        return self._listed is not listed
 
     def delayed(self, now: float, seconds: float) -> None:
-        """A request failed for now."""
+        """Make the next request `seconds` later, since this one failed."""
         self._in_flight -= 1
         self.budget.wait(now + seconds)
         self._failed_pages += 1
         if self._passing and self._failed_pages >= FAILED_PAGES:
             self._finish_pass(now, whole=False)
 
+    def keep(self, shards: Container[str]) -> None:
+        """Forget what is neither listed any more nor one of `shards`: memory follows the stream, not the run."""
+        old = [shard for shard in self._lineage if shard not in self._listed and shard not in shards]
+        self._lineage.forget(old)
+        parents = {parent for shard in self._lineage for parent in self._lineage.parents(shard)}
+        self._gone = {shard for shard in self._gone if shard in parents or shard in shards}
+
+    def _take_found(self, shard: str, now: float) -> None:
+        """Read an unlisted parent as a root once it was in doubt for long enough: its own parents cannot be known."""
+        self._found.add(shard)
+        since, _ = self._doubts.get(shard, (now, now))
+        doubted = now - since >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
+        if not doubted or self._shared or shard in self._lineage:
+            return
+        if now - self._whole_began > RELIST_SECONDS:  # nothing was listed for long: list again before believing it
+            self._next_pass = min(self._next_pass, now)
+        else:
+            self._changed |= self._lineage.add([Shard(shard)])
+
     def _take_page(self, request: List, page: StreamPage, now: float) -> None:
-        self.status = page.status
+        self._status = page.status
         self._failed_pages = 0
         shards = [
-            Shard(s.shard_id, s.parent_shard_id, s.starting_sequence_number, s.ending_sequence_number)
+            Shard(s.shard_id, parents_of(s.parent_shard_id), s.starting_sequence_number, s.ending_sequence_number)
             for s in page.shards
         ]
-        self.dirty |= self.lineage.add(shards)
+        self._changed |= self._lineage.add(shards)
         if request.children_of is not None:
-            if any(shard.parent != request.children_of for shard in shards):
-                self.knows_shard_filter = False  # the endpoint ignored the filter: this was a page of everything
+            if any(request.children_of not in shard.parents for shard in shards):
+                self._knows_shard_filter = False  # the endpoint ignored the filter: this was a page of everything
             else:
-                self._endings.listed(request.children_of, now, after=page.last_evaluated_shard_id)
+                self._ended.listed(request.children_of, now, after=page.last_evaluated_shard_id)
             return
-        self._seen.update(shard.shard_id for shard in shards)
-        following = page.last_evaluated_shard_id
-        if following is None or following in self._page_starts:  # None is the only end; a repeat would go in circles
-            self._finish_pass(now, whole=following is None)
+        self._shown.update(shard.shard_id for shard in shards)
+        cursor = page.last_evaluated_shard_id
+        if cursor is None or cursor in self._page_starts:  # None is the only end; a repeated cursor would never end
+            self._finish_pass(now, whole=cursor is None)
         else:
-            self._page_starts.append(following)
+            self._page_starts.append(cursor)
 
     def _finish_pass(self, now: float, *, whole: bool) -> None:
         self._passing = False
         self._pages = max(1, len(self._page_starts))
-        self._next_pass = now + self.interval
+        self._next_pass = now + self._interval
         if whole:
-            self._listed, self._whole_began = frozenset(self._seen), self._pass_began
+            self._listed, self._whole_began = frozenset(self._shown), self._pass_began
         if self._start is not None:
             self._start.listed(now, whole=whole)
-        self._endings.all_listed(now, began=self._pass_began, whole=whole)
-
-    def keep(self, shards: Container[str]) -> None:
-        """Forgets what is neither listed any more nor one of ``shards``: memory follows the stream, not the run."""
-        old = [shard for shard in self.lineage if shard not in self._listed and shard not in shards]
-        self.lineage.forget(old)
-        parents = {self.lineage.parent(shard) for shard in self.lineage}
-        self.gone = {shard for shard in self.gone if shard in parents or shard in shards}
-
-    def left(self, shard: str) -> None:
-        """The ended shard left the frontier without children."""
-        self._endings.remove(shard)
+        self._ended.all_listed(now, began=self._pass_began, whole=whole)

@@ -1,4 +1,4 @@
-"""Which shard is asked next: at most one request a shard and ``Pace.requests`` in all, the longest due first."""
+"""Which shard is asked next: at most one request for a shard and `Pace.requests` in all, the longest due first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from beam_dynamodb_streams.shards.frontier import Frontier, Hint
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRun
 
-#: Idle shards are asked in rounds that are no closer together: between them nothing is to do, and a bundle may rest.
+#: Idle shards are asked in rounds at least this far apart: between them nothing is due, and a bundle may rest.
 ROUND_SECONDS: Final = 1.0
 
 
@@ -22,9 +22,10 @@ ROUND_SECONDS: Final = 1.0
 class Pace:
     """How often a shard is asked, in seconds, and how much is asked at once.
 
-    A page that was full, or older than ``behind``, is followed by the next at once; a shard whose pages are not full is
-    asked every ``poll``; one that is proven quiet less and less often, down to every ``idle``. At most ``requests``
-    pages are in flight or unread, one a shard: that bounds the memory. ``page`` is the records a page may bring.
+    After a page that was full, or older than `behind`, the next one is asked for at once. A shard whose pages are not
+    full is asked every `poll`. A shard that is proven quiet is asked less and less often, down to every `idle`. At most
+    `requests` pages are in flight or unread, one for a shard: that bounds the memory. `page` is the most records that a
+    page may bring.
     """
 
     poll: float = 0.2
@@ -36,7 +37,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Remembered:
-    """What is remembered of one shard: where its next page begins and when it is worth asking for."""
+    """What is remembered of one shard: where its next page begins, and when it is due."""
 
     position: Position
     hint: Hint | None
@@ -49,18 +50,18 @@ class Remembered:
 
 @dataclass(slots=True)
 class Schedule:
-    """The shards that are to be read, by the moment at which each is asked. ``random`` gives 0 to 1."""
+    """The shards that are to be read, by the moment at which each is asked. `random` returns 0 to 1."""
 
     fetcher: Fetcher
     random: Callable[[], float]
     pace: Pace
     _shards: dict[str, Remembered] = field(default_factory=dict)
-    _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, shard); outdated entries are passed over
+    _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, shard); outdated entries are skipped
     _in_flight: set[str] = field(default_factory=set)
     _unanswered: int = 0
 
-    def meet(self, frontier: Frontier, now: float) -> None:
-        """Remembers each shard that is to be read, and no other."""
+    def follow(self, frontier: Frontier, now: float) -> None:
+        """Remember each shard that is to be read, and no other."""
         for shard, reading in frontier.shards.items():
             if not reading.ended and shard not in self._shards:
                 self._shards[shard] = Remembered(reading.position, reading.hint)
@@ -69,7 +70,7 @@ class Schedule:
             del self._shards[shard]
 
     def forget(self) -> None:
-        """Nothing is remembered but what is in flight: its answers still count, and find their shard moved."""
+        """Forget everything but what is in flight: its answers still count, and find their shard moved."""
         self._shards = {}
 
     # What is asked
@@ -79,7 +80,7 @@ class Schedule:
         return self._unanswered
 
     def ask(self, now: float) -> float:
-        """Makes the reads that are due; gives the moment of the next one."""
+        """Make the reads that are due. Return when the next one is."""
         while self._heap:
             due, shard = self._heap[0]
             state = self._shards.get(shard)
@@ -99,8 +100,8 @@ class Schedule:
         self._unanswered += 1
         self.fetcher.submit(request)
 
-    def landed(self, request: Request) -> Remembered | None:
-        """A request is answered. What is remembered of its shard; None unless it reads one that is still to be read."""
+    def answered(self, request: Request) -> Remembered | None:
+        """Count a request as answered. Return what is remembered of its shard; None if no shard is to be read by it."""
         self._unanswered -= 1
         if not isinstance(request, Read):
             return None
@@ -116,7 +117,7 @@ class Schedule:
         self._schedule(shard, now + self.pace.poll)
 
     def seldom(self, shard: str, now: float) -> None:
-        """Less and less often, in the end every ``idle``: then on rounds, of which each shard has drawn its own."""
+        """Ask less and less often, in the end every `idle`: then in rounds, and each shard has drawn its own."""
         state, idle = self._shards[shard], self.pace.idle
         has_a_round = state.wait == idle
         state.wait = min(idle, max(self.pace.poll, state.wait * 1.5))
@@ -135,7 +136,7 @@ class Schedule:
         self._schedule(shard, now + self.back_off(state.failures))
 
     def back_off(self, failures: int) -> float:
-        """Seconds: doubling with the failures in a row, at most 5."""
+        """Return the seconds to wait: they double with the failures in a row, up to 5."""
         return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * (0.5 + self.random() / 2)
 
     def _schedule(self, shard: str, due: float) -> None:

@@ -1,4 +1,7 @@
-"""Parents that were read to their ends: children are looked for until their number is settled (facts 6 and 20)."""
+"""How many listings prove an absence, and the ended shards whose children are looked for (traps 6 and 20).
+
+One listing may leave a shard out. Its absence is believed after `SETTLED_LISTINGS` listings over `SETTLED_SECONDS`.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ RELIST_SECONDS: Final = 60.0
 
 
 @dataclass(slots=True)
-class Proof:
-    """Listings since a moment: how many, and when the next one is worth making."""
+class Settling:
+    """The listings since a moment: how many were whole, and when the next one is due."""
 
     since: float
     due: float
@@ -24,137 +27,139 @@ class Proof:
     listings: int = 0
 
     def listed(self, now: float, *, whole: bool = True) -> None:
-        """A listing is over. One that broke off proves nothing, but another at once would break off too."""
+        """Count a listing that is over. One that broke off proves nothing, but another at once would break off too."""
         self.listings += whole
         self.asked += 1
         self.due = now + min(15.0, 2.0 ** max(0, min(self.asked, 10) - 5))
 
-    def holds(self, now: float) -> bool:
+    def settled(self, now: float) -> bool:
         return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
 
 
 @dataclass(slots=True)
-class Ending:
-    """A parent. ``watermark`` is held for its children; ``probe``: when to ask whether the service still has it;
-    ``afters``: the children after which the pages of a listing of its children alone went on.
+class EndedShard:
+    """A shard whose children are looked for.
 
-    ``probed``: whether that was asked after the stream was disabled. If not, children may have been there, and are gone
-    like their parent.
+    `watermark` is held for the children. `probe`: when to ask whether the service still has the shard. `cursors`: the
+    cursors that a listing of its children alone has followed. `probed`: whether the service was asked after the stream
+    was disabled. If not, children may have been there, and are gone like their parent.
     """
 
-    proof: Proof
+    settling: Settling
     watermark: int
     probe: float
     probed: bool = False
-    afters: list[str] = field(default_factory=list)
+    cursors: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Endings:
-    """By shard. ``gone``, where it is asked for, is what the service denies."""
+class EndedShards:
+    """The ended shards, by id. `gone`, where a method takes it, is what the service denies."""
 
     lineage: Lineage
-    _endings: dict[str, Ending] = field(default_factory=dict)
+    _ended: dict[str, EndedShard] = field(default_factory=dict)
     _due: float | None = None  # the earliest of theirs, while nothing has moved them
 
     @property
     def watermarks(self) -> list[int]:
-        return [ending.watermark for ending in self._endings.values()]
+        return [ended.watermark for ended in self._ended.values()]
 
     def add(self, parent: str, watermark: int, now: float) -> bool:
-        """Whether it is a new one."""
-        if parent in self._endings:
+        """Add a shard that has ended. Return whether it is new."""
+        if parent in self._ended:
             return False
-        self._endings[parent] = Ending(Proof(now, now), watermark, now + RELIST_SECONDS)
+        self._ended[parent] = EndedShard(Settling(now, now), watermark, now + RELIST_SECONDS)
         self._due = None
         return True
 
     def remove(self, parent: str) -> None:
-        self._endings.pop(parent, None)
+        self._ended.pop(parent, None)
         self._due = None
 
     def clear(self) -> None:
-        self._endings, self._due = {}, None
+        self._ended, self._due = {}, None
 
-    # What is wanted
+    # What is due
 
     def due(self) -> float:
-        """When the next one wants a listing or a probe; asked far more often than there is one, and for thousands."""
+        """Return when the first one needs a listing or a probe. Cached: it is asked far more often than it changes."""
         if self._due is None:
-            self._due = min((min(e.proof.due, e.probe) for e in self._endings.values()), default=inf)
+            self._due = min((min(e.settling.due, e.probe) for e in self._ended.values()), default=inf)
         return self._due
 
-    def childless(self, now: float, gone: Container[str]) -> list[str]:
-        """Those of a disabled stream that would be leaves, if the service still knows them."""
+    def unproven_leaves(self, now: float, gone: Container[str]) -> list[str]:
+        """Return those of a disabled stream that are leaves if the service still knows them."""
         return [
             parent
-            for parent, ending in self._endings.items()
-            if not ending.probed and parent not in gone and self._has_none(parent, ending, now)
+            for parent, ended in self._ended.items()
+            if not ended.probed and parent not in gone and self._is_childless(parent, ended, now)
         ]
 
-    def parents(self, now: float) -> list[str]:
-        """Those whose children are to be listed now; first those of which none is known, since nobody reads them."""
-        due = [parent for parent, ending in self._endings.items() if ending.proof.due <= now]
+    def to_list(self, now: float) -> list[str]:
+        """Return those whose children are to be listed now; first those without a known child: nobody reads theirs."""
+        due = [parent for parent, ended in self._ended.items() if ended.settling.due <= now]
         return sorted(due, key=lambda parent: len(self.lineage.children(parent)) > 0)
 
-    def came_to(self, parent: str) -> str | None:
-        """Where the listing of its children alone goes on."""
-        afters = self._endings[parent].afters
-        return afters[-1] if afters else None
+    def cursor(self, parent: str) -> str | None:
+        """Return after which child the listing of its children alone resumes; None at the first page."""
+        cursors = self._ended[parent].cursors
+        return cursors[-1] if cursors else None
 
     def was_asked(self, parent: str) -> bool:
-        """Whether any listing since its end has looked for its children."""
-        return self._endings[parent].proof.asked > 0
+        """Return whether any listing since its end has looked for its children."""
+        return self._ended[parent].settling.asked > 0
 
-    def probe(self, now: float) -> str | None:
-        """The one to ask after, if any is due."""
-        for parent, ending in self._endings.items():
-            if ending.probe <= now:
-                ending.probe = now + RELIST_SECONDS
+    def take_probe(self, now: float) -> str | None:
+        """Return the shard that the service is to be asked after, if one is due; the next probe comes later."""
+        for parent, ended in self._ended.items():
+            if ended.probe <= now:
+                ended.probe = now + RELIST_SECONDS
                 self._due = None
                 return parent
         return None
 
-    # What came
+    # What was answered
 
     def listed(self, parent: str, now: float, *, after: str | None = None) -> None:
-        """Its children alone were listed, up to ``after`` if more may follow: a page of few shards is the last one only
-        if it says so, and a repeat would go in circles (fact 6)."""
-        if (ending := self._endings.get(parent)) is not None:
-            if after is not None and after not in ending.afters:
-                ending.afters.append(after)
+        """Count a page of its children alone; `after` is the cursor of the next page.
+
+        A page of few shards is the last one only if it names no cursor. A cursor that repeats would never end (trap 6).
+        """
+        if (ended := self._ended.get(parent)) is not None:
+            if after is not None and after not in ended.cursors:
+                ended.cursors.append(after)
             else:
-                ending.afters.clear()
-                ending.proof.listed(now, whole=after is None)
+                ended.cursors.clear()
+                ended.settling.listed(now, whole=after is None)
             self._due = None
 
     def all_listed(self, now: float, *, began: float, whole: bool) -> None:
-        """A listing of all shards is over that began then."""
-        for ending in self._endings.values():
-            if ending.proof.since <= began:
-                ending.proof.listed(now, whole=whole)
+        """Count a listing of all shards that began at `began` and is over now."""
+        for ended in self._ended.values():
+            if ended.settling.since <= began:
+                ended.settling.listed(now, whole=whole)
         self._due = None
 
     def probed(self, parent: str) -> None:
-        """The service was asked after it, and the stream is disabled."""
-        if parent in self._endings:
-            self._endings[parent].probed = True
+        """Record that the service was asked after the shard while the stream is disabled."""
+        if parent in self._ended:
+            self._ended[parent].probed = True
 
-    def settle(self, now: float, gone: Container[str]) -> bool:
-        """Forgets those whose children are all known. Whether that, or a leaf, changes what a discovery finds."""
-        settled = [parent for parent, ending in self._endings.items() if ending.proof.holds(now)]
+    def drop_settled(self, now: float, gone: Container[str]) -> bool:
+        """Drop those whose children are all known. Return whether that, or a leaf, changes what a discovery finds."""
+        settled = [parent for parent, ended in self._ended.items() if ended.settling.settled(now)]
         known = [parent for parent in settled if self.lineage.children(parent)]
         for parent in known:
             self.remove(parent)
         return bool(known or self.leaves(now, gone))
 
     def leaves(self, now: float, gone: Container[str]) -> list[str]:
-        """Those that are settled to have no children: their stream is disabled, or they are gone themselves."""
+        """Return those that certainly have no children: their stream is disabled, or they are gone themselves."""
         return [
             parent
-            for parent, ending in self._endings.items()
-            if (ending.probed or parent in gone) and self._has_none(parent, ending, now)
+            for parent, ended in self._ended.items()
+            if (ended.probed or parent in gone) and self._is_childless(parent, ended, now)
         ]
 
-    def _has_none(self, parent: str, ending: Ending, now: float) -> bool:
-        return ending.proof.holds(now) and not self.lineage.children(parent)
+    def _is_childless(self, parent: str, ended: EndedShard, now: float) -> bool:
+        return ended.settling.settled(now) and not self.lineage.children(parent)

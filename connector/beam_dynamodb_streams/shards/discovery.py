@@ -1,169 +1,336 @@
-"""What a listing means for a frontier: who begins, who waits, who needs no reading, and whose parent is in doubt."""
+"""What the listings mean for a frontier: which shard begins, waits, is not read, or needs the service's word first.
+
+`discover` takes each listed shard that the frontier has not reached, parents first. Its first parent decides:
+
+| first parent | the shard |
+|---|---|
+| none, or gone and never listed | begins at the start position, if the frontier adopts |
+| ended | begins where the parent says |
+| finished, its children are to be read | begins where the parent says: it was listed late |
+| finished, its children are not | is not read either: another frontier's, or past the stop |
+| … but the other frontier may never have seen it | is adopted once the parent is gone; until then, ask |
+| being read, or awaited | waits |
+| an ancestor of a shard that was reached | belongs to whoever reads its siblings |
+| new as well | waits: the parent is taken first |
+| unlisted | waits while the service is asked whether the parent is gone |
+
+A shard that a merge made has more parents. It begins once all of them have ended, of those that this frontier reads:
+see `_Growth.holds_back`. A parent that is gone counts as ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Reading, top
 from beam_dynamodb_streams.shards.lineage import Lineage
-from beam_dynamodb_streams.shards.position import End, StartPosition
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS, Loss, children_missed
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, End, StartPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the listings and the service's denials have shown at `second` of the service's clock.
+
+    `listed`: the shards of the latest whole listing. `gone`: the shards that the service says do not exist; a shard
+    that is merely unlisted is not among them, since listings have holes (trap 6). `found`: the shards that were asked
+    after and exist. `leaves`: ended shards that will have no children. `settled`: whether the listings prove that
+    nothing else is there. `forget_before`: finished shards that are older than this second may be forgotten.
+    `confirm_before`: what was seen before this second, all frontiers of the stream have seen. `retention`: seconds for
+    which the stream keeps a record. `lineage` only grows.
+    """
+
+    lineage: Lineage
+    second: int
+    listed: Set[str] = frozenset()
+    gone: Set[str] = frozenset()
+    found: Set[str] = frozenset()
+    leaves: tuple[str, ...] = ()
+    settled: bool = False
+    forget_before: int = 0
+    confirm_before: int = 0
+    retention: float = RETENTION_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """``frontier`` with all that may begin now; ``opened`` in the order in which they began; ``doubtful`` maps a shard
-    to the parent that no listing has shown: it begins once that parent is known to be gone (fact 8)."""
+    """The next `frontier`, with all that may begin now.
+
+    `opened`: the shards that began, in this order. `doubtful`: a shard and its parent that no listing has shown; the
+    shard begins once the parent is known to be gone (trap 8). `fading`: finished shards of which only the service's
+    denial is missing to forget them. Both are to be asked after. `losses`: generations that came and went unseen.
+    """
 
     frontier: Frontier
     opened: tuple[str, ...] = ()
     doubtful: dict[str, str] = field(default_factory=dict)
+    fading: frozenset[str] = frozenset()
+    losses: tuple[Loss, ...] = ()
 
 
-def discover(
-    frontier: Frontier,
-    lineage: Lineage,
-    *,
-    second: int,
-    gone: Container[str] = (),
-    leaves: Iterable[str] = (),
-) -> Discovery:
-    """Moves ``frontier`` on by what ``lineage`` shows. Pure, idempotent, and deaf to the order of the listing.
-
-    A shard begins when its parent's end was reached, or when it has no parent, or when its parent is in ``gone``: the
-    shards that the service itself says do not exist. Being unlisted proves nothing, since listings have holes (fact 6).
-    ``leaves`` are ended shards that will have no children: they leave without any.
-    """
+def discover(frontier: Frontier, seen: Seen) -> Discovery:
+    """Return `frontier` moved by what was `seen`. Pure and idempotent; the order of the listing does not matter."""
     if frontier.closed:
         return Discovery(frontier)
-    growth = _Growth(frontier, second)
+    growth = _Growth(frontier, seen)
+    lineage = seen.lineage
     for ended in frontier.ended_shards:
-        growth.hand_over(ended, lineage)
-    for leaf in leaves:
+        growth.hand_over(ended)
+    for leaf in seen.leaves:
         growth.leave(leaf)
-    doubtful: dict[str, str] = {}
     for shard in sorted(frontier.unconfirmed):
-        parent = lineage.parent(shard)
-        if (
-            parent in growth.unconfirmed
-            and shard in growth.unconfirmed
-            and growth.inherit(shard, parent, lineage, gone)
-        ):
-            doubtful[shard] = parent
-    passed = _passed(frontier, lineage)
-    for shard in _parents_first(lineage, passed):
-        if shard in growth.shards:
-            continue  # a child that has just taken its parent's place
-        parent = lineage.parent(shard)
-        if parent is None:
-            if frontier.adopts:
-                growth.open(shard, frontier.start)
-        elif (done := growth.finished.get(parent)) is not None:
-            if done.children is not None:
-                growth.open(shard, done.children)  # a late sibling of children that took over before
-            elif growth.inherit(shard, parent, lineage, gone):
-                doubtful[shard] = parent
-        elif parent in growth.shards:
-            growth.wait(shard, parent)
-        elif parent in passed:
-            # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
-            ours = growth.holds_one_of(lineage.children(parent))
-            if ours or (ours is None and frontier.adopts):
-                growth.open(shard, frontier.start)
-            elif ours is False:
-                growth.disown(shard)
-        elif parent in growth.awaited:
-            growth.wait(shard, parent)
-            if parent not in lineage and top(growth.awaited, parent) not in growth.shards:
-                if parent in gone:  # what led here is read or gone
-                    growth.open(shard, frontier.start)
-                else:
-                    doubtful[shard] = parent
-        elif parent in lineage:
-            pass  # its parent is new too, and comes first
-        elif not frontier.adopts:
-            pass  # shards without a known relative are another frontier's
-        elif parent in gone:
-            growth.open(shard, frontier.start)
-        else:
-            doubtful[shard] = parent
+        parent = lineage.first_parent(shard)
+        if parent in growth.unconfirmed and shard in growth.unconfirmed:
+            growth.inherit(shard, parent)
+    for shard in _parents_first(lineage, growth.passed):
+        if shard not in growth.shards:  # else a child that has just taken its parent's place
+            growth.decide(shard)
     for shard in growth.opened:  # an earlier run may have saved that it was read to its end
-        growth.hand_over(shard, lineage)
-    return Discovery(growth.frontier(frontier), tuple(growth.opened), doubtful)
+        growth.hand_over(shard)
+    moved = growth.frontier().confirm(before=seen.confirm_before, listed=seen.listed)
+    if moved is not frontier:
+        moved = moved.forget_finished(before=seen.forget_before, listed=seen.listed, gone=seen.gone)
+    return Discovery(
+        moved,
+        tuple(growth.opened),
+        growth.doubtful,
+        frozenset(frontier.fading(before=seen.forget_before, listed=seen.listed) - seen.gone),
+        tuple(
+            children_missed(frontier.stream_arn, leaf, frontier.shards[leaf], retention=seen.retention)
+            for leaf in seen.leaves
+            if leaf in seen.gone and leaf in frontier.shards
+        ),
+    )
 
 
-def take_over(frontier: Frontier, lineage: Lineage, *, second: int) -> Discovery:
-    """What :func:`discover` gives where ``lineage`` has shown nothing since the last discovery and no shard was denied,
-    in time proportional to the frontier: the known children of ended shards take their places."""
-    growth = _Growth(frontier, second)
+def take_over(frontier: Frontier, seen: Seen) -> Discovery:
+    """Return what `discover` would if only shards have ended since the last discovery: children take their places.
+
+    It takes time in proportion to the frontier, not to the lineage.
+    """
+    growth = _Growth(frontier, seen)
     for ended in frontier.ended_shards:
-        growth.hand_over(ended, lineage)
+        growth.hand_over(ended)
     for shard in growth.opened:  # an earlier run may have saved that it was read to its end
-        growth.hand_over(shard, lineage)
-    return Discovery(growth.frontier(frontier), tuple(growth.opened))
+        growth.hand_over(shard)
+    return Discovery(growth.frontier(), tuple(growth.opened))
 
 
 class _Growth:
-    """The tables of a frontier while one discovery changes them: a copy for a listing, not one for every shard."""
+    """The tables of a frontier while one discovery changes them: one copy for a listing, not one for every shard."""
 
-    def __init__(self, frontier: Frontier, second: int) -> None:
+    def __init__(self, frontier: Frontier, seen: Seen) -> None:
         self.shards = dict(frontier.shards)
         self.finished = dict(frontier.finished)
         self.saved = dict(frontier.saved)
         self.awaited = dict(frontier.awaited)
         self.unconfirmed = set(frontier.unconfirmed)
         self.opened: list[str] = []
-        self._second = second
+        self.doubtful: dict[str, str] = {}
+        self._before = frontier
+        self._lineage = seen.lineage
+        self._gone = seen.gone
+        self._second = seen.second
         self._adopts = frontier.adopts
         self._start = frontier.start
+
+    @cached_property
+    def passed(self) -> set[str]:
+        """The shards that were reached before, and their ancestors: by the law of order these were read.
+
+        Of a shard that is not read here, only its first ancestors are: a second parent may be this frontier's own.
+        """
+        before, lineage = self._before, self._lineage
+        foreign = [shard for shard, done in before.finished.items() if done.children is None]
+        own = [*before.shards, *(before.finished.keys() - foreign)]
+        passed = set(own)
+        for ancestor in own:
+            new = [parent for parent in lineage.parents(ancestor) if parent not in passed]
+            passed.update(new)
+            own += new
+        passed.update(foreign)
+        for shard in foreign:
+            for ancestor in lineage.first_ancestors(shard):
+                if ancestor in passed:
+                    break
+                passed.add(ancestor)
+        return passed
+
+    # The cases
+
+    def decide(self, shard: str) -> None:
+        """Decide about a shard that was not reached before, by its first parent: the table of this module."""
+        lineage, parent = self._lineage, self._lineage.first_parent(shard)
+        if parent is None:
+            if self._adopts:
+                self.open(shard, self._start)
+        elif (done := self.finished.get(parent)) is not None:
+            if done.children is not None:
+                self.begin(shard, done.children)
+            else:
+                self.inherit(shard, parent)
+        elif (reading := self.shards.get(parent)) is not None:
+            if isinstance(reading.position, End):
+                self.begin(shard, reading.position.children)
+            else:
+                self.wait(shard, parent)
+        elif parent in self.passed:
+            # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
+            ours = self.reads_child_of(parent)
+            if ours or (ours is None and self._adopts):
+                self.begin(shard, self._start)
+            elif ours is False:
+                self.disown(shard)
+        elif parent in self.awaited:
+            self.wait(shard, parent)
+            if parent not in lineage and top(self.awaited, parent) not in self.shards:
+                self.begin_or_ask(shard, parent)  # what led here is read or gone
+        elif parent in lineage:
+            pass  # the parent is new too, and comes first
+        elif self._adopts:  # shards without a known relative are of the one that adopts
+            self.begin_or_ask(shard, parent)
+
+    def begin_or_ask(self, shard: str, unlisted: str) -> None:
+        """`shard` begins if its `unlisted` parent is gone, and else the service is to be asked."""
+        if unlisted in self._gone:
+            self.begin(shard, self._start)
+        else:
+            self.doubtful[shard] = unlisted
+
+    def inherit(self, shard: str, parent: str) -> None:
+        """`shard` is another frontier's as its `parent` is, unless that went before the other can have seen it.
+
+        The shard is adopted then, since reading it twice is better than never. While the service was not asked after
+        the parent, that is in doubt.
+        """
+        unproven = parent in self.unconfirmed
+        if unproven and parent in self._gone:
+            self.adopt(shard)
+        elif unproven and parent not in self._lineage:
+            self.doubtful[shard] = parent
+        else:
+            self.disown(shard)
+
+    def adopt(self, shard: str) -> None:
+        """`shard` begins, and what is known to descend from it follows as it would have."""
+        released = [shard]
+        for known in released:
+            self.finished.pop(known, None)
+            self.unconfirmed.discard(known)
+            released += [
+                child
+                for child in self._lineage.children(known)
+                if child in self.unconfirmed and self._lineage.first_parent(child) == known
+            ]
+        self.begin(shard, self._start)
+
+    def disown(self, shard: str) -> None:
+        """`shard` is another frontier's, or past the stop."""
+        if shard not in self.finished:
+            self.finished[shard] = Finished(self._second, None)
+            if self._adopts:
+                self.unconfirmed.add(shard)
+            self.release_parents(shard)
+
+    def wait(self, shard: str, parent: str) -> None:
+        """`shard` is this frontier's, and not reached yet. One that adopts would find it again without a link."""
+        if not self._adopts:
+            self.awaited.setdefault(shard, parent)  # a link once seen stays true, whatever a listing says later
 
     def open(self, shard: str, position: StartPosition, watermark: int = EARLIEST) -> None:
         self.shards[shard] = Reading(self.saved.pop(shard, position), watermark)
         self.opened.append(shard)
 
-    def disown(self, shard: str) -> None:
-        """``shard`` is another frontier's, or past the stop."""
-        if shard not in self.finished:
-            self.finished[shard] = Finished(self._second, None)
-            if self._adopts:
-                self.unconfirmed.add(shard)
+    # Merges
 
-    def inherit(self, shard: str, parent: str, lineage: Lineage, gone: Container[str]) -> bool:
-        """``shard`` is another frontier's as its ``parent`` is, unless that went before the other can have seen it; it
-        is taken then, since twice beats never. Whether the service is still to be asked after the parent."""
-        unproven = parent in self.unconfirmed
-        if unproven and parent in gone:
-            self.adopt(shard, lineage)
-        elif unproven and parent not in lineage:
+    def begin(self, shard: str, position: StartPosition) -> None:
+        """`shard` begins at `position` by its first parent, unless another parent holds it back.
+
+        With several parents the position is TRIM_HORIZON if one of them met a record: all of the shard's records are
+        younger than that record. Else it is the earliest of their moments. The watermark is the minimum of the parents.
+        """
+        parents = self._lineage.parents(shard)
+        others = parents[1:]
+        if sum(self.holds_back(shard, other) for other in others):  # all are looked at: each may have to be asked after
+            self.wait(shard, parents[0])
+            return
+        known = [self.shards[parent] for parent in parents if parent in self.shards]
+        starts = [position, *filter(None, map(self._children_start, others))]
+        moments = [start for start in starts if isinstance(start, AtTime)]
+        earliest = min(moments, key=lambda start: start.second) if len(moments) == len(starts) else TRIM_HORIZON
+        self.open(shard, earliest, min((reading.watermark for reading in known), default=EARLIEST))
+        self.release_parents(shard)
+
+    def _children_start(self, parent: str) -> StartPosition | None:
+        """Where the children of an ended parent begin; None if another frontier reads it, and knows."""
+        if (reading := self.shards.get(parent)) is not None:
+            return reading.position.children if isinstance(reading.position, End) else None
+        done = self.finished.get(parent)
+        return self._start if done is None else done.children
+
+    def holds_back(self, shard: str, parent: str) -> bool:
+        """Return whether `shard` has to wait for `parent`, which is not its first one.
+
+        It waits for a parent that this frontier reads or will read, and for one that the service must be asked about.
+        Parents of other frontiers hold nothing back: nobody here can know when they end.
+        """
+        reading = self.shards.get(parent)
+        if reading is not None:
+            return not isinstance(reading.position, End)
+        if parent in self.finished or shard in self._lineage.ancestors(parent) or parent == shard:
+            return False
+        if parent in self.awaited and (parent in self._lineage or top(self.awaited, parent) in self.shards):
             return True
-        else:
-            self.disown(shard)
-        return False
+        if parent in self._lineage:
+            return parent not in self.passed and self._will_read(parent)
+        if parent in self._gone or parent in self.passed:
+            return False
+        self.doubtful.setdefault(shard, parent)
+        return True
 
-    def adopt(self, shard: str, lineage: Lineage) -> None:
-        """``shard`` begins, and what is known to descend from it follows as it would have."""
-        released = [shard]
-        for known in released:
-            self.finished.pop(known, None)
-            self.unconfirmed.discard(known)
-            released += [child for child in lineage.children(known) if child in self.unconfirmed]
-        self.open(shard, self._start)
+    def _will_read(self, shard: str) -> bool:
+        """Return whether a listed shard that was not reached yet is this frontier's, as its first ancestors say."""
+        line = [shard, *self._lineage.first_ancestors(shard)]
+        for ancestor in line[1:]:
+            if ancestor in self.shards or ancestor in self.awaited:
+                return True
+            if (done := self.finished.get(ancestor)) is not None:
+                return done.children is not None or ancestor in self.unconfirmed
+            if ancestor in self.passed:
+                ours = self.reads_child_of(ancestor)
+                return self._adopts if ours is None else ours
+        loops = self._lineage.first_parent(line[-1]) is not None  # nothing in a loop of parents is ever read
+        return self._adopts and not loops
 
-    def wait(self, shard: str, parent: str) -> None:
-        """``shard`` is this frontier's, and not reached yet. One that adopts would find it again without a link."""
-        if not self._adopts:
-            self.awaited.setdefault(shard, parent)  # a link once seen stays true, whatever a listing says later
+    def release_parents(self, shard: str) -> None:
+        """The ended parents of a merge's `shard` leave, if that was the last of their children to be decided."""
+        parents = self._lineage.parents(shard)
+        if len(parents) > 1:
+            for parent in parents:
+                if all(map(self._holds, self._lineage.children(parent))):
+                    self.leave(parent)
 
-    def hand_over(self, parent: str, lineage: Lineage) -> None:
-        """If it has ended, the parent leaves and its known children take its place, in one step (fact 20); else it
-        waits."""
-        reading = self.shards[parent]
-        children = lineage.children(parent)
-        if children and isinstance(reading.position, End):
-            self.leave(parent)
-            for child in children:
-                if child not in self.shards and child not in self.finished:
+    # The end of a shard
+
+    def hand_over(self, parent: str) -> None:
+        """If it has ended, the parent leaves and its known children take its place, in one step (trap 20).
+
+        A child of a merge may have to wait for its other parent. The parent then stays, and holds the watermark for it.
+        """
+        reading = self.shards.get(parent)
+        children = self._lineage.children(parent)
+        if reading is None or not children or not isinstance(reading.position, End):
+            return
+        for child in children:
+            if not self._holds(child):
+                if len(self._lineage.parents(child)) == 1:
                     self.open(child, reading.position.children, reading.watermark)
+                else:
+                    self.decide(child)
+        if all(map(self._holds, children)):
+            self.leave(parent)
 
     def leave(self, parent: str) -> None:
         reading = self.shards.get(parent)
@@ -171,16 +338,20 @@ class _Growth:
             del self.shards[parent]
             self.finished[parent] = Finished(self._second, reading.position.children)
 
-    def holds_one_of(self, siblings: Iterable[str]) -> bool | None:
-        """Whether the siblings that are remembered are this frontier's; None where that does not tell."""
-        known = [sibling for sibling in siblings if sibling in self.shards or sibling in self.finished]
-        ours = {sibling in self.shards or self.finished[sibling].children is not None for sibling in known}
+    # What is known
+
+    def reads_child_of(self, parent: str) -> bool | None:
+        """Return whether the remembered heirs of a parent are this frontier's; None where that decides nothing."""
+        children = self._lineage.children(parent)
+        known = [child for child in children if self._holds(child) and self._lineage.first_parent(child) == parent]
+        ours = {child in self.shards or self.finished[child].children is not None for child in known}
         return ours.pop() if len(ours) == 1 else None
 
     def _holds(self, shard: str) -> bool:
         return shard in self.shards or shard in self.finished
 
-    def frontier(self, before: Frontier) -> Frontier:
+    def frontier(self) -> Frontier:
+        before = self._before
         awaited = {
             shard: parent
             for shard, parent in self.awaited.items()
@@ -198,18 +369,6 @@ class _Growth:
         )
 
 
-def _passed(frontier: Frontier, lineage: Lineage) -> set[str]:
-    """The frontier's shards, the finished ones, and all their ancestors: by the law of order these were read."""
-    passed: set[str] = set()
-    for shard in [*frontier.shards, *frontier.finished]:
-        passed.add(shard)
-        for ancestor in lineage.ancestors(shard):
-            if ancestor in passed:
-                break
-            passed.add(ancestor)
-    return passed
-
-
-def _parents_first(lineage: Lineage, passed: Container[str]) -> list[str]:
+def _parents_first(lineage: Lineage, passed: Set[str]) -> list[str]:
     fresh = [shard for shard in lineage if shard not in passed]
     return sorted(fresh, key=lambda shard: sum(1 for _ in lineage.ancestors(shard)))

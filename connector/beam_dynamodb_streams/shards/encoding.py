@@ -1,14 +1,13 @@
-"""The stored form of a frontier: a version byte, then MessagePack. A promise: golden bytes are in ``tests/compat``.
+"""The stored form of a frontier: a version byte, then MessagePack. A promise: golden bytes are in `tests/compat`.
 
 Shard ids of the service's form and sequence numbers are packed to their numbers, so that an open shard with the
 finished ancestors that stay listed beside it takes less than 200 bytes. A shard iterator longer than
-:data:`LONGEST_STORED_HINT` is left out: it is only a hint, and costs one call to replace.
+`LONGEST_STORED_HINT` is left out: it is only a hint, and costs one call to replace.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -18,25 +17,22 @@ from beam_dynamodb_streams.shards.frontier import Finished, Frontier, Hint, Read
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon, Position, StartPosition
 
 VERSION: Final = 1
-SHARED_VERSION: Final = 2  # with awaited shards: a release that knew none would leave them unread
-ADOPTING_VERSION: Final = 3  # with unconfirmed shards, likewise
-VERSIONS: Final = (VERSION, SHARED_VERSION, ADOPTING_VERSION)
 LONGEST_STORED_HINT: Final = 512  # characters
 
 _SHARD_ID: Final = re.compile(r"shardId-([0-9]{20})-([0-9a-f]{8})")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]*")
 
 # A name (shard id or sequence number) is its text, or a zero byte and its number where it has the service's form.
-# A place is -1 for TRIM_HORIZON, a second for a moment, a name for a sequence number; an end is its children's start
+# A position is -1 for TRIM_HORIZON, a second for a moment, a name for a sequence number; an end is its children's start
 # in a list.
 _Name = bytes
-_Place = int | bytes | list[int]
+_StoredPosition = int | bytes | list[int]
 _NUMERIC: Final = b"\0"
 
 
 class _Reading(msgspec.Struct, array_like=True):
     shard: _Name
-    position: _Place
+    position: _StoredPosition
     watermark: int
     iterator: str | None
     second: int
@@ -50,17 +46,7 @@ class _Finished(msgspec.Struct, array_like=True):
 
 class _Saved(msgspec.Struct, array_like=True):
     shard: _Name
-    position: _Place
-
-
-class _Frontier(msgspec.Struct, array_like=True):
-    start: int
-    shards: list[_Reading]
-    finished: list[_Finished]
-    saved: list[_Saved]
-    remaining: int | None
-    adopts: bool
-    closed: bool
+    position: _StoredPosition
 
 
 class _Awaited(msgspec.Struct, array_like=True):
@@ -68,25 +54,27 @@ class _Awaited(msgspec.Struct, array_like=True):
     parent: _Name
 
 
-class _SharedFrontier(msgspec.Struct, array_like=True):
-    frontier: _Frontier
+class _Frontier(msgspec.Struct, array_like=True):
+    stream_arn: str
+    start: int
+    shards: list[_Reading]
+    finished: list[_Finished]
+    saved: list[_Saved]
+    remaining: int | None
+    adopts: bool
+    closed: bool
     awaited: list[_Awaited]
-
-
-class _AdoptingFrontier(msgspec.Struct, array_like=True):
-    frontier: _Frontier
     unconfirmed: list[_Name]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Frontier)
-_shared_decoder: Final = msgspec.msgpack.Decoder(_SharedFrontier)
-_adopting_decoder: Final = msgspec.msgpack.Decoder(_AdoptingFrontier)
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
-    """Deterministic: equal frontiers with equal hints give equal bytes."""
+    """Return the stored form. Deterministic: equal frontiers with equal hints give equal bytes."""
     stored = _Frontier(
+        frontier.stream_arn,
         _pack_start(frontier.start),
         [_pack_reading(shard, frontier.shards[shard]) for shard in sorted(frontier.shards)],
         [
@@ -97,58 +85,50 @@ def encode_frontier(frontier: Frontier) -> bytes:
         frontier.remaining,
         frontier.adopts,
         frontier.closed,
+        [_Awaited(_pack_shard(shard), _pack_shard(frontier.awaited[shard])) for shard in sorted(frontier.awaited)],
+        [_pack_shard(shard) for shard in sorted(frontier.unconfirmed)],
     )
-    if frontier.unconfirmed:  # of one that adopts, and only one that does not has awaited ones
-        unconfirmed = [_pack_shard(shard) for shard in sorted(frontier.unconfirmed)]
-        return bytes([ADOPTING_VERSION]) + _encoder.encode(_AdoptingFrontier(stored, unconfirmed))
-    if not frontier.awaited:
-        return bytes([VERSION]) + _encoder.encode(stored)
-    awaited = [_Awaited(_pack_shard(shard), _pack_shard(frontier.awaited[shard])) for shard in sorted(frontier.awaited)]
-    return bytes([SHARED_VERSION]) + _encoder.encode(_SharedFrontier(stored, awaited))
+    return bytes([VERSION]) + _encoder.encode(stored)
 
 
 def decode_frontier(data: bytes) -> Frontier:
-    """The inverse of :func:`encode_frontier`. Raises :class:`ConnectorError` for bytes that are not a frontier."""
+    """Return the frontier that `encode_frontier` stored.
+
+    Raises:
+        ConnectorError: The bytes are of a later version, or are not a frontier.
+    """
     version = data[0] if data else None
-    if version not in VERSIONS:
+    if version != VERSION:
         raise ConnectorError(
-            f"stored frontier has version {version}, this release reads {VERSION} to {VERSIONS[-1]}: "
+            f"stored frontier has version {version}, this release reads {VERSION}: "
             "resume with the release that wrote it, or newer"
         )
-    body = memoryview(data)[1:]
     try:
-        if version == VERSION:
-            return _unpack(_decoder.decode(body))
-        if version == ADOPTING_VERSION:
-            adopting = _adopting_decoder.decode(body)
-            return replace(_unpack(adopting.frontier), unconfirmed=frozenset(map(_shard, adopting.unconfirmed)))
-        shared = _shared_decoder.decode(body)
-        awaited = {_shard(entry.shard): _shard(entry.parent) for entry in shared.awaited}
-        return replace(_unpack(shared.frontier), awaited=awaited)
+        stored = _decoder.decode(memoryview(data)[1:])
+        return Frontier(
+            stream_arn=stored.stream_arn,
+            start=_start(stored.start),
+            shards={
+                _shard(entry.shard): Reading(
+                    _position(entry.position),
+                    entry.watermark,
+                    None if entry.iterator is None else Hint(entry.iterator, entry.second),
+                )
+                for entry in stored.shards
+            },
+            finished={
+                _shard(entry.shard): Finished(entry.second, None if entry.children is None else _start(entry.children))
+                for entry in stored.finished
+            },
+            saved={_shard(entry.shard): _position(entry.position) for entry in stored.saved},
+            remaining=stored.remaining,
+            adopts=stored.adopts,
+            closed=stored.closed,
+            awaited={_shard(entry.shard): _shard(entry.parent) for entry in stored.awaited},
+            unconfirmed=frozenset(map(_shard, stored.unconfirmed)),
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise ConnectorError(f"stored frontier is damaged: {error}") from error
-
-
-def _unpack(stored: _Frontier) -> Frontier:
-    return Frontier(
-        start=_start(stored.start),
-        shards={
-            _shard(entry.shard): Reading(
-                _position(entry.position),
-                entry.watermark,
-                None if entry.iterator is None else Hint(entry.iterator, entry.second),
-            )
-            for entry in stored.shards
-        },
-        finished={
-            _shard(entry.shard): Finished(entry.second, None if entry.children is None else _start(entry.children))
-            for entry in stored.finished
-        },
-        saved={_shard(entry.shard): _position(entry.position) for entry in stored.saved},
-        remaining=stored.remaining,
-        adopts=stored.adopts,
-        closed=stored.closed,
-    )
 
 
 def _pack_reading(shard: str, reading: Reading) -> _Reading:
@@ -177,7 +157,7 @@ def _shard(name: _Name) -> str:
     return f"shardId-{int.from_bytes(name[1:9], 'big'):020d}-{name[9:].hex()}"
 
 
-def _pack_position(position: Position) -> _Place:
+def _pack_position(position: Position) -> _StoredPosition:
     match position:
         case After(sequence_number):
             if _NUMBER.fullmatch(sequence_number) is None:
@@ -190,12 +170,12 @@ def _pack_position(position: Position) -> _Place:
             return _pack_start(start)
 
 
-def _position(place: _Place) -> Position:
-    if isinstance(place, int):
-        return _start(place)
-    if isinstance(place, list):
-        return End(_start(place[0]))
-    return After(str(int.from_bytes(place[1:], "big")) if place.startswith(_NUMERIC) else place.decode())
+def _position(stored: _StoredPosition) -> Position:
+    if isinstance(stored, int):
+        return _start(stored)
+    if isinstance(stored, list):
+        return End(_start(stored[0]))
+    return After(str(int.from_bytes(stored[1:], "big")) if stored.startswith(_NUMERIC) else stored.decode())
 
 
 def _pack_start(start: StartPosition) -> int:

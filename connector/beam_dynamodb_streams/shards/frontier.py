@@ -1,11 +1,12 @@
-"""The restriction: for every shard that is being read, where to read on, and what must be known to find the rest.
+"""The restriction: for every shard that is being read, the position to resume from, and what finds the other shards.
 
-A frontier is a value; every method is a pure function to the next one. Its laws, held by ``tests/properties``:
+A frontier is a value; every method is a pure function to the next one. Its laws, held by `tests/properties`:
 
 * a shard is in it, or finished, or not yet reached, and never two of these;
-* a child enters in the same step in which its parent's end leaves (fact 20), never earlier (fact 8);
+* a child enters once all its parents have ended (trap 8). A parent leaves in the same step in which the last of its
+  known children enters (trap 20), so that no stored frontier has lost one without the other;
 * positions and watermarks only move forward;
-* :meth:`Frontier.split` gives two frontiers that share no shard and together are the whole.
+* `Frontier.split` returns two frontiers that share no shard and together are the whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ EARLIEST: Final = -9_223_372_036_854_775_000
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A shard iterator and the second it was handed out. Worth one saved call while it is young; never a position."""
+    """A shard iterator and the second at which it was issued: it may save a call, and is not a position."""
 
     iterator: str
     second: int
@@ -30,7 +31,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One shard of a frontier. ``watermark``: microseconds since the epoch that its further records reach or pass."""
+    """One shard of a frontier. `watermark`: microseconds since the epoch that no further record of it precedes."""
 
     position: Position
     watermark: int = EARLIEST
@@ -43,10 +44,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A shard that needs no more reading but may stay listed for hours (fact 12), and the second it became so.
+    """A shard that needs no more reading but may stay listed for hours (trap 12), and the second since which.
 
-    ``children`` is where a child that shows up late begins; None if its children are not for this frontier: they are
-    past the stop, or another frontier's.
+    `children` is where a child begins that is listed late. It is None if the children are not for this frontier: they
+    are past the stop, or another frontier's.
     """
 
     second: int
@@ -55,14 +56,24 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """See the module. ``start`` is where a shard begins whose parent was not read by us; ``saved`` holds positions of
-    an earlier run for shards that are not reached yet; ``remaining`` counts the records left under ``stop=N``.
-    ``adopts``: whether shards without any known relative are this frontier's (exactly one of a split's parts).
-    ``awaited``: of one that does not adopt, the known descendants that are not reached yet, each with its parent: after
-    a pause in which the links between were trimmed, no listing tells any more whose they are. ``unconfirmed``: of the
-    one that adopts, those of the others' shards that it saw so lately that their own frontier may not have: what it
-    may never see, if a pause begins now, is adopted."""
+    """The state of a read; see the module.
 
+    Args:
+        stream_arn: The stream whose shards these are.
+        start: Where a shard begins whose parents were not read by this read.
+        shards: The shards that are being read, and the ended ones that wait for their children.
+        finished: The shards that need no more reading.
+        saved: Positions of an earlier run, for shards that are not reached yet.
+        remaining: The number of records left under `stop=N`.
+        adopts: Whether shards without any known relative are this frontier's; true of exactly one of a split's parts.
+        closed: Whether nothing is left to read.
+        awaited: Of a frontier that does not adopt: the known descendants that are not reached yet, each with its first
+            parent. After a pause in which the links between were trimmed, no listing shows whose they are.
+        unconfirmed: Of the frontier that adopts: the shards of other frontiers that it saw so lately that the others
+            may not have seen them. If a pause begins now, they may never see them, and this frontier adopts them.
+    """
+
+    stream_arn: str = ""
     start: StartPosition = TRIM_HORIZON
     shards: Mapping[str, Reading] = field(default_factory=dict)
     finished: Mapping[str, Finished] = field(default_factory=dict)
@@ -75,7 +86,7 @@ class Frontier:
 
     @property
     def open_shards(self) -> tuple[str, ...]:
-        """The shards that have more to read; the others are ended and await their children."""
+        """Return the shards that have more to read; the others have ended and wait for their children."""
         return tuple(shard for shard, reading in self.shards.items() if not reading.ended)
 
     @property
@@ -84,12 +95,12 @@ class Frontier:
 
     @property
     def shared(self) -> bool:
-        """Whether another frontier may be reading shards of this stream."""
+        """Return whether another frontier may be reading shards of this stream."""
         return not self.adopts or any(done.children is None for done in self.finished.values())
 
     @property
     def watermark(self) -> int:
-        """The minimum over the frontier, ended shards included: their children's records are still to come."""
+        """Return the minimum over the shards, ended ones included: their children's records are still to come."""
         return min((reading.watermark for reading in self.shards.values()), default=EARLIEST)
 
     def advance(
@@ -101,7 +112,11 @@ class Frontier:
         hint: Hint | None = None,
         records: int = 0,
     ) -> Frontier:
-        """The shard was read up to ``position``, with ``records`` delivered. Never moves anything backwards."""
+        """Return the frontier after `shard` was read up to `position`, with `records` delivered.
+
+        Raises:
+            ValueError: The position is before the shard's own.
+        """
         before = self.shards[shard]
         if not is_at_or_past(position, before.position):
             raise ValueError(f"{shard} cannot go back from {before.position} to {position}")
@@ -110,17 +125,20 @@ class Frontier:
         return replace(self, shards={**self.shards, shard: after}, remaining=remaining)
 
     def end(self, shard: str) -> Frontier:
-        """The shard was read to its end. Its children begin where it began if it met no record that young (fact 2)."""
+        """Return the frontier after `shard` was read to its end.
+
+        Its children begin at TRIM_HORIZON; or where it began itself, if it met no record as young as that (trap 2).
+        """
         position = self.shards[shard].position
         return self.advance(shard, End(position if isinstance(position, AtTime) else TRIM_HORIZON))
 
     def finish(self, shard: str, *, second: int, children: StartPosition | None = None) -> Frontier:
-        """The shard needs no (more) reading; with ``children=None`` its descendants need none either."""
+        """Return the frontier in which `shard` needs no more reading; with `children=None`, nor do its descendants."""
         shards = {other: state for other, state in self.shards.items() if other != shard}
         return replace(self, shards=shards, finished={**self.finished, shard: Finished(second, children)})
 
-    def refreshed(self, hints: Mapping[str, Hint], watermarks: Mapping[str, int]) -> Frontier:
-        """Newer iterators and watermarks of shards that brought no record: no position moves."""
+    def refresh(self, hints: Mapping[str, Hint], watermarks: Mapping[str, int]) -> Frontier:
+        """Return the frontier with newer iterators and watermarks of shards that brought no record."""
         shards = dict(self.shards)
         for shard in hints.keys() | watermarks.keys():
             if (reading := shards.get(shard)) is not None:
@@ -129,11 +147,13 @@ class Frontier:
         return replace(self, shards=shards)
 
     def forget_finished(self, *, before: int, listed: Container[str], gone: Container[str]) -> Frontier:
-        """Drops shards that finished before a second and are no longer listed: the frontier follows its open shards.
+        """Return the frontier without shards that finished before a second and are no longer listed.
 
-        One that was not read to its end by this frontier may be read by another still, so it is remembered until the
-        service itself denies it: a listing that leaves it out proves nothing (fact 6). One that is unconfirmed stays.
+        So its size follows its open shards. A shard that this frontier did not read to its end may still be read by
+        another one. It is kept until the service itself denies it, since a listing that leaves it out proves nothing
+        (trap 6). A shard that is unconfirmed is kept, and so is one that leads to awaited shards that are listed.
         """
+        leading = {top(self.awaited, shard) for shard in self.awaited if shard in listed}
         kept = {
             shard: done
             for shard, done in self.finished.items()
@@ -141,18 +161,22 @@ class Frontier:
             or shard in listed
             or (done.children is None and shard not in gone)
             or shard in self.unconfirmed
+            or shard in leading
         }
         return self if len(kept) == len(self.finished) else replace(self, finished=kept)
 
     def confirm(self, *, before: int, listed: Container[str]) -> Frontier:
-        """What was first seen before a second and is still listed, every frontier of the stream has listed by now."""
+        """Return the frontier without the unconfirmed shards that all frontiers of the stream have listed by now.
+
+        These are the shards that were first seen before a second and are still listed.
+        """
         left = frozenset(
             shard for shard in self.unconfirmed if self.finished[shard].second >= before or shard not in listed
         )
         return self if left == self.unconfirmed else replace(self, unconfirmed=left)
 
     def fading(self, *, before: int, listed: Container[str]) -> set[str]:
-        """The shards of which only the service's own denial is missing to forget them."""
+        """Return the shards that are forgotten once the service denies them."""
         return {
             shard
             for shard, done in self.finished.items()
@@ -160,15 +184,18 @@ class Frontier:
         }
 
     def close(self) -> Frontier:
-        """Nothing is left to read: the stream is disabled and read, or the stop is met."""
+        """Return the frontier with nothing left to read: the stream is disabled and read, or the stop is met."""
         return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={}, unconfirmed=frozenset())
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
-        """``(kept, given)``: ``mine`` and what descends from it stays, the rest is given.
+        """Return `(kept, given)`: the frontier of `mine` and its descendants, and the frontier of the rest.
 
-        Each part knows the other's shards as finished without followed children, so whatever a listing shows later,
-        exactly one part reads it. Shards without a known relative stay with the part that already adopts. Both know
-        what a run has saved for shards that are not reached yet.
+        Each part knows the other's shards as finished, with children that are not its own. So exactly one part reads
+        whatever a listing shows later: the descendants follow their first parents. Shards without a known relative stay
+        with the part that already adopts. Both parts know what a run has saved for shards that are not reached yet.
+
+        The child of a merge whose parents are in both parts belongs to the part of its first parent, which cannot know
+        when the other part has read the other parent: between the two parts there is no order.
         """
         keep = set(mine)
         kept = {shard: state for shard, state in self.shards.items() if shard in keep}
@@ -195,14 +222,18 @@ class Frontier:
 
 
 def top(awaited: Mapping[str, str], shard: str) -> str:
-    """The eldest that the awaited links lead to from ``shard``."""
+    """Return the eldest shard to which the awaited links lead from `shard`."""
     while (parent := awaited.get(shard)) is not None:
         shard = parent
     return shard
 
 
 def begin(
-    start: StartPosition, *, saved: Mapping[str, Position] | None = None, remaining: int | None = None
+    start: StartPosition,
+    *,
+    stream_arn: str = "",
+    saved: Mapping[str, Position] | None = None,
+    remaining: int | None = None,
 ) -> Frontier:
-    """The frontier of a read that has not listed the stream yet: empty, and not closed."""
-    return Frontier(start=start, saved=dict(saved or {}), remaining=remaining)
+    """Return the frontier of a read that has not listed its stream yet: empty, and not closed."""
+    return Frontier(stream_arn=stream_arn, start=start, saved=dict(saved or {}), remaining=remaining)

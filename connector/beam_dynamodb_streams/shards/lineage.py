@@ -1,7 +1,10 @@
 """The family tree of a stream's shards, as far as listings have shown it.
 
-Every shard has one parent at most and there are no merges, so the lineage is a forest. Listings lie by omission
-(fact 6), so a lineage only ever grows while it is in memory: a link once seen stays true.
+A shard has no parent, one, or several: a shard of DynamoDB Streams has at most one, a merge of Kinesis has two.
+Listings leave shards out (trap 6), so a lineage only grows while it is in memory: a link shown once stays true.
+
+The *first* parent of a shard (the smallest id) decides whose the shard is where several frontiers share a stream. First
+parents alone form a forest, so every shard has exactly one owner. All parents together decide when the shard begins.
 """
 
 from __future__ import annotations
@@ -12,27 +15,35 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One listed shard. ``ending_sequence_number`` is no proof that it is closed: some endpoints list one for a
-    shard that still grows (fact page, emulators), so only a page without a next iterator ends a shard."""
+    """One listed shard.
+
+    `ending_sequence_number` does not prove that the shard is closed, because some endpoints list one for a shard that
+    still grows (emulators do). Only a page without a next iterator ends a shard.
+    """
 
     shard_id: str
-    parent: str | None = None
+    parents: tuple[str, ...] = ()
     starting_sequence_number: str | None = None
     ending_sequence_number: str | None = None
 
 
-def created(shard_id: str) -> float | None:
-    """When a shard was created, in epoch seconds, as its id says; None if it says nothing.
+def parents_of(parent: str | None) -> tuple[str, ...]:
+    """Return the link of a shard that names one parent, or none."""
+    return () if parent is None else (parent,)
 
-    The service does not document it. The first number of its ids is a time in milliseconds, and Flink's connector
-    relies on that: good enough to show to people, and nothing here reads by it.
+
+def created(shard_id: str) -> float | None:
+    """Return when a shard was created, in epoch seconds, as its id says; None if the id does not say it.
+
+    The service does not document this. The first number of its ids is a time in milliseconds, and Flink's connector
+    relies on that. It is good enough to show to people; nothing here decides what to read by it.
     """
     number = shard_id.removeprefix("shardId-").partition("-")[0]
     return int(number) / 1000 if len(number) == 20 and number.isascii() and number.isdecimal() else None
 
 
 class Lineage:
-    """All shards seen so far, with their links. Grows by :meth:`add`; answers in time proportional to the answer."""
+    """All shards seen so far, with their links. It grows by `add`; each answer takes time in proportion to its size."""
 
     __slots__ = ("_children", "_shards")
 
@@ -43,52 +54,74 @@ class Lineage:
 
     @classmethod
     def draw(cls, tree: Mapping[str, Iterable[str]]) -> Lineage:
-        """The lineage of a drawing such as ``{"a": ["b", "c"]}``; a parent that is not itself a child is a root."""
-        parents = {child: parent for parent, children in tree.items() for child in children}
-        ids = dict.fromkeys([*tree, *parents])
-        return cls(Shard(shard_id, parents.get(shard_id)) for shard_id in ids)
+        """Return the lineage of a drawing such as `{"a": ["c"], "b": ["c", "d"]}`; who is not a child is a root."""
+        parents: dict[str, tuple[str, ...]] = dict.fromkeys(tree, ())
+        for parent, children in tree.items():
+            for child in children:
+                parents[child] = (*parents.get(child, ()), parent)
+        return cls(Shard(shard_id, of) for shard_id, of in parents.items())
 
     def add(self, shards: Iterable[Shard]) -> bool:
-        """Takes in listed shards, in any order and any number of times; True if a shard or a link is new."""
+        """Take in listed shards, in any order and any number of times. Return whether a shard or a link is new."""
         grew = False
         for listed in shards:
             known = self._shards.get(listed.shard_id)
-            linked = known is not None and known.parent is not None
-            shard = replace(listed, parent=known.parent) if known is not None and linked else listed
-            if shard.parent is not None and not linked:
-                self._children.setdefault(shard.parent, []).append(shard.shard_id)
-            grew |= known is None or shard.parent != known.parent
-            self._shards[shard.shard_id] = shard
+            before = () if known is None else known.parents
+            parents = listed.parents
+            if parents != before:
+                parents = tuple(sorted({*before, *parents}))
+                for parent in parents:
+                    if parent not in before:
+                        self._children.setdefault(parent, []).append(listed.shard_id)
+            grew |= known is None or parents != before
+            self._shards[listed.shard_id] = listed if parents == listed.parents else replace(listed, parents=parents)
         return grew
 
     def forget(self, shard_ids: Iterable[str]) -> None:
-        """Drops shards that can no longer be listed, so that memory follows the open shards and not the run."""
+        """Drop shards that can no longer be listed, so that memory follows the open shards and not the run."""
         for shard_id in shard_ids:
             shard = self._shards.pop(shard_id, None)
-            if shard is not None and shard.parent is not None and (siblings := self._children.get(shard.parent)):
+            for parent in () if shard is None else shard.parents:
+                siblings = self._children[parent]
                 siblings.remove(shard_id)
                 if not siblings:
-                    del self._children[shard.parent]
+                    del self._children[parent]
 
     def get(self, shard_id: str) -> Shard | None:
         return self._shards.get(shard_id)
 
-    def parent(self, shard_id: str) -> str | None:
+    def parents(self, shard_id: str) -> tuple[str, ...]:
+        """Return the known parents, in the order of their ids; empty for a root and for an unlisted shard."""
         shard = self._shards.get(shard_id)
-        return shard.parent if shard else None
+        return shard.parents if shard else ()
+
+    def first_parent(self, shard_id: str) -> str | None:
+        """Return the parent that decides whose the shard is; None for a root and for an unlisted shard."""
+        shard = self._shards.get(shard_id)
+        return shard.parents[0] if shard and shard.parents else None
 
     def children(self, shard_id: str) -> tuple[str, ...]:
-        """The known children, in the order in which they were first seen."""
+        """Return the known children, in the order in which they were first seen."""
         return tuple(self._children.get(shard_id, ()))
 
     def ancestors(self, shard_id: str) -> Iterator[str]:
-        """Parent, grandparent and so on, up to and including the first one that no listing has shown."""
+        """Yield parents, grandparents and so on, each once, up to and including those that no listing has shown."""
+        seen = {shard_id}  # a listing that loops must not loop the reader
+        ahead = [*self.parents(shard_id)]
+        for ancestor in ahead:
+            if ancestor not in seen:
+                yield ancestor
+                seen.add(ancestor)
+                ahead += self.parents(ancestor)
+
+    def first_ancestors(self, shard_id: str) -> Iterator[str]:
+        """Yield the first parent, its first parent and so on, up to and including one that no listing has shown."""
         seen = {shard_id}
-        parent = self.parent(shard_id)
-        while parent is not None and parent not in seen:  # a listing that loops must not loop the reader
+        parent = self.first_parent(shard_id)
+        while parent is not None and parent not in seen:
             yield parent
             seen.add(parent)
-            parent = self.parent(parent)
+            parent = self.first_parent(parent)
 
     def __contains__(self, shard_id: object) -> bool:
         return shard_id in self._shards
@@ -102,8 +135,3 @@ class Lineage:
     def __repr__(self) -> str:
         opened = sum(shard.ending_sequence_number is None for shard in self._shards.values())
         return f"Lineage({len(self._shards)} shards, {opened} of them open)"
-
-    def _repr_html_(self) -> str:
-        from beam_dynamodb_streams.shards.drawing import svg
-
-        return svg(self)

@@ -50,7 +50,9 @@ class Loss:
         return f"{what} {between}{since}: {self.reason}"
 
 
-def records_trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: bool) -> Loss | None:
+def records_trimmed(
+    stream_arn: str, shard: str, reading: Reading, *, certain: bool, retention: float = RETENTION_SECONDS
+) -> Loss | None:
     """Return the loss of a shard that resumes at the trim horizon: the records before it are gone (trap 10).
 
     None for a root that was to be read from the horizon and was never read: the horizon moved, and such a read promises
@@ -65,23 +67,34 @@ def records_trimmed(stream_arn: str, shard: str, reading: Reading, *, certain: b
         str(TRIM_HORIZON),
         _since(reading),
         certain,
-        "records older than 24 hours were trimmed before they were read; read more often, or from more workers",
+        f"records older than {retention / 3600:g} hours were trimmed before they were read; read more often, or from "
+        "more workers",
     )
 
 
-def waited_too_long(stream_arn: str, shard: str, reading: Reading, *, asked: float) -> Loss | None:
+def waited_too_long(
+    stream_arn: str, shard: str, reading: Reading, *, asked: float, retention: float = RETENTION_SECONDS
+) -> Loss | None:
     """Return the loss of a shard that was known, and not begun, for longer than the service keeps records (trap 13).
 
     Its oldest records are gone without an error, because the horizon and a moment are positions that are always served.
     `asked`: when the shard's page was asked for (epoch seconds, the service's clock).
     """
     unread = isinstance(reading.position, Horizon | AtTime) and reading.watermark != EARLIEST
-    if unread and reading.watermark < (asked - RETENTION_SECONDS) * MICROS:
-        return records_trimmed(stream_arn, shard, reading, certain=False)
+    if unread and reading.watermark < (asked - retention) * MICROS:
+        return records_trimmed(stream_arn, shard, reading, certain=False, retention=retention)
     return None
 
 
-def shard_gone(stream_arn: str, shard: str, reading: Reading, *, now: float, promised: bool = False) -> Loss | None:
+def shard_gone(
+    stream_arn: str,
+    shard: str,
+    reading: Reading,
+    *,
+    now: float,
+    promised: bool = False,
+    retention: float = RETENTION_SECONDS,
+) -> Loss | None:
     """Return the loss of a shard that the service no longer knows (trap 11).
 
     None if the shard cannot have held anything that was asked for. A shard is gone once all its records are older than
@@ -89,7 +102,7 @@ def shard_gone(stream_arn: str, shard: str, reading: Reading, *, now: float, pro
     horizon and was never read: such a read promises only what the service still has, unless an earlier run `promised`
     the shard.
     """
-    if isinstance(reading.position, AtTime) and reading.position.second > now - RETENTION_SECONDS:
+    if isinstance(reading.position, AtTime) and reading.position.second > now - retention:
         return None
     if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST and not promised:
         return None
@@ -104,7 +117,7 @@ def shard_gone(stream_arn: str, shard: str, reading: Reading, *, now: float, pro
     )
 
 
-def children_missed(stream_arn: str, shard: str, reading: Reading) -> Loss:
+def children_missed(stream_arn: str, shard: str, reading: Reading, *, retention: float = RETENTION_SECONDS) -> Loss:
     """Return the loss of a shard that was read to its end, but whose children came and went unseen (trap 13)."""
     return Loss(
         stream_arn,
@@ -113,7 +126,8 @@ def children_missed(stream_arn: str, shard: str, reading: Reading) -> Loss:
         "the oldest shards that are left",
         _since(reading),
         False,
-        "its children were trimmed before any listing showed them; the read was away for more than 24 hours",
+        "its children were trimmed before any listing showed them; the read was away for more than "
+        f"{retention / 3600:g} hours",
     )
 
 

@@ -38,8 +38,8 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
     """The reader of one stream, with threads of its own to wait for the network."""
     caller = StreamCaller(service, element.stream_arn, limit=options.pace.page)
     return Reader(
-        element.stream_arn,
         ThreadedFetcher(caller.perform, threads=options.pace.requests),
+        time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop),
@@ -76,7 +76,7 @@ class _ReadStream(beam.DoFn):
         worth_keeping = False
         try:
             longest = self._options.slice_seconds
-            deadline = time.monotonic() + (longest if bundle is None else min(longest, bundle.longest))
+            deadline = reader.now() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
             while (claim := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
                 emitted = self._emission.of(claim, checked=self._dead_letters)
@@ -95,13 +95,13 @@ class _ReadStream(beam.DoFn):
             self._metrics.slice(reader, tracker.current_restriction())
             worth_keeping = not tracker.current_restriction().closed
             if worth_keeping:
-                wait = max(0.0, reader.resumes - time.monotonic())
+                wait = max(0.0, reader.resumes - reader.now())
                 tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest)))
             else:
                 self._linger(tracker, bundle)
         finally:
             if worth_keeping:
-                READERS.give_back(element.run, reader, time.monotonic())
+                READERS.give_back(element.run, reader, reader.now())
             else:
                 reader.close()
 

@@ -96,7 +96,7 @@ class FrontierProvider(RestrictionProvider):
     def initial_restriction(self, element: StreamRead) -> Frontier:
         if element.frontier is not None:
             return element.frontier
-        return begin(element.start, saved=element.saved, remaining=element.records)
+        return begin(element.start, stream_arn=element.stream_arn, saved=element.saved, remaining=element.records)
 
     def create_tracker(self, restriction: Frontier) -> FrontierTracker:
         return FrontierTracker(restriction, bounded=self._bounded)

@@ -169,14 +169,14 @@ def sample(
     read = replace(begin_read(service, options), records=limit)
     reader = reader_of(service, read, options)
     try:
-        return collect(reader, read, reader.fetcher.now() + seconds)
+        return collect(reader, read, reader.now() + seconds)
     finally:
         reader.close()
 
 
 def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
     """What the reader gives until ``deadline`` (of its fetcher's clock) or the end, with everything decoded."""
-    frontier = begin(read.start, saved=read.saved, remaining=read.records)
+    frontier = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []
     losses: list[Loss] = []

@@ -65,7 +65,7 @@ def share(
         yield read
         return
     caller = StreamCaller(service, read.stream_arn, limit=options.pace.page)
-    whole = begin(read.start, saved=read.saved, remaining=read.records)
+    whole = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
 
     def perform(request: Request) -> Answer:
         beat()
@@ -92,11 +92,10 @@ def first_frontier(
     listings.settle(now())
     found = Discovery(frontier)
     while True:
-        if listings.dirty:
-            listings.dirty = False
-            found = discover(frontier, listings.lineage, second=int(service_time()), gone=listings.gone)
+        if listings.changed:
+            found = discover(frontier, listings.look(now(), service_time()))
             listings.doubt(set(found.doubtful.values()), now(), patient=False)
-        if listings.settled(now()) and not listings.doubts:
+        if listings.settled(now()):
             return found.frontier, listings.lineage
         sleep(max(0.0, listings.due(now()) - now()))
         match perform(listings.request(now())):

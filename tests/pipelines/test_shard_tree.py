@@ -1,23 +1,30 @@
-"""A lineage as a picture, for notebooks and ``pipelines.inspect --svg``."""
+"""A lineage as a picture, for notebooks and `inspect --svg`."""
 
 from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from beam_dynamodb_streams.shards.drawing import MOST_ROWS, places, svg
+from beam_dynamodb_streams.inspection.shard_tree import MOST_ROWS, boxes, svg
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_leaves_have_a_row_each_and_a_parent_stands_between_its_children() -> None:
-    drawn = {place.shard_id: (place.generation, place.row) for place in places(Lineage.draw({"a": "bc", "c": "de"}))}
+    drawn = {box.shard_id: (box.generation, box.row) for box in boxes(Lineage.draw({"a": "bc", "c": "de"}))}
     assert drawn == {"a": (0, 0.75), "b": (1, 0), "c": (1, 1.5), "d": (2, 1), "e": (2, 2)}
 
 
+def test_the_child_of_a_merge_is_drawn_once_with_a_line_from_each_parent() -> None:
+    lineage = Lineage.draw({"a": "c", "b": "c"})
+    assert [box.shard_id for box in boxes(lineage)] == ["a", "c", "b"]
+    picture = ElementTree.fromstring(svg(lineage))  # noqa: S314 - our own text
+    assert len(picture.findall(f"{SVG}path")) == 2
+
+
 def test_a_parent_that_no_listing_showed_is_drawn_as_such() -> None:
-    lineage = Lineage([Shard("b", "a", "1", "2"), Shard("c", "a", "1")])
-    assert [(place.shard_id, place.state) for place in places(lineage)] == [
+    lineage = Lineage([Shard("b", ("a",), "1", "2"), Shard("c", ("a",), "1")])
+    assert [(box.shard_id, box.state) for box in boxes(lineage)] == [
         ("a", "unlisted"),
         ("b", "closed"),
         ("c", "open"),
@@ -25,13 +32,13 @@ def test_a_parent_that_no_listing_showed_is_drawn_as_such() -> None:
 
 
 def test_a_listing_that_loops_does_not_loop_the_picture() -> None:
-    lineage = Lineage([Shard("a", "b"), Shard("b", "a"), Shard("c")])
-    assert [place.shard_id for place in places(lineage)] == ["c"]
+    lineage = Lineage([Shard("a", ("b",)), Shard("b", ("a",)), Shard("c")])
+    assert [box.shard_id for box in boxes(lineage)] == ["c"]
 
 
 def test_a_lineage_may_be_deeper_than_the_interpreters_stack() -> None:
     lineage = Lineage.draw({f"{n:05}": [f"{n + 1:05}"] for n in range(5_000)})
-    assert max(place.generation for place in places(lineage)) == 5_000
+    assert max(box.generation for box in boxes(lineage)) == 5_000
 
 
 def test_the_picture_has_every_shard_once_with_its_note_and_its_text_escaped() -> None:
@@ -57,9 +64,8 @@ def test_an_empty_lineage_is_a_picture_too() -> None:
     assert "0 shards" in svg(Lineage())
 
 
-def test_a_notebook_shows_a_lineage_as_the_picture() -> None:
-    lineage = Lineage([Shard("a", None, "1", "2"), Shard("b", "a", "3")])
-    assert lineage._repr_html_() == svg(lineage)
+def test_a_lineage_counts_its_open_shards() -> None:
+    lineage = Lineage([Shard("a", (), "1", "2"), Shard("b", ("a",), "3")])
     assert repr(lineage) == "Lineage(2 shards, 1 of them open)"
 
 

@@ -1,0 +1,112 @@
+"""What the answer to a read moves: a page, an empty page, a shard that is gone. No I/O.
+
+An empty page moves no position, so it is not worth a claim. What it brings (a newer iterator, a newer watermark) is
+collected, and joins the next claim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.reader.page import Rules, deliver
+from beam_dynamodb_streams.reader.requests import PageRead
+from beam_dynamodb_streams.reader.schedule import Remembered, Schedule
+from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.loss import MICROS, Loss, records_trimmed, shard_gone, waited_too_long
+from beam_dynamodb_streams.shards.quiet import NOT_QUIET
+
+
+@dataclass(slots=True)
+class Answers:
+    """Turns the answers to reads into claims, and schedules the next read of the shard."""
+
+    schedule: Schedule
+    rules: Rules
+    tally: Counter[str]
+    service_time: Callable[[], float]
+    retention: float
+    _hints: dict[str, Hint] = field(default_factory=dict)
+    _watermarks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def collected(self) -> bool:
+        """Whether empty pages brought something that no claim has."""
+        return bool(self._hints or self._watermarks)
+
+    def join(self, frontier: Frontier) -> Frontier:
+        """Return the frontier with what empty pages brought, which is no longer collected then."""
+        if self.collected:
+            frontier = frontier.refresh(self._hints, self._watermarks)
+            self.forget()
+        return frontier
+
+    def forget(self) -> None:
+        self._hints, self._watermarks = {}, {}
+
+    def page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Claim | None:
+        """Return the claim of a page; None for an empty one that moves nothing."""
+        shard = read.request.shard
+        self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
+        losses = self._losses(frontier, read, frontier.shards[shard], state)
+        if not read.page.records and not read.page.malformed and read.hint is not None and not losses:
+            return self._empty_page(frontier, read, state, read.hint, now)
+        delivery = deliver(frontier, read, self.rules)
+        self._hints.pop(shard, None)
+        reading = delivery.frontier.shards.get(shard)
+        if reading is not None and not reading.ended:
+            full = len(read.page.records) + len(read.page.malformed) >= self.schedule.pace.page
+            lagging = delivery.newest is not None and read.asked - delivery.newest > self.schedule.pace.behind
+            state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0
+            (self.schedule.at_once if full or lagging else self.schedule.soon)(shard, now)
+        return Claim(
+            delivery.frontier,
+            shard=shard,
+            records=delivery.records,
+            malformed=delivery.malformed,
+            losses=losses,
+            ended=shard if delivery.ended or delivery.finished else "",
+            lag=None if delivery.newest is None else max(0.0, read.asked - delivery.newest),
+            page_bytes=len(read.page.body),
+        )
+
+    def gone(self, frontier: Frontier, shard: str) -> Claim:
+        """Return the claim that ends a shard which the service no longer knows."""
+        reading = frontier.shards[shard]
+        loss = shard_gone(frontier.stream_arn, shard, reading, now=self.service_time(), retention=self.retention)
+        self.tally[metrics.SHARDS_LOST] += loss is not None
+        return Claim(frontier.end(shard), losses=[loss] if loss else [], ended=shard)
+
+    def _losses(self, frontier: Frontier, read: PageRead, reading: Reading, state: Remembered) -> list[Loss]:
+        """Return what the page shows to be lost before it; each position's loss is reported once."""
+        stream, shard, retention = frontier.stream_arn, read.request.shard, self.retention
+        loss = None
+        if read.trimmed is not None and state.trim_reported != read.request.position:
+            loss = records_trimmed(stream, shard, reading, certain=read.trimmed, retention=retention)
+            state.trim_reported = read.request.position
+        elif state.trim_reported is None:
+            loss = waited_too_long(stream, shard, reading, asked=read.asked, retention=retention)
+            state.trim_reported = None if loss is None else read.request.position
+        return [] if loss is None else [loss]
+
+    def _empty_page(
+        self, frontier: Frontier, read: PageRead, state: Remembered, hint: Hint, now: float
+    ) -> Claim | None:
+        shard = read.request.shard
+        self.tally[metrics.EMPTY_PAGES] += 1
+        stopping = self.rules.past_stop(read.asked)
+        if stopping and not self.rules.past_stop(state.quiet.first):
+            state.quiet = NOT_QUIET  # pages asked for before the stop say nothing about what came after them
+        state.quiet = state.quiet.empty_page(read.asked)
+        state.hint = self._hints[shard] = hint
+        if not state.quiet.proves(self.rules.quiet):
+            self.schedule.soon(shard, now)
+            return None
+        if stopping:
+            return Claim(frontier.finish(shard, second=int(read.asked)), ended=shard)
+        self._watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
+        self.schedule.seldom(shard, now)
+        return None
