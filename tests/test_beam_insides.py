@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 
 import apache_beam as beam
+import pyarrow as pa
 import pytest
 from apache_beam.coders import VarIntCoder
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -18,7 +20,12 @@ from apache_beam.transforms.environments import EmbeddedPythonEnvironment, Proce
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 from apache_beam.transforms.window import FixedWindows
 
-from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams import (
+    ReadFromDynamoDBStreams,
+    WriteChangesToAvro,
+    WriteChangesToJsonLines,
+    WriteChangesToParquet,
+)
 from beam_dynamodb_streams.beam import runners
 from beam_dynamodb_streams.beam.graph import CompletedParDo, Graph
 from beam_dynamodb_streams.beam.private import (
@@ -285,3 +292,42 @@ def test_to_look_at_a_reads_traits_changes_neither_the_read_nor_its_dofns() -> N
     before = (dict(vars(read)), dict(vars(dofn)))
     assert read.traits() == read.traits()
     assert (vars(read), vars(dofn)) == before
+
+
+# What a variant of a transform leaves as it was
+
+
+def test_a_variant_of_a_read_leaves_the_read_as_it_was() -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    read = ReadFromDynamoDBStreams("orders")
+    _ = pipeline | "Changes" >> read
+    before = dict(vars(read))
+    tagged, batches = read.with_outputs(), read.as_batches()
+    assert vars(read) == before
+    assert isinstance(pipeline | "Tagged" >> tagged, tuple)
+    assert (pipeline | "Batches" >> batches).element_type is pa.RecordBatch
+    assert (beam.Pipeline("FnApiRunner") | tagged.as_batches())[0].element_type is pa.RecordBatch
+
+
+@pytest.mark.parametrize("sink", [WriteChangesToParquet, WriteChangesToAvro, WriteChangesToJsonLines])
+def test_a_variant_of_a_sink_leaves_the_sink_as_it_was(sink: type, tmp_path: Path) -> None:
+    given = sink(tmp_path)
+    before = dict(vars(given))
+    assert given.with_outputs() is not given
+    assert vars(given) == before
+    assert given.with_outputs().with_outputs().display_data() == given.display_data()
+
+
+def test_our_urns_are_in_a_namespace_of_our_own() -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    _ = pipeline | ReadFromDynamoDBStreams("orders", stop="NOW")
+    translated = pipeline.to_runner_api()
+    urns = [transform.spec.urn for transform in translated.components.transforms.values()]
+    assert [urn for urn in urns if "dynamodb" in urn] == ["beam-dynamodb-streams:transform:read:v1"]
+
+
+def test_to_apply_a_read_changes_no_option_of_the_users() -> None:
+    options = PipelineOptions(["--runner=PrismRunner"])
+    before = options.get_all_options()
+    _ = beam.Pipeline(options=options) | ReadFromDynamoDBStreams("orders")
+    assert options.get_all_options() == before

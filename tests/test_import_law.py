@@ -43,6 +43,16 @@ LIBRARIES = {
     "urllib3": ("wire/",),
 }
 
+#: Modules of Beam's, and names in public ones, that are not public API: known in beam/ alone.
+PRIVATE_OF_BEAM = (
+    "apache_beam.internal",
+    "apache_beam.pipeline.",  # Pipeline itself is a name of `apache_beam`
+    "apache_beam.portability",
+    "apache_beam.runners",
+    "apache_beam.transforms.userstate.is_stateful_dofn",
+    "apache_beam.utils.shared",
+)
+
 #: What each part may import of the rest of the package. The package's own __init__ is its public surface.
 PARTS = {
     "errors": set[str](),
@@ -100,6 +110,62 @@ def test_each_part_imports_only_what_comes_before_it(module: Path) -> None:
             known = below in PARTS or "" in PARTS[part]
             assert known, f"{place(module)} imports {name} from the public surface"
             assert below in PARTS[part] | {part} or below not in PARTS, f"{place(module)} imports {name}"
+
+
+OUTSIDE_BEAM = [module for module in MODULES if not place(module).startswith("beam/")]
+
+
+def names_of_beam(tree: ast.Module) -> Iterator[str]:
+    """Yield each name of Beam's that a module imports, or reaches through a module of Beam's."""
+    local = {"apache_beam": "apache_beam"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "apache_beam":
+                    local[alias.asname or "apache_beam"] = alias.name if alias.asname else "apache_beam"
+                    yield alias.name
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "apache_beam":
+            for alias in node.names:
+                local[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                yield f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            first, _, rest = ast.unparse(node).partition(".")
+            if first in local and rest.replace(".", "").isidentifier():
+                yield f"{local[first]}.{rest}"
+
+
+@pytest.mark.parametrize("module", OUTSIDE_BEAM, ids=place)
+def test_no_private_name_of_beam_is_known_outside_beam(module: Path) -> None:
+    for name in names_of_beam(ast.parse(module.read_text(encoding="utf-8"))):
+        assert not f"{name}.".startswith(PRIVATE_OF_BEAM), f"{place(module)} uses {name}: put it into beam/"
+        private = [part for part in name.split(".") if part.startswith("_") and not part.startswith("__")]
+        assert not private, f"{place(module)} uses {name}: put it into beam/"
+
+
+def underscored(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Yield each attribute with a leading underscore, and whether it is defined here, and not only used."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(attr=name, ctx=context):
+                yield name, isinstance(context, ast.Store)
+            case ast.FunctionDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+                yield name, True
+            case ast.Assign(targets=targets):
+                yield from ((target.id, True) for target in targets if isinstance(target, ast.Name))
+            case ast.Call(func=ast.Name(id="getattr" | "hasattr"), args=[_, ast.Constant(value=str(name)), *_]):
+                yield name, False
+            case ast.Constant(value=str(name)) if name.isidentifier():  # the name of a slot
+                yield name, True
+
+
+def test_no_attribute_of_beams_objects_with_an_underscore_is_used_outside_beam() -> None:
+    """As far as a scan can see: what a module that knows Beam uses of this kind is defined in the package, too."""
+    trees = [ast.parse(module.read_text(encoding="utf-8")) for module in OUTSIDE_BEAM]
+    defined = {name for tree in trees for name, is_defined in underscored(tree) if is_defined}
+    used = {name for tree in trees if any(names_of_beam(tree)) for name, _ in underscored(tree)}
+    unknown = {name for name in used - defined if name.startswith("_") and not name.startswith("__")}
+    assert unknown == {"_option_string_actions"}, "this one is argparse's"
 
 
 def test_every_part_is_in_the_law() -> None:

@@ -28,8 +28,16 @@ def test_beams_wait_for_a_job_is_longer_than_any_run() -> None:
     assert timeout_after_a_read() == LONGEST_RUN_SECONDS
 
 
-def test_a_wait_that_the_user_chose_is_left_alone() -> None:
-    assert timeout_after_a_read("--job_server_timeout=60") == 60
+@pytest.mark.parametrize("seconds", [60, 300])
+@pytest.mark.parametrize("flag", ["--job_server_timeout", "--job-server-timeout"])
+def test_a_wait_that_the_user_chose_is_left_alone(flag: str, seconds: int) -> None:
+    """Also where it is Beam's own default."""
+    assert timeout_after_a_read(f"{flag}={seconds}") == seconds
+    assert timeout_after_a_read(flag, str(seconds)) == seconds
+
+
+def test_a_runner_without_a_job_server_keeps_beams_default() -> None:
+    assert timeout_after_a_read("--runner=FnApiRunner") == 300
 
 
 @pytest.mark.prism

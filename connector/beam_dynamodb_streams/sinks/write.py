@@ -7,6 +7,7 @@ once for a window is put in order and written. Beam's own sinks lose or damage r
 
 from __future__ import annotations
 
+import copy
 import os
 import uuid
 from collections.abc import Iterator
@@ -93,8 +94,9 @@ class _WriteChanges(beam.PTransform):
         A :class:`records.Misfit` is an attribute that its column does not hold whole, of a schema with
         ``on_misfit="dead_letter"``; without this output it fails the pipeline.
         """
-        self._tagged = True
-        return self
+        variant = copy.copy(self)
+        variant._tagged, variant.pipeline = True, None  # `pipeline` is Beam's own: where the sink was applied last
+        return variant
 
     @contextmanager
     def resume(self, *, start: StreamPosition | None = None, stream_arn: str | None = None) -> Iterator[StreamPosition]:
