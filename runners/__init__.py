@@ -1,1 +1,1 @@
-"""Engines for a machine of one's own, started from what package registries serve. Not part of the package."""
+"""Runners on your own machine, for tests and benchmarks, from public package registries. Not part of the package."""

@@ -1,4 +1,4 @@
-"""A process that ends with this one, however this one ends."""
+"""A child process that ends with this process, however this one ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Final
 
 HOST: Final = "localhost"
 
-#: The shell leads a process group of its own and holds the reading end of a pipe from us. The pipe ends when we do, by
-#: SIGKILL too; then the program is killed, and whenever it ends, so is the whole group. It waits for what it started:
-#: in a container nobody else may.
+#: The shell leads a process group of its own, and holds the reading end of a pipe from us. The pipe ends when we do,
+#: even by SIGKILL. Then the shell kills the program. Whenever the program ends, the shell kills the whole group. It
+#: waits for what it started, since in a container perhaps nobody else does.
 _WATCH: Final = """
 trap : TERM
 exec 3<&0
@@ -35,14 +35,14 @@ kill -KILL 0
 
 
 class Child:
-    """Runs a command, its output in a file. ``stop`` leaves nothing of its process group behind."""
+    """A running command, whose output goes to a file. `stop` leaves nothing of its process group behind."""
 
     def __init__(
         self, command: Sequence[str], log: Path, *, environment: Mapping[str, str] | None = None, directory: Path | None
     ) -> None:
         self.log = log
         self.name = log.stem
-        self._earlier = log.stat().st_size if log.exists() else 0  # what one before it said, in the same directory
+        self._earlier = log.stat().st_size if log.exists() else 0  # what an earlier one in the same directory wrote
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the callers are ours
                 ["/bin/sh", "-c", _WATCH, "sh", *command],
@@ -64,15 +64,19 @@ class Child:
         return self._process.poll() is None
 
     def said(self, pattern: str) -> list[str]:
-        """What the pattern's group matched in the whole lines of its output until now."""
+        """Return what the pattern's group matched in the complete lines of the output so far."""
         return re.findall(pattern, self._output().rpartition("\n")[0])
 
     def wait_for(self, pattern: str, *, seconds: float = 60.0) -> str:
-        """The first match of the pattern in its output. Raises RuntimeError, with the last lines, if it ends first."""
+        """Return the first match of the pattern in the output, and wait for it.
+
+        Raises:
+            RuntimeError: the process ended first, or the time is over; with the last lines of the output.
+        """
         deadline = time.monotonic() + seconds
         while not (found := self.said(pattern)):
             if not self.running or time.monotonic() > deadline:
-                why = "said nothing of it in time" if self.running else "ended"
+                why = f"did not write it within {seconds:g} seconds" if self.running else "ended"
                 raise RuntimeError(f"{self.name} {why}, waiting for {pattern!r}; its last lines:\n{self.tail()}")
             time.sleep(0.05)
         return found[0]
@@ -81,7 +85,7 @@ class Child:
         return "\n".join(self._output().splitlines()[-lines:])
 
     def stop(self, *, patience: float = 0.0) -> None:
-        """Asks it to end if it has so many seconds of ``patience``, then kills it. Idempotent."""
+        """Kill the process. With `patience`, ask it to end first, and wait for that many seconds. Idempotent."""
         if patience and self.running:
             os.killpg(self.group, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
@@ -95,7 +99,7 @@ class Child:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

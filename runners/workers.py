@@ -1,4 +1,4 @@
-"""Beam's worker pool in a process of its own: what ``--environment_type=EXTERNAL`` asks for workers."""
+"""Beam's worker pool in a process of its own, which `--environment_type=EXTERNAL` asks for workers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Final, Self
 
 from runners.child import HOST, Child, free_port
 
-#: The executable of Beam's Python containers: fetches what a job stages, installs it, and starts the worker.
+#: The start program of Beam's Python containers: it fetches what a job stages, installs it, and starts the worker.
 BOOT: Final = Path(__file__).parents[1] / ".build" / "boot" / "container"
 
 
 class WorkerPool:
-    """``with WorkerPool(directory) as pool``: workers at ``pool.address``, in an environment of ``python``.
+    """A pool of workers: `with WorkerPool(directory) as pool` serves them at `pool.address`.
 
-    With ``boot`` they install what a job brings along (``--setup_file ./setup.py``) into that environment; without it
-    they have what it has. Logs and staged files lie in ``directory``.
+    Args:
+        directory: where logs and staged files go.
+        python: the interpreter of the workers, in an environment of its own.
+        boot: the start program, which installs what a job stages (`--setup_file ./setup.py`) into that environment;
+            without it the workers have what the environment has.
+        path: their PYTHONPATH.
     """
 
     def __init__(
@@ -54,10 +58,10 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            self._pool.stop(patience=10.0)  # boot passes the signal on to workers, which it put in groups of their own
+            self._pool.stop(patience=10.0)  # boot passes the signal on to the workers, which are in groups of their own
 
     def _boot_here(self, boot: Path) -> Path:
-        """Beam's container is one machine for one job; here its places are in our directory."""
+        """Return a script that runs `boot` with its paths, which are absolute in a container, in our directory."""
         script = self._directory / "boot"
         script.write_text(
             "#!/bin/sh\n"
@@ -69,10 +73,10 @@ class WorkerPool:
 
 
 def clean_environment(directory: Path) -> Path:
-    """A new virtual environment with all that this one has but for our own package; gives its python.
+    """Create a virtual environment with all that this one has except our own package, and return its interpreter.
 
-    Python reads no ``.pth`` file of a directory that another one names, so what is installed here as editable is not
-    there.
+    Python does not read the `.pth` files of a directory that another `.pth` file names. So what is installed here as
+    editable is not in the new environment.
     """
     venv.create(directory, symlinks=True)
     packages = next((directory / "lib").glob("python3*")) / "site-packages"
@@ -82,5 +86,5 @@ def clean_environment(directory: Path) -> Path:
 
 
 def boot() -> Path | None:
-    """What `make boot` built; None without."""
+    """Return the start program that `make boot` built, or None."""
     return BOOT if BOOT.exists() else None

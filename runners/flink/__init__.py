@@ -1,6 +1,6 @@
-"""Flink behind Beam's job server, from Maven's jars (`make flink`): embedded, or as a session cluster. No Docker.
+"""Flink behind Beam's job server, from Maven's jars (`make flink`): embedded, or as a session cluster, without Docker.
 
-``python -m runners.flink`` serves one by hand; ``Flink`` is what a test holds.
+`python -m runners.flink` serves one by hand; tests use `Flink`.
 """
 
 from runners.flink.launch import Flink, class_path

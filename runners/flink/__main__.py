@@ -1,4 +1,4 @@
-"""``python -m runners.flink``: serves one Flink until interrupted, and prints the options of a pipeline on it."""
+"""Serve one Flink until it is interrupted, and print the options of a pipeline on it: `python -m runners.flink`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from runners.flink.launch import Flink
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m runners.flink", description=__doc__)
-    parser.add_argument("--cluster", action="store_true", help="a session cluster: jobs outlive the job server")
-    parser.add_argument("--slots", type=int, default=4, help="of the task manager of a cluster")
-    parser.add_argument("--directory", type=Path, help="logs, checkpoints, savepoints; a temporary one by default")
+    parser.add_argument(
+        "--cluster", action="store_true", help="start a session cluster, so that jobs outlive the job server"
+    )
+    parser.add_argument(
+        "--slots", type=int, default=4, help="the slots of the cluster's task manager (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--directory", type=Path, help="where logs, checkpoints and savepoints go (default: a temporary directory)"
+    )
     asked = parser.parse_args()
     directory = asked.directory or Path(tempfile.mkdtemp(prefix="flink-"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -23,7 +29,7 @@ def main() -> None:
         print("# a read with a stop needs --shutdown_sources_after_idle_ms=1000 to end; one without must not have it")
         if asked.cluster:
             print(f"# web interface: {flink.rest_url}; savepoint directory: {flink.savepoints}")
-        print(f"# files: {directory}; Ctrl-C ends it and all that it started", flush=True)
+        print(f"# files: {directory}; Ctrl-C stops it and all that it started", flush=True)
         try:
             signal.pause()
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Starts Flink and Beam's job server, waits until they serve, and leaves nothing behind."""
+"""Start Flink and Beam's job server, wait until they serve, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ BUILT: Final = Path(__file__).parents[2] / ".build" / "flink" / "classpath.txt"
 _REST: Final = r"Rest endpoint listening at [\w.]+:(\d+)"
 _JOBS: Final = r"JobService started on [\w.]+:(\d+)"
 
-#: Flink 1.14 and Beam's older netty reach into the JDK, which a JDK of 17 closes.
+#: Flink 1.14 and Beam's older netty use internals of the JDK, which JDK 17 closes.
 _OPENED: Final = (
     *("java.lang", "java.lang.reflect", "java.lang.invoke", "java.util", "java.util.concurrent"),
     *("java.util.concurrent.atomic", "java.net", "java.nio", "java.io", "java.text", "java.time", "java.math"),
     "sun.nio.ch",
 )
 
-#: A worker without its memory model written out asks for more than a laptop has.
+#: Without these sizes a task manager asks for more memory than a laptop has.
 _TASK_MANAGER: Final = {
     "taskmanager.cpu.cores": "1.0",
     "taskmanager.memory.task.heap.size": "512m",
@@ -40,18 +40,23 @@ _TASK_MANAGER: Final = {
 
 
 def class_path() -> str | None:
-    """What `make flink` resolved; None where it, or Java, is missing."""
+    """Return the class path that `make flink` resolved, or None if it, or Java, is missing."""
     if not BUILT.exists() or shutil.which("java") is None:
         return None
     return BUILT.read_text().strip()
 
 
 class Flink:
-    """``with Flink(directory) as flink``: a job server, with Flink embedded in it, or in front of a session cluster.
+    """A job server with Flink: `with Flink(directory) as flink`. Several may run side by side, on free ports.
 
-    All files (logs, checkpoints, staged artifacts) lie in ``directory``. ``cluster=True`` starts a job manager and
-    ``workers`` task managers, so that the job outlives the job server and savepoints can be restored; ``slots`` are a
-    task manager's. Several may run side by side: ports are free ones.
+    Args:
+        directory: where all files go: logs, checkpoints, staged artifacts.
+        cluster: whether to start a session cluster (a job manager and task managers), so that a job outlives the job
+            server and a savepoint can be restored; without it, Flink is embedded in the job server.
+        workers: the number of task managers of the cluster.
+        slots: the slots of each task manager.
+        restarts: how often Flink restarts a job that failed.
+        java: the Java program.
     """
 
     def __init__(
@@ -92,7 +97,11 @@ class Flink:
         self.stop()
 
     def start(self) -> None:
-        """Raises RuntimeError, with what the process said last, if one does not come up."""
+        """Start all processes.
+
+        Raises:
+            RuntimeError: a process does not start; with the last lines that it wrote.
+        """
         if self._class_path is None:
             raise RuntimeError("no Flink: it needs Java and the jars that `make flink` resolves with Maven")
         for name in ("conf", "tmp", "checkpoints", "savepoints", "staged"):
@@ -112,7 +121,7 @@ class Flink:
         self.start_job_server()
 
     def start_task_manager(self) -> Child:
-        """One more worker of the cluster."""
+        """Start one more task manager of the cluster."""
         child = self._run(
             f"taskmanager-{len(self.task_managers)}",
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
@@ -123,7 +132,7 @@ class Flink:
         return child
 
     def start_job_server(self) -> None:
-        """The only one that Beam talks to; on a cluster the jobs outlive it."""
+        """Start the job server, the only process that Beam calls. On a cluster, the jobs outlive it."""
         self.job_server = self._run(
             "jobserver",
             "org.apache.beam.runners.flink.FlinkJobServerDriver",
@@ -143,7 +152,7 @@ class Flink:
         for child in [self.job_server, *self.task_managers, self.job_manager]:
             if child is not None:
                 child.stop()
-        for name in ("tmp", "staged"):  # the jars, once for each process
+        for name in ("tmp", "staged"):  # they hold a copy of the jars for each process
             shutil.rmtree(self._directory / name, ignore_errors=True)
 
     def arguments(
@@ -155,10 +164,15 @@ class Flink:
         finite: bool = False,
         savepoint: str | None = None,
     ) -> list[str]:
-        """The pipeline options of a job here. ``environment``: LOOPBACK, or host and port of an external worker pool.
+        """Return the pipeline options of a job here.
 
-        A job with ``finite`` reads ends once they are read, and without it never does. The price: with the sources shut
-        down, delays that a source asks for are ignored, and so it is for finite reads only.
+        Args:
+            parallelism: the parallelism of the job.
+            environment: "LOOPBACK", or host and port of an external worker pool.
+            checkpoint_millis: the time between two checkpoints, in milliseconds.
+            finite: whether all reads are finite. Only then does the job end by itself. For other reads it must be
+                False: once Flink has shut the sources down, it ignores the delays that a source asks for.
+            savepoint: the savepoint that the job is restored from.
         """
         loopback = environment == "LOOPBACK"
         arguments = [
@@ -181,7 +195,7 @@ class Flink:
 
     @property
     def rest_url(self) -> str:
-        """Of the session cluster, or of the job that was submitted last to the embedded one."""
+        """The REST interface of the session cluster, or of the job that was last submitted to an embedded Flink."""
         if self._cluster:
             return f"http://{HOST}:{self._rest_port}"
         assert self.job_server is not None  # noqa: S101 - started
@@ -189,12 +203,12 @@ class Flink:
 
     @property
     def job(self) -> Job:
-        """The job that was submitted last and still runs."""
+        """The last submitted job that still runs."""
         return next(job for job in reversed(jobs(self.rest_url)) if job.state in ("RUNNING", "RESTARTING", "CREATED"))
 
     @property
     def savepoints(self) -> str:
-        """Where savepoints go."""
+        """The directory of the savepoints."""
         return (self._directory / "savepoints").as_uri()
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""Flink's REST interface, as far as a test needs it: jobs, their checkpoints, cancelling, savepoints."""
+"""Flink's REST interface, as far as tests need it: jobs, checkpoints, savepoints, cancelling."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: Jobs in these states are over. GONE: so is their Flink, as an embedded one is with its job.
+#: Jobs in these states are over. GONE means that Flink has ended too, as an embedded one does with its job.
 OVER: Final = frozenset({"FINISHED", "CANCELED", "FAILED", "GONE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of a running Flink; ``url`` is that of its REST interface."""
+    """One job of a running Flink, whose REST interface is at `url`."""
 
     url: str
     job_id: str
 
     @property
     def state(self) -> str:
-        """RUNNING, RESTARTING, CREATED …, or one of ``OVER``."""
+        """RUNNING, RESTARTING, CREATED and others, or one of `OVER`."""
         try:
             return str(self.get()["state"])
         except urllib.error.HTTPError:
@@ -31,7 +31,7 @@ class Job:
             return "GONE"
 
     def get(self, path: str = "") -> Any:
-        """What ``/jobs/ID`` + path answers."""
+        """Return the answer of `/jobs/ID` + `path`."""
         return call(f"{self.url}/jobs/{self.job_id}{path}")
 
     @property
@@ -47,16 +47,16 @@ class Job:
 
     @property
     def checkpoint_path(self) -> str:
-        """Where the latest completed checkpoint lies."""
+        """The directory of the latest completed checkpoint."""
         return str(self.get("/checkpoints")["latest"]["completed"]["external_path"])
 
     def cancel(self, *, seconds: float = 30.0) -> None:
-        """Stops the job; Beam's own ``cancel()`` reports CANCELLED while the job runs on (2.43)."""
+        """Stop the job. Beam's own `cancel()` reports CANCELLED while the job still runs (2.43)."""
         call(f"{self.url}/jobs/{self.job_id}?mode=cancel", method="PATCH")
         self.wait(seconds=seconds)
 
     def wait(self, *, seconds: float) -> str:
-        """Until the job is over; gives its state."""
+        """Wait until the job is over, and return its state."""
         deadline = time.monotonic() + seconds
         while (state := self.state) not in OVER:
             if time.monotonic() > deadline:
@@ -65,7 +65,7 @@ class Job:
         return state
 
     def stop_with_savepoint(self, directory: str, *, seconds: float = 60.0) -> str:
-        """Stops the job without draining it; gives the savepoint's path."""
+        """Stop the job without draining it, and return the path of the savepoint."""
         asked = call(
             f"{self.url}/jobs/{self.job_id}/stop",
             method="POST",
@@ -84,12 +84,12 @@ class Job:
 
 
 def jobs(url: str) -> list[Job]:
-    """All jobs that this REST interface knows, finished ones too."""
+    """Return all jobs of this REST interface, finished ones too."""
     return [Job(url, listed["id"]) for listed in call(f"{url}/jobs")["jobs"]]
 
 
 def call(url: str, *, method: str = "GET", body: object = None) -> Any:
-    """The decoded answer; urllib's errors for any other status than 2xx."""
+    """Return the decoded answer. Raise an error of urllib for any status other than 2xx."""
     request = urllib.request.Request(  # noqa: S310 - http on loopback
         url,
         method=method,

@@ -1,4 +1,4 @@
-"""Runs the notebooks: for the tests, and by hand to keep their outputs.
+"""Run the notebooks: for the tests, and by hand to save their outputs.
 
 python -m tests.notebooks.executed            # all of them
 python -m tests.notebooks.executed 1_explore  # some
@@ -22,7 +22,7 @@ def sources() -> list[Path]:
 
 
 async def execute(path: Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a fresh kernel. Raises CellExecutionError where a cell fails."""
+    """Return the notebook with the outputs of a fresh kernel. Raise CellExecutionError where a cell fails."""
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(NOTEBOOKS)}}  # where it runs
     quiet = ["--log-level=ERROR"]  # the kernel warns that it listens on loopback
@@ -38,8 +38,8 @@ async def execute(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def keep(path: Path) -> None:
-    """Executes it and keeps its outputs, without what differs from one machine to the next."""
+def save(path: Path) -> None:
+    """Execute a notebook and save its outputs, without what differs from one machine to the next."""
     notebook = asyncio.run(execute(path))
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
@@ -51,5 +51,5 @@ def keep(path: Path) -> None:
 if __name__ == "__main__":
     for source in sources():
         if len(sys.argv) == 1 or source.stem in sys.argv[1:]:
-            keep(source)
+            save(source)
             print(source.name)

@@ -1,4 +1,4 @@
-"""The notebooks run offline from top to bottom, and what is kept of them is what a reader should see."""
+"""The notebooks run offline from top to bottom, and their saved outputs are what a reader should see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cells(name: str) -> Iterator[nbformat.NotebookNode]:
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, nbformat.NotebookNode | BaseException]:
-    """All of them side by side: most of their time is waiting."""
+    """Run all of them side by side, since they mostly wait."""
 
     async def run() -> list[nbformat.NotebookNode | BaseException]:
         return await asyncio.gather(*map(execute, sources()), return_exceptions=True)
@@ -42,11 +42,11 @@ def test_it_runs_from_top_to_bottom(
     if isinstance(run, BaseException):
         raise run
     shown = [bool(cell.outputs) for cell in run.cells if cell.cell_type == "code"]
-    assert shown == [bool(cell.outputs) for cell in cells(name)]  # what shows something is what is kept
+    assert shown == [bool(cell.outputs) for cell in cells(name)]  # what shows something has a saved output
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_outputs_are_kept_without_errors_pictures_whole_and_nothing_of_the_machine(name: str) -> None:
+def test_its_saved_outputs_have_whole_pictures_no_errors_and_nothing_of_the_machine(name: str) -> None:
     outputs = [output for cell in cells(name) for output in cell.outputs]
     assert outputs
     assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
@@ -65,12 +65,12 @@ def test_its_outputs_are_kept_without_errors_pictures_whole_and_nothing_of_the_m
 @pytest.mark.parametrize("name", NAMES)
 def test_no_cell_shows_a_value_of_the_environment(name: str, runs: dict[str, nbformat.NotebookNode]) -> None:
     """Jupyter shows, and saves, the value of a cell's last expression."""
-    kept, run = [list(cells(name)), [cell for cell in runs[name].cells if cell.cell_type == "code"]]
-    for cell in [*kept, *run]:
+    saved, run = [list(cells(name)), [cell for cell in runs[name].cells if cell.cell_type == "code"]]
+    for cell in [*saved, *run]:
         assert "AWS_" not in cell.source or not cell.outputs
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_cells_were_kept_in_one_run(name: str) -> None:
+def test_its_cells_were_saved_in_one_run(name: str) -> None:
     counts = [cell.execution_count for cell in cells(name)]
     assert counts == list(range(1, len(counts) + 1))

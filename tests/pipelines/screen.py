@@ -1,4 +1,4 @@
-"""A terminal, for tests: what was written to it, and what it shows of that."""
+"""A terminal for tests: what was written to it, and what it shows."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import io
 
 
 class Screen(io.StringIO):
-    """A terminal of 80 columns, but for scrolling."""
+    """A terminal of 80 columns, without scrolling."""
 
     def isatty(self) -> bool:
         return True
 
 
 def screen(written: str) -> list[str]:
-    """What a terminal shows after all that was written to it."""
+    """Return what a terminal shows after this was written to it."""
     lines = []
     for line in written.replace("\r\n", "\n").split("\n"):
         cells: list[str] = []

@@ -1,4 +1,4 @@
-"""The demo, with small numbers, and its check of the files, which must see what is wrong."""
+"""The demo, with small numbers, and its check of the files, which must find every kind of difference."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_demo_accounts_for_every_change_and_names_the_next_command(
     assert dict(os.environ) == before
 
 
-def test_the_demo_fails_with_words_where_a_file_lacks_changes(
+def test_the_demo_fails_and_says_why_where_a_file_lacks_changes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_the_first(path: Path) -> Any:
@@ -86,7 +86,7 @@ def orders() -> Table:
 
 
 def row_of(table: Table, at: int) -> dict[str, Any]:
-    """The change's row as a right file holds it: the JSON texts of the record, spaces apart."""
+    """Return the row of a change in a correct file, which may have other spaces in its JSON texts."""
     change = table.changes[at]
     record, stored = change.record, change.record["dynamodb"]
 
@@ -121,7 +121,7 @@ def test_a_missing_change_is_seen(orders: Table) -> None:
     assert found == f"{orders.changes[-1].event_id} is missing"
 
 
-def test_a_change_that_comes_twice_is_seen(orders: Table) -> None:
+def test_a_change_that_is_there_twice_is_seen(orders: Table) -> None:
     [found] = differences(orders.changes, iter([*rows(orders), row_of(orders, 3)]))
     assert found == f"{orders.changes[3].event_id} is in the files 2 times"
 
@@ -139,7 +139,7 @@ def test_a_value_that_is_not_equal_is_seen(column: str, orders: Table) -> None:
     assert found.startswith(f"{orders.changes[5].event_id}: {column} is ")
 
 
-def test_many_differences_are_told_in_a_few_lines(orders: Table) -> None:
+def test_many_differences_are_summed_up_in_a_few_lines(orders: Table) -> None:
     found = differences(orders.changes, iter(()), at_most=3)
     assert len(found) == 4
     assert found[-1] == "and 57 more"

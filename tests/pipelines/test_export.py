@@ -1,4 +1,4 @@
-"""``python -m pipelines.export``: what it writes, and what it refuses before anything runs."""
+"""`python -m pipelines.export`: what it writes, and what it refuses before anything runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipelines import demo, export
 from pipelines.compare import READERS, differences, written_files
 from pipelines.orders import write_orders
 
-# Beam's own choice, on a machine that cannot download Prism: nothing is downloaded, so no test waits for that.
+# Beam's default on a machine that cannot download Prism. Nothing is downloaded, so no test waits for that.
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 
 
@@ -87,7 +87,7 @@ def test_the_command_writes_as_many_changes_as_it_is_asked_for_and_says_where(
     assert capsys.readouterr().out == f"15 changes in 1 new file in {tmp_path}\n"
 
 
-def test_it_goes_on_from_a_position_saved_in_a_file(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
+def test_it_starts_from_a_position_saved_in_a_file(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
     covered: dict[str, str] = {}
     for change in orders.changes[:12]:
         covered[change.shard_id] = change.sequence_number
@@ -99,7 +99,7 @@ def test_it_goes_on_from_a_position_saved_in_a_file(service: LocalStreams, order
 
 
 def refused(capsys: pytest.CaptureFixture[str], service: LocalStreams, output: Path, *arguments: str) -> str:
-    """The one line on stderr."""
+    """Return the one line on stderr."""
     with pytest.raises(SystemExit) as exit_:
         export_main(service, output, *arguments)
     assert exit_.value.code == 2
@@ -157,14 +157,14 @@ def test_neither_a_table_nor_a_stream_is_refused(tmp_path: Path, capsys: pytest.
     assert "one of the arguments --table --stream_arn is required" in capsys.readouterr().err
 
 
-def test_a_mistyped_option_that_must_be_given_is_told_of_as_mistyped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_required_option_is_reported_as_mistyped(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         export.main(["--table", "orders", "--output", "out", "--formt", "avro"])
     assert exit_.value.code == 2
     assert "unknown option --formt: did you mean --format?" in capsys.readouterr().err
 
 
-def test_options_of_beam_and_of_its_job_servers_go_on_to_it() -> None:
+def test_options_of_beam_and_of_its_job_servers_are_passed_on() -> None:
     parser = PipelineParser("export")
     parser.add_stream(start="LATEST")
     mine = ["--table=orders", "--stop=1000"]
@@ -176,7 +176,7 @@ def test_options_of_beam_and_of_its_job_servers_go_on_to_it() -> None:
     assert parser.parse_with_beam([*mine, "--runner", "DirectRunner", "--direct_num_workers=1"])[1][0] == "--runner"
 
 
-def test_a_file_that_is_no_saved_position_is_refused(
+def test_a_file_that_is_not_a_saved_position_is_refused(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "position.json"
@@ -231,7 +231,7 @@ def test_an_unbounded_export_is_refused_where_beam_cannot_stream(
     assert "is unbounded" in capsys.readouterr().err
 
 
-def test_a_run_that_fails_is_told_in_one_line_with_exit_code_1(
+def test_a_run_that_fails_is_reported_in_one_line_with_exit_code_1(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     orders = service.create_table("orders", keys={"id": "S"})
@@ -244,7 +244,7 @@ def test_a_run_that_fails_is_told_in_one_line_with_exit_code_1(
     assert "To go on, use --dead_letters DIR [" in said
 
 
-def test_what_is_malformed_goes_to_the_dead_letters_as_it_came(service: LocalStreams, tmp_path: Path) -> None:
+def test_a_malformed_record_goes_to_the_dead_letters_unchanged(service: LocalStreams, tmp_path: Path) -> None:
     orders = service.create_table("orders", keys={"id": "S"})
     orders.put({"id": "o-1"})
     record = b'{"eventID":"1","dynamodb":{"SequenceNumber":"%SEQUENCE%"}}'
@@ -259,7 +259,7 @@ def test_what_is_malformed_goes_to_the_dead_letters_as_it_came(service: LocalStr
     assert line["shard_id"] in orders.shard_ids
 
 
-def test_a_dead_letter_that_is_no_json_is_a_line_all_the_same() -> None:
+def test_a_dead_letter_that_is_not_json_is_one_line_too() -> None:
     line = json.loads(line_of(DeadLetter("arn", "shard", None, b"{\xff\n", "no object")))
     assert base64.b64decode(line["payload_base64"]) == b"{\xff\n"
     assert line_of(DeadLetter("arn", "shard", "1", b'{"N": "1.0"}', "r")).endswith(b'"payload":{"N": "1.0"}}')

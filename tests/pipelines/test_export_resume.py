@@ -1,4 +1,4 @@
-"""``python -m pipelines.export`` again and again into one output: what goes on, what is refused, what was lost."""
+"""Several runs of `python -m pipelines.export` into one output: what resumes, what is refused, what was lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def old_service(clock: Clock) -> Iterator[LocalStreams]:
-    """A service whose time is the test's, and which knows no AT_TIMESTAMP."""
+    """A service on the test's clock that does not support AT_TIMESTAMP."""
     with LocalStreams(clock=clock, at_timestamp=False) as started:
         yield started
 
@@ -94,7 +94,9 @@ def test_a_run_that_finds_nothing_says_so(
     assert timedelta(0) < datetime.now(UTC) - datetime.fromisoformat(until) < timedelta(minutes=10)
 
 
-def test_a_shard_that_split_between_two_runs_is_read_on_by_its_children(service: LocalStreams, tmp_path: Path) -> None:
+def test_a_shard_that_split_between_two_runs_is_continued_by_its_children(
+    service: LocalStreams, tmp_path: Path
+) -> None:
     table = orders_of(service)
     assert run(service, tmp_path, "--stop=60") == 0
     table.split(table.open_shard_ids[0])
@@ -104,7 +106,7 @@ def test_a_shard_that_split_between_two_runs_is_read_on_by_its_children(service:
 
 
 def test_latest_is_the_moment_of_the_first_run(old_service: LocalStreams, tmp_path: Path, clock: Clock) -> None:
-    """Fact 3; and an endpoint without AT_TIMESTAMP is read from the horizon, and older changes are skipped."""
+    """Trap 3. An endpoint without AT_TIMESTAMP is read from the trim horizon, and older changes are skipped."""
     table = orders_of(old_service)
     clock.advance(60)
     old_service.faults = Faults()
@@ -120,10 +122,10 @@ def test_latest_is_the_moment_of_the_first_run(old_service: LocalStreams, tmp_pa
     assert json.loads((saved / "_export.json").read_bytes())["start"]["start"].endswith("Z")
 
 
-def test_what_was_trimmed_while_no_export_ran_is_told_of(
+def test_changes_trimmed_while_no_export_ran_are_reported(
     tmp_path: Path, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Facts 10 and 13: the next run says what is missing, and with on_data_loss=continue reads what is left."""
+    """Traps 10 and 13: the next run reports what is missing, and with on_data_loss=continue reads what is left."""
     with LocalStreams(clock=clock) as service:
         table = orders_of(service)
         assert run(service, tmp_path, "--stop=30") == 0
@@ -149,7 +151,7 @@ def test_an_export_of_another_form_into_the_same_output_is_refused(
 def test_an_export_of_another_stream_into_the_same_output_is_refused(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fact 14: a stream that was enabled again is another stream."""
+    """Trap 14: a stream that was enabled again is another stream."""
     table = orders_of(service)
     assert run(service, tmp_path, "--stop=10") == 0
     table.disable_stream()
@@ -201,7 +203,7 @@ def test_a_saved_schema_makes_typed_columns(service: LocalStreams, tmp_path: Pat
     assert sorted(image["n"] for image in rows["image"].to_pylist()) == list(range(60))
 
 
-def test_a_schema_that_contradicts_the_type_of_a_key_is_told_of_with_the_fix(
+def test_a_schema_that_contradicts_the_type_of_a_key_is_refused_with_the_fix(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     orders_of(service)
@@ -212,7 +214,7 @@ def test_a_schema_that_contradicts_the_type_of_a_key_is_told_of_with_the_fix(
     assert "GetRecords" not in service.counts.calls
 
 
-def test_a_misfit_ends_the_run_with_two_ways_on_that_the_same_output_takes(
+def test_a_misfit_ends_the_run_and_both_advised_fixes_resume_the_output(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = orders_of(service, 20)
@@ -232,7 +234,7 @@ def test_a_misfit_ends_the_run_with_two_ways_on_that_the_same_output_takes(
     assert ids(output) == expected(table)
 
 
-def test_of_two_schemas_only_what_differs_is_told(
+def test_of_two_schemas_only_the_difference_is_reported(
     service: LocalStreams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     orders_of(service)

@@ -1,4 +1,4 @@
-"""``python -m pipelines.inspect``: a stream at a glance, on a clock that only tests move."""
+"""`python -m pipelines.inspect`: an overview of a stream, on a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def orders(local: LocalStreams) -> Table:
 
 @pytest.fixture
 def run(local: LocalStreams, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """What the command prints."""
+    """Return what the command prints."""
     monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments: str) -> str:
@@ -86,7 +86,7 @@ def test_it_shows_the_tree_with_ages_and_reads_nothing(local: LocalStreams, cloc
 
 
 def test_a_parent_that_is_gone_is_trimmed_and_one_that_is_only_hidden_is_not(orders: Table, run: Run) -> None:
-    """Fact 6: the listing's silence proves nothing."""
+    """Trap 6: a listing that leaves a shard out proves nothing."""
     gone, hidden = orders.open_shard_ids
     orders.put_many({**keys, "n": 1} for keys in [*orders.keys_in(gone, 2), *orders.keys_in(hidden, 2)])
     children = orders.roll_all()
@@ -97,8 +97,8 @@ def test_a_parent_that_is_gone_is_trimmed_and_one_that_is_only_hidden_is_not(ord
     assert {shard["parent"] for shard in seen["shards"]} == {None, gone, hidden}
 
 
-def test_it_tells_of_a_shard_whose_oldest_records_are_trimmed(orders: Table, run: Run) -> None:
-    """Fact 10."""
+def test_a_shard_whose_oldest_records_are_trimmed_is_marked(orders: Table, run: Run) -> None:
+    """Trap 10."""
     cut, whole = orders.open_shard_ids
     orders.put_many({**keys, "n": 1} for keys in [*orders.keys_in(cut, 3), *orders.keys_in(whole, 3)])
     orders.trim(cut, keep=1)
@@ -107,7 +107,7 @@ def test_it_tells_of_a_shard_whose_oldest_records_are_trimmed(orders: Table, run
     assert "open, partly trimmed" in run("--table=orders")
 
 
-def test_a_sample_gives_first_and_last_times_and_the_headroom(orders: Table, clock: Clock, run: Run) -> None:
+def test_a_sample_adds_first_and_last_times_and_the_headroom(orders: Table, clock: Clock, run: Run) -> None:
     shard, idle = orders.open_shard_ids
     for keys in orders.keys_in(shard, 300):  # more than a page
         orders.put({**keys, "n": 1})
@@ -125,7 +125,7 @@ def test_a_sample_gives_first_and_last_times_and_the_headroom(orders: Table, clo
 
 
 def test_empty_pages_before_the_first_record_do_not_hide_it(local: LocalStreams, orders: Table, run: Run) -> None:
-    """Fact 5."""
+    """Trap 5."""
     orders.put({"id": "o-1"})
     local.faults = Faults(empty_page=0.6, empty_run=3)
     seen = as_json(run("--table=orders", "--json", "--sample"))
@@ -156,7 +156,7 @@ def test_the_tree_is_drawn_into_a_file(orders: Table, run: Run, tmp_path: Path) 
     assert all(shard in text for shard in orders.shard_ids)
 
 
-def test_a_glance_has_the_lineage_that_a_notebook_shows(local: LocalStreams, orders: Table) -> None:
+def test_an_overview_has_the_lineage_that_a_notebook_shows(local: LocalStreams, orders: Table) -> None:
     parent = orders.open_shard_ids[0]
     children = orders.split(parent)
     client = Client(endpoint_url=local.endpoint_url)
@@ -166,10 +166,10 @@ def test_a_glance_has_the_lineage_that_a_notebook_shows(local: LocalStreams, ord
     assert svg(lineage).startswith("<svg")
 
 
-def test_watching_looks_again_and_a_fault_that_passes_leaves_one_look_out(
+def test_watching_repeats_and_a_passing_fault_leaves_one_overview_out(
     local: LocalStreams, orders: Table, clock: Clock
 ) -> None:
-    """Fact 15."""
+    """Trap 15."""
     client = Client(endpoint_url=local.endpoint_url, max_attempts=1, clock=clock, sleep=clock.advance)
     slept: list[float] = []
 
@@ -230,7 +230,7 @@ def test_watching_ends_quietly_once_nobody_reads_its_output(watching: subprocess
         (["--table=orders", "--svg=/nowhere/tree.svg"], "'/nowhere/tree.svg' cannot be written"),
     ],
 )
-def test_a_command_at_fault_is_told_in_one_line(
+def test_a_usage_error_is_one_line(
     local: LocalStreams, orders: Table, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local.create_table("plain", keys={"id": "S"}, view_type=None)
@@ -245,5 +245,5 @@ def test_a_command_at_fault_is_told_in_one_line(
     ("seconds", "text"),
     [(-3, "0 s"), (0.4, "0 s"), (59, "59 s"), (95, "1 min 35 s"), (3600, "1 h 0 min"), (90_061, "1 d 1 h")],
 )
-def test_durations_are_told_by_their_two_largest_units(seconds: float, text: str) -> None:
+def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert duration(timedelta(seconds=seconds)) == text

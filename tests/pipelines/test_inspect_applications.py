@@ -1,4 +1,4 @@
-"""``python -m pipelines.inspect --progress``: an application against its stream."""
+"""`python -m pipelines.inspect --progress`: an application against its stream."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ Run = Callable[..., str]
     ],
     ids=["nothing-read", "in-the-parent", "parent-ended", "two-generations", "in-the-child"],
 )
-def test_a_child_stands_where_its_parents_end_leaves_it(
+def test_a_child_begins_where_the_end_of_its_parent_leaves_it(
     tree: Mapping[str, str], positions: Mapping[str, Position], standings: Mapping[str, tuple[str, Position]]
 ) -> None:
-    """Facts 2 and 8."""
+    """Traps 2 and 8."""
     found = shard_states(StreamPosition("arn", SEVENTH, positions), Lineage.draw(tree))
     assert {shard: found[shard] for shard in standings} == standings
 
 
-def test_a_shard_whose_parent_is_no_longer_listed_stands_at_the_start_unless_the_parent_was_read() -> None:
+def test_a_shard_with_an_unlisted_parent_is_at_the_start_unless_the_parent_was_read() -> None:
     lineage = Lineage([Shard("b", ("gone",))])
     assert shard_states(StreamPosition("arn", SEVENTH), lineage) == {"b": ("reading", SEVENTH)}
     read = StreamPosition("arn", SEVENTH, {"gone": SHARD_END})
@@ -54,7 +54,7 @@ def test_a_shard_whose_parent_is_no_longer_listed_stands_at_the_start_unless_the
 
 
 class Followed:
-    """An orders table whose changes an application delivers, as its progress tells."""
+    """An orders table, and an application with stored progress that reads its stream."""
 
     def __init__(self, service: LocalStreams, clock: Clock, path: Path) -> None:
         self.service, self.clock = service, clock
@@ -100,7 +100,7 @@ def shards_of(printed: str) -> dict[str, Any]:
     return {shard["shard_id"]: shard for shard in json.loads(printed)["application"]["shards"]}
 
 
-def test_it_tells_who_holds_the_application_and_where_its_shards_stand_and_reads_nothing(
+def test_it_shows_the_holder_and_the_positions_of_an_application_and_reads_nothing(
     followed: Followed, clock: Clock, run: Run
 ) -> None:
     one, other = followed.orders.open_shard_ids
@@ -125,9 +125,7 @@ def test_it_tells_who_holds_the_application_and_where_its_shards_stand_and_reads
     assert followed.service.counts.pages == 0
 
 
-def test_with_a_sample_it_tells_the_lag_and_how_long_until_changes_are_lost(
-    followed: Followed, clock: Clock, run: Run
-) -> None:
+def test_a_sample_adds_the_lag_and_how_long_until_changes_are_lost(followed: Followed, clock: Clock, run: Run) -> None:
     one, other = followed.orders.open_shard_ids
     numbers, others = followed.put(one, 10), followed.put(other, 2)
     followed.store.advance(
@@ -152,8 +150,8 @@ def test_an_application_that_delivered_everything_has_no_lag(followed: Followed,
     assert printed.count("caught up") == 2
 
 
-def test_a_position_whose_changes_are_trimmed_is_told(followed: Followed, clock: Clock, run: Run) -> None:
-    """Fact 10: found by a call that is free."""
+def test_a_position_whose_changes_are_trimmed_is_marked(followed: Followed, clock: Clock, run: Run) -> None:
+    """Trap 10: it is found by a call that is free."""
     one, _ = followed.orders.open_shard_ids
     numbers = followed.put(one, 5)
     followed.store.advance("run-7", followed.orders.stream_arn, {one: After(numbers[0])}, int(clock()))
@@ -162,7 +160,7 @@ def test_a_position_whose_changes_are_trimmed_is_told(followed: Followed, clock:
     assert "changes of 1 of its shards were, or may have been, trimmed before they were read" in run()
 
 
-def test_an_application_without_progress_in_the_stream_is_the_commands_fault(
+def test_an_application_without_progress_in_the_stream_is_a_usage_error(
     followed: Followed, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with pytest.raises(SystemExit) as left:
@@ -173,7 +171,7 @@ def test_an_application_without_progress_in_the_stream_is_the_commands_fault(
     assert "has no progress in" in capsys.readouterr().err
 
 
-def test_the_leases_of_a_kcl_application_tell_where_its_workers_are() -> None:
+def test_the_leases_of_a_kcl_application_show_where_its_workers_are() -> None:
     lineage = Lineage.draw({"a": "b", "b": "c"})
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

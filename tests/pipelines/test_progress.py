@@ -1,4 +1,4 @@
-"""``python -m pipelines.progress``: looked at, saved, restored and begun anew by hand."""
+"""`python -m pipelines.progress`: progress that is listed, exported, imported and reset by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def saved(tmp_path: Path, position: StreamPosition) -> str:
     return str(tmp_path / "saved.json")
 
 
-def test_list_tells_who_holds_it_and_where_each_shard_stands(
+def test_list_shows_the_holder_and_the_position_of_each_shard(
     run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("list") == 0
@@ -69,7 +69,7 @@ def test_list_tells_who_holds_it_and_where_each_shard_stands(
     assert "run one was alive 67 s ago" in capsys.readouterr().out
 
 
-def test_list_of_nothing_makes_nothing(
+def test_list_of_an_empty_application_creates_nothing(
     run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("list") == 0
@@ -77,7 +77,7 @@ def test_list_of_nothing_makes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_export_prints_import_puts_back(
+def test_import_restores_what_export_prints(
     run: Callable[..., int],
     store: FileStore,
     tmp_path: Path,
@@ -93,7 +93,7 @@ def test_what_export_prints_import_puts_back(
     assert FileStore(str(tmp_path / "other.json")).read().streams[ARN].position(ARN) == POSITION
 
 
-def test_what_loses_data_is_told_and_not_done_without_a_yes(
+def test_what_loses_data_is_described_and_not_done_without_a_yes(
     run: Callable[..., int],
     store: FileStore,
     tmp_path: Path,
@@ -119,9 +119,7 @@ def test_what_loses_data_is_told_and_not_done_without_a_yes(
     assert store.read().streams == before.streams
 
 
-def test_an_answer_that_is_never_given_is_a_no(
-    run: Callable[..., int], store: FileStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_answer_is_a_no(run: Callable[..., int], store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(_: str) -> str:
         raise EOFError
 
@@ -132,7 +130,7 @@ def test_an_answer_that_is_never_given_is_a_no(
     assert store.read().streams == before.streams
 
 
-def test_what_is_no_streams_arn_is_not_imported(
+def test_a_position_of_something_that_is_not_a_stream_is_not_imported(
     run: Callable[..., int], store: FileStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = store.read()
@@ -145,7 +143,7 @@ def test_what_is_no_streams_arn_is_not_imported(
     assert store.read() == before
 
 
-def test_import_and_reset_do_what_they_were_told(run: Callable[..., int], store: FileStore, tmp_path: Path) -> None:
+def test_import_and_reset_with_yes_do_it(run: Callable[..., int], store: FileStore, tmp_path: Path) -> None:
     position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
     assert run("import", saved(tmp_path, position), "--yes") == 0
     assert store.read().streams[ARN].position(ARN) == position
@@ -168,7 +166,7 @@ def test_they_are_refused_while_a_run_is_alive(
     assert set(store.read().streams) == {ARN}
 
 
-def test_a_run_that_shows_itself_seldom_is_not_taken_for_dead_by_a_command(
+def test_a_run_with_a_long_takeover_time_is_not_taken_for_dead(
     run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     acquire(store, "slow", ARN, 300.0, hand.time)
@@ -182,7 +180,7 @@ def test_a_run_that_shows_itself_seldom_is_not_taken_for_dead_by_a_command(
     assert set(store.read().streams) == {ARN}
 
 
-def test_one_of_several_streams_is_to_be_named(
+def test_one_of_several_streams_must_be_named(
     run: Callable[..., int], store: FileStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.begin("one", StreamPosition(OTHER), SECOND)
@@ -204,9 +202,7 @@ def test_one_of_several_streams_is_to_be_named(
         (["forget", "file:x"], "invalid choice"),
     ],
 )
-def test_a_command_at_fault_is_told_in_one_line(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_usage_error_is_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(arguments)
     said = capsys.readouterr().err
@@ -214,7 +210,7 @@ def test_a_command_at_fault_is_told_in_one_line(
     assert told in said
 
 
-def test_show_kcl_tells_each_lease_and_of_one_stream_the_position(
+def test_show_kcl_lists_leases_or_prints_the_position_of_one_stream(
     tables: object,
     moto: str,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""``python -m pipelines.schema``: a schema from a table and its stream, and what it says about them."""
+"""`python -m pipelines.schema`: a schema from a table and its stream, and a report about them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture
 def orders(moto: str) -> Iterator[Any]:
-    """A table of 40 orders in two shapes, the newer ones with conflicts, and its stream; under a real client."""
+    """A table of 40 orders in two shapes, of which the newer conflicts with the older, and its stream."""
     tables = boto3.client("dynamodb", endpoint_url=moto)
     tables.create_table(
         TableName="orders",
@@ -69,7 +69,9 @@ def sampled(moto: str, capsys: pytest.CaptureFixture[str]) -> Sampled:
     return run
 
 
-def test_a_table_and_its_stream_give_a_saved_schema_and_a_report(orders: Any, sampled: Sampled, tmp_path: Path) -> None:
+def test_a_table_and_its_stream_yield_a_saved_schema_and_a_report(
+    orders: Any, sampled: Sampled, tmp_path: Path
+) -> None:
     saved = tmp_path / "schema.json"
     code, schema, told = sampled(f"--output={saved}", "--numbers=narrow")
     assert code == 0
@@ -93,7 +95,7 @@ def test_a_table_and_its_stream_give_a_saved_schema_and_a_report(orders: Any, sa
 
 
 @pytest.mark.parametrize("source", ["table", "stream"])
-def test_each_source_alone_gives_as_many_items_as_asked(orders: Any, sampled: Sampled, source: str) -> None:
+def test_each_source_alone_yields_as_many_items_as_asked(orders: Any, sampled: Sampled, source: str) -> None:
     code, _, told = sampled(f"--source={source}", "--sample=7")
     assert code == 0
     of = "7 items and 0 changes" if source == "table" else "0 items and 7 changes"
@@ -103,7 +105,7 @@ def test_each_source_alone_gives_as_many_items_as_asked(orders: Any, sampled: Sa
 def test_the_stream_is_sampled_from_all_its_shards_past_runs_of_empty_pages(
     service: LocalStreams, sampled: Sampled
 ) -> None:
-    """Fact 5. The local service keeps no items, so it answers no scan."""
+    """Trap 5. The local service stores no items, so it does not answer a scan."""
     table = service.create_table("orders", keys={"id": "S"}, shards=3)
     for number in range(30):
         table.put({"id": str(number), "kind": number})
@@ -155,9 +157,7 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
         (["--schema=a"], "unrecognized arguments: --schema=a"),
     ],
 )
-def test_a_command_at_fault_says_why_in_a_line(
-    orders: Any, sampled: Sampled, arguments: list[str], reason: str
-) -> None:
+def test_a_usage_error_of_schema_is_one_line(orders: Any, sampled: Sampled, arguments: list[str], reason: str) -> None:
     code, _, told = sampled(*arguments)
     assert code == 2
     assert reason in told

@@ -1,4 +1,4 @@
-"""``python -m pipelines.tail`` as a process of its own: changes as they arrive, and a clean end."""
+"""`python -m pipelines.tail` as a process of its own: changes as they arrive, and a clean end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def orders(service: LocalStreams) -> Table:
 
 @contextmanager
 def tail(service: LocalStreams, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """In a session of its own, so that every process that it starts can be found."""
+    """Run tail in a session of its own, so that every process that it starts can be found."""
     command = [sys.executable, "-m", "pipelines.tail", "--table=orders", f"--endpoint_url={service.endpoint_url}"]
     with subprocess.Popen(
         [*command, *arguments],
@@ -49,7 +49,7 @@ def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def processes_of(session: int) -> list[str]:
-    """The processes of a session that still run (/proc, so Linux only)."""
+    """Return the processes of a session that still run (from /proc, so on Linux only)."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -63,7 +63,7 @@ def processes_of(session: int) -> list[str]:
 
 
 def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """What it said on stderr until it ended."""
+    """Interrupt the process, and return what it wrote to stderr until it ended."""
     process.send_signal(number)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 128 + number
@@ -74,7 +74,7 @@ def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_changes_written_after_its_start_come_as_json_lines_until_it_is_interrupted(
+def test_changes_written_after_its_start_are_json_lines_until_it_is_interrupted(
     number: signal.Signals, service: LocalStreams, orders: Table
 ) -> None:
     with tail(service) as process:
@@ -123,7 +123,7 @@ def test_with_a_stop_it_ends_by_itself(service: LocalStreams, orders: Table) -> 
     )
 
 
-def test_a_table_that_does_not_exist_is_told_in_one_line(service: LocalStreams) -> None:
+def test_a_table_that_does_not_exist_is_reported_in_one_line(service: LocalStreams) -> None:
     with tail(service) as process:
         printed, said = process.communicate(timeout=30)
         assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""Exports whose stderr is a terminal, and one whose is none."""
+"""Exports whose stderr is a terminal, and one whose stderr is not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def on_a_terminal(service: LocalStreams, output: Path, *options: str) -> Iterato
 
 
 class Told:
-    """What came to a terminal so far."""
+    """Return what was written to a terminal so far."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -74,10 +74,10 @@ def exported(output: Path) -> int:
 DIRECT = ("--runner=DirectRunner", "--prism_location=/prism/is/not/there")
 
 
-def test_an_export_on_a_terminal_tells_how_it_gets_on_and_leaves_no_trace_of_it(
+def test_an_export_on_a_terminal_shows_a_status_line_and_removes_it(
     service: LocalStreams, orders: Table, tmp_path: Path
 ) -> None:
-    """On FnApiRunner, which tells of nothing before the end."""
+    """On FnApiRunner, which reports nothing before the end."""
     with on_a_terminal(service, tmp_path / "out", "--stop=400", *DIRECT) as (process, told):
         told.until(lambda text: "\r300 records" in text)
         orders.put_many({"id": f"p-{n}"} for n in range(100))
@@ -89,7 +89,7 @@ def test_an_export_on_a_terminal_tells_how_it_gets_on_and_leaves_no_trace_of_it(
 
 
 @pytest.mark.prism
-def test_an_export_on_prism_tells_how_it_gets_on(
+def test_an_export_on_prism_shows_a_status_line(
     service: LocalStreams, orders: Table, prism: str, tmp_path: Path
 ) -> None:
     options = ("--stop=400", "--runner=PrismRunner", f"--prism_location={prism}")
@@ -111,7 +111,7 @@ def test_an_interrupted_export_leaves_a_clean_terminal(service: LocalStreams, or
     assert screen(told.text)[-1] == ""
 
 
-def test_an_export_whose_stderr_is_no_terminal_says_nothing_of_it(
+def test_an_export_whose_stderr_is_not_a_terminal_shows_no_status_line(
     service: LocalStreams, orders: Table, tmp_path: Path
 ) -> None:
     command = [

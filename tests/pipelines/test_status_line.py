@@ -1,4 +1,4 @@
-"""The line that tells how a run gets on: what it says, what it leaves of a terminal, and when there is none."""
+"""The status line of a run: its text, what it leaves on a terminal, and when it is not shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOW = 1_800_000_000.0
 
 
 def read_up_to(second: float, *others: float, ended: tuple[str, ...] = ()) -> Frontier:
-    """A shard is read up to each second; of those that ended the children are awaited."""
+    """Return a frontier with a shard read up to each second, and with ended shards whose children are not yet known."""
     shards = {f"s-{n}": Reading(After("1"), int(at * MICROS)) for n, at in enumerate((second, *others))}
     return Frontier(shards={**shards, **{s: Reading(End(TRIM_HORIZON), int(second * MICROS)) for s in ended}})
 
@@ -33,14 +33,14 @@ def standing(frontier: Frontier, records: int = 0, *, stop: int | None = None, l
     return LiveStatus(read, frontier, NOW, records=records, finished=2, lag=4000.0)
 
 
-# What it says
+# Its text
 
 
-def test_nothing_is_said_before_a_read_is_heard_of() -> None:
+def test_there_is_no_text_before_a_read_has_reported() -> None:
     assert StatusText().update([], 0.0) == ""
 
 
-def test_records_shards_and_lag_are_told_at_once_and_a_rate_when_it_means_something() -> None:
+def test_records_shards_and_lag_are_shown_at_once_and_a_rate_after_seconds() -> None:
     status = StatusText()
     reads = [standing(read_up_to(NOW - 60, NOW - 5, ended=("s-9",)), 12_000)]
     assert status.update(reads, 100.0) == "12,000 records, lag 1h07m, 2 shards open, 2 done"
@@ -50,14 +50,14 @@ def test_records_shards_and_lag_are_told_at_once_and_a_rate_when_it_means_someth
     assert status.update(reads, 104.0) == "16,000 records, 1,000/s, lag 1h07m, 2 shards open, 2 done"
 
 
-def test_the_rate_is_of_the_last_seconds() -> None:
+def test_the_rate_covers_the_last_seconds() -> None:
     status = StatusText()
     for second in range(60):
         said = status.update([standing(read_up_to(NOW), 1000 * min(second, 30) + 50 * max(0, second - 30))], second)
     assert ", 50/s, " in said
 
 
-def test_the_groups_of_a_read_are_one() -> None:
+def test_the_groups_of_a_read_are_added_up() -> None:
     status = StatusText()
     said = status.update([standing(read_up_to(NOW), 1000), standing(read_up_to(NOW, NOW), 500)], 0.0)
     assert said == "1,500 records, lag 1h07m, 3 shards open, 4 done"
@@ -72,9 +72,9 @@ def test_time_left_is_that_of_the_slowest_shard_at_its_pace_of_creation_time() -
     assert "about 3m left" in said
 
 
-def test_time_left_is_not_told_while_it_means_nothing() -> None:
-    """Of an unbounded read; before a pace is known; of a shard of which nothing is known; where nothing moves; while
-    a quiet stream is proven to be that."""
+def test_time_left_is_not_shown_while_it_cannot_be_estimated() -> None:
+    """For an unbounded read, before a rate is known, with a shard of unknown progress, where nothing moves, and while
+    it is being proven that nothing is left."""
     stop = int(NOW) - 20
     before, after = standing(read_up_to(NOW - 90), 1, stop=stop), standing(read_up_to(NOW - 80), 2, stop=stop)
     assert "left" in said_after(10.0, before, after)
@@ -92,32 +92,32 @@ def said_after(seconds: float, before: LiveStatus, after: LiveStatus) -> str:
     return status.update([after], seconds)
 
 
-def test_a_stop_in_the_future_is_waited_for_at_least() -> None:
+def test_time_left_is_at_least_the_time_until_the_stop() -> None:
     """However fast the read catches up."""
     stop = int(NOW) + 600
     said = said_after(10.0, standing(read_up_to(NOW - DAY), 1, stop=stop), standing(read_up_to(NOW - 1), 2, stop=stop))
     assert "about 10m left" in said
 
 
-def test_a_read_of_a_number_of_changes_has_so_many_left() -> None:
+def test_time_left_of_a_read_with_a_number_of_changes_follows_its_rate() -> None:
     said = said_after(10.0, standing(read_up_to(NOW), 100, limit=1000), standing(read_up_to(NOW), 400, limit=1000))
     assert said.startswith("400 records, 30/s, about 20s left, ")
 
 
-def test_a_read_that_gets_nothing_says_since_when_instead_of_an_old_lag() -> None:
+def test_a_read_that_gets_nothing_shows_since_when_instead_of_an_old_lag() -> None:
     status = StatusText()
     for second in range(9):
         said = status.update([standing(read_up_to(NOW), 100)], second)
     assert said == "100 records, nothing new for 8s, 1 shard open, 2 done"
 
 
-def test_headroom_is_told_when_it_becomes_scarce() -> None:
+def test_headroom_is_shown_when_it_is_low() -> None:
     assert "headroom" not in StatusText().update([standing(read_up_to(NOW - 17 * 3600))], 0.0)
     assert StatusText().update([standing(read_up_to(NOW - 23 * 3600, NOW))], 0.0).endswith(", headroom 1h00m")
     assert StatusText().update([standing(read_up_to(NOW - 2 * DAY, NOW))], 0.0).endswith(", headroom 0s")
 
 
-def test_after_the_end_the_files_are_waited_for() -> None:
+def test_after_the_end_the_line_says_that_files_are_written() -> None:
     said = StatusText().update([standing(Frontier(closed=True), 1234)], 0.0)
     assert said == "1,234 records, all read: writing what is left"
 
@@ -125,11 +125,11 @@ def test_after_the_end_the_files_are_waited_for() -> None:
 @pytest.mark.parametrize(
     ("seconds", "says"), [(0.4, "0s"), (119, "119s"), (120, "2m"), (3569, "59m"), (3599, "1h00m"), (90_000, "25h00m")]
 )
-def test_a_length_of_time_has_two_units_at_most(seconds: float, says: str) -> None:
+def test_a_duration_has_at_most_two_units(seconds: float, says: str) -> None:
     assert short_duration(seconds) == says
 
 
-# What it leaves of a terminal
+# What it leaves on a terminal
 
 
 def test_the_line_is_rewritten_in_place_and_cut_where_the_terminal_ends() -> None:
@@ -143,7 +143,7 @@ def test_the_line_is_rewritten_in_place_and_cut_where_the_terminal_ends() -> Non
     assert screen(stream.getvalue()) == ["x" * 79]
 
 
-def test_what_else_is_written_stands_above_the_line() -> None:
+def test_other_output_goes_above_the_line() -> None:
     stream = Screen()
     terminal = Terminal(stream)
     terminal.show("10 records")
@@ -153,7 +153,7 @@ def test_what_else_is_written_stands_above_the_line() -> None:
     assert screen(stream.getvalue()) == ["a warning", "20 records"]
 
 
-def test_a_line_that_another_has_begun_is_not_written_into() -> None:
+def test_an_unfinished_line_of_other_output_is_not_written_into() -> None:
     stream = Screen()
     terminal = Terminal(stream)
     terminal.write("half a ")
@@ -164,7 +164,7 @@ def test_a_line_that_another_has_begun_is_not_written_into() -> None:
     assert screen(stream.getvalue()) == ["half a warning", "10 records"]
 
 
-def test_a_closed_line_is_gone_and_comes_never_again() -> None:
+def test_a_closed_line_is_gone_and_is_never_shown_again() -> None:
     stream = Screen()
     terminal = Terminal(stream)
     terminal.show("10 records")
@@ -175,7 +175,7 @@ def test_a_closed_line_is_gone_and_comes_never_again() -> None:
     assert screen(stream.getvalue()) == ["failed", ""]
 
 
-def test_a_terminal_that_has_gone_is_no_reason_to_end() -> None:
+def test_a_terminal_that_has_gone_does_not_end_the_run() -> None:
     class Gone(Screen):
         def write(self, text: str) -> int:  # noqa: ARG002
             raise OSError(5, "Input/output error")
@@ -185,7 +185,7 @@ def test_a_terminal_that_has_gone_is_no_reason_to_end() -> None:
     terminal.close()
 
 
-def test_nothing_is_written_where_stderr_is_no_terminal() -> None:
+def test_nothing_is_written_where_stderr_is_not_a_terminal() -> None:
     stream = io.StringIO()
     with redirect_stderr(stream), status_line():
         assert sys.stderr is stream
@@ -195,8 +195,8 @@ def test_nothing_is_written_where_stderr_is_no_terminal() -> None:
     assert stream.getvalue() == ""
 
 
-def test_what_is_logged_to_the_terminal_stands_above_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handler keeps the stream that it was made for."""
+def test_log_lines_go_above_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler keeps the stream that it was created with."""
     stream = Screen()
     handler = logging.StreamHandler(stream)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
