@@ -195,7 +195,7 @@ def test_one_of_several_streams_must_be_named(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["list", "progress"], "is no place for progress"),
+        (["list", "progress"], "is not an address of progress"),
         (["export", "file:/not/there"], "has progress in nothing"),
         (["import", "file:/not/there", "/not/here"], "'/not/here' cannot be read"),
         (["reset"], "arguments are required: ADDRESS"),

@@ -69,14 +69,14 @@ def test_a_table_of_other_streams_only_is_refused_and_told_whose_it_is() -> None
 
 
 def test_a_table_of_another_kind_is_refused() -> None:
-    with pytest.raises(InvalidOptionError, match=r"holds an item that is no lease \(it has id, total\)"):
+    with pytest.raises(InvalidOptionError, match=r"holds an item that is not a lease \(it has id, total\)"):
         leases_of([{"id": {"S": "o-1"}, "total": {"N": "5"}}], "orders")
 
 
 @pytest.mark.parametrize("checkpoint", ["", "LAST", "-5", "12x", "\u0661"])
 def test_a_checkpoint_of_unknown_form_is_refused(checkpoint: str) -> None:
     leases = leases_of(lease_items("kcl1", {"a": checkpoint}, {}, stream_arn=ARN), "app")
-    with pytest.raises(InvalidOptionError, match="of no form of KCL 1 to 3"):
+    with pytest.raises(InvalidOptionError, match="has a form that KCL 1 to 3 do not write"):
         position_of_leases(leases, ARN, "app")
 
 

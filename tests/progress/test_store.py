@@ -134,6 +134,18 @@ def test_streams_and_shards_are_forgotten_one_by_one(store: Store) -> None:
     assert set(store.read().streams) == {LATER}
 
 
+def test_shards_of_the_same_id_in_two_streams_of_a_table_move_apart(store: Store) -> None:
+    held(store)
+    for arn, number in ((ARN, "9"), (LATER, "3")):
+        store.begin("one", StreamPosition(arn, TRIM_HORIZON, {"a": After(number)}), SECOND)
+    store.advance("one", LATER, {"a": After("5"), "b": SHARD_END}, SECOND + 1)
+    assert kept(store) == {"a": After("9")}
+    assert kept(store, LATER) == {"a": After("5"), "b": SHARD_END}
+    store.begin("one", StreamPosition(ARN, AtTime(SECOND), until=SECOND), SECOND + 2)
+    saved = store.read().streams[LATER]
+    assert (saved.start, saved.until) == (TRIM_HORIZON, None)
+
+
 def test_the_file_of_a_long_run_does_not_grow_by_the_shards_that_it_went_on_without(tmp_path: Path) -> None:
     store = held(FileStore(str(tmp_path / "progress.json")))
     store.begin("one", StreamPosition(ARN), SECOND)

@@ -134,3 +134,10 @@ def test_the_second_until_which_all_was_read_is_kept_where_it_is_known() -> None
     assert "until" not in POSITION.to_json()
     later = StreamPosition(ARN, until=1_769_860_900)
     assert known.merge(later) == later.merge(known) == later.merge(StreamPosition(ARN)) == later
+
+
+def test_positions_of_two_streams_do_not_merge() -> None:
+    old, new = (StreamPosition(arn, shards={"a": After("7")}) for arn in ("arn:old", "arn:new"))
+    with pytest.raises(InvalidOptionError, match="position of stream arn:old cannot be merged with one of arn:new"):
+        old.merge(new)
+    assert StreamPosition.delivered({"a": "9"}).merge(new).stream_arn == "arn:new"

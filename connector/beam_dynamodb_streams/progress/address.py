@@ -1,4 +1,4 @@
-"""Where an application's progress is kept: the option ``progress=``, checked where the pipeline is written."""
+"""Where the progress of an application is kept: the option `progress=`, checked when the pipeline is constructed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ class FileAddress:
 class Progress:
     """How far an application has delivered, kept outside the runner.
 
-    ``address`` is ``"dynamodb://TABLE/APPLICATION"`` or ``"file:PATH"``, where PATH is local or of any filesystem that
-    Beam knows. Several applications may share a table, and need files of their own.
+    Args:
+        address: `"dynamodb://TABLE/APPLICATION"` or `"file:PATH"`. PATH is local or of any filesystem that Beam knows.
+            Several applications may share a table; each needs a file of its own.
+        region_name: The region of the table, as in boto3.
+        endpoint_url: The endpoint of the table, as in boto3.
+        takeover_after: A run that has not renewed its lease for this long counts as dead, and the next run of the
+            application takes over. The clocks of the machines must agree to a small part of it.
+        commit_every: Progress is saved at most this often. A run that is killed repeats what it delivered since.
 
-    ``region_name`` and ``endpoint_url`` are the table's, as in boto3. ``takeover_after``: a run whose last sign of life
-    is older is dead, and the next one of the application goes on in its place; the machines' clocks must agree to a
-    small part of it. ``commit_every``: progress is written no more often than this, and a killed run repeats what it
-    delivered since.
-
-    Raises :class:`InvalidOptionError` at construction.
+    Raises:
+        InvalidOptionError: At construction, for an address or a length of time that is not accepted.
     """
 
     address: str
@@ -58,36 +60,41 @@ class Progress:
                 raise InvalidOptionError(f"{name}={length!r}: use a timedelta of at least {least:g} seconds")
         if self.commit_every > self.takeover_after / 3:
             raise InvalidOptionError(
-                f"commit_every={self.commit_every} of takeover_after={self.takeover_after}: use a third of it at most"
+                f"commit_every={self.commit_every} of takeover_after={self.takeover_after}: use at most a third of it"
             )
 
     @property
     def location(self) -> TableAddress | FileAddress:
+        """The address, parsed."""
         if isinstance(self.address, str):
             if table := _TABLE.fullmatch(self.address):
                 return TableAddress(table["table"], table["application"])
             if file := _FILE.fullmatch(self.address):
                 return FileAddress(file["path"])
         raise InvalidOptionError(
-            f'progress={self.address!r} is no place for progress: use "dynamodb://TABLE/APPLICATION" or "file:PATH"'
+            f'progress={self.address!r} is not an address of progress: use "dynamodb://TABLE/APPLICATION" or '
+            '"file:PATH"'
         )
 
     @property
     def renew_every(self) -> float:
-        """How often a run shows that it is alive."""
+        """Seconds between two renewals of the lease."""
         return self.takeover_after.total_seconds() / 6
 
 
 def parse_progress(
     option: object, *, region_name: str | None = None, endpoint_url: str | None = None
 ) -> Progress | None:
-    """``progress=`` as users write it: None, an address, or a :class:`Progress`. An address alone is looked for where
-    the stream is. Raises :class:`InvalidOptionError` for anything else."""
+    """Return `progress=` as users write it: None, an address, or a `Progress`.
+
+    The region and endpoint of an address alone are those of the stream. Raises InvalidOptionError for anything else.
+    """
     match option:
         case None | Progress():
             return option
         case str():
             return Progress(option, region_name=region_name, endpoint_url=endpoint_url)
     raise InvalidOptionError(
-        f'progress={option!r} is no place for progress: use "dynamodb://TABLE/APPLICATION", "file:PATH" or a Progress'
+        f'progress={option!r} is not an address of progress: use "dynamodb://TABLE/APPLICATION", "file:PATH" or a '
+        "Progress"
     )

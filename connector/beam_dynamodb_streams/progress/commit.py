@@ -1,4 +1,8 @@
-"""``CommitProgress``: what a step delivered, as its application's progress."""
+"""`CommitProgress`: a step that saves what was delivered as its application's progress.
+
+A change names its shard, not its stream. It belongs to the stream that the application's lease names, since a run reads
+one stream. Progress is saved for that stream alone, and the run's name keeps the steps of another run from saving any.
+"""
 
 from __future__ import annotations
 
@@ -26,47 +30,48 @@ from beam_dynamodb_streams.progress.step_committer import StepCommitter
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.position import After, Position
 
-#: How much event time one write covers.
+#: Seconds of event time that one commit covers.
 _SECONDS: Final = 5
-#: All goes to one key, whose state knows the run. Beside shards with their numbers, there is one for the run's name.
+#: Everything goes to one key, whose state knows the run. The element of shard "" brings the run's name.
 _ONE: Final = "progress"
 _RUN: Final = ""
 
 
 class StartsRun(beam.DoFn):
-    """What gives a run its name, in the elements that it brings."""
+    """The step that names a run, in the elements that it emits."""
 
     @property
     @abstractmethod
     def progress(self) -> Progress | None:
-        """Where the run's progress is kept, if it is."""
+        """Where the progress of the run is kept, if anywhere."""
 
     @staticmethod
     @abstractmethod
     def owner(element: Any) -> str:
-        """The name under which the run holds its application."""
+        """Return the name under which the run holds its lease."""
 
 
 class CommitProgress(beam.PTransform):
-    """Writes how far the changes that reach it were delivered. Put it behind what delivers them, on the changes that
-    it passes on once they are delivered, and give it the ``progress`` of the read.
+    """Saves how far the changes that reach it were delivered. Put it behind the step that delivers them.
 
-    PCollection[ChangeRecord], or of our record batches, → an empty PCollection, so that a pipeline can go on behind it.
+    PCollection[ChangeRecord], or of record batches as the source makes them → an empty PCollection, so that a pipeline
+    can continue behind it. `progress` is that of the read.
 
-    Changes may come in any order and more than once: a shard's progress is written up to a moment of event time once
-    the watermark has passed it, that is, once nothing from before it is still under way. So it trails: by 5 seconds,
-    by ``watermark_slack`` (that of the read), and by the length of the input's windows. That is what a killed run
-    repeats. What the service delivers later than the slack allows may be passed by, as Beam drops it as late.
+    Changes may come in any order and more than once. A shard's progress up to a moment of event time is saved once the
+    watermark has passed that moment: then nothing from before it is still under way. So progress trails by 5 seconds,
+    by `watermark_slack` (that of the read), and by the length of the input's windows. A killed run repeats that much.
+    A change that the service delivers later than the slack allows may be passed over, as Beam drops it as late.
 
-    The input is in the global window or in fixed ones. A change whose timestamp is not its creation time has that of
-    its window's end, as after a GroupByKey.
+    The input is in the global window or in fixed windows. The timestamp of a change is its creation time, or the end of
+    its window, as after a GroupByKey.
 
-    The run's name comes from the start of the read and is kept in state, so a run that another one replaced moves
-    nothing, in whichever process it goes on and whatever the runner restores.
+    The run's name comes from the start of the read and is kept in state. So a run that another one replaced saves
+    nothing, in whichever process it resumes and whatever the runner restores.
 
-    Raises :class:`InvalidOptionError` at construction, or if the pipeline has no read with this progress; while it
-    runs, and fails the pipeline, :class:`FencedError` if another run took over, and :class:`DelayError` if the store
-    does not answer for ``takeover_after``.
+    Raises:
+        InvalidOptionError: At construction, or if the pipeline has no read with this progress.
+        FencedError: Another run took over. It fails the pipeline.
+        DelayError: The store has not answered for `takeover_after`. It fails the pipeline.
     """
 
     def __init__(
@@ -75,9 +80,9 @@ class CommitProgress(beam.PTransform):
         super().__init__(label)
         parsed = parse_progress(progress)
         if parsed is None:
-            raise InvalidOptionError('progress=None: give the one of the read, such as "dynamodb://TABLE/APPLICATION"')
+            raise InvalidOptionError('progress=None: use that of the read, such as "dynamodb://TABLE/APPLICATION"')
         if not isinstance(watermark_slack, timedelta) or watermark_slack < timedelta(0):
-            raise InvalidOptionError(f"watermark_slack={watermark_slack!r}: use the timedelta that the read has")
+            raise InvalidOptionError(f"watermark_slack={watermark_slack!r}: use the same timedelta as the read")
         self.progress = parsed
         self._slack = watermark_slack
 
@@ -89,7 +94,7 @@ class CommitProgress(beam.PTransform):
             length = 0.0
         else:
             raise InvalidOptionError(
-                f"{self.label} behind {windows}: changes of one shard leave such windows in no order that is known; "
+                f"{self.label} behind {windows}: such windows emit the changes of one shard in an unknown order; "
                 "use fixed windows or none"
             )
         reached = (
@@ -111,17 +116,17 @@ def _start_of(pipeline: beam.Pipeline, progress: Progress) -> tuple[StartsRun, b
         if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == progress.address:
             return dofn, elements
     raise InvalidOptionError(
-        f"no read in this pipeline has progress={progress.address!r}: give the read the same as CommitProgress"
+        f"no read in this pipeline has progress={progress.address!r}: use the same for the read and for CommitProgress"
     )
 
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
 @beam.typehints.with_output_types(typehints.Tuple[str, typehints.Tuple[str, str]])
 class _Reach(beam.DoFn):
-    """Of a bundle, for each shard and moment, the last sequence number.
+    """Emits the last sequence number of each shard and moment in a bundle.
 
-    A change that precedes another one in its shard was created at most the slack after it, so all that precedes it has
-    passed once the watermark is the slack beyond it, and a window more where changes have the time of its end.
+    A change that precedes another one in its shard was created at most the slack after it. So everything before a
+    change has passed once the watermark is the slack beyond it, plus a window where changes have the time of its end.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -151,7 +156,7 @@ class _Reach(beam.DoFn):
 
 
 def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
-    """For each shard of a batch: its largest number, and when the youngest of its changes was created."""
+    """Yield each shard of a batch, its largest number, and when the newest change of the batch was created."""
     youngest = Timestamp(pc.max(batch["approximate_creation_time"]).as_py().timestamp())
     last: dict[str, int] = {}
     for shard, number in zip(batch["shard_id"].to_pylist(), batch["sequence_number"].to_pylist(), strict=True):
@@ -172,9 +177,9 @@ class _NameRun(beam.DoFn):
 @beam.typehints.with_input_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
 @beam.typehints.with_output_types(ChangeRecord)
 class _Commit(beam.DoFn):
-    """One write for the shards of a bundle. Only forward, so whichever moment comes first does no harm.
+    """Saves the shards of a bundle in one commit. Positions only move forward, so the order of the moments is free.
 
-    What comes before the run's name waits for it: nothing says which of the two a runner brings first.
+    Positions that arrive before the run's name wait for it: a runner may bring either first.
     """
 
     RUN = ReadModifyWriteStateSpec("run", StrUtf8Coder())

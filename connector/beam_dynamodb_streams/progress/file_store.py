@@ -1,7 +1,8 @@
-"""Progress in a file: JSON text, replaced as a whole. The form is a promise: golden text is in ``tests/compat``.
+"""Progress in a file: JSON text that is replaced as a whole. The form is a promise: `tests/compat` has golden files.
 
-On a local disk each change is made under a lock of the system's, so that a fenced run can move nothing. Other
-filesystems have no such lock: there a second run is noticed by its beats, but one that was fenced off may overwrite.
+On a local disk each change is made under a lock of the operating system, so a run that lost its lease can move nothing.
+Other filesystems have no such lock: a second run is noticed by its renewals, but a run that lost its lease may
+overwrite what the new holder wrote.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ VERSION: Final = 1
 
 
 class FileStore:
-    """See :class:`progress.store.Store`. Each write is of the whole file, so it suits some hundred shards."""
+    """A `progress.store.Store` in a file. Each write replaces the whole file, so it suits a few hundred shards."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -57,57 +58,57 @@ class FileStore:
 
     def swap_lease(self, known: LeaseRecord | None, lease: LeaseRecord) -> bool:
         with self._alone():
-            kept = self.read()
-            if kept.lease != known:
+            saved = self.read()
+            if saved.lease != known:
                 return False
-            self._write(replace(kept, lease=lease))
+            self._write(replace(saved, lease=lease))
             return True
 
     def renew(self, owner: str, moment: float) -> None:
-        self._change(owner, lambda kept, lease: replace(kept, lease=replace(lease, renewed_at=moment)))
+        self._change(owner, lambda saved, lease: replace(saved, lease=replace(lease, renewed_at=moment)))
 
     def release(self, owner: str) -> None:
         self.renew(owner, 0.0)
 
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
-        marks = {shard: SavedShard(place, second) for shard, place in position.shards.items()}
-        stream = {position.stream_arn or "": SavedProgress(position.start, marks, position.until)}
-        self._change(owner, lambda kept, _: replace(kept, streams={**kept.streams, **stream}))
+        shards = {shard: SavedShard(where, second) for shard, where in position.shards.items()}
+        stream = {position.stream_arn or "": SavedProgress(position.start, shards, position.until)}
+        self._change(owner, lambda saved, _: replace(saved, streams={**saved.streams, **stream}))
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
-        def moved(kept: Application, lease: LeaseRecord) -> Application:  # noqa: ARG001 - the form of a change
-            before = kept.streams.get(stream_arn)
+        def moved(saved: Application, lease: LeaseRecord) -> Application:  # noqa: ARG001 - the form of a change
+            before = saved.streams.get(stream_arn)
             if before is None:
-                return kept
+                return saved
             after = before.advanced(shards, second)
             if after is before:
-                return kept
-            return replace(kept, streams={**kept.streams, stream_arn: after.without(after.expired_shards())})
+                return saved
+            return replace(saved, streams={**saved.streams, stream_arn: after.without(after.expired_shards())})
 
         self._change(owner, moved)
 
     def forget(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
-        def without(kept: Application, lease: LeaseRecord) -> Application:  # noqa: ARG001
-            streams = dict(kept.streams)
+        def without(saved: Application, lease: LeaseRecord) -> Application:  # noqa: ARG001
+            streams = dict(saved.streams)
             stream = streams.pop(stream_arn, None)
             if stream is not None and shards is not None:
                 streams[stream_arn] = stream.without(shards)
-            return replace(kept, streams=streams)
+            return replace(saved, streams=streams)
 
         self._change(owner, without)
 
     def _change(self, owner: str, change: Callable[[Application, LeaseRecord], Application]) -> None:
         with self._alone():
-            kept = self.read()
-            if kept.lease is None or kept.lease.owner != owner:
-                raise fenced_error(self.name, owner, kept.lease)
-            after = change(kept, kept.lease)
-            if after is not kept:
+            saved = self.read()
+            if saved.lease is None or saved.lease.owner != owner:
+                raise fenced_error(self.name, owner, saved.lease)
+            after = change(saved, saved.lease)
+            if after is not saved:
                 self._write(after)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """While no other thread, and on a local disk no other process, changes the file."""
+        """Keep other threads, and on a local disk other processes, from changing the file."""
         with self._lock:
             if not self._local:
                 yield
@@ -133,8 +134,8 @@ class FileStore:
         with FileSystems.open(self._path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
             return bytes(file.read()).decode()
 
-    def _write(self, kept: Application) -> None:
-        text = application_text(kept)
+    def _write(self, saved: Application) -> None:
+        text = application_text(saved)
         try:
             if not self._local:  # an object store shows an object only once it is whole
                 with FileSystems.create(self._path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
@@ -150,8 +151,9 @@ class FileStore:
             raise ConnectorError(f"{self.name} cannot be written: {error}") from error
 
 
-def application_text(kept: Application) -> str:
-    lease = kept.lease
+def application_text(saved: Application) -> str:
+    """Return an application as JSON text."""
+    lease = saved.lease
     return json.dumps(
         {
             "version": VERSION,
@@ -161,10 +163,10 @@ def application_text(kept: Application) -> str:
                     **({} if stream.until is None else {"until": position_text(AtTime(stream.until))}),
                     "start": position_text(stream.start),
                     "shards": {
-                        shard: [position_text(mark.position), mark.moved_at] for shard, mark in stream.shards.items()
+                        shard: [position_text(each.position), each.moved_at] for shard, each in stream.shards.items()
                     },
                 }
-                for arn, stream in kept.streams.items()
+                for arn, stream in saved.streams.items()
             },
         },
         indent=1,
@@ -173,7 +175,7 @@ def application_text(kept: Application) -> str:
 
 
 def _stored(lease: LeaseRecord) -> dict[str, Any]:
-    """``takeover_after`` is there where it is not the default, which a text without it has."""
+    """Return a lease as it is stored. `takeover_after` is left out where it is the default."""
     silent = lease.takeover_after
     takeover = {} if silent == TAKEOVER_SECONDS else {"takeover_after": silent}
     return {"owner": lease.owner, "stream": lease.stream_arn, "renewed_at": lease.renewed_at, **takeover}
@@ -185,13 +187,13 @@ def _lease_of(stored: Any) -> LeaseRecord:
 
 
 def application_of(text: str, name: str) -> Application:
-    """The inverse of :func:`application_text`. Raises :class:`ConnectorError`, naming the file, for anything else."""
+    """Return the inverse of `application_text`. Raises ConnectorError, naming the file, for any other text."""
     try:
         stored: Any = json.loads(text)
         if stored["version"] != VERSION:
             raise ConnectorError(
                 f"{name} has version {stored['version']!r}, this release reads {VERSION}: "
-                "use the release that wrote it, or newer"
+                "use the release that wrote it, or a newer one"
             )
         lease = stored["lease"]
         return Application(
@@ -213,4 +215,7 @@ def application_of(text: str, name: str) -> Application:
 
 
 def _damaged(name: str, error: Exception) -> ConnectorError:
-    return ConnectorError(f"{name} is not progress that this package wrote, or it is damaged: {error}")
+    return ConnectorError(
+        f"{name} is not progress that this package wrote, or it is damaged ({error}): restore it from a copy, or "
+        "remove it to begin without progress"
+    )

@@ -1,14 +1,14 @@
 """What the lease table of a Kinesis Client Library application says about a stream. The table is only read.
 
-An item is a lease: ``leaseKey`` (S), ``checkpoint`` (S) and more that says who holds it, which is not looked at. The
-same three fields serve all generations: KCL 1 and 2 (the classes' serializers of leases, awslabs/amazon-kinesis-client)
-and 3, which from 3.5 on keeps other entities in the same table, told apart by ``entityType``. With several streams in
-one table the key is ``STREAM:SHARD``, and the Streams adapter (awslabs/dynamodb-streams-kinesis-adapter, 2.x) names a
-stream ``ACCOUNT:REGION$ACCOUNT$TABLE$LABEL:1``, with ``_`` for the colons of the label.
+An item is a lease: `leaseKey` (S), `checkpoint` (S) and more that says who holds it, which is not read. The same fields
+serve all generations: KCL 1 and 2 (the serializers of leases in awslabs/amazon-kinesis-client), and KCL 3, which since
+3.5 keeps other entities in the same table with another `entityType`. With several streams in one table the key is
+`STREAM:SHARD`. The Streams adapter (awslabs/dynamodb-streams-kinesis-adapter, 2.x) names a stream
+`ACCOUNT:REGION$ACCOUNT$TABLE$LABEL:1`, with `_` for the colons of the label.
 
-A checkpoint is the last record that was processed, so reading goes on after it. Two fields are not looked at:
-``checkpointSubSequenceNumber`` counts inside aggregated Kinesis records, and a change of DynamoDB has no parts;
-``pendingCheckpoint`` was announced and not made, so its records come again.
+A checkpoint is the last record that was processed, so reading resumes after it. Two fields are not read:
+`checkpointSubSequenceNumber` counts inside aggregated Kinesis records, and a change of DynamoDB has no parts;
+`pendingCheckpoint` was announced and not made, so its records are repeated.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ _LEASE: Final = "LEASE"
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """``stream`` is empty where the table is of one stream. ``checkpoint`` as it is stored; ``owner`` for people."""
+class KclLease:
+    """A lease of a KCL application, as it is stored.
+
+    `stream` is empty where the table has leases of one stream only. `owner` is for people.
+    """
 
     shard: str
     stream: str
@@ -44,7 +47,7 @@ class Lease:
 
 def read_leases(
     table: str, *, region_name: str | None = None, endpoint_url: str | None = None
-) -> tuple[list[Lease], float]:
+) -> tuple[list[KclLease], float]:
     """Return the leases in a table, sorted, and the second at which the table was created.
 
     Raises:
@@ -63,8 +66,8 @@ def read_leases(
     return leases_of(items, table), created or 0.0
 
 
-def leases_of(items: Iterable[Mapping[str, Mapping[str, Any]]], table: str) -> list[Lease]:
-    """The leases among a table's items, sorted. Raises :class:`InvalidOptionError` for a table of another kind."""
+def leases_of(items: Iterable[Mapping[str, Mapping[str, Any]]], table: str) -> list[KclLease]:
+    """Return the leases of a table, sorted. Raises InvalidOptionError for a table of another kind."""
     found = []
     for item in items:
         if item.get("entityType", {"S": _LEASE}).get("S") != _LEASE:
@@ -72,26 +75,26 @@ def leases_of(items: Iterable[Mapping[str, Mapping[str, Any]]], table: str) -> l
         key, checkpoint = item.get("leaseKey", {}).get("S"), item.get("checkpoint", {}).get("S")
         if key is None or checkpoint is None:
             raise InvalidOptionError(
-                f"table {table!r} holds an item that is no lease (it has {', '.join(sorted(item))}): give the table of "
-                "leases, which has the name of the KCL application"
+                f"table {table!r} holds an item that is not a lease (it has {', '.join(sorted(item))}): use the table "
+                "of leases, which has the name of the KCL application"
             )
         stream, _, shard = key.rpartition(":")
         owner, counter = item.get("leaseOwner", {}).get("S", ""), int(item.get("leaseCounter", {}).get("N", "0"))
-        found.append(Lease(shard, stream, checkpoint, owner, counter))
+        found.append(KclLease(shard, stream, checkpoint, owner, counter))
     return sorted(found, key=lambda lease: (lease.stream, lease.shard))
 
 
 def position_of_leases(
-    leases: Iterable[Lease], stream_arn: str, table: str, *, latest: StartPosition = TRIM_HORIZON
+    leases: Iterable[KclLease], stream_arn: str, table: str, *, latest: StartPosition = TRIM_HORIZON
 ) -> StreamPosition:
-    """Where the workers stopped in one stream.
+    """Return where the workers stopped in one stream.
 
-    ``latest`` stands for LATEST, which is stored of a shard without any checkpoint and says no moment: give one that is
-    no later than the workers' first start, and nothing is lost. AT_TIMESTAMP, whose moment is in the workers'
+    `latest` stands for LATEST, which is stored for a shard without any checkpoint and says no moment: pass one that is
+    not later than the first start of the workers, and nothing is lost. AT_TIMESTAMP, whose moment is in the workers'
     configuration only, is the trim horizon. A shard that is not listed begins at the trim horizon, unless
-    :func:`with_ended_ancestors` finds that it was read.
+    `with_ended_ancestors` finds that it was read.
 
-    Raises :class:`InvalidOptionError` where no lease is of this stream, and for a checkpoint of unknown form.
+    Raises InvalidOptionError where no lease is of this stream, and for a checkpoint of unknown form.
     """
     leases = list(leases)
     ours = [lease for lease in leases if not lease.stream or names_stream(lease.stream, stream_arn)]
@@ -104,7 +107,7 @@ def position_of_leases(
     return StreamPosition(stream_arn, TRIM_HORIZON, {lease.shard: _position(lease, table, latest) for lease in ours})
 
 
-def _position(lease: Lease, table: str, latest: StartPosition) -> Position:
+def _position(lease: KclLease, table: str, latest: StartPosition) -> Position:
     match lease.checkpoint:
         case "SHARD_END":
             return SHARD_END
@@ -115,13 +118,17 @@ def _position(lease: Lease, table: str, latest: StartPosition) -> Position:
         case number if number.isascii() and number.isdecimal():
             return After(number)
     raise InvalidOptionError(
-        f"lease table {table!r}: the checkpoint {lease.checkpoint!r} of {lease.shard} is of no form of KCL 1 to 3"
+        f"lease table {table!r}: the checkpoint {lease.checkpoint!r} of {lease.shard} has a form that KCL 1 to 3 "
+        "do not write"
     )
 
 
 def names_stream(identifier: str, stream_arn: str) -> bool:
-    """Whether a lease's stream is this one: by the adapter's name, or, of a tracker of one's own, by account, table or
-    label where the identifier says all that it says of this stream."""
+    """Return whether a lease is of this stream.
+
+    The Streams adapter's identifier names account, region, table and label. Another stream tracker's identifier must
+    begin with the account and the table.
+    """
     arn = STREAM_ARN.fullmatch(stream_arn)
     if arn is None:
         return False
@@ -133,8 +140,11 @@ def names_stream(identifier: str, stream_arn: str) -> bool:
 
 
 def with_ended_ancestors(position: StreamPosition, lineage: Lineage) -> StreamPosition:
-    """KCL deletes the lease of a shard that was read to its end once its children's are there, so what has no lease
-    and a descendant with one was read."""
+    """Return the position with the end of each ancestor that has no lease.
+
+    KCL deletes the lease of a shard that was read to its end once the leases of its children exist. So a shard without
+    a lease whose descendant has one was read.
+    """
     ended = {
         ancestor: SHARD_END
         for shard in position.shards
@@ -145,7 +155,7 @@ def with_ended_ancestors(position: StreamPosition, lineage: Lineage) -> StreamPo
 
 
 def position_of_workers(
-    leases: Iterable[Lease], stream_arn: str, table: str, *, created: float, lineage: Lineage
+    leases: Iterable[KclLease], stream_arn: str, table: str, *, created: float, lineage: Lineage
 ) -> StreamPosition:
     """Return where the workers of an application stopped, for all shards in `lineage`.
 

@@ -1,7 +1,7 @@
-"""An application's items in a table: their form is a promise, and golden items are in ``tests/compat``.
+"""The items of an application in a table. Their form is a promise: `tests/compat` has golden items.
 
-Key: ``application`` (S, hash) and ``item`` (S, range). Items are `lease`, ``STREAM_ARN|`` with the start, and
-``STREAM_ARN|SHARD`` for each shard.
+The key is `application` (S, hash) and `item` (S, range). The items are `lease`, `STREAM_ARN|` with the start of a
+stream, and `STREAM_ARN|SHARD` for each shard of it, so two streams of one table share no item.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEASE: Final = "lease"
 
 
 def lease_item(lease: LeaseRecord) -> Item:
-    """``takeover`` is there where it is not the default, which an item without it has."""
+    """Return the attributes of a lease. `takeover_after` is left out where it is the default."""
     silent = lease.takeover_after
     takeover = {} if silent == TAKEOVER_SECONDS else {"takeover_after": number(silent)}
     return {
@@ -40,12 +40,13 @@ def lease_item(lease: LeaseRecord) -> Item:
 
 
 def start_item(position: StreamPosition) -> Item:
-    """``until`` is there where it is known."""
+    """Return the attributes of a stream's start. `until` is left out where it is not known."""
     until = {} if position.until is None else {"until": {"S": position_text(AtTime(position.until))}}
     return {"start": {"S": position_text(position.start)}, **until, **version()}
 
 
 def shard_item(position: Position, second: int) -> Item:
+    """Return the attributes of a shard, as values of an update expression."""
     return {
         ":position": {"S": position_text(position)},
         ":rank": {"S": rank(position)},
@@ -54,15 +55,15 @@ def shard_item(position: Position, second: int) -> Item:
 
 
 def application_of(items: Sequence[Item]) -> Application:
-    """What the items of one application say. Raises :class:`ConnectorError` for those of another release."""
+    """Return the application that is saved in its items. Raises ConnectorError for a version that is not known."""
     lease: LeaseRecord | None = None
     starts: dict[str, Item] = {}
-    marks: dict[str, dict[str, SavedShard]] = {}
+    shards: dict[str, dict[str, SavedShard]] = {}
     for item in items:
         if "version" in item and item["version"] != version()["version"]:
             raise ConnectorError(
                 f"progress of version {item['version'].get('N')}, this release reads {VERSION}: "
-                "use the release that wrote it, or newer"
+                "use the release that wrote it, or a newer one"
             )
         stream_arn, found, shard = item["item"]["S"].partition("|")
         if not found:
@@ -71,10 +72,10 @@ def application_of(items: Sequence[Item]) -> Application:
         elif not shard:
             starts[stream_arn] = item
         else:
-            mark = SavedShard(position_of(item["position"]["S"]), int(item["moved_at"]["N"]))
-            marks.setdefault(stream_arn, {})[shard] = mark
+            saved = SavedShard(position_of(item["position"]["S"]), int(item["moved_at"]["N"]))
+            shards.setdefault(stream_arn, {})[shard] = saved
     streams = {
-        arn: SavedProgress(start_of(item["start"]["S"]), marks.get(arn, {}), second_of(item.get("until", {}).get("S")))
+        arn: SavedProgress(start_of(item["start"]["S"]), shards.get(arn, {}), second_of(item.get("until", {}).get("S")))
         for arn, item in starts.items()
     }
     return Application(lease, streams)

@@ -1,4 +1,4 @@
-"""Progress in a DynamoDB table: every write is conditional, so a fenced run can move nothing, wherever it is."""
+"""Progress in a DynamoDB table. Every write is conditional, so a run that lost its lease can move nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.wire import DynamoDB, Item
 
-_IN_TRANSACTION: Final = 99  # the service's limit is 100 items, of which one says whose progress it is
+_IN_TRANSACTION: Final = 99  # the limit of the service is 100 items, and one of them checks the lease
 _ATTEMPTS: Final = 5
 _KEYS: Final = {"application": "S", "item": "S"}
 
@@ -85,11 +85,13 @@ class TableStore:
     def begin(self, owner: str, position: StreamPosition, second: int) -> None:
         arn = position.stream_arn or ""
         names = [item["item"]["S"] for item in self._items()]
-        left = [name for name in names if name.startswith(f"{arn}|")]  # of a `begin` or `forget` that was cut off
+        left = [name for name in names if name.startswith(f"{arn}|")]  # of an interrupted call
         self._transact(owner, [self._delete(name) for name in left])
         self.advance(owner, arn, position.shards, second)
         start = {**self._key(f"{arn}|"), **start_item(position)}
-        self._transact(owner, [{"Put": {"TableName": self._table, "Item": start}}])  # now all of it counts
+        self._transact(
+            owner, [{"Put": {"TableName": self._table, "Item": start}}]
+        )  # only now does the stream have progress
 
     def advance(self, owner: str, stream_arn: str, shards: Mapping[str, Position], second: int) -> None:
         self._transact(owner, [self._move(stream_arn, shard, shards[shard], second) for shard in sorted(shards)])
@@ -97,8 +99,8 @@ class TableStore:
     def forget(self, owner: str, stream_arn: str, shards: list[str] | None) -> None:
         names = shards
         if names is None:
-            kept = self.read().streams.get(stream_arn, SavedProgress())
-            names = [*kept.shards, ""]  # the start last: without it nothing of the stream counts
+            saved = self.read().streams.get(stream_arn, SavedProgress())
+            names = [*saved.shards, ""]  # the start last: without it the stream has no progress
         self._transact(owner, [self._delete(f"{stream_arn}|{shard}") for shard in names])
 
     def _items(self) -> list[Item]:

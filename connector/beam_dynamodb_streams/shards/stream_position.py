@@ -62,7 +62,16 @@ class StreamPosition:
         return self.merge(StreamPosition.delivered({record.shard_id: record.sequence_number}))
 
     def merge(self, other: StreamPosition) -> StreamPosition:
-        """The further of the two in every shard. Commutative where both are of one read; repeats change nothing."""
+        """Return the further of the two positions in every shard.
+
+        The order of merges does not matter for positions of one read, and repeats change nothing. Raises
+        InvalidOptionError for positions of two streams: sequence numbers compare only within one (traps 4 and 14).
+        """
+        if None not in (self.stream_arn, other.stream_arn) and self.stream_arn != other.stream_arn:
+            raise InvalidOptionError(
+                f"a position of stream {self.stream_arn} cannot be merged with one of {other.stream_arn}: keep a "
+                "position for each stream"
+            )
         shards = dict(self.shards)
         for shard, position in other.shards.items():
             known = shards.get(shard)

@@ -20,6 +20,11 @@ class DeliveredPosition(beam.PTransform):
     delivers, on the records that were delivered, and it covers no more than those (fact 21). ``base`` is the position
     that the read started from; the result goes on from it.
 
+    A change names its shard, not its stream: the result is a position of the stream that `base` names. For the first
+    read of a stream pass `StreamPosition(stream_arn)`. A later read then refuses the position once the table has
+    another stream (trap 14). Without a stream the result is a position of any stream, and only shard ids keep streams
+    apart.
+
     A read that stops at a moment must have begun at a saved position (``StreamPosition()`` is one): only then a shard
     ends at its first change past the stop, and no change before the position is left out (fact 19). Raises
     InvalidOptionError for windows: creation times are out of order, so the last change of a window does not cover all
