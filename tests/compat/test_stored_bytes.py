@@ -155,7 +155,7 @@ def test_sequence_numbers_of_any_form_come_back_as_they_were(number: str) -> Non
 
 
 def test_an_open_shard_with_six_finished_ancestors_takes_less_than_200_bytes() -> None:
-    """A day of rolls every four hours: the ancestors stay listed, so they are remembered (fact 12)."""
+    """A day of rolls every four hours: the ancestors stay listed, so they are remembered (trap 12)."""
     reading = Reading(After("421584500000000017450439091"), SECOND * 1_000_000)
     ancestors = {f"shardId-{1_769_860_800_000 + n:020d}-a1b2c3d{n}": Finished(SECOND, TRIM_HORIZON) for n in range(6)}
     assert len(encode_frontier(Frontier(shards={OTHER: reading}, finished=ancestors))) < 200

@@ -74,7 +74,7 @@ MUTANTS = (
         "columns/batch.py::Columns._rows",
         "any(one is None and other is None for one, other in zip(new, old, strict=True))",
         "False",
-        "records/test_columns.py::test_keys_come_from_either_image_or_from_the_keys_alone",
+        "columns/test_columns.py::test_keys_come_from_either_image_or_from_the_keys_alone",
     ),
     Mutant(
         18,
@@ -90,7 +90,7 @@ MUTANTS = (
         "records/fields.py::UndecodedRecord._fields",
         "self.event_id",
         "self.sequence_number",
-        "records/test_record_coder.py::test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record",
+        "records/test_beam_coders.py::test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record",
     ),
     Mutant(
         18,

@@ -103,7 +103,7 @@ def test_all_attributes_of_an_inserted_or_deleted_item_are_changed(schema):
     assert changed_attributes(rows, schema).to_pylist() == [["id", "n", "other"]] * 2
 
 
-def test_an_attribute_that_its_column_holds_in_part_and_other_attributes_whole_is_told_of_once():
+def test_an_attribute_that_is_in_its_column_and_in_the_column_other_is_listed_once():
     schema = replace(SCHEMA, on_misfit="text")
     old = {**BASE, "address": {"city": "Ulm", "floor": Decimal(1)}}
     new = [{"city": "Bonn", "floor": Decimal(2)}, {"city": "Ulm", "floor": Decimal(2)}, {"city": "Ulm"}, "Ulm"]
@@ -124,7 +124,7 @@ def test_what_changed_is_null_where_the_view_type_leaves_the_images_out(schema):
     assert RowLayout("change_log", schema).rows(rows)["is_replication"].to_pylist() == [None, None, False]
 
 
-def test_an_image_that_is_no_json_object_is_written_as_it_came_with_null_for_what_changed():
+def test_an_image_that_is_not_an_object_is_written_as_received_with_null_changes():
     rows = to_arrow([record(1, BASE, BASE)])
     rows = rows.set_column(rows.schema.get_field_index("new_image"), "new_image", pa.array(["[]"]))
     assert changed_attributes(rows, None).to_pylist() == [None]
@@ -259,7 +259,7 @@ def test_all_formats_write_the_same_columns_with_the_same_values(layout):
                 assert members[name] == value
 
 
-def test_a_line_of_a_change_log_is_the_line_of_its_record_with_the_columns_of_the_layout():
+def test_a_line_of_a_change_log_is_that_of_its_record_with_the_columns_of_the_layout():
     changes = [record(1, None, BASE), record(2, BASE, {**BASE, "n": Decimal(2)})]
     lines = encode_lines(RowLayout("change_log", None).rows(to_arrow(changes))).decode().splitlines()
     for change, line in zip(changes, lines, strict=True):

@@ -94,7 +94,7 @@ def test_a_page_becomes_rows_of_metadata_keys_and_typed_images():
         ]
 
 
-def test_the_metadata_of_a_page_and_of_its_records_are_the_same_and_as_without_a_schema():
+def test_a_page_and_its_records_have_the_same_metadata_with_and_without_a_schema():
     page = [raw(image(), image(), user_identity=msgspec.Raw(b'{"Type":"Service"}')), raw(), raw(None, image())]
     records = list(change_records(page, "shardId-1"))
     columns = Columns(SCHEMA)
@@ -206,7 +206,7 @@ def test_a_column_may_have_a_policy_of_its_own():
 
 
 def test_text_that_no_image_can_keep_is_a_dead_letter():
-    """Under KEYS_ONLY there is no image (fact 17), and what is no object has no column for others."""
+    """Under KEYS_ONLY there is no image (trap 17), and an image that is not an object has no column for others."""
     columns = Columns(Schema(pa.schema([("order_id", pa.int64())]), keys=("order_id",), on_misfit="text"))
     batch = columns.of_page([raw(), raw("[]")], "shardId-1")
     assert [(misfit.image, misfit.attribute, misfit.payload) for misfit in batch.misfits] == [
