@@ -1,13 +1,14 @@
-"""A reader driven by hand: no threads, no Beam, no waiting. Time moves when nothing else is to do."""
+"""A reader without threads, Beam or waiting: time moves when there is nothing else to do."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from functools import cache
 from random import Random
+from typing import Self
 
 import botocore.session
 
@@ -19,7 +20,7 @@ from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
-from beam_dynamodb_streams.shards.frontier import Frontier, begin
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
 from beam_dynamodb_streams.testing import Clock, LocalStreams
@@ -31,7 +32,7 @@ from beam_dynamodb_streams.wire.transport import Answer as WireAnswer
 
 @cache
 def session() -> botocore.session.Session:
-    """One for all clients: it reads the models of AWS's services, which takes longer than a small test."""
+    """Return one session for all clients: it loads the models of AWS's services, which is slower than a small test."""
     return botocore.session.Session()
 
 
@@ -41,10 +42,10 @@ def at_once(request: Request) -> float:
 
 @dataclass
 class InlineFetcher:
-    """The fetcher's contract without threads: a request is performed when it is submitted, and its answer lands
-    ``seconds`` of the clock later. What has landed comes in an order of its own, as over a network.
+    """A fetcher without threads: a request is performed when it is submitted, and its answer arrives `seconds` later.
 
-    ``take`` moves the clock on where no answer waits. ``most`` is how many reads of one shard were ever unanswered.
+    Answers that have arrived are taken in random order, as over a network. `take` advances the clock if no answer
+    waits. `most` is the highest number of unanswered reads of one shard.
     """
 
     perform: Callable[[Request], Answer]
@@ -84,8 +85,8 @@ class InlineFetcher:
 
 @dataclass
 class Network:
-    """Between a reader and its service: how many seconds of the clock an answer takes, whether no page of records comes
-    through, whether listings hang until they time out, and how many shards a listing's page has at most."""
+    """What is between a reader and its service: how many seconds of the clock an answer takes, whether every read of
+    records fails, whether listings hang until they time out, and how many shards a page of a listing has at most."""
 
     reads: float = 0.0
     reads_fail: bool = False
@@ -104,10 +105,11 @@ class Network:
 
 @dataclass
 class _NoSockets:
-    """The service's own answers, handed over in one thread: sockets have tests of their own."""
+    """A transport that calls the service in this thread: sockets have tests of their own."""
 
     service: LocalStreams
     url: str
+    user_agent: str
 
     def post(self, headers: dict[str, str], body: bytes) -> WireAnswer:
         calls, target = self.service._calls, headers["X-Amz-Target"]
@@ -127,7 +129,7 @@ class _NoSockets:
 
 @dataclass
 class ListingInPages:
-    """The client, whose listings come in the network's pages: 100 shards to a page are too many for a small test."""
+    """A client whose listings have the network's page size: 100 shards in a page are too many for a small test."""
 
     client: Client
     network: Network
@@ -163,9 +165,28 @@ class ListingInPages:
 
 
 class DrivenRead:
-    """One read of a table's stream: what it delivered, lost and where it stands. Claims every step that it is given.
+    """One read of a table's stream, which claims every step that it is given.
 
-    ``sockets=False`` calls the service in this thread, several times faster: it need not be started then.
+    Args:
+        service: The local service.
+        clock: The clock of the service and of the read.
+        stream_arn: The stream.
+        start, saved, until: Where the read begins, if `frontier` is None.
+        rules, pace: The reader's options.
+        frontier: Where the read begins.
+        network: What happens between the reader and the service.
+        sockets: False calls the service in this thread, several times faster. It need not be started then.
+        client: The client of the service, which the caller closes; by default the read has its own.
+        random: What spreads the reader's waits.
+        restarts: Whether the worker dies after every claim: the frontier goes through its stored bytes to a new reader.
+        refuses_late_records: Whether a record behind the watermark fails the test.
+
+    Attributes:
+        delivered: The shard and the sequence number of each record.
+        ids: The event id of each record.
+        watermark: The watermark of the read, which only moves forward.
+        watermarks: The watermark of each claim.
+        claims: The steps that were claimed.
     """
 
     def __init__(
@@ -182,31 +203,33 @@ class DrivenRead:
         frontier: Frontier | None = None,
         network: Network | None = None,
         sockets: bool = True,
+        client: Client | None = None,
+        random: Callable[[], float] = lambda: 0.5,
+        restarts: bool = False,
+        refuses_late_records: bool = False,
     ) -> None:
-        self._client = Client(
-            endpoint_url=service.endpoint_url if sockets else "http://127.0.0.1:9",
-            region_name=service.region_name,
-            session=session(),
-            clock=clock,
-            sleep=lambda seconds: clock.advance(seconds) and None,
-            random=lambda: 0.5,
-            max_attempts=2,
-        )
-        if not sockets:
-            transports = self._client._caller._transports
-            transports["dynamodbstreams"] = _NoSockets(service, transports["dynamodbstreams"].url)
+        self._own_client = None if client else _client(service, clock, sockets=sockets)
+        self._client = client or self._own_client
         self._clock, self._stream = clock, stream_arn
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
         self._earlier = EarlierRun(saved or {}, until)
-        self.frontier = begin(start, stream_arn=stream_arn, saved=saved) if frontier is None else frontier
+        self._random, self._restarts, self._refuses_late_records = random, restarts, refuses_late_records
+        if frontier is None:
+            self.frontier = begin(start, stream_arn=stream_arn, saved=saved)
+        else:
+            self.frontier = replace(frontier, stream_arn=stream_arn)
         self.delivered: list[tuple[str, str]] = []
+        self.ids: list[str] = []
         self.losses: list[Loss] = []
+        self.claims: list[Claim] = []
+        self.watermark = EARLIEST
         self.watermarks: list[int] = []
+        self.tally: Counter[str] = Counter()
         self.fetchers: list[InlineFetcher] = []
-        self.reader = self._reader()
+        self.reader = self._new_reader()
 
-    def _reader(self) -> Reader:
+    def _new_reader(self) -> Reader:
         caller = StreamCaller(ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
         fetcher = InlineFetcher(
             lambda request: self._network.perform(caller, request),
@@ -216,42 +239,95 @@ class DrivenRead:
         )
         self.fetchers.append(fetcher)
         return Reader(
-            fetcher, self._clock, self._client.service_time, lambda: 0.5, self._rules, self._pace, self._earlier
+            fetcher,
+            self._clock,
+            self._client.service_time,
+            self._random,
+            self._rules,
+            self._pace,
+            self._earlier,
+            tally=self.tally,
         )
 
+    @property
+    def requests(self) -> list[Request]:
+        """The requests of all readers."""
+        return [request for fetcher in self.fetchers for request in fetcher.requests]
+
     def run(self, seconds: float) -> None:
-        """Reads for so many seconds of the clock, or to the end."""
+        """Read for `seconds` of the clock in one slice, or to the end."""
         for _ in self.steps(seconds):
             pass
 
+    def go(self, seconds: float = 3600.0, *, slice_seconds: float = 1.0) -> Self:
+        """Read for `seconds` of the clock in slices, as a DoFn does, or to the end."""
+        end = self._clock() + seconds
+        for _ in range(100_000):
+            if self.frontier.closed or self._clock() >= end:
+                return self
+            left = end - self._clock()
+            self.run(left if self._restarts else min(slice_seconds, left))
+        raise AssertionError(f"busy without an end: {self.frontier}")
+
     def steps(self, seconds: float) -> Iterator[Claim]:
-        """The same, step by step, each already claimed."""
+        """Read as `run` does, and yield each step once it is claimed."""
         deadline = self._clock() + seconds
         while (step := self.reader.next(self.frontier, deadline)) is not None:
             self._claim(step)
             yield step
 
     def refuse(self, seconds: float) -> Claim | None:
-        """The next step within so many seconds, which the runner does not let us claim."""
+        """Return the next step within `seconds`, whose claim the runner refuses."""
         return self.reader.next(self.frontier, self._clock() + seconds)
 
     def _claim(self, step: Claim) -> None:
-        self.frontier = step.frontier
-        self.delivered += [(step.shard, record.sequence_number) for record in step.records]
+        for record in step.records:
+            late = self.watermark - int(record.creation_time * 1_000_000)
+            assert late <= 0 or not self._refuses_late_records, f"{record.event_id} is late by {late / 1e6} s"
+            self.delivered.append((step.shard, record.sequence_number))
+            self.ids.append(record.event_id)
         self.losses += step.losses
+        self.claims.append(step)
         self.watermarks.append(step.watermark)
+        self.watermark = max(self.watermark, step.watermark)
+        self.frontier = step.frontier
+        if self._restarts:
+            self.restart()
 
     def stored(self) -> bytes:
+        """Return the frontier as a runner stores it."""
         return encode_frontier(self.frontier)
 
+    def restart(self) -> None:
+        """Continue in a new worker: only the stored frontier is left."""
+        self.restore(self.stored())
+
     def restore(self, stored: bytes) -> None:
-        """As after a failure: a new reader, from what was stored."""
+        """Continue in a new worker, from what was stored before a failure."""
         self.frontier = decode_frontier(stored)
-        self.reader = self._reader()
+        self.reader = self._new_reader()
 
     def go_back(self, stored: bytes) -> None:
-        """As after a failure that the worker survived: the same reader, from what was stored."""
+        """Continue in the same worker, from what was stored before a failure that it survived."""
         self.frontier = decode_frontier(stored)
 
     def close(self) -> None:
-        self._client.close()
+        if self._own_client is not None:
+            self._own_client.close()
+
+
+def _client(service: LocalStreams, clock: Clock, *, sockets: bool) -> Client:
+    client = Client(
+        endpoint_url=service.endpoint_url if sockets else "http://127.0.0.1:9",
+        region_name=service.region_name,
+        session=session(),
+        clock=clock,
+        sleep=lambda seconds: clock.advance(seconds) and None,
+        random=lambda: 0.5,
+        max_attempts=2,
+    )
+    if not sockets:
+        transports = client._caller._transports
+        opened = transports["dynamodbstreams"]
+        transports["dynamodbstreams"] = _NoSockets(service, opened.url, opened.user_agent)
+    return client

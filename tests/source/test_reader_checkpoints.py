@@ -12,7 +12,7 @@ from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_o
 
 
 def test_disorder_within_the_slack_makes_no_record_late(bench: Bench) -> None:
-    """Fact 19: ``StreamReading`` holds every record against the watermark before it."""
+    """Fact 19: `DrivenRead` checks every record against the watermark before it."""
     orders = bench.serve(shards=3, faults=Faults(disorder=4.0))
     reading = bench.read(slack=5.0)
     for _ in range(30):
@@ -33,7 +33,7 @@ def test_the_watermark_waits_until_the_listings_are_believed(bench: Bench) -> No
     reading = bench.read()
     while len(reading.ids) < 10:
         reading.go(1)
-    assert all(step.watermark == min(s.watermark for s in reading.steps) for step in reading.steps[:2])
+    assert all(step.watermark == min(s.watermark for s in reading.claims) for step in reading.claims[:2])
 
 
 # Fact 20 and the two steps
@@ -47,7 +47,7 @@ def test_children_are_stored_in_the_same_step_in_which_their_parent_leaves(bench
     children = orders.split(parent)
     bench.put(5)
     reading = bench.read().go(20)
-    for step in reading.steps:
+    for step in reading.claims:
         shards = step.frontier.shards
         assert not shards or parent in shards or set(children) <= set(shards)
         assert not (parent in shards and set(children) & set(shards))

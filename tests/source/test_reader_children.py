@@ -55,7 +55,7 @@ def test_every_branch_has_a_shard_in_every_frontier_that_is_stored(bench: Bench)
     children = set(orders.split(parent))
     bench.put(5)
     reading.go(20)
-    frontiers = [step.frontier for step in reading.steps if step.frontier.shards or reading.steps[0] is not step]
+    frontiers = [step.frontier for step in reading.claims if step.frontier.shards or reading.claims[0] is not step]
     assert frontiers
     for frontier in frontiers:
         assert set(frontier.shards) in ({parent}, children)
@@ -82,7 +82,7 @@ def test_a_parents_end_is_stored_until_its_children_are_known(bench: Bench) -> N
 
 
 def test_a_late_siblings_records_are_not_late(bench: Bench) -> None:
-    """Fact 6: one child is listed before the other; ``StreamReading`` holds every record against the watermark."""
+    """Fact 6: one child is listed before the other; `DrivenRead` checks every record against the watermark."""
     orders = bench.serve()
     bench.put(5)
     reading = bench.read().go(20)

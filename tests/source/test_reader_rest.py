@@ -6,17 +6,18 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Read
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
-from tests.source.conftest import Bench, StreamReading
+from tests.inline import DrivenRead
+from tests.source.conftest import Bench
 
 
 def slices(
-    bench: Bench, reading: StreamReading, seconds: float, *, obeyed: bool, slice_time: float = 1.0
+    bench: Bench, reading: DrivenRead, seconds: float, *, obeyed: bool, slice_time: float = 1.0
 ) -> tuple[int, float]:
     """Slices as a runner makes them, that keeps the delay asked for or resumes at once (FnApiRunner).
 
     How many there were, and how long they lasted together.
     """
-    reader: Reader = reading._reader_now()
+    reader: Reader = reading.reader
     rests = ReadOptions(None, None, TRIM_HORIZON, None, Connection(), "fail", "fail", slice_time).rest_seconds
     end, count, busy = bench.clock() + seconds, 0, 0.0
     while bench.clock() < end:
@@ -62,7 +63,7 @@ def test_a_runner_that_resumes_at_once_does_not_spin(bench: Bench) -> None:
 def test_there_is_no_rest_while_a_shard_may_have_more(bench: Bench) -> None:
     orders = bench.serve(shards=2)
     reading = bench.read().go(60)
-    reader = reading._reader_now()
+    reader = reading.reader
     for _ in range(20):
         bench.put(1, orders.open_shard_ids[0])
         slices(bench, reading, 0.9, obeyed=True)

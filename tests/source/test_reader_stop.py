@@ -66,7 +66,7 @@ def test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it() -> N
 
 
 def test_a_record_ends_a_run_of_empty_pages(bench: Bench) -> None:
-    """Fact 5: what follows it is not quiet yet; ``StreamReading`` holds every record against the watermark."""
+    """Fact 5: what follows it is not quiet yet; `DrivenRead` checks every record against the watermark."""
     bench.serve()
     reading = bench.read(slack=1.0).go(60)
     bench.put(1)
