@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -19,7 +20,7 @@ LIBRARIES = {
         "beam/",
         "source/",
         "sinks/",
-        "commands/",
+        *(f"commands/{name}.py" for name in ("command_line", "dead_letter_files", "exit_codes", "export", "tail")),
         "metrics.py",
         "records/beam_coders.py",
         "records/beam_batches.py",
@@ -31,7 +32,7 @@ LIBRARIES = {
         "records/",
         "columns/",
         "sinks/",
-        "commands/",
+        "commands/schema.py",
         "progress/commit.py",
         "source/elements.py",
         "source/delivered_position.py",
@@ -198,3 +199,20 @@ def test_no_imports_form_a_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:
         pytest.fail(" imports ".join(reversed(circle.args[1])))
+
+
+@pytest.mark.parametrize("module", sorted((PACKAGE / "inspection").glob("*.py")), ids=place)
+def test_values_for_notebooks_neither_parse_arguments_nor_print(module: Path) -> None:
+    assert not {"argparse", "sys", "rich"} & {name.split(".")[0] for name in imported(module)}
+    calls = [node.func for node in ast.walk(ast.parse(module.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    assert "print" not in {function.id for function in calls if isinstance(function, ast.Name)}
+
+
+def test_the_program_imports_nothing_but_the_standard_library_before_a_command_runs() -> None:
+    """Or `--help` would wait for Beam."""
+    for module in (PACKAGE / "commands" / "__init__.py", PACKAGE / "__main__.py", PACKAGE / "errors.py"):
+        for name in imported(module):
+            top = name.split(".")[0]
+            assert top in sys.stdlib_module_names or name in (f"{NAME}.commands.main",), (
+                f"{place(module)} imports {name}"
+            )

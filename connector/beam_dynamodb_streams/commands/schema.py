@@ -7,7 +7,7 @@ horizon on. Both are billed as any read is. The schema goes to stdout and to the
 share of the sampled items and changes that fit the schema, and the attributes that had values of several types.
 
 Edit the file, and give it to `export` as `--schema`. A sample proves nothing about what it left out, so what does not
-fit is kept as text.
+fit becomes text.
 
 Exit code: 0 when done; 1 if the run failed; 2 for a usage error.
 """
