@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from beam_dynamodb_streams.commands.inspect import duration, repeated
+from beam_dynamodb_streams.commands.inspect import repeated
+from beam_dynamodb_streams.commands.overview_table import duration
 from beam_dynamodb_streams.inspection.shard_tree import svg
 from beam_dynamodb_streams.inspection.stream_overview import daily_cost, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace

@@ -1,0 +1,113 @@
+"""A stream's overview for a terminal, as what the library `rich` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from beam_dynamodb_streams.inspection.application_progress import ApplicationProgress, ShardProgress
+from beam_dynamodb_streams.inspection.shard_sample import ShardSample
+from beam_dynamodb_streams.inspection.shard_tree import boxes, short_id
+from beam_dynamodb_streams.inspection.stream_overview import ShardOverview, StreamOverview
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_STYLES: Final = {"open": "bold green", "closed": "", "trimmed": "dim strike", "unlisted": "yellow"}
+_MOST_SHARDS: Final = 300
+
+
+def overview_table(seen: StreamOverview) -> RenderableType:
+    """Return the overview for a terminal: facts about the stream, then a line for each shard, below its parent."""
+    from rich.console import Group
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    facts = Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
+    for name, text in _facts(seen):
+        facts.add_row(Text(name, "dim"), text)
+    sampled = any(shard.sampled for shard in seen.shards)
+    heads = ["sampled", "first (UTC)", "last (UTC)"] if sampled else []
+    followed = {} if seen.application is None else {each.shard_id: each for each in seen.application.shards}
+    columns = [Column(head, no_wrap=head != "state") for head in ["shard", "state", "age", *heads]]
+    table = Table(*columns, *(["application"] if followed else []), box=None, header_style="dim", pad_edge=False)
+    shards = {shard.shard_id: shard for shard in seen.shards}
+    tree = list(boxes(Lineage(Shard(shard.shard_id, parents_of(shard.parent)) for shard in seen.shards)))
+    for box in tree[:_MOST_SHARDS]:
+        shard = shards[box.shard_id]
+        guide = "  " * (box.generation - 1) + "└ " if box.generation else ""
+        label = Text.assemble((guide, "dim"), (short_id(shard.shard_id), _STYLES[shard.state]))
+        times = _times(shard.sampled) if sampled else ()
+        progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
+        table.add_row(label, _state(shard), age(shard, seen.taken), *times, *progress)
+    rest = len(tree) - _MOST_SHARDS
+    return Group(facts, Text(), table, *([Text(f"and {rest:,} more shards")] if rest > 0 else []))
+
+
+def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
+    yield "table", f"{seen.table}, {seen.region}"
+    yield "stream", f"{seen.stream_arn} ({seen.status}, {seen.view_type})"
+    states: Counter[str] = Counter(shard.state for shard in seen.shards)
+    yield "shards", ", ".join(f"{states[state]:,} {state}" for state in _STYLES if states[state])
+    if seen.oldest is not None and seen.headroom is not None:
+        yield "oldest record", f"{seen.oldest:%Y-%m-%d %H:%M:%S} UTC, {duration(seen.taken - seen.oldest)} ago"
+        yield "headroom", f"{duration(seen.headroom)} until it is trimmed"
+    if seen.application is not None:
+        yield from _facts_of(seen.application)
+    cost = seen.cost
+    yield "GetRecords a day", f"{cost.idle_calls:,} ({cost.idle_usd:.2f} USD) while all shards are idle"
+    yield "", f"{cost.busy_calls:,} ({cost.busy_usd:.2f} USD) while all bring changes"
+
+
+def _facts_of(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
+    by = "held by nobody" if application.owner is None else f"held by {application.owner}"
+    if application.alive is not None:
+        by += f", alive {duration(application.taken - application.alive)} ago"
+    yield "application", f"{application.address}, {by}"
+    if application.lag is not None and application.headroom is not None:
+        yield "its lag", f"{duration(application.lag)}, and {duration(application.headroom)} until changes are lost"
+    if lost := sum(shard.state == "trimmed" for shard in application.shards):
+        yield "", f"changes of {lost:,} of its shards were, or may have been, trimmed before they were read"
+
+
+def _progress(shard: ShardProgress | None, now: datetime) -> str:
+    if shard is None:
+        return ""
+    said = {"ended": "read to its end", "waiting": "after its parent", "trimmed": "trimmed unread"}.get(shard.state)
+    if said is None:
+        said = "caught up" if shard.caught_up else "reading"
+    if shard.unread is not None:
+        said += f", {duration(now - shard.unread)} behind"
+    elif shard.moved is not None and shard.state == "reading":
+        said += f", moved {duration(now - shard.moved)} ago"
+    return said
+
+
+def _state(shard: ShardOverview) -> str:
+    return f"{shard.state}, partly trimmed" if shard.partly_trimmed else shard.state
+
+
+def age(shard: ShardOverview, now: datetime) -> str:
+    """Return how long ago the shard was created; empty if its id does not say."""
+    return "" if shard.created is None else duration(now - shard.created)
+
+
+def _times(sampled: ShardSample | None) -> tuple[str, ...]:
+    if sampled is None:
+        return "", "", ""
+    moments = ("" if moment is None else f"{moment:%H:%M:%S}" for moment in (sampled.first, sampled.last))
+    return f"{sampled.records:,}", *moments
+
+
+def duration(span: timedelta) -> str:
+    """Return a duration in its two largest units, such as "3 h 20 min"."""
+    seconds = max(0, round(span.total_seconds()))
+    parts: list[str] = []
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
+        number, seconds = divmod(seconds, size)
+        if number or parts:
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2]) or "0 s"
