@@ -250,7 +250,7 @@ class WriteChangesToParquet(_WriteChanges):
 class WriteChangesToAvro(_WriteChanges):
     """Writes change records to Avro object container files, and gives the files written.
 
-    As ``WriteChangesToParquet`` in all but the format: rows are those of `records.avro_schema` and the
+    As ``WriteChangesToParquet`` in all but the format: rows are those of `columns.avro_schema` and the
     layout's own, and ``codec`` is "deflate" or "null", which every Avro reader knows, or "zstandard" or "snappy", which
     need a library here and at the reader.
     """
