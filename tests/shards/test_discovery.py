@@ -8,7 +8,7 @@ import pytest
 
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
-from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End, StartPosition
 from tests.shards.seen import discover
 
 NOW = 1_767_225_600
@@ -156,6 +156,69 @@ def test_a_listing_that_loops_opens_nothing_and_does_not_hang(loop: list[Shard])
     """Fact 6: one bad listing neither stops the reader nor takes the other shards away."""
     found = discover(begin(TRIM_HORIZON), Lineage([*loop, Shard("sound")]), second=NOW)
     assert set(found.frontier.shards) == {"sound"}
+
+
+def ended(*shards: str, watermark: int = 5) -> dict[str, Reading]:
+    return {shard: Reading(SHARD_END, watermark) for shard in shards}
+
+
+MERGE = Lineage.draw({"a": ["c"], "b": ["c"]})
+
+
+def test_the_child_of_a_merge_waits_for_both_parents_and_the_ended_one_holds_the_watermark() -> None:
+    frontier = Frontier(shards={**ended("a", watermark=5), "b": Reading(After("7"), 9)})
+    assert discover(frontier, MERGE, second=NOW).frontier is frontier
+    found = discover(frontier.end("b"), MERGE, second=NOW)
+    assert found.frontier.shards == {"c": Reading(TRIM_HORIZON, 5)}
+    assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON), "b": Finished(NOW, TRIM_HORIZON)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "begins"),
+    [
+        (MOMENT, MOMENT, MOMENT),
+        (MOMENT, TRIM_HORIZON, TRIM_HORIZON),
+        (TRIM_HORIZON, MOMENT, TRIM_HORIZON),
+        (MOMENT, AtTime(MOMENT.second - 1), AtTime(MOMENT.second - 1)),
+    ],
+)
+def test_the_child_of_a_merge_begins_at_a_moment_only_if_no_parent_met_a_record(
+    first: StartPosition, second: StartPosition, begins: StartPosition
+) -> None:
+    """Trap 2: a record that a parent met is older than all of the child's."""
+    frontier = Frontier(shards={"a": Reading(End(first)), "b": Reading(End(second))})
+    assert discover(frontier, MERGE, second=NOW).frontier.shards == {"c": Reading(begins)}
+
+
+@pytest.mark.parametrize("missing", ["a", "b"])
+def test_a_parent_of_a_merge_that_is_gone_counts_as_ended_and_one_that_is_unlisted_does_not(missing: str) -> None:
+    """Traps 6 and 8."""
+    lineage = Lineage([Shard("a" if missing == "b" else "b"), Shard("c", ("a", "b"))])
+    frontier = Frontier(shards=ended("a" if missing == "b" else "b"))
+    found = discover(frontier, lineage, second=NOW)
+    assert found.frontier is frontier
+    assert found.doubtful == {"c": missing}
+    assert set(discover(frontier, lineage, second=NOW, gone={missing}).frontier.shards) == {"c"}
+
+
+def test_a_merge_of_two_frontiers_shards_is_read_by_the_first_parents_frontier_alone() -> None:
+    first, other = Frontier(shards={**ended("a"), **ended("b")}).split(["a"], second=NOW)
+    assert set(discover(first, MERGE, second=NOW).frontier.shards) == {"c"}
+    disowned = discover(other, MERGE, second=NOW).frontier
+    assert disowned.shards == {}
+    assert disowned.finished["c"] == Finished(NOW, None)
+
+
+def test_a_child_of_one_parent_does_not_wait_for_its_siblings_other_parent() -> None:
+    lineage = Lineage.draw({"a": ["c", "d"], "b": ["c"]})
+    found = discover(Frontier(shards={**ended("a"), "b": Reading(TRIM_HORIZON)}), lineage, second=NOW)
+    assert set(found.frontier.shards) == {"a", "b", "d"}
+    assert found.frontier.watermark == EARLIEST
+
+
+def test_a_merge_whose_parents_descend_from_each_other_or_from_itself_does_not_hang() -> None:
+    lineage = Lineage([Shard("a"), Shard("b", ("c",)), Shard("c", ("a", "b"))])
+    assert set(discover(Frontier(shards=ended("a")), lineage, second=NOW).frontier.shards) == {"c"}
 
 
 def test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only() -> None:

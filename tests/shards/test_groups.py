@@ -28,18 +28,21 @@ OPEN = 10**12
 
 @dataclass
 class Stream:
-    """What the service holds: each shard's parent and the second it closed."""
+    """What the service holds: each shard's parents and the second it closed."""
 
-    parents: dict[str, str | None] = field(default_factory=dict)
+    parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
     second: int = 1_000 * DAY
 
     def add(self, parent: str | None, children: int) -> None:
-        if parent is not None:
+        self.grow(() if parent is None else (parent,), children)
+
+    def grow(self, parents: tuple[str, ...], children: int) -> None:
+        for parent in parents:
             self.closed[parent] = self.second
         for _ in range(children):
             name = f"s{len(self.parents)}"
-            self.parents[name], self.closed[name] = parent, OPEN
+            self.parents[name], self.closed[name] = parents, OPEN
 
     def exists(self, shard: str) -> bool:
         return self.closed[shard] + DAY > self.second
@@ -49,11 +52,7 @@ class Stream:
         return [shard for shard in self.parents if self.closed[shard] == OPEN]
 
     def listed(self) -> list[Shard]:
-        return [
-            Shard(shard, () if parent is None else (parent,))
-            for shard, parent in self.parents.items()
-            if self.exists(shard)
-        ]
+        return [Shard(shard, parents) for shard, parents in self.parents.items() if self.exists(shard)]
 
     @property
     def gone(self) -> set[str]:
@@ -184,6 +183,13 @@ class Sharing(RuleBasedStateMachine):
     def grow(self, which: int, split: bool) -> None:
         if len(self.stream.open) < 8 or not split:
             self.stream.add(self.stream.open[which % len(self.stream.open)], 2 if split else 1)
+
+    @rule(which=st.integers(0, 9), other=st.integers(0, 9))
+    def merge(self, which: int, other: int) -> None:
+        """Two open shards become one, as in a stream of Kinesis. Its first parent's group reads it."""
+        one, two = (self.stream.open[number % len(self.stream.open)] for number in (which, other))
+        if one != two:
+            self.stream.grow((one, two), 1)
 
     @rule(which=st.integers(0, 3), holes=st.frozensets(st.integers(0, 12), max_size=8))
     def list_with_holes(self, which: int, holes: frozenset[int]) -> None:

@@ -33,6 +33,18 @@ def test_a_listing_that_loops_does_not_loop_the_reader() -> None:
     assert list(lineage.ancestors("own")) == []
 
 
+def test_a_merge_has_several_parents_in_the_order_of_their_ids() -> None:
+    lineage = Lineage([Shard("c", ("b", "a")), Shard("d", ("c", "c"))])
+    assert lineage.parents("c") == ("a", "b")
+    assert lineage.first_parent("c") == "a"
+    assert lineage.parents("d") == ("c",)
+    assert (lineage.children("a"), lineage.children("b")) == (("c",), ("c",))
+    assert list(lineage.ancestors("d")) == ["c", "a", "b"]
+    assert list(lineage.first_ancestors("d")) == ["c", "a"]
+    lineage.forget(["c"])
+    assert (lineage.children("a"), lineage.children("b")) == ((), ())
+
+
 def test_a_link_shown_later_is_learnt() -> None:
     """A shard that was known without its parent (fact 6) takes its place in the tree once a listing shows it."""
     lineage = Lineage([Shard("a"), Shard("b")])

@@ -1,8 +1,8 @@
-"""One stream read by several frontiers: who begins with what.
+"""One stream that is read by several frontiers: which of them begins with which shards.
 
-Ownership needs no agreement later: each frontier holds the roots that it was dealt and knows those of all others, and
-what descends from a shard belongs to the frontier that holds the shard. A shard without any known relative, which only
-a pause longer than the retention or a hole in the first listings leaves behind, belongs to the first frontier.
+Ownership needs no agreement later. Each frontier holds the roots that it was dealt and knows those of all others, and a
+shard belongs to the frontier that holds its first parent. A shard without any known relative belongs to the first
+frontier; only a pause longer than the retention, or a hole in the first listings, leaves such a shard behind.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from beam_dynamodb_streams.shards.lineage import Lineage
 
 
 def deal(frontier: Frontier, lineage: Lineage, groups: int, *, second: int) -> tuple[Frontier, ...]:
-    """``frontier`` as at most ``groups`` frontiers that share no shard and together are the whole.
+    """Return `frontier` as at most `groups` frontiers that share no shard and together are the whole.
 
-    Each holds a shard at least, and about as many of the youngest known shards as any other. The first one adopts.
+    Each holds at least one shard, and about as many of the youngest known shards as any other. The first one adopts.
     """
     hands: list[set[str]] = [set() for _ in range(max(1, min(groups, len(frontier.shards))))]
     weights = [0] * len(hands)
@@ -31,11 +31,11 @@ def deal(frontier: Frontier, lineage: Lineage, groups: int, *, second: int) -> t
 
 
 def _leaves(frontier: Frontier, lineage: Lineage) -> dict[str, int]:
-    """How many shards without known children descend from each shard of the frontier: what it will have to read."""
+    """Return how many shards without known children each shard of the frontier owns: what it will have to read."""
     counts = dict.fromkeys(frontier.shards, 0)
     for shard in dict.fromkeys([*lineage, *frontier.shards]):
         if not lineage.children(shard):
-            for ancestor in (shard, *lineage.ancestors(shard)):
+            for ancestor in (shard, *lineage.first_ancestors(shard)):
                 if ancestor in counts:
                     counts[ancestor] += 1
                     break
