@@ -1,7 +1,7 @@
-"""Where to read on in one shard: four closed cases, and the order between them.
+"""The position from which one shard is read: four closed cases, and the order between them.
 
-A position is a promise about records already delivered; the shard iterator that may come with it is only a hint
-(see :class:`shards.frontier.Hint`).
+A position is a promise about records already delivered. The shard iterator that may come with it is only a hint; see
+`shards.frontier.Hint`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class AtTime:
-    """The first record created at or after ``second`` (whole seconds since the epoch, the service's clock).
+    """The first record created at or after `second` (whole seconds since the epoch, the service's clock).
 
-    Creation times are floored to the second by the service (fact 19), so whole seconds lose nothing. Everything after
-    that first record is read, whatever its time: times are only roughly monotonic.
+    The service floors creation times to the second (trap 19), so whole seconds lose nothing. Everything after that
+    first record is read, whatever its time, because times are only roughly monotonic.
     """
 
     second: int
@@ -34,7 +34,7 @@ class AtTime:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """The record after ``sequence_number``, the last one delivered from this shard."""
+    """The record after `sequence_number`, the last one that was delivered from this shard."""
 
     sequence_number: str
 
@@ -44,9 +44,9 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Every record was delivered; the children are awaited and begin at ``children``.
+    """Every record was delivered; the children begin at `children`.
 
-    That is TRIM_HORIZON (fact 2), or the start moment where the parent held nothing as young as it.
+    That is TRIM_HORIZON (trap 2), or the start moment if the parent held nothing as young as that.
     """
 
     children: Horizon | AtTime
@@ -63,9 +63,9 @@ StartPosition: TypeAlias = Horizon | AtTime
 
 
 def is_at_or_past(later: Position, earlier: Position) -> bool:
-    """Whether a shard at ``later`` has read at least what one at ``earlier`` has: positions only move forward.
+    """Return whether a shard at `later` has read at least what one at `earlier` has: positions only move forward.
 
-    Sequence numbers are integers in text and compare only inside one shard's lineage (fact 4).
+    Sequence numbers are integers in text, and compare only inside one shard's lineage (trap 4).
     """
     match later, earlier:
         case (End(), _) | (_, Horizon()):

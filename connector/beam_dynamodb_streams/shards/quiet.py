@@ -1,7 +1,7 @@
-"""The quiet proof: when a run of empty pages may be believed.
+"""The quiet rule: when a run of empty pages proves that a shard is caught up.
 
-One empty page proves nothing, real shards give runs of them before data (fact 5). A shard counts as caught up after
-``pages`` empty pages in a row that were asked for over at least ``seconds`` seconds.
+One empty page proves nothing, because real shards return runs of them before data (trap 5). A shard counts as caught up
+after `pages` empty pages in a row that were asked for over at least `seconds` seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class QuietRun:
         return QuietRun(self.pages + 1, self.first if self.pages else asked, asked)
 
     def proves(self, rule: QuietRule) -> bool:
-        """Whether the shard held nothing unread when the last page of the run was asked for."""
+        """Return whether the shard held nothing unread when the last page of the run was asked for."""
         return self.pages >= rule.pages and self.last - self.first >= rule.seconds
 
 

@@ -1,7 +1,7 @@
-"""Where a read starts and stops: options as users write them, to closed types, to moments of the service's clock.
+"""Where a read starts and stops: from options as users write them to closed types, and to moments of a clock.
 
-"NOW" and "LATEST" mean the moment at which the pipeline starts; it is taken once, from the service's own clock, and
-rounded down: creation times are floored to the second (fact 19), so a whole second loses nothing (fact 3).
+"NOW" and "LATEST" mean the moment at which the pipeline starts. It is taken once, from the service's own clock, and
+rounded down. Creation times are floored to the second (trap 19), so a whole second loses nothing (trap 3).
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class UntilNow:
 
 @dataclass(frozen=True, slots=True)
 class ForDuration:
-    """Changes created up to so long after the pipeline started."""
+    """Changes created up to this many seconds after the pipeline started."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class RecordCount:
-    """So many changes, whichever shards bring them first."""
+    """At most this many changes, whichever shards bring them first."""
 
     records: int
 
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """Where the workers of a Kinesis Client Library application stopped, by its table of leases."""
+    """Where the workers of a Kinesis Client Library application stopped, as its lease table says."""
 
     table: str
 
@@ -64,15 +64,22 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_RECORDS: Final = 2**63 - 1  # what the stored forms hold
 _TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
-#: What is a place in the stream without asking anyone else.
-Place: TypeAlias = Horizon | Latest | AtTime | StreamPosition
-Start: TypeAlias = Place | Leases
+#: A start that needs no other table to be read.
+StreamStart: TypeAlias = Horizon | Latest | AtTime | StreamPosition
+Start: TypeAlias = StreamStart | Leases
 Stop: TypeAlias = UntilSecond | UntilNow | ForDuration | RecordCount
 
 
 def parse_start(option: object) -> Start:
-    """The option ``start=``: "TRIM_HORIZON", "LATEST", a timezone-aware datetime, a :class:`StreamPosition` (or its
-    JSON text), or "kcl://LEASE_TABLE". Raises :class:`InvalidOptionError` for anything else."""
+    """Return the start that the option `start=` means.
+
+    Args:
+        option: "TRIM_HORIZON", "LATEST", a timezone-aware datetime, a `StreamPosition` or its JSON text, or
+            "kcl://LEASE_TABLE".
+
+    Raises:
+        InvalidOptionError: The option is anything else.
+    """
     match option:
         case "TRIM_HORIZON":
             return TRIM_HORIZON
@@ -93,9 +100,14 @@ def parse_start(option: object) -> Start:
 
 
 def parse_stop(option: object, start: Start) -> Stop | None:
-    """The option ``stop=``: None (unbounded), "NOW", a timezone-aware datetime, a number of changes, or a timedelta.
+    """Return the stop that the option `stop=` means; None for an unbounded read.
 
-    Raises :class:`InvalidOptionError` for anything else, and for a stop before ``start``.
+    Args:
+        option: None, "NOW", a timezone-aware datetime, a number of changes, or a timedelta.
+        start: The start of the same read.
+
+    Raises:
+        InvalidOptionError: The option is anything else, or a moment before `start`.
     """
     match option:
         case None:
@@ -111,7 +123,7 @@ def parse_stop(option: object, start: Start) -> Stop | None:
             return UntilSecond(second)
         case timedelta():
             if option <= timedelta(0):
-                raise InvalidOptionError(f"stop={option!r} is no time: use a timedelta greater than zero")
+                raise InvalidOptionError(f"stop={option!r} is not a duration: use a timedelta greater than zero")
             return ForDuration(option.total_seconds())
         case bool():
             pass
@@ -129,8 +141,10 @@ def parse_stop(option: object, start: Start) -> Stop | None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Start and stop as moments. ``stop_second`` is inclusive; ``records`` counts changes; both None: unbounded.
-    ``saved`` and ``until`` are an earlier run's, as in :class:`StreamPosition`."""
+    """Start and stop as moments. `stop_second` is inclusive and `records` counts changes; both None: unbounded.
+
+    `saved` and `until` are an earlier run's, as in `StreamPosition`.
+    """
 
     start: StartPosition
     saved: Mapping[str, Position]
@@ -139,10 +153,16 @@ class Bounds:
     until: int | None = None
 
 
-def resolve_bounds(start: Place, stop: Stop | None, now: float) -> Bounds:
-    """Fixes the moments that depend on ``now``, the service's clock when the pipeline starts (epoch seconds).
+def resolve_bounds(start: StreamStart, stop: Stop | None, now: float) -> Bounds:
+    """Return the bounds, with all moments fixed.
 
-    Raises :class:`InvalidOptionError` for a start in the future and for a stop before the start.
+    Args:
+        start: The start of the read.
+        stop: The stop of the read; None for an unbounded one.
+        now: The service's clock when the pipeline starts, in epoch seconds.
+
+    Raises:
+        InvalidOptionError: The start is in the future, or the stop is before the start.
     """
     this_second = floor(now)
     saved: Mapping[str, Position] = {}
@@ -176,7 +196,7 @@ def resolve_bounds(start: Place, stop: Stop | None, now: float) -> Bounds:
 
 
 def _second(name: str, moment: datetime) -> int:
-    """Floored, and exact for any year; no change is older than the epoch, and no stored form is for what is."""
+    """Return the second, rounded down, exact for any year; the epoch for older ones, which no stored form holds."""
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise InvalidOptionError(
             f"{name}={moment.isoformat()} has no timezone: add one, e.g. {name}=datetime(…, tzinfo=timezone.utc)"

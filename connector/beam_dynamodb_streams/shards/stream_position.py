@@ -22,7 +22,7 @@ from beam_dynamodb_streams.shards.position import (
 )
 
 VERSION: Final = 1
-_DIGITS: Final = 40  # of a sequence number, at most (fact 4)
+_DIGITS: Final = 40  # of a sequence number, at most (trap 4)
 _SHOWN: Final = 20  # the shards that a notebook shows
 
 
@@ -37,14 +37,14 @@ class Delivered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """For every shard that delivered something, its last sequence number; ``start`` for all that did not.
+    """The last sequence number of every shard that delivered something; `start` for all that did not.
 
-    ``until``: the second up to which a bounded read delivered all there was, where that is known. A stream may be quiet
-    for so long that none of its shards is left; if all was read less than a day ago, that lost nothing.
+    `until`: the second up to which a bounded read delivered all there was, if that is known. A stream may be quiet for
+    so long that none of its shards is left. If all was read less than a day ago, that lost nothing.
 
-    Built from delivered records, in any order and with repeats: ``position.after(record)``, ``position.merge(other)``.
-    A read that starts from it delivers every change that is not covered, and, but for what a merge of reads that ran
-    side by side may overlap, none that is.
+    A position is built from delivered records, in any order and with repeats, by `position.after(record)` and
+    `position.merge(other)`. A read that starts from it delivers every change that it does not cover. It delivers none
+    that it covers, except where reads that ran side by side were merged and overlap.
     """
 
     stream_arn: str | None = None
@@ -54,18 +54,21 @@ class StreamPosition:
 
     @classmethod
     def delivered(cls, sequence_numbers: Mapping[str, str]) -> StreamPosition:
-        """The position that covers each shard up to its sequence number."""
+        """Return the position that covers each shard up to its sequence number."""
         return cls(shards={shard: After(number) for shard, number in sequence_numbers.items()})
 
     def after(self, record: Delivered) -> StreamPosition:
-        """This position, once ``record`` is delivered too."""
+        """Return this position after `record` is delivered too."""
         return self.merge(StreamPosition.delivered({record.shard_id: record.sequence_number}))
 
     def merge(self, other: StreamPosition) -> StreamPosition:
         """Return the further of the two positions in every shard.
 
-        The order of merges does not matter for positions of one read, and repeats change nothing. Raises
-        InvalidOptionError for positions of two streams: sequence numbers compare only within one (traps 4 and 14).
+        The order of merges does not matter for positions of one read, and repeats change nothing.
+
+        Raises:
+            InvalidOptionError: The positions are of two streams: sequence numbers compare only within one (traps 4
+                and 14).
         """
         if None not in (self.stream_arn, other.stream_arn) and self.stream_arn != other.stream_arn:
             raise InvalidOptionError(
@@ -81,8 +84,10 @@ class StreamPosition:
         return replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn, until=until)
 
     def to_json(self) -> str:
-        """One line of JSON text, keys sorted: ``{"shards": {…}, "start": …, "stream_arn": …, "version": 1}``, and
-        ``"until"`` where it is known."""
+        """Return one line of JSON text, keys sorted: `{"shards": {…}, "start": …, "stream_arn": …, "version": 1}`.
+
+        It has `"until"` too, if that is known.
+        """
         until = {} if self.until is None else {"until": position_text(AtTime(self.until))}
         return json.dumps(
             {
@@ -97,7 +102,11 @@ class StreamPosition:
 
     @classmethod
     def from_json(cls, text: str) -> StreamPosition:
-        """The inverse of :meth:`to_json`. Raises :class:`InvalidOptionError` for any other text."""
+        """Return the position that `to_json` wrote.
+
+        Raises:
+            InvalidOptionError: The text is anything else.
+        """
         try:
             saved: Any = json.loads(text)
             if saved["version"] != VERSION:
@@ -107,7 +116,7 @@ class StreamPosition:
                 )
             stream_arn = saved["stream_arn"]
             if not isinstance(stream_arn, str | None):
-                raise TypeError(stream_arn)  # noqa: TRY301 - told of below, with the whole text
+                raise TypeError(stream_arn)  # noqa: TRY301 - reported below, with the whole text
             return cls(
                 stream_arn,
                 start_of(saved["start"]),
@@ -137,7 +146,7 @@ class StreamPosition:
 
 
 def position_text(position: Position) -> str:
-    """A position as a saved one shows it: a sequence number, a UTC second, TRIM_HORIZON or SHARD_END."""
+    """Return the text of a position: a sequence number, a UTC second, TRIM_HORIZON or SHARD_END."""
     match position:
         case AtTime(second):
             return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -148,8 +157,11 @@ def position_text(position: Position) -> str:
 
 
 def start_of(text: str) -> StartPosition:
-    """The inverse of :func:`position_text` for starts, a moment before the epoch being the epoch. Raises ValueError for
-    any other text."""
+    """Return the start whose `position_text` this is; a moment before the epoch is the epoch.
+
+    Raises:
+        ValueError: The text is anything else.
+    """
     if text == str(TRIM_HORIZON):
         return TRIM_HORIZON
     moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
@@ -157,13 +169,17 @@ def start_of(text: str) -> StartPosition:
 
 
 def second_of(text: str | None) -> int | None:
-    """The second of a moment's text; None where there is none."""
+    """Return the second of a moment's text; None if there is none."""
     moment = None if text is None else start_of(text)
     return moment.second if isinstance(moment, AtTime) else None
 
 
 def position_of(text: str) -> Position:
-    """The inverse of :func:`position_text`; children begin at TRIM_HORIZON. Raises ValueError for any other text."""
+    """Return the position whose `position_text` this is; the children of an ended shard begin at TRIM_HORIZON.
+
+    Raises:
+        ValueError: The text is anything else.
+    """
     if text.isascii() and text.isdecimal() and len(text) <= _DIGITS:
         return After(text)
     return End(TRIM_HORIZON) if text == "SHARD_END" else start_of(text)

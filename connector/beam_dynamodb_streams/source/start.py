@@ -19,7 +19,7 @@ from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import AtTime
-from beam_dynamodb_streams.shards.start_stop import Leases, Place, Start, resolve_bounds
+from beam_dynamodb_streams.shards.start_stop import Leases, Start, StreamStart, resolve_bounds
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import owner_of
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
@@ -78,7 +78,7 @@ def _from_the_start(run: str, stream_arn: str, service: Client, options: ReadOpt
     return _read_from(start, run, stream_arn, service, options)
 
 
-def _read_from(start: Place, run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
+def _read_from(start: StreamStart, run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
     now = service.service_time()
     bounds = resolve_bounds(start, options.stop, now)
     if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - RETENTION_SECONDS:
@@ -182,7 +182,7 @@ def _nothing() -> None:
 
 def resolve_start(
     start: Start, stream_arn: str, service: Client, connection: Connection, renew: Callable[[], None] = _nothing
-) -> Place:
+) -> StreamStart:
     """Return the start as a place in the stream: a lease table of the KCL becomes the position that it stands for."""
     if not isinstance(start, Leases):
         return start
