@@ -14,11 +14,13 @@ import botocore.session
 
 from beam_dynamodb_streams.errors import UnavailableError
 from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.reader import Reader
-from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request, StreamCaller
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.shards.loss import Loss
@@ -230,7 +232,9 @@ class DrivenRead:
         self.reader = self._new_reader()
 
     def _new_reader(self) -> Reader:
-        caller = StreamCaller(ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
+        caller = StreamCaller(
+            DynamoDBStream(ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
+        )
         fetcher = InlineFetcher(
             lambda request: self._network.perform(caller, request),
             self._clock,

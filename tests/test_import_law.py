@@ -61,7 +61,7 @@ PARTS = {
     "metrics": set[str](),
     "wire": {"errors"},
     "shards": {"errors", "display"},
-    "reader": {"errors", "metrics", "wire", "shards", "records"},  # its filter decodes what `where=` asks for
+    "reader": {"errors", "metrics", "shards"},
     "records": {"errors", "display", "wire"},
     "columns": {"errors", "records", "wire"},
     "beam": {"errors"},
@@ -78,6 +78,15 @@ PARTS = {
     "__main__": {"commands"},
     "testing": set[str](),
 }
+
+
+#: What one module may import instead of what its part may.
+MODULES_OF_THEIR_OWN = {
+    "reader/dynamodb_streams.py": {"errors", "shards", "wire"},  # the only module of the reader that knows a service
+}
+
+#: The modules that know how the envelope of a change is built.
+ENVELOPE = ("wire/envelope.py", "records/envelope.py")
 
 
 def imported(module: Path) -> Iterator[str]:
@@ -104,13 +113,26 @@ def test_each_library_is_known_only_where_it_belongs(module: Path) -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if m.parent != PACKAGE or m.stem in PARTS], ids=place)
 def test_each_part_imports_only_what_comes_before_it(module: Path) -> None:
     part = place(module).split("/")[0].removesuffix(".py")
+    allowed = MODULES_OF_THEIR_OWN.get(place(module), PARTS[part])
     for name in imported(module):
         package, _, rest = name.partition(".")
         if package == NAME:
             below = rest.split(".")[0]
             known = below in PARTS or "" in PARTS[part]
             assert known, f"{place(module)} imports {name} from the public surface"
-            assert below in PARTS[part] | {part} or below not in PARTS, f"{place(module)} imports {name}"
+            assert below in allowed | {part} or below not in PARTS, f"{place(module)} imports {name}"
+
+
+@pytest.mark.parametrize("module", sorted((PACKAGE / "reader").glob("*.py")), ids=place)
+def test_the_reader_knows_no_kind_of_stream(module: Path) -> None:
+    kinds = [f"{NAME}.{each.removesuffix('.py').replace('/', '.')}" for each in MODULES_OF_THEIR_OWN]
+    assert not [name for name in imported(module) if name.startswith(tuple(kinds))]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if not place(m).startswith(("testing/", *ENVELOPE))], ids=place)
+def test_the_envelope_is_reached_into_by_its_own_modules_alone(module: Path) -> None:
+    names = {node.attr for node in ast.walk(ast.parse(module.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
+    assert not names & {"change", "dynamodb", "eventName", "SequenceNumber", "ApproximateCreationDateTime"}
 
 
 OUTSIDE_BEAM = [module for module in MODULES if not place(module).startswith("beam/")]

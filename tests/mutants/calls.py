@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 CODES = "wire/error_codes.py"
-REQUESTS = "reader/requests.py"
+CALLER = "reader/stream_caller.py"
 ANSWERS = "reader/answers.py"
 READER = "reader/reader.py"
 
@@ -21,27 +21,27 @@ MUTANTS = (
     Mutant(
         9,
         "an expired iterator fails the read",
-        f"{REQUESTS}::StreamCaller._read",
-        "except ExpiredIteratorError: pass",
-        "except ExpiredIteratorError: raise",
+        f"{CALLER}::StreamCaller._read",
+        "except (ExpiredIteratorError, IteratorTypeError): pass",
+        "except (ExpiredIteratorError, IteratorTypeError): raise",
         "source/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
     ),
     Mutant(
         9,
         "an expired iterator restarts the shard",
-        f"{REQUESTS}::StreamCaller._read",
-        "except ExpiredIteratorError: pass",
-        "except ExpiredIteratorError: position = Horizon()",
+        f"{CALLER}::StreamCaller._read",
+        "except (ExpiredIteratorError, IteratorTypeError): pass",
+        "except (ExpiredIteratorError, IteratorTypeError): position = Horizon()",
         "source/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
     ),
     Mutant(
         9,
         "an expired iterator skips to the shard's newest record",
-        f"{REQUESTS}::StreamCaller._read",
-        "except ExpiredIteratorError: pass",
+        f"{CALLER}::StreamCaller._read",
+        "except (ExpiredIteratorError, IteratorTypeError): pass",
         (
-            "except ExpiredIteratorError:\n"
-            '    iterator = self._service.get_shard_iterator(self._stream, shard, "LATEST")\n'
+            "except (ExpiredIteratorError, IteratorTypeError):\n"
+            "    iterator = self._stream.iterator(shard, AtTime(int(self._stream.time())))\n"
             "    continue"
         ),
         "source/test_reader_checkpoints.py::test_a_read_that_restarts_at_every_claim_delivers_what_one_that_never_stops_does",
@@ -49,7 +49,7 @@ MUTANTS = (
     Mutant(
         9,
         "iterators that always expire are asked for without a pause",
-        f"{REQUESTS}::MOST_ITERATORS",
+        f"{CALLER}::MOST_ITERATORS",
         "5",
         "500",
         "source/test_reader_faults.py::test_iterators_that_always_expire_are_a_delay_and_not_a_busy_loop",
@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant(
         10,
         "the rest of a shard is dropped when GetShardIterator finds its prefix trimmed",
-        f"{REQUESTS}::StreamCaller._read",
+        f"{CALLER}::StreamCaller._read",
         "trimmed = bool(trimmed)\ncontinue",
         "raise",
         "source/test_reader_faults.py::"
@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant(
         10,
         "the rest of a shard is dropped when GetRecords finds its prefix trimmed",
-        f"{REQUESTS}::StreamCaller._read",
+        f"{CALLER}::StreamCaller._read",
         "except TrimmedDataError: trimmed = True",
         "except TrimmedDataError: raise",
         "source/test_reader_faults.py::"
@@ -134,7 +134,7 @@ MUTANTS = (
     Mutant(
         11,
         "a vanished shard kills the read",
-        f"{REQUESTS}::StreamCaller.perform",
+        f"{CALLER}::StreamCaller.perform",
         "except NotFoundError: ...",
         "except NotFoundError as error: return Failed(request, error)",
         "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         11,
         "a vanished shard is asked for again for ever",
-        f"{REQUESTS}::StreamCaller.perform",
+        f"{CALLER}::StreamCaller.perform",
         "except NotFoundError: ...",
         "except NotFoundError as error: return Delayed(request, UnavailableError(str(error)))",
         "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
@@ -279,7 +279,7 @@ MUTANTS = (
     Mutant(
         15,
         "a delay that outlasts the repeats kills the read",
-        f"{REQUESTS}::StreamCaller.perform",
+        f"{CALLER}::StreamCaller.perform",
         "except DelayError as error: ...",
         "except DelayError as error: return Failed(request, error)",
         "source/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses",

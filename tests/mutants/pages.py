@@ -5,7 +5,8 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 DELIVERY = "reader/page.py"
-REQUESTS = "reader/requests.py"
+STREAM = "reader/dynamodb_streams.py"
+CALLER = "reader/stream_caller.py"
 ANSWERS = "reader/answers.py"
 READER = "reader/reader.py"
 
@@ -37,19 +38,19 @@ MUTANTS = (
     Mutant(
         3,
         "LATEST is asked for again after an expiry",
-        f"{REQUESTS}::StreamCaller._iterator",
-        'return self._service.get_shard_iterator(self._stream, shard, "AT_TIMESTAMP", timestamp=second)',
-        'return self._service.get_shard_iterator(self._stream, shard, "LATEST")',
+        f"{STREAM}::DynamoDBStream.iterator",
+        'return self._calls.get_shard_iterator(self.name, shard, "AT_TIMESTAMP", timestamp=second)',
+        'return self._calls.get_shard_iterator(self.name, shard, "LATEST")',
         "source/test_reader_records.py::test_a_start_at_latest_survives_an_expired_iterator",
     ),
     Mutant(
         3,
         "LATEST is asked for again after a restart",
-        f"{REQUESTS}::StreamCaller._iterator",
+        f"{STREAM}::DynamoDBStream.iterator",
         "case AtTime(second) if self._knows_at_timestamp: ...",
         (
             "case AtTime(second) if self._knows_at_timestamp:\n"
-            '    return self._service.get_shard_iterator(self._stream, shard, "LATEST")'
+            '    return self._calls.get_shard_iterator(self.name, shard, "LATEST")'
         ),
         "source/test_reader_records.py::test_a_start_at_latest_survives_a_restart_before_the_first_record",
     ),
@@ -72,7 +73,7 @@ MUTANTS = (
     Mutant(
         3,
         "an endpoint without AT_TIMESTAMP is read from the horizon without skipping",
-        f"{REQUESTS}::_from",
+        f"{CALLER}::_from",
         "record.creation_time >= second",
         "True",
         "source/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
@@ -80,7 +81,7 @@ MUTANTS = (
     Mutant(
         3,
         "skipping to a start drops what was created in its own second",
-        f"{REQUESTS}::_from",
+        f"{CALLER}::_from",
         "record.creation_time >= second",
         "record.creation_time > second",
         "source/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
@@ -88,7 +89,7 @@ MUTANTS = (
     Mutant(
         3,
         "an endpoint that does not know AT_TIMESTAMP fails the read",
-        f"{REQUESTS}::StreamCaller._iterator",
+        f"{STREAM}::DynamoDBStream.iterator",
         "except IteratorTypeError: ...",
         "except IteratorTypeError: raise",
         "source/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
@@ -168,7 +169,7 @@ MUTANTS = (
     Mutant(
         5,
         "a page without records is the end of its shard",
-        f"{REQUESTS}::StreamCaller._read",
+        f"{CALLER}::StreamCaller._read",
         "page.next_iterator is None",
         "page.next_iterator is None or not page.records",
         "source/test_reader_records.py::test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now",

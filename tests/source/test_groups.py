@@ -9,7 +9,8 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams.errors import InvalidOptionError, RunnerError
-from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading, begin
 from beam_dynamodb_streams.shards.groups import deal
 from beam_dynamodb_streams.shards.lineage import Lineage
@@ -52,7 +53,7 @@ def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> No
         )
         frontier, _ = first_frontier(
             begin(TRIM_HORIZON),
-            StreamCaller(client, orders.stream_arn, limit=10).perform,
+            StreamCaller(DynamoDBStream(client, orders.stream_arn, limit=10)).perform,
             client.service_time,
             clock,
             clock.advance,
@@ -69,7 +70,7 @@ def test_a_long_listing_is_dealt_as_fast_as_the_service_allows() -> None:
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"}, shards=120)
         client = Client(endpoint_url=service.endpoint_url, region_name="us-east-1", clock=clock)
-        caller = StreamCaller(ListingInPages(client, Network(listing_page=1)), orders.stream_arn)
+        caller = StreamCaller(DynamoDBStream(ListingInPages(client, Network(listing_page=1)), orders.stream_arn))
         began = clock()
         frontier, _ = first_frontier(begin(TRIM_HORIZON), caller.perform, client.service_time, clock, clock.advance)
     assert frontier.shards.keys() == set(orders.shard_ids)

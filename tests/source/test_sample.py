@@ -13,10 +13,11 @@ import pytest
 
 from beam_dynamodb_streams import ChangeRecord, StreamPosition, read_schema, sample
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.reader import Reader
-from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.quiet import QuietRule
@@ -39,7 +40,7 @@ def sample_of(service: LocalStreams, **options: Any) -> Sample:
 def collected(service: LocalStreams, clock: Clock, orders: Table, *, seconds: float = 60.0) -> Sample:
     """What is collected up to this second, by a reader that needs no time of the machine's."""
     client = Client(endpoint_url=service.endpoint_url, clock=clock, sleep=clock.advance)
-    fetcher = InlineFetcher(StreamCaller(client, orders.stream_arn).perform, clock, Random(1))
+    fetcher = InlineFetcher(StreamCaller(DynamoDBStream(client, orders.stream_arn)).perform, clock, Random(1))
     rules = Rules(stop=floor(clock()), slack=1.0, quiet=QuietRule(8, 1.0))
     reader = Reader(fetcher, clock, client.service_time, lambda: 0.5, rules, Pace())
     return collect(reader, StreamRead("run", orders.stream_arn, stop=rules.stop), clock() + seconds)

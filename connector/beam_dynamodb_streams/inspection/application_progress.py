@@ -16,7 +16,7 @@ from beam_dynamodb_streams.inspection.shard_sample import creation_time, first_r
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
-from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_text

@@ -5,14 +5,16 @@ These reads are billed, and take one of the two readers that a shard may have wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from beam_dynamodb_streams.reader.requests import Failed, PageRead, Read, StreamCaller
+from beam_dynamodb_streams.reader.requests import Failed, PageRead, Read
+from beam_dynamodb_streams.reader.stream import Entry
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Position
-from beam_dynamodb_streams.wire import RawRecord
 
 PAGE: Final = 100
 """How many records a page is asked for."""
@@ -53,7 +55,7 @@ def sample_shard(caller: StreamCaller, shard: str, end: float) -> ShardSample:
     return ShardSample(read, creation_time(first), creation_time(newest[-1]))
 
 
-def first_records(caller: StreamCaller, shard: str, position: Position) -> list[RawRecord] | None:
+def first_records(caller: StreamCaller, shard: str, position: Position) -> Sequence[Entry] | None:
     """Return the first page from `position` on that has records.
 
     Returns:
@@ -73,5 +75,5 @@ def first_records(caller: StreamCaller, shard: str, position: Position) -> list[
     return []
 
 
-def creation_time(record: RawRecord) -> datetime:
+def creation_time(record: Entry) -> datetime:
     return datetime.fromtimestamp(record.creation_time, UTC)

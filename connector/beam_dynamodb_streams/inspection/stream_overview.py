@@ -21,8 +21,9 @@ from beam_dynamodb_streams.inspection.application_progress import (
     compare_application,
 )
 from beam_dynamodb_streams.inspection.shard_sample import PAGE, ShardSample, sample_shard
-from beam_dynamodb_streams.reader.requests import StreamCaller
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created, parents_of
 from beam_dynamodb_streams.wire import Client, ListedShard
 
@@ -153,7 +154,7 @@ def inspect_stream(
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
     missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
     now = floor(client.service_time())
-    caller = StreamCaller(client, stream_arn, limit=PAGE) if sample else None
+    caller = StreamCaller(DynamoDBStream(client, stream_arn, limit=PAGE)) if sample else None
     lineage = Lineage(Shard(shard.shard_id, parents_of(shard.parent_shard_id)) for shard in listed.values())
     stored = application(lineage) if application is not None else None
     with ThreadPoolExecutor(_THREADS) as pool:

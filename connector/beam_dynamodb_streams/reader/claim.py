@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from beam_dynamodb_streams.reader.stream import Entry, Malformed
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Claim:
     frontier: Frontier
     watermark: int = EARLIEST
     shard: str = ""
-    records: Sequence[RawRecord] = ()
-    malformed: Sequence[MalformedEntry] = ()
+    records: Sequence[Entry] = ()
+    malformed: Sequence[Malformed] = ()
     losses: Sequence[Loss] = ()
     opened: Sequence[str] = ()
     ended: str = ""

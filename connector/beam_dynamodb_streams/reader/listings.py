@@ -13,10 +13,10 @@ from typing import Final
 from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
+from beam_dynamodb_streams.reader.stream import ShardPage
 from beam_dynamodb_streams.shards.discovery import Seen
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
-from beam_dynamodb_streams.wire import StreamPage
 
 PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
@@ -287,7 +287,7 @@ class Listings:
         else:
             self._changed |= self._lineage.add([Shard(shard)])
 
-    def _take_page(self, request: List, page: StreamPage, now: float) -> None:
+    def _take_page(self, request: List, page: ShardPage, now: float) -> None:
         self._status = page.status
         self._failed_pages = 0
         shards = [

@@ -17,10 +17,12 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
 from beam_dynamodb_streams.progress.lease import shared_lease
 from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
 from beam_dynamodb_streams.reader.reader import Reader
-from beam_dynamodb_streams.reader.requests import StreamCaller
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
+from beam_dynamodb_streams.reader.stream import Malformed
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
 from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
@@ -29,14 +31,14 @@ from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.worker_cache import READERS, client
-from beam_dynamodb_streams.wire import Client, MalformedEntry
+from beam_dynamodb_streams.wire import Client
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
 def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
     """The reader of one stream, with threads of its own to wait for the network."""
-    caller = StreamCaller(service, element.stream_arn, limit=options.pace.page)
+    caller = StreamCaller(DynamoDBStream(service, element.stream_arn, limit=options.pace.page))
     return Reader(
         ThreadedFetcher(caller.perform, threads=options.pace.requests),
         time.monotonic,
@@ -212,5 +214,5 @@ def _tagged(element: StreamRead, claim: Claim, emitted: Emitted, now: Timestamp)
         yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, claim.shard, entry), now))
 
 
-def dead_letter(element: StreamRead, shard: str, entry: MalformedEntry) -> DeadLetter:
+def dead_letter(element: StreamRead, shard: str, entry: Malformed) -> DeadLetter:
     return DeadLetter(element.stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)

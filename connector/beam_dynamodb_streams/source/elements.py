@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import pyarrow as pa
 from apache_beam.transforms.window import TimestampedValue
@@ -17,6 +17,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.records import ChangeRecord, change_batch
 from beam_dynamodb_streams.records.envelope import change_records, creation_times
 from beam_dynamodb_streams.shards.loss import MICROS
@@ -63,7 +64,12 @@ class Emitted:
 
     elements: Elements = ()
     changes: int = 0
-    malformed: Sequence[MalformedEntry] = ()
+    malformed: Sequence[Malformed] = ()
+
+
+def records_of(claim: Claim) -> Sequence[RawRecord]:
+    """Return the records of a claim. The stream of every read is a DynamoDB stream, so its entries are these."""
+    return cast("Sequence[RawRecord]", claim.records)
 
 
 class Emission(Protocol):
@@ -88,9 +94,10 @@ class Changes:
     element_type: type = ChangeRecord
 
     def of(self, claim: Claim, *, checked: bool) -> Emitted:
+        records = records_of(claim)
         if not checked:
-            return Emitted(_stamped(change_records(claim.records, claim.shard)), len(claim.records), claim.malformed)
-        changes, malformed = well_formed(claim.records, claim.shard)
+            return Emitted(_stamped(change_records(records, claim.shard)), len(records), claim.malformed)
+        changes, malformed = well_formed(records, claim.shard)
         return Emitted(_stamped(changes), len(changes), [*claim.malformed, *malformed])
 
 
@@ -126,7 +133,7 @@ class Batches:
         checked: bool,  # noqa: ARG002 - text has nothing to check, and columns check each value
     ) -> Emitted:
         """Return the rows of all entries: one with an attribute that does not fit has a null, and is delivered."""
-        records = claim.records
+        records = records_of(claim)
         if not records:
             return Emitted(malformed=claim.malformed)
         if self._columns is None:

@@ -27,7 +27,7 @@ class ChangeFilter:
     event_names: frozenset[str] | None = None
     where: Where | None = None
 
-    def __call__(self, entries: list[RawRecord], shard: str) -> tuple[list[RawRecord], list[MalformedEntry]]:
+    def __call__(self, entries: Sequence[RawRecord], shard: str) -> tuple[Sequence[RawRecord], list[MalformedEntry]]:
         """Return the entries that pass, in order, and those with values that `where` could not decode."""
         if self.event_names is not None:
             entries = with_event_names(entries, self.event_names)

@@ -19,7 +19,7 @@ from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
-from beam_dynamodb_streams.source.elements import DeadLetter
+from beam_dynamodb_streams.source.elements import DeadLetter, records_of
 from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -181,7 +181,7 @@ def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
     dead_letters: list[DeadLetter] = []
     losses: list[Loss] = []
     while (step := reader.next(frontier, deadline)) is not None:
-        changes, malformed = well_formed(step.records, step.shard)
+        changes, malformed = well_formed(records_of(step), step.shard)
         records += changes
         dead_letters += [dead_letter(read, step.shard, entry) for entry in (*step.malformed, *malformed)]
         losses += step.losses

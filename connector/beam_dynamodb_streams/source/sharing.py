@@ -12,6 +12,7 @@ from apache_beam import Pipeline
 from beam_dynamodb_streams.beam.runners import slots_of, traits_of
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.reader.call_budget import CallBudget
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.requests import (
     Answer,
@@ -22,8 +23,8 @@ from beam_dynamodb_streams.reader.requests import (
     NoShardFilter,
     PageListed,
     Request,
-    StreamCaller,
 )
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.discovery import Discovery, discover
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
 from beam_dynamodb_streams.shards.groups import deal
@@ -64,7 +65,7 @@ def share(
     if groups == 1:
         yield read
         return
-    caller = StreamCaller(service, read.stream_arn, limit=options.pace.page)
+    caller = StreamCaller(DynamoDBStream(service, read.stream_arn, limit=options.pace.page))
     whole = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
 
     def perform(request: Request) -> Answer:

@@ -1,0 +1,80 @@
+"""DynamoDB Streams as a `reader.stream.Stream`: the only module of the reader that knows a service."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from beam_dynamodb_streams.errors import IteratorTypeError
+from beam_dynamodb_streams.reader.stream import StreamTraits
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
+from beam_dynamodb_streams.shards.position import After, AtTime, Position
+from beam_dynamodb_streams.wire import RecordsPage, StreamPage
+
+TRAITS: Final = StreamTraits(retention_seconds=RETENTION_SECONDS, iterator_seconds=15 * 60, page_entries=1000)
+
+
+class Calls(Protocol):
+    """The calls of `wire.Client` that a stream needs."""
+
+    def describe_stream(
+        self, stream_arn: str, *, exclusive_start_shard_id: str | None = None, children_of: str | None = None
+    ) -> StreamPage: ...
+    def get_shard_iterator(
+        self,
+        stream_arn: str,
+        shard_id: str,
+        iterator_type: str,
+        *,
+        sequence_number: str | None = None,
+        timestamp: float | None = None,
+    ) -> str: ...
+    def get_records(self, iterator: str, *, limit: int, stream_arn: str, shard_id: str) -> RecordsPage: ...
+    def service_time(self) -> float: ...
+
+
+class DynamoDBStream:
+    """One stream of a table. Thread-safe: it only remembers whether the endpoint knows AT_TIMESTAMP.
+
+    It proves to have caught up by a run of empty pages alone (`shards.quiet`): no answer says how far it is behind.
+
+    Args:
+        calls: The client.
+        stream_arn: The stream.
+        limit: How many records a page may have.
+    """
+
+    def __init__(self, calls: Calls, stream_arn: str, *, limit: int = TRAITS.page_entries) -> None:
+        self.name = stream_arn
+        self.traits = TRAITS
+        self._calls = calls
+        self._limit = limit
+        self._knows_at_timestamp = True
+
+    def list_shards(self, *, after: str | None, children_of: str | None) -> StreamPage:
+        return self._calls.describe_stream(self.name, exclusive_start_shard_id=after, children_of=children_of)
+
+    def find_shard(self, shard: str) -> None:
+        self._calls.get_shard_iterator(self.name, shard, "TRIM_HORIZON")
+
+    def iterator(self, shard: str, position: Position) -> str:
+        match position:
+            case After(sequence_number):
+                return self._calls.get_shard_iterator(
+                    self.name, shard, "AFTER_SEQUENCE_NUMBER", sequence_number=sequence_number
+                )
+            case AtTime(second) if self._knows_at_timestamp:
+                try:
+                    return self._calls.get_shard_iterator(self.name, shard, "AT_TIMESTAMP", timestamp=second)
+                except IteratorTypeError:
+                    self._knows_at_timestamp = False
+        return self._calls.get_shard_iterator(self.name, shard, "TRIM_HORIZON")
+
+    def fetch(self, shard: str, iterator: str) -> RecordsPage:
+        try:
+            return self._calls.get_records(iterator, limit=self._limit, stream_arn=self.name, shard_id=shard)
+        except IteratorTypeError:  # some emulators hand out an AT_TIMESTAMP iterator that they cannot read
+            self._knows_at_timestamp = False
+            raise
+
+    def time(self) -> float:
+        return self._calls.service_time()

@@ -1,0 +1,129 @@
+"""What the reader knows of a stream: a stream lists shards and serves pages of entries. No service, no I/O.
+
+A kind of stream is one implementation of `Stream` (`reader.dynamodb_streams` is the first), the pages of a `wire`
+module, and an envelope in `records`. Its calls raise the errors of `errors`, on which `reader.stream_caller` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from beam_dynamodb_streams.shards.position import Position
+
+
+class Entry(Protocol):
+    """One change as the stream delivers it. Its payload is the object itself, which only the envelope's module reads.
+
+    Attributes:
+        sequence_number: An integer in text, comparable within one shard's lineage (trap 4).
+        creation_time: Epoch seconds.
+    """
+
+    @property
+    def sequence_number(self) -> str: ...
+    @property
+    def creation_time(self) -> float: ...
+
+
+class Malformed(Protocol):
+    """An entry that is not as the service documents.
+
+    Attributes:
+        index: Its place in the page; -1 if its envelope could be read and one of its values could not.
+        payload: Its bytes.
+        reason: What is wrong, without any content of the item.
+        sequence_number: None if it has none that can be read.
+    """
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def sequence_number(self) -> str | None: ...
+
+
+class EntryPage(Protocol):
+    """One answer with entries, in the shard's order; `records` and `malformed` together are all of it.
+
+    An empty page is not the end (trap 5): the shard has ended where `next_iterator` is None (trap 1).
+    """
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def records(self) -> Sequence[Entry]: ...
+    @property
+    def malformed(self) -> Sequence[Malformed]: ...
+    @property
+    def next_iterator(self) -> str | None: ...
+
+
+class ShardListed(Protocol):
+    """A shard as a listing shows it, which may be wrong (trap 6)."""
+
+    @property
+    def shard_id(self) -> str: ...
+    @property
+    def parent_shard_id(self) -> str | None: ...
+    @property
+    def starting_sequence_number(self) -> str | None: ...
+    @property
+    def ending_sequence_number(self) -> str | None: ...
+
+
+class ShardPage(Protocol):
+    """A page of a listing. Only `last_evaluated_shard_id` says whether more follow; `status` is the stream's."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def shards(self) -> Sequence[ShardListed]: ...
+    @property
+    def last_evaluated_shard_id(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTraits:
+    """What a kind of stream promises.
+
+    Attributes:
+        retention_seconds: How long a record can be read.
+        iterator_seconds: How long an iterator can be used.
+        page_entries: How many entries a page has at most.
+    """
+
+    retention_seconds: int
+    iterator_seconds: int
+    page_entries: int
+
+
+class Stream(Protocol):
+    """One stream of some service. Thread-safe: the fetcher's threads call it."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the stream."""
+
+    @property
+    def traits(self) -> StreamTraits: ...
+
+    def list_shards(self, *, after: str | None, children_of: str | None) -> ShardPage:
+        """Return the page of the listing after a shard, or of the children of one. Raises `ShardFilterError` where the
+        endpoint cannot list children alone."""
+
+    def find_shard(self, shard: str) -> None:
+        """Return if the service knows the shard. Raises `NotFoundError` if it does not."""
+
+    def iterator(self, shard: str, position: Position) -> str:
+        """Return an iterator at the position. Raises `TrimmedDataError` if the position is no longer there."""
+
+    def fetch(self, shard: str, iterator: str) -> EntryPage:
+        """Return the next page. Raises `ExpiredIteratorError` or `IteratorTypeError` for an iterator to replace."""
+
+    def time(self) -> float:
+        """Return the service's time, in epoch seconds."""
