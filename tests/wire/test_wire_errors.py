@@ -20,7 +20,7 @@ from beam_dynamodb_streams.errors import (
     UnavailableError,
     UnknownCodeError,
 )
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import Capabilities, Client, Support
 
 ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-01T00:00:00.000"
 MakeClient = Callable[..., Client]
@@ -120,8 +120,10 @@ def test_an_endpoint_that_does_not_know_at_timestamp_says_so_by_one_error(
     turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
     endpoint.script = [turn]
+    client = make_client()
     with pytest.raises(IteratorTypeError) as raised:
-        make_client().get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
+        client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=1_700_000_000)
+    assert client.capabilities == Capabilities(at_timestamp=Support.NO)
     assert (raised.value.stream, raised.value.shard) == (ARN, "shard")
     assert len(endpoint.received) == 1
 
@@ -186,8 +188,10 @@ def test_an_endpoint_without_the_shard_filter_says_so_by_one_error(
     turn: Turn, endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
     endpoint.script = [turn]
+    client = make_client()
     with pytest.raises(ShardFilterError) as raised:
-        make_client().describe_stream(ARN, children_of="p")
+        client.describe_stream(ARN, children_of="p")
+    assert client.capabilities == Capabilities(shard_filter=Support.NO)
     assert (raised.value.stream, raised.value.shard) == (ARN, "p")
 
 

@@ -12,6 +12,7 @@ A call passes through these modules:
     decode, pages, envelope       the bytes of an answer become values
 """
 
+from beam_dynamodb_streams.wire.capabilities import Capabilities, Support
 from beam_dynamodb_streams.wire.counts import CallCounts, Counts
 from beam_dynamodb_streams.wire.decode import decode_records
 from beam_dynamodb_streams.wire.dynamodb import DynamoDB, Item, Table
@@ -28,6 +29,7 @@ from beam_dynamodb_streams.wire.retry import Backoff
 __all__ = [
     "Backoff",
     "CallCounts",
+    "Capabilities",
     "Client",
     "Counts",
     "DynamoDB",
@@ -38,6 +40,7 @@ __all__ = [
     "RawRecord",
     "RecordsPage",
     "StreamPage",
+    "Support",
     "Table",
     "decode_records",
 ]

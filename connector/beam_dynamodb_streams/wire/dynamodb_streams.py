@@ -7,6 +7,7 @@ import random as random_module
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import botocore.session
@@ -14,6 +15,7 @@ import botocore.session
 from beam_dynamodb_streams.errors import IteratorTypeError, ServiceError, ShardFilterError, UnavailableError
 from beam_dynamodb_streams.wire import dynamodb
 from beam_dynamodb_streams.wire.calls import Caller, CallPlace
+from beam_dynamodb_streams.wire.capabilities import Capabilities, Support
 from beam_dynamodb_streams.wire.decode import decode_iterator, decode_records, decode_stream
 from beam_dynamodb_streams.wire.endpoint import AwsService
 from beam_dynamodb_streams.wire.error_codes import Refusal
@@ -80,7 +82,7 @@ class Client:
         self.region_name = self._caller.region_name
         self.calls = self._caller.counts
         self._lock = threading.Lock()
-        self._timestamps_proven = False
+        self.capabilities = Capabilities()
         self._unproven: dict[str, CallPlace] = {}
 
     def describe_table(self, table: str) -> dynamodb.Table:
@@ -124,15 +126,14 @@ class Client:
         parameters["ShardFilter"] = {"Type": "CHILD_SHARDS", "ShardId": children_of}
 
         def refused_filter(_: Refusal) -> ServiceError:
-            return ShardFilterError(
-                "the endpoint does not support ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
-            )
+            return self._lacks_shard_filter(stream_arn, children_of, "does not support")
 
         page = self._caller.call("DescribeStream", parameters, decode_stream, place, on_invalid_request=refused_filter)
         if any(shard.parent_shard_id != children_of for shard in page.shards):
-            raise ShardFilterError(
-                "the endpoint ignores ShardFilter CHILD_SHARDS", stream=stream_arn, shard=children_of
-            )
+            raise self._lacks_shard_filter(stream_arn, children_of, "ignores")
+        if page.shards and self.capabilities.shard_filter is Support.UNKNOWN:
+            with self._lock:
+                self.capabilities = replace(self.capabilities, shard_filter=Support.YES)
         return page
 
     def listing(self, stream_arn: str) -> Iterator[StreamPage]:
@@ -189,9 +190,9 @@ class Client:
         def refused_type(refusal: Refusal) -> ServiceError | None:
             # An endpoint that supports AT_TIMESTAMP refuses a time in the future with the same code.
             if "shardIteratorType" in refusal.message or "AT_TIMESTAMP" in refusal.message:
-                return _unknown_type(place)
+                return self._lacks_at_timestamp(place)
             future = "future" in refusal.message.lower() or timestamp > self.service_time()
-            return None if future else _unknown_type(place)
+            return None if future else self._lacks_at_timestamp(place)
 
         try:
             iterator = self._caller.call(
@@ -203,11 +204,15 @@ class Client:
             )
         except UnavailableError as error:
             # DynamoDB Local answers HTTP 500.
-            if error.code is not None and not self._timestamps_proven and self._reads_horizon(place, get=False):
-                raise _unknown_type(place) from error
+            if (
+                error.code is not None
+                and self.capabilities.at_timestamp is not Support.YES
+                and self._reads_horizon(place, get=False)
+            ):
+                raise self._lacks_at_timestamp(place) from error
             raise
         with self._lock:
-            if not self._timestamps_proven and len(self._unproven) < _UNPROVEN_LIMIT:
+            if self.capabilities.at_timestamp is Support.UNKNOWN and len(self._unproven) < _UNPROVEN_LIMIT:
                 self._unproven[iterator] = place
         return iterator
 
@@ -236,11 +241,11 @@ class Client:
         except UnavailableError as error:
             # moto returns the iterator, and answers HTTP 500 when it is used.
             if unproven is not None and error.code is not None and self._reads_horizon(unproven, get=True):
-                raise _unknown_type(unproven) from error
+                raise self._lacks_at_timestamp(unproven) from error
             raise
         if unproven is not None:
             with self._lock:
-                self._timestamps_proven = True
+                self.capabilities = replace(self.capabilities, at_timestamp=Support.YES)
                 self._unproven.clear()
         return page
 
@@ -257,6 +262,18 @@ class Client:
         A request that is under way ends with its answer or its time-out, and is not retried.
         """
         self._caller.close()
+
+    def _lacks_at_timestamp(self, place: CallPlace) -> IteratorTypeError:
+        """Remember that the endpoint does not support AT_TIMESTAMP, and return the error to raise."""
+        with self._lock:
+            self.capabilities = replace(self.capabilities, at_timestamp=Support.NO)
+        return IteratorTypeError("the endpoint does not support AT_TIMESTAMP", stream=place.stream, shard=place.shard)
+
+    def _lacks_shard_filter(self, stream_arn: str, parent: str, fault: str) -> ShardFilterError:
+        """Remember that the endpoint does not support ShardFilter, and return the error to raise."""
+        with self._lock:
+            self.capabilities = replace(self.capabilities, shard_filter=Support.NO)
+        return ShardFilterError(f"the endpoint {fault} ShardFilter CHILD_SHARDS", stream=stream_arn, shard=parent)
 
     def _reads_horizon(self, place: CallPlace, *, get: bool) -> bool:
         """Return whether the same call works with a TRIM_HORIZON iterator: then AT_TIMESTAMP is the fault."""
@@ -283,7 +300,3 @@ class Client:
 def _milliseconds(timestamp: float) -> int | float:
     milliseconds = math.floor(timestamp * 1000)
     return milliseconds // 1000 if milliseconds % 1000 == 0 else milliseconds / 1000
-
-
-def _unknown_type(place: CallPlace) -> IteratorTypeError:
-    return IteratorTypeError("the endpoint does not support AT_TIMESTAMP", stream=place.stream, shard=place.shard)
