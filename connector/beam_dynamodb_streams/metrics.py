@@ -1,8 +1,7 @@
-"""Every metric's name, once; ``docs/metrics.md`` is for people. Namespace ``dynamodb_streams``; counters unless said
-otherwise.
+"""The name of every metric, in the namespace `dynamodb_streams`; `docs/metrics.md` explains them.
 
-Calls, throttles and retries are counted by operation too: ``by_operation(CALLS, "GetRecords")`` is
-``"calls_GetRecords"``.
+They are counters unless a comment says otherwise. Calls, throttles and retries are also counted for each operation:
+`by_operation(CALLS, "GetRecords")` is `"calls_GetRecords"`.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ NAMESPACE: Final = "dynamodb_streams"
 RECORDS: Final = "records"  #: changes delivered
 BYTES: Final = "bytes"  #: bytes of the pages that brought them
 PAGES: Final = "pages"  #: pages that brought changes to deliver
-EMPTY_PAGES: Final = "empty_pages"  #: pages without any record, which are billed too (fact 5)
+EMPTY_PAGES: Final = "empty_pages"  #: pages without any record, which are billed too (trap 5)
 CALLS: Final = "calls"  #: requests sent, retries included
-THROTTLES: Final = "throttles"  #: answers that asked to slow down (fact 15)
+THROTTLES: Final = "throttles"  #: answers that asked to slow down (trap 15)
 RETRIES: Final = "retries"  #: requests sent again at once, after a throttle, a 5xx, a dropped or cut-off answer
-DELAYS: Final = "delays"  #: requests put off, since they failed so however often they were sent again
+DELAYS: Final = "delays"  #: requests delayed, because they failed however often they were sent again
 ITERATOR_RENEWALS: Final = "iterator_renewals"  #: GetShardIterator calls, for new shards and for expired iterators
 SHARDS_OPENED: Final = "shards_opened"
 SHARDS_FINISHED: Final = "shards_finished"
-SHARDS_LOST: Final = "shards_lost"  #: shards that vanished before they were read to their end (fact 11)
+SHARDS_LOST: Final = "shards_lost"  #: shards that vanished before they were read to their end (trap 11)
 LOSSES: Final = "losses"  #: losses reported, shards and trimmed ranges together
 DEAD_LETTERS: Final = "dead_letters"  #: malformed records
 
@@ -36,5 +35,5 @@ COUNTED_BY_OPERATION: Final = (CALLS, THROTTLES, RETRIES)
 
 
 def by_operation(name: str, operation: str) -> str:
-    """``operation`` is the service's own name, such as GetRecords."""
+    """Return the name of a metric for one operation, which has the service's own name, such as GetRecords."""
     return f"{name}_{operation}"

@@ -17,7 +17,7 @@ DEFAULT_SECONDS = 60.0
 """The length of the windows that globally windowed unbounded input is put into."""
 
 LONGEST_SECONDS = 253_402_300_799
-"""Up to the year 9999: a window that is no longer ends where a date can say it."""
+"""Up to the year 9999: a window of at most this length ends at a moment that a date can express."""
 
 LATENESS_SECONDS = 25 * 3600
 """The allowed lateness of windows made here: the 24 h that a stream keeps a change, and an hour of slack.
@@ -30,7 +30,11 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def window_seconds(window: float | timedelta | None) -> float | None:
-    """The length in seconds that ``window=`` asks for, None for the default; refuses anything else."""
+    """Return the length in seconds that `window=` asks for; None for the default.
+
+    Raises:
+      InvalidOptionError: for anything else.
+    """
     if window is None:
         return None
     if isinstance(window, timedelta):
@@ -44,23 +48,23 @@ def window_seconds(window: float | timedelta | None) -> float | None:
         )
     if not 1e-6 <= seconds <= LONGEST_SECONDS:
         raise InvalidOptionError(
-            f"window={window!r} is no length of time from a microsecond on up to the year 9999: give seconds, as in"
+            f"window={window!r} is not a length of time between a microsecond and the year 9999: give seconds, as in"
             " window=300"
         )
     return seconds
 
 
 def unwindowed(changes: beam.PCollection) -> bool:
-    """Whether the input has neither windows nor a trigger of its own."""
+    """Return whether the input has neither windows nor a trigger of its own."""
     windowing = changes.windowing
     return isinstance(windowing.windowfn, GlobalWindows) and isinstance(windowing.triggerfn, DefaultTrigger)
 
 
 def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.WindowInto | None:
-    """The windowing to apply to ``changes``, or None to keep what they have.
+    """Return the windowing to apply to `changes`, or None to keep what they have.
 
     Input with windows or a trigger of its own keeps them untouched: trigger, accumulation and allowed
-    lateness are then the user's. Other input goes to fixed windows of ``seconds``; without ``seconds``, to
+    lateness are then the user's. Other input goes to fixed windows of `seconds`; without `seconds`, to
     one minute if it is unbounded, and stays in the global window if it is bounded.
     """
     windowing = changes.windowing

@@ -34,7 +34,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """See :class:`ReadFromDynamoDBStreams`, whose options these are."""
+    """The options of `ReadFromDynamoDBStreams`, checked; that class documents them."""
 
     table: str | None
     stream_arn: str | None
@@ -51,8 +51,10 @@ class ReadOptions:
 
     @property
     def rest_seconds(self) -> float:
-        """A shorter time with nothing to do is not worth giving a bundle back for: where shards are idle, too, it is
-        the length of a slice that says how often that is at most."""
+        """The shortest rest that is worth ending a bundle for.
+
+        It is half a slice, so idle shards do not end bundles more often than the length of a slice says.
+        """
         return max(0.5, self.slice_seconds / 2)
 
 
@@ -78,7 +80,11 @@ def parse_options(
     shard_groups: int | None = None,
     progress: object = None,
 ) -> ReadOptions:
-    """Raises :class:`InvalidOptionError`, quoting the value and naming the fix."""
+    """Return the options of a read.
+
+    Raises:
+      InvalidOptionError: for a wrong option; it quotes the value and names the fix.
+    """
     if (table is None) == (stream_arn is None):
         raise InvalidOptionError(
             f"table={table!r} and stream_arn={stream_arn!r}: give exactly one, the table's name or its stream's ARN"
@@ -104,7 +110,7 @@ def parse_options(
         raise InvalidOptionError(
             f"shard_groups={groups} with stop={stop!r}: several groups cannot count together. Leave shard_groups out"
         )
-    kept = parse_progress(progress, region_name=region_name, endpoint_url=endpoint_url)
+    parsed_progress = parse_progress(progress, region_name=region_name, endpoint_url=endpoint_url)
     return ReadOptions(
         table,
         stream_arn,
@@ -118,11 +124,11 @@ def parse_options(
             slack=slack,
             quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
             filter=_filter(event_names, where),
-            gapless=kept is not None or isinstance(parsed_start, StreamPosition),
+            gapless=parsed_progress is not None or isinstance(parsed_start, StreamPosition),
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
         groups,
-        kept,
+        parsed_progress,
     )
 
 
@@ -132,7 +138,9 @@ def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFi
             f"event_names={event_names!r}: give one or more of {sorted(_EVENT_NAMES)}, or leave it out for all"
         )
     if where is not None and not callable(where):
-        raise InvalidOptionError(f"where={where!r}: give a function of a ChangeRecord that tells whether to deliver it")
+        raise InvalidOptionError(
+            f"where={where!r}: give a function of a ChangeRecord that returns whether to deliver it"
+        )
     if event_names is None and where is None:
         return pass_all
     return ChangeFilter(None if event_names is None else frozenset(event_names), where)
@@ -140,7 +148,9 @@ def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFi
 
 def _seconds(name: str, option: object, *, at_least: float) -> float:
     if not isinstance(option, timedelta):
-        raise InvalidOptionError(f"{name}={option!r} is no duration: use a datetime.timedelta")
+        raise InvalidOptionError(
+            f"{name}={option!r} is not a duration: use a datetime.timedelta, such as timedelta(seconds=2)"
+        )
     if option.total_seconds() < at_least:
         raise InvalidOptionError(f"{name}={option} is too short: use at least {at_least:g} seconds")
     return option.total_seconds()
@@ -148,5 +158,5 @@ def _seconds(name: str, option: object, *, at_least: float) -> float:
 
 def _count(name: str, option: object) -> int:
     if not isinstance(option, int) or isinstance(option, bool) or option < 1:
-        raise InvalidOptionError(f"{name}={option!r} is no count: use a whole number of 1 or more")
+        raise InvalidOptionError(f"{name}={option!r} is not a count: use a whole number of 1 or more")
     return option

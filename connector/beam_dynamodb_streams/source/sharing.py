@@ -1,4 +1,4 @@
-"""How many elements a read becomes, and the listing that deals the shards to them."""
+"""How many elements a read becomes, and the listing by which the shards are distributed over them."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
 
 
 def share(
-    read: StreamRead, service: Client, options: ReadOptions, groups: int, beat: Callable[[], None]
+    read: StreamRead, service: Client, options: ReadOptions, groups: int, renew: Callable[[], None]
 ) -> Iterator[StreamRead]:
-    """The read as at most so many, of which each shard of the stream belongs to exactly one. ``beat`` is called at each
-    request: there may be thousands."""
+    """Yield the read as at most `groups` reads; each shard of the stream belongs to exactly one of them.
+
+    `renew` is called at each request, of which there may be thousands.
+    """
     if groups == 1:
         yield read
         return
@@ -69,7 +71,7 @@ def share(
     whole = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
 
     def perform(request: Request) -> Answer:
-        beat()
+        renew()
         return caller.perform(request)
 
     frontier, lineage = first_frontier(whole, perform, service.service_time, time.monotonic, time.sleep)
@@ -84,10 +86,11 @@ def first_frontier(
     now: Callable[[], float],
     sleep: Callable[[float], object],
 ) -> tuple[Frontier, Lineage]:
-    """What ``frontier`` holds once the listings have settled, and what they showed; takes five seconds at least.
+    """Return what `frontier` holds once the listings have settled, and what they showed.
 
-    It is taken once, before the elements exist, because no two listings need agree on which shards have no parent; and
-    as fast as the service allows, since nobody else lists the stream yet: 10,000 shards take some five minutes.
+    This takes at least five seconds. It is done once, before the elements exist, because two listings need not agree on
+    which shards have no parent. It lists as fast as the service allows, since no other part of the read lists the
+    stream yet: 10,000 shards take about five minutes.
     """
     listings = Listings(budget=CallBudget(burst=inf))
     listings.settle(now())

@@ -1,4 +1,4 @@
-"""``ReadFromDynamoDBStreams``: the source as pipeline authors see it."""
+"""`ReadFromDynamoDBStreams`: the source as pipeline authors see it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from beam_dynamodb_streams.source.stream_read import StreamRead
 
 
 class ReadOutputs(NamedTuple):
-    """``changes, dead_letters, losses``: of :class:`ChangeRecord` (or batches), :class:`DeadLetter`, :class:`Loss`."""
+    """The three outputs of a read: of `ChangeRecord` (or batches), of `DeadLetter` and of `Loss`."""
 
     changes: PCollection
     dead_letters: PCollection
@@ -50,56 +50,62 @@ class ReadOutputs(NamedTuple):
 
 
 class ReadFromDynamoDBStreams(CheckedRead):
-    """Reads the changes of a table from its stream, as a PCollection of :class:`ChangeRecord`.
+    """Reads the changes of a table from its stream, as a PCollection of `ChangeRecord`.
 
     Each record is an element at its creation time (event time, floored to the second by the service). Changes of one
-    key come in the order in which they were written, as long as no shuffle comes between; there is no order across
-    keys. Every change that the service still holds is delivered at least once: what a failure made the runner do again
-    comes again, with the same ``event_id``.
+    key arrive in the order in which they were written, as long as no shuffle comes between; there is no order across
+    keys. Every change that the service still holds is delivered at least once. After a failure the runner may deliver
+    changes again, with the same `event_id`.
+
+    On a runner with a job server (Prism, Flink) Beam's driver gives up any job after 300 seconds, however well it runs.
+    So the read raises the `job_server_timeout` of its pipeline, unless the flag `--job_server_timeout` is given. The
+    options object that the pipeline was made with stays as it is.
 
     Args:
-      table: the table's name: its latest stream is read. Or
-      stream_arn: the stream itself, e.g. of a stream that was disabled less than 24 hours ago.
-      start: ``"TRIM_HORIZON"`` (the oldest change the service still has, 24 hours back at most), ``"LATEST"`` (from
-        the moment the pipeline starts; up to one second from before may come too), a timezone-aware datetime (changes
-        created at or after it; one more than 24 hours ago is warned of), a :class:`StreamPosition` saved by an earlier
-        run, or ``"kcl://LEASE_TABLE"`` (where the workers of a Kinesis Client Library application stopped).
-      stop: None (unbounded), ``"NOW"`` (up to the moment the pipeline starts), a timezone-aware datetime (changes
-        created up to it, inclusive), a ``timedelta`` after the start of the pipeline, or a number of changes, counted
-        before their values are decoded: one that is a dead letter for its values counts. With a stop the PCollection
-        is bounded.
-      region_name, endpoint_url: as in boto3; by default botocore finds region, endpoint and credentials on the worker.
-      on_data_loss: ``"fail"`` raises :class:`DataLossError` when changes were, or may have been, trimmed unread;
-        ``"continue"`` reads on and reports each :class:`Loss` (see :meth:`with_outputs`).
-      on_malformed: ``"fail"`` or ``"skip"`` (counted and logged), where there is no output for dead letters.
+      table: the table's name; its latest stream is read. Give this or `stream_arn`.
+      stream_arn: the stream itself, for example of a stream that was disabled less than 24 hours ago.
+      start: where to begin. `"TRIM_HORIZON"` is the oldest change that the service still has, at most 24 hours back.
+        `"LATEST"` is the moment at which the pipeline starts; changes of up to one second before may be delivered too.
+        A timezone-aware datetime begins with the changes created at or after it, with a warning if it is more than 24
+        hours ago. A `StreamPosition` was saved by an earlier run. `"kcl://LEASE_TABLE"` is where the workers of a
+        Kinesis Client Library application stopped.
+      stop: where to end. None is never (unbounded). `"NOW"` is the moment at which the pipeline starts. A
+        timezone-aware datetime includes the changes created at it. A `timedelta` counts from the start of the pipeline.
+        A number counts changes before their values are decoded, so a change that becomes a dead letter for its values
+        counts. With a stop the PCollection is bounded.
+      region_name, endpoint_url: as in boto3. By default botocore finds region, endpoint and credentials on the worker.
+      on_data_loss: `"fail"` raises `DataLossError` when changes were, or may have been, trimmed unread. `"continue"`
+        continues to read and reports each `Loss` (see `with_outputs`).
+      on_malformed: `"fail"` or `"skip"` (counted and logged), where there is no output for dead letters.
       watermark_slack: how far creation times may be out of order inside a shard. The watermark trails by it.
-      poll_interval: how often a shard is asked whose pages are not full. A full page is followed at once.
-      idle_poll_interval: the same for a shard that is proven quiet, each call being billed: 2 seconds are 1,800
-        GetRecords calls an hour and shard, and let a change wait so long.
-      quiet_pages, quiet_time: the quiet proof. Real shards give runs of empty pages before data, so a shard counts as
-        caught up after so many empty pages in a row over so long; a stop, and an idle shard's watermark, wait for it.
-      max_concurrent_reads: GetRecords calls in flight at once; also bounds the pages (of 1 MB at most) in memory.
-      slice_time: how long the source keeps a bundle before it checkpoints itself; where shards are idle it may rest
-        after less, but for no rest that is shorter than half of it.
-      shard_groups: over how many elements the stream is spread, each read by one worker at a time. Unset, it is one,
-        and on Flink, where a parallelism above 1 is set, two for each slot. Several are refused on Prism, which drops
-        the records of the lagging one as late.
-      event_names: the kinds of change to deliver, of ``"INSERT"``, ``"MODIFY"`` and ``"REMOVE"``; None for all.
-      where: a function that tells whether to deliver a change. It is asked before anything is decoded, so one that
-        looks at ``event_name``, ``is_ttl_delete`` or ``keys`` saves the decoding of the images of all others.
-      progress: where to keep, outside the runner, how far was delivered: ``"dynamodb://TABLE/APPLICATION"``,
-        ``"file:PATH"`` or a :class:`Progress`. A run goes on where the last one of the application got; what the runner
-        itself restores wins over that, and that over ``start``. A second run is refused while the first is alive, and
-        a killed one is waited out (30 seconds). It is written once a bundle is finalized, if all steps behind the read
-        are in the same bundle (on Flink 10 seconds later, and after another checkpoint); else by the
-        :class:`CommitProgress` behind the sink. A killed run repeats what it delivered since the last write. With a
-        ``stop`` that is a time, a shard ends at its first change past it.
+      poll_interval: how often to poll a shard whose pages are not full. A full page is followed at once.
+      idle_poll_interval: the same for a shard that is proven quiet. Each call is billed: an interval of 2 seconds makes
+        1,800 GetRecords calls an hour for each shard, and a change may wait that long.
+      quiet_pages, quiet_time: when a shard counts as caught up: after this many empty pages in a row over this time.
+        Real shards return runs of empty pages before data. A stop and the watermark of an idle shard wait for it.
+      max_concurrent_reads: how many GetRecords calls are in flight at once. It also bounds the pages in memory, of at
+        most 1 MB each.
+      slice_time: how long the source keeps a bundle before it checkpoints itself. Where shards are idle it may end a
+        bundle earlier, but not to rest for less than half of this time.
+      shard_groups: over how many elements the stream is spread; each is read by one worker at a time. Unset, it is one,
+        and on Flink with a parallelism above 1 it is two for each slot. More than one is refused on Prism, which drops
+        the records of the lagging ones as late.
+      event_names: the kinds of change to deliver, of `"INSERT"`, `"MODIFY"` and `"REMOVE"`; None for all.
+      where: a function that returns whether to deliver a change. It is called before anything is decoded, so a function
+        that looks only at `event_name`, `is_ttl_delete` or `keys` saves decoding the images of all other changes.
+      progress: where to keep, outside the runner, how far was delivered: `"dynamodb://TABLE/APPLICATION"`,
+        `"file:PATH"` or a `Progress`. A run resumes where the last run of the application stopped. What the runner
+        itself restores wins over that, and that wins over `start`. A second run is refused while the first is alive;
+        after a killed run it waits (30 seconds). If all steps behind the read are in its bundle, progress is written
+        once a bundle is finalized (on Flink 10 seconds later, and after another checkpoint). Else the `CommitProgress`
+        behind the sink writes it. After a killed run, what it delivered since the last write is delivered again. With
+        a `stop` that is a time, a shard ends at its first change past it.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
-      RunnerError: when the pipeline is run, if the runner cannot stream what the pipeline asks, or nothing in it can
-        tell what ``progress`` is to be written.
-      ProgressHeldError, FencedError: while it runs, if another run of the application is alive, or took over.
+      RunnerError: when the pipeline is run, if the runner cannot stream what the pipeline asks for, or if nothing in it
+        can prove how much `progress` to write.
+      ProgressHeldError, FencedError: while it runs, if another run of the application is alive, or has taken over.
     """
 
     def __init__(
@@ -154,31 +160,31 @@ class ReadFromDynamoDBStreams(CheckedRead):
         self._pipeline: beam.Pipeline | None = None
 
     def with_outputs(self) -> ReadFromDynamoDBStreams:
-        """The same read with three outputs: ``changes, dead_letters, losses = pipeline | read.with_outputs()``.
+        """Return the same read with three outputs: `changes, dead_letters, losses = pipeline | read.with_outputs()`.
 
-        Malformed records go to the dead letters, with their bytes; the rest of their page is delivered. To know them,
-        every change is decoded where it is read; in batches, what fits is found while they are made. Losses come with
-        ``on_data_loss="continue"`` only.
+        Malformed records go to the dead letters, with their bytes; the rest of their page is delivered. To find them,
+        every change is decoded where it is read; batches find them while they are made. There are losses only with
+        `on_data_loss="continue"`. This read stays as it is.
         """
         return self._variant(_tagged=True)
 
     def as_batches(
         self, schema: Schema | None = None, *, span: timedelta = timedelta(minutes=1)
     ) -> ReadFromDynamoDBStreams:
-        """The same read, giving Arrow record batches: about a page each, in order, without a Python object a change.
+        """Return the same read with Arrow record batches as elements: about one page each, in order.
 
-        PCollection[pyarrow.RecordBatch], of the columns ``schema.arrow``, or of :data:`CHANGE_SCHEMA`, with
-        images as DynamoDB JSON text, without one. A batch holds changes of one shard, created within one ``span``
-        (whole seconds, counted from the epoch), and its event time is that of its earliest: a window whose borders are
-        multiples of the span holds it whole. ``WriteChangesToParquet`` and ``WriteChangesToAvro`` take batches of any
-        span.
+        No Python object is made for a change. The elements are `pyarrow.RecordBatch` with the columns `schema.arrow`;
+        without a schema they have those of `CHANGE_SCHEMA`, with images as DynamoDB JSON text. A batch holds changes of
+        one shard that were created within one `span` (whole seconds, counted from the epoch). Its event time is that of
+        its earliest change, so a window whose borders are multiples of the span holds it whole. The sinks
+        `WriteChangesToParquet` and `WriteChangesToAvro` take batches of any span.
 
-        An attribute that does not fit its column is null there. Under ``on_misfit="dead_letter"`` it goes to the dead
-        letters, or counts as malformed where there is no such output; see :class:`Schema`.
+        An attribute that does not fit its column is null there. Under `on_misfit="dead_letter"` it goes to the dead
+        letters, or counts as malformed where there is no such output; see `Schema`. This read stays as it is.
         """
         seconds = span.total_seconds() if isinstance(span, timedelta) else 0
         if seconds < 1 or seconds != int(seconds):
-            raise InvalidOptionError(f"span={span!r}: give a timedelta of whole seconds, at least one")
+            raise InvalidOptionError(f"span={span!r} cannot be a span: give a timedelta of whole seconds, at least one")
         if schema is not None and not isinstance(schema, Schema):
             raise InvalidOptionError(
                 f"schema={schema!r}: give a beam_dynamodb_streams.Schema, or None for the columns of any table"
