@@ -104,7 +104,7 @@ def test_a_page_and_its_records_have_the_same_metadata_with_and_without_a_schema
         assert rows.column(name).equals(to_arrow(records).column(name))
 
 
-def test_no_changes_are_no_rows():
+def test_no_changes_make_an_empty_batch():
     batch = Columns(SCHEMA).of_page([], "shardId-1")
     assert batch.rows.num_rows == 0
     assert batch.rows.schema == SCHEMA.arrow
@@ -168,7 +168,7 @@ def test_a_misfit_is_null_in_its_column_and_a_dead_letter_beside_it(
     assert msgspec.json.decode(misfit.payload) == value
 
 
-def test_an_image_that_is_no_object_is_a_misfit_as_a_whole():
+def test_an_image_that_is_not_an_object_is_a_misfit_as_a_whole():
     (first, second), misfits = new_images(Columns(SCHEMA), "[]", image())
     assert first is None
     assert second["order_id"] == "o1"
@@ -322,8 +322,8 @@ def test_a_schema_that_cannot_work_is_refused_with_the_fix(options: dict[str, An
         Schema(**{"attributes": ATTRIBUTES, "keys": ("order_id",), **options})
 
 
-def test_images_of_many_bytes_are_taken_in_parts_of_which_no_place_in_a_text_is_lost(monkeypatch):
-    """A place in a text has 31 bits in Arrow; there is no limit to the changes of a sample or of a filtered bundle."""
+def test_more_bytes_of_images_than_arrow_has_offsets_for_are_parsed_in_parts(monkeypatch):
+    """An offset in a text has 31 bits in Arrow, but a sample or a filtered bundle has any number of changes."""
     made = [image(total={"N": str(n)}, quantity={"N": "1.5" if n % 7 == 0 else "1"}) for n in range(200)]
     records = list(change_records([raw(new) for new in made], "shardId-1"))
     whole = Columns(SCHEMA).of_records(records)

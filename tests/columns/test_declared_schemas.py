@@ -146,7 +146,7 @@ def test_schemas_are_equal_by_all_that_they_say_and_metadata_says_nothing():
         ({"version": 1, "keys": ["id"], "attributes": {"id": "string"}, "on_misfit": "drop"}, "Invalid enum value"),
     ],
 )
-def test_what_is_no_type_is_refused_with_its_place_and_the_fix(source: Any, reason: str):
+def test_a_notation_that_is_not_a_type_is_refused_with_its_path_and_the_fix(source: Any, reason: str):
     with pytest.raises(InvalidOptionError, match=reason):
         read_schema(source, keys=["id"])
 

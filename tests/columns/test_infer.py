@@ -1,4 +1,4 @@
-"""What schema a sample of items gives, and what it says about them."""
+"""The schema that is inferred from a sample of items, and the conflicts that it reports."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_rare_other_type_does_not_fit_and_a_frequent_one_makes_a_json_column()
     assert [(conflict.place, conflict.counts) for conflict in often.conflicts] == [("a", {"N": 94, "BOOL": 6})]
 
 
-def test_conflicts_inside_lists_and_maps_are_told_by_their_place():
+def test_conflicts_inside_lists_and_maps_are_reported_by_their_path():
     inferred = infer(items({"a": [{"b": "x"}, {"b": True}, "y"]}, {"a": None}), KEY)
     assert [(conflict.place, conflict.counts) for conflict in inferred.conflicts] == [
         ("a[]", {"M": 2, "S": 1}),
@@ -133,7 +133,7 @@ def test_the_column_for_others_has_a_name_that_no_attribute_has():
     assert infer(items({"other_attributes": "x"}), KEY).schema.other == "other_attributes_"
 
 
-def test_what_is_no_item_counts_and_does_not_fit():
+def test_text_that_is_not_an_item_counts_and_does_not_fit():
     broken = [b"[]", b'{"id":{"S":"1"},"a":5}', b'{"id":{"S":"1"},"a":{"N":"NaN"}}', b'{"id":{"S":"1"},"a":{"N":"x"}}']
     inferred = infer([*broken, *items({"a": Decimal(1)})] + items({"a": Decimal(1)}) * 60, KEY, numbers="narrow")
     assert (inferred.items, inferred.fitting) == (65, 61)

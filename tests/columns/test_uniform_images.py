@@ -44,7 +44,7 @@ def item(number: int) -> dict[str, object]:
 
 
 def check(images: list[bytes], *, cut: int | None = None) -> list[dict]:
-    """The rows of these images, of which so many must have been cut."""
+    """Return the rows of these images; that many of them must have been cut."""
     columns = Columns(Schema(ATTRIBUTES, keys=("id",)))
     records = [
         make_record(f"e{place}", "INSERT", "1" * 21, "s", TIME, 1, "NEW_IMAGE", b'{"id":{"S":"a"}}', image, None, None)

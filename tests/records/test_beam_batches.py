@@ -1,6 +1,6 @@
 """Beam's batched DoFns on changes, and Beam's own sink for tables behind the read's batches."""
 
-# No postponed annotations here: Beam reads those of a batched DoFn as they stand.
+# No postponed annotations here: Beam reads those of a batched DoFn without resolving them.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ def test_the_reads_batches_reach_a_batched_dofn_whole() -> None:
         assert_that(changes, equal_to(CHANGES))
 
 
-def test_batches_of_other_columns_are_no_changes() -> None:
+def test_batches_of_other_columns_are_refused_as_changes() -> None:
     batch = pa.RecordBatch.from_pydict({"id": [1]})
     with pytest.raises(ElementTypeError, match="CHANGE_SCHEMA"), beam.Pipeline("FnApiRunner") as pipeline:
         _ = pipeline | beam.Create([batch]).with_output_types(pa.RecordBatch) | AsChanges() | beam.Map(str)

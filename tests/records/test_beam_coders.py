@@ -58,7 +58,7 @@ def test_the_coder_is_deterministic_picklable_and_equal_by_type():
         (b"\x01\x91\x01", "cannot be read"),
     ],
 )
-def test_bytes_that_are_no_record_are_refused_with_the_reason(stored: bytes, reason: str):
+def test_bytes_that_are_not_a_record_are_refused_with_the_reason(stored: bytes, reason: str):
     with pytest.raises(MalformedRecordError, match=reason) as caught:
         ChangeRecordCoder().decode(stored)
     assert caught.value.payload == stored
@@ -90,13 +90,13 @@ def test_a_slice_of_a_batch_ships_its_own_rows_alone():
 
 
 @pytest.mark.parametrize("stored", [b"", b"\x02abc", b"\x01", b"\x01abc", RecordBatchCoder().encode(ANY_TABLE)[:-99]])
-def test_bytes_that_are_no_batch_are_refused(stored: bytes):
+def test_bytes_that_are_not_a_batch_are_refused(stored: bytes):
     with pytest.raises(MalformedRecordError, match="stored batch is refused") as caught:
         RecordBatchCoder().decode(stored)
     assert caught.value.payload == stored
 
 
-def test_batches_are_no_keys():
+def test_batches_are_refused_as_keys():
     """Arrow calls two batches equal whose bytes differ where a value is null."""
     valid = pa.py_buffer(b"\x01")
     one, other = (
