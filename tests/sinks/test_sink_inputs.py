@@ -184,7 +184,7 @@ def test_partitions_are_of_each_changes_own_hour(tmp_path, options):
         ({"file_bytes": 0}, "file_bytes=0 is not a count"),
         ({"row_group_rows": 1.5}, "row_group_rows=1.5 is not a count"),
         ({"layout": "wide"}, "layout='wide' is unknown"),
-        ({"schema": {"id": "string"}}, "give a beam_dynamodb_streams.Schema"),
+        ({"schema": {"id": "string"}}, "pass a beam_dynamodb_streams.Schema"),
     ],
 )
 def test_a_bad_option_is_refused_at_construction(tmp_path, option, says):

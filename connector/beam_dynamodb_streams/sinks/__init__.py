@@ -1,17 +1,14 @@
 """File sinks for changes: Parquet, Avro and JSON lines, bounded or unbounded, on any filesystem that Beam knows.
 
-* ``write`` holds the transforms; ``chunks`` and ``files`` are their steps before and after the runner's shuffle.
-* ``rows``, ``layouts`` and ``changed`` say what a row is; ``formats`` turns rows into the bytes of one file.
-* ``windows`` decides which windows the files follow.
-* ``output`` knows the output directory, and ``unfinished`` how a file comes to be in it whole or not at all.
-* ``manifest``, ``written``, ``coverage`` and ``resume`` make the output its own checkpoint.
+* `write` holds the sinks, and `transform` what they share. `chunks` and `files` are the steps before and after the
+  shuffle.
+* `batches`, `layouts` and `changed_attributes` say what a row is; `formats` turns rows into the bytes of one file.
+* `windows` decides which windows the files follow.
+* `output` is the output directory; with `unfinished`, a file gets there whole or not at all.
+* `manifest`, `leftovers`, `coverage` and `resume` make the output its own checkpoint.
 """
 
-from beam_dynamodb_streams.sinks.write import (
-    WriteChangesToAvro,
-    WriteChangesToJsonLines,
-    WriteChangesToParquet,
-    WriteOutputs,
-)
+from beam_dynamodb_streams.sinks.transform import WriteOutputs
+from beam_dynamodb_streams.sinks.write import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
 
 __all__ = ["WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet", "WriteOutputs"]

@@ -14,27 +14,23 @@ from apache_beam.utils.timestamp import Duration
 from beam_dynamodb_streams.errors import InvalidOptionError
 
 DEFAULT_SECONDS = 60.0
-"""The length of the windows that globally windowed unbounded input is put into."""
+"""The default length of windows for unbounded input in the global window."""
 
 LONGEST_SECONDS = 253_402_300_799
-"""Up to the year 9999: a window of at most this length ends at a moment that a date can express."""
+"""Seconds up to the year 9999: the end of a window of at most this length is a valid date."""
 
 LATENESS_SECONDS = 25 * 3600
-"""The allowed lateness of windows made here: the 24 h that a stream keeps a change, and an hour of slack.
+"""The allowed lateness of windows made by the sinks: the 24 hours that a stream keeps a change, and an hour of slack.
 
-A change is at most as old as the retention when it is read, and the watermark is never ahead of the clock:
-no runner finds a change expired before the sink has seen it.
+A change is at most as old as the retention when it is read, and the watermark is never ahead of the clock. So no runner
+drops a change as too late before the sink receives it.
 """
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def window_seconds(window: float | timedelta | None) -> float | None:
-    """Return the length in seconds that `window=` asks for; None for the default.
-
-    Raises:
-      InvalidOptionError: for anything else.
-    """
+    """Return the length in seconds of `window=`, None for the default. Raises InvalidOptionError for anything else."""
     if window is None:
         return None
     if isinstance(window, timedelta):
@@ -43,13 +39,12 @@ def window_seconds(window: float | timedelta | None) -> float | None:
         seconds = float(window)
     else:
         raise InvalidOptionError(
-            f"window={window!r} is neither a number of seconds nor a timedelta: for other windows put"
-            " beam.WindowInto(...) before the sink, which keeps the windows of its input"
+            f"window={window!r} is neither a number of seconds nor a timedelta: for other windows"
+            " put beam.WindowInto(...) before the sink, which keeps the windows of its input"
         )
     if not 1e-6 <= seconds <= LONGEST_SECONDS:
         raise InvalidOptionError(
-            f"window={window!r} is not a length of time between a microsecond and the year 9999: give seconds, as in"
-            " window=300"
+            f"window={window!r} is not between a microsecond and the year 9999: pass seconds, as in window=300"
         )
     return seconds
 
@@ -63,15 +58,15 @@ def unwindowed(changes: beam.PCollection) -> bool:
 def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.WindowInto | None:
     """Return the windowing to apply to `changes`, or None to keep what they have.
 
-    Input with windows or a trigger of its own keeps them untouched: trigger, accumulation and allowed
-    lateness are then the user's. Other input goes to fixed windows of `seconds`; without `seconds`, to
-    one minute if it is unbounded, and stays in the global window if it is bounded.
+    Input with windows or a trigger of its own keeps them: trigger, accumulation and allowed lateness are then the
+    user's. Other input goes to fixed windows of `seconds`. Without `seconds`, unbounded input goes to windows of one
+    minute, and bounded input stays in the global window.
     """
     windowing = changes.windowing
     if not isinstance(windowing.windowfn, NonMergingWindowFn):
         raise InvalidOptionError(
             f"{type(windowing.windowfn).__name__} merges its windows, and until they merge each change is in"
-            " one of its own, so that each would get a file: put beam.WindowInto(FixedWindows(60)) before the"
+            " a window of its own, so each change would get a file: put beam.WindowInto(FixedWindows(60)) before the"
             " sink"
         )
     if not unwindowed(changes):
@@ -101,8 +96,8 @@ def _warn_of_drops(windowing: Windowing) -> None:
     if isinstance(windowing.windowfn, GlobalWindows) or lateness >= LATENESS_SECONDS:
         return
     _LOGGER.warning(
-        "The windows before the sink allow a lateness of %g s, and the runner drops changes that are later; a"
-        " stream can bring them up to 24 h late. To lose none, give that WindowInto allowed_lateness=%d.",
+        "The windows before the sink allow a lateness of %g s, and the runner drops changes that are later. A"
+        " stream can deliver changes up to 24 h late. To lose none, pass allowed_lateness=%d to that WindowInto.",
         lateness.micros / 1_000_000,
         LATENESS_SECONDS,
     )
