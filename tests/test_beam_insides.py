@@ -236,7 +236,7 @@ class Says(beam.DoFn):
         return [self.word]
 
 
-def test_a_dofn_is_completed_when_the_whole_pipeline_is_translated_and_stays_as_it_was() -> None:
+def test_a_dofn_is_completed_when_the_pipeline_is_translated_and_does_not_change() -> None:
     pipeline = beam.Pipeline("FnApiRunner")
     words, given = ["early"], Says("given")
     said = pipeline | beam.Impulse() | CompletedParDo(given, lambda _: Says(words[-1]))

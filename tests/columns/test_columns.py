@@ -266,7 +266,7 @@ def test_images_may_hold_line_ends_and_any_text():
     assert misfits == []
 
 
-def test_a_name_that_stands_twice_in_an_image_counts_once():
+def test_a_name_that_is_twice_in_an_image_counts_once():
     rows, misfits = new_images(Columns(SCHEMA), '{"order_id":{"S":"a"},"order_id":{"S":"b"}}', image())
     assert [row["order_id"] for row in rows] == ["b", "o1"]
     assert misfits == []

@@ -92,7 +92,7 @@ def test_the_items_that_are_written_are_those_of_the_newest_version() -> None:
             assert {name: item[name.removeprefix(":")] for name in written} == written
 
 
-def test_the_items_of_a_version_to_come_are_refused_and_told_which_release_reads_them() -> None:
+def test_items_of_a_later_version_are_refused_with_the_release_that_reads_them() -> None:
     golden: list[dict[str, dict[str, Any]]] = json.loads((HERE / "progress_items_v1.json").read_text())
     for item in golden:
         if "version" in item:

@@ -105,7 +105,7 @@ def test_bytes_of_each_version_are_read_and_written(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_bytes_of_a_version_to_come_are_refused_and_told_which_release_reads_them(name: str) -> None:
+def test_bytes_of_a_later_version_are_refused_with_the_release_that_reads_them(name: str) -> None:
     coder, value = STORED[name]
     newer = coder.encode(value)
     newer = re.sub(rb'"version":\d', b'"version":9', newer) if newer.startswith(b"{") else b"\x09" + newer[1:]

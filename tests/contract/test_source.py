@@ -80,7 +80,7 @@ def test_a_start_in_time_gives_the_changes_created_from_that_second_on(orders: O
     assert_same(records, expected)
 
 
-def test_a_number_of_changes_stops_a_read_and_its_saved_position_starts_one_that_gives_the_others(
+def test_a_read_stopped_by_a_count_saves_a_position_that_gives_the_other_changes(
     orders: Orders, tmp_path: Path
 ) -> None:
     first = records_of(orders.url, tmp_path / "first", table=orders.table.name, stop=25)

@@ -15,10 +15,10 @@ def test_a_command_of_the_pages_is_known_with_all_its_options(command: Command) 
     check(command)
 
 
-def test_make_help_tells_of_every_target() -> None:
+def test_make_help_names_every_target() -> None:
     assert not [target for target, told in targets().items() if not told]
 
 
-def test_every_target_is_told_to_whoever_contributes() -> None:
+def test_every_target_is_in_the_guide_for_contributors() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     assert not [target for target in targets() if f"`make {target}`" not in page]

@@ -89,7 +89,7 @@ def test_what_a_runner_stores_has_no_credential_in_it(signed: Table, service: Lo
     assert steps > 1
 
 
-def test_refused_credentials_are_told_without_them(
+def test_refused_credentials_are_reported_without_them(
     signed: Table, service: LocalStreams, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ) -> None:
     service.expire_credentials(ACCESS_KEY)

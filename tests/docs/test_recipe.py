@@ -35,7 +35,7 @@ def change(number: int) -> ChangeRecord:
     )
 
 
-def test_a_change_that_comes_again_is_dropped() -> None:
+def test_a_repeated_change_is_dropped() -> None:
     """Fact 18."""
     three = [change(number) for number in range(3)]
     with beam.Pipeline("FnApiRunner") as pipeline:
@@ -48,7 +48,7 @@ def test_a_change_that_comes_again_is_dropped() -> None:
         assert_that(once | beam.Map(lambda change: change.event_id), equal_to([change.event_id for change in three]))
 
 
-def test_what_was_seen_is_forgotten_by_event_time_and_no_real_time_timer_changes_the_runner() -> None:
+def test_event_time_forgets_what_was_seen_without_a_real_time_timer() -> None:
     with beam.Pipeline("FnApiRunner") as pipeline:
         names = recipe(pipeline | beam.Create([]).with_output_types(ChangeRecord))
         _, timers = get_dofn_specs(names["FirstOfEach"]())

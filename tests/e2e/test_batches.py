@@ -83,7 +83,7 @@ def two_spans() -> Iterator[LocalStreams]:
         yield service
 
 
-def test_a_batch_that_is_a_part_of_a_page_keeps_the_page_neither_in_memory_nor_in_bytes(
+def test_a_batch_of_part_of_a_page_keeps_the_page_neither_in_memory_nor_in_bytes(
     two_spans: LocalStreams, tmp_path: Path
 ) -> None:
     (batches,) = outputs_of(tmp_path, read_orders(two_spans, stop=201).as_batches())

@@ -38,7 +38,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("image", "reason"), BAD)
-def test_a_value_that_is_no_attribute_value_costs_its_record_alone(
+def test_a_value_that_is_not_an_attribute_value_costs_only_its_record(
     service: LocalStreams, tmp_path: Path, image: object, reason: str
 ) -> None:
     orders = service.create_table("orders", keys={"id": "S"})
@@ -55,7 +55,7 @@ def test_a_value_that_is_no_attribute_value_costs_its_record_alone(
 
 
 @pytest.mark.parametrize("body", [b"17", b"[]", b'{"eventName": "INSERT"}', b'{"eventID": "e", "dynamodb": {}}'])
-def test_an_entry_that_is_no_record_goes_to_the_dead_letters_with_its_bytes(
+def test_an_entry_that_is_not_a_record_goes_to_the_dead_letters_with_its_bytes(
     service: LocalStreams, tmp_path: Path, body: bytes
 ) -> None:
     orders = service.create_table("orders", keys={"id": "S"})
@@ -78,7 +78,7 @@ def test_an_entry_that_is_no_record_goes_to_the_dead_letters_with_its_bytes(
     ids=str,
 )
 @pytest.mark.parametrize("batches", [False, True], ids=["changes", "batches"])
-def test_a_number_that_nothing_can_hold_costs_its_record_alone(
+def test_a_number_that_nothing_can_hold_costs_only_its_record(
     service: LocalStreams, tmp_path: Path, wrong: dict[str, object], *, batches: bool
 ) -> None:
     """Each would stop the read for good, dead letters or not: where it is compared, stamped or put into a column."""

@@ -97,7 +97,7 @@ def test_an_export_that_is_killed_and_started_again_has_each_change_in_one_file(
 
 @pytest.mark.prism
 @pytest.mark.soak
-def test_an_export_under_load_for_three_minutes_that_is_killed_ten_times_has_each_change_in_one_file(
+def test_an_export_killed_ten_times_under_load_has_each_change_in_one_file(
     service: LocalStreams, tmp_path: Path, prism: str
 ) -> None:
     table = service.create_table("orders", keys={"id": "S"}, shards=4)

@@ -63,7 +63,7 @@ def ids(bucket: Any, prefix: str) -> Counter[str]:
     return Counter(event_id for table in tables for event_id in table["event_id"].to_pylist())
 
 
-def test_an_export_to_s3_goes_on_where_its_output_ends(
+def test_an_export_to_s3_resumes_where_its_output_ends(
     service: LocalStreams, orders: Table, bucket: Any, s3_url: str
 ) -> None:
     bucket.put_object(Key="out/", Body=b"")  # what S3's console takes for an empty folder

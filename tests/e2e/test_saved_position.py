@@ -44,7 +44,7 @@ def _write_position(position: StreamPosition, path: str) -> None:
     Path(path).write_text(position.to_json())
 
 
-def test_a_run_goes_on_where_the_saved_position_of_the_last_one_ended(service: LocalStreams, tmp_path: Path) -> None:
+def test_a_run_resumes_where_the_saved_position_of_the_last_one_ended(service: LocalStreams, tmp_path: Path) -> None:
     orders = service.create_table("orders", keys={"id": "S"}, shards=3)
     orders.put_many({"id": f"o-{n}", "n": n} for n in range(100))
     orders.roll_all()

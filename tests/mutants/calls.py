@@ -24,7 +24,7 @@ MUTANTS = (
         f"{CALLER}::StreamCaller._read",
         "except (ExpiredIteratorError, IteratorTypeError): pass",
         "except (ExpiredIteratorError, IteratorTypeError): raise",
-        "source/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
+        "reader/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
     ),
     Mutant(
         9,
@@ -32,7 +32,7 @@ MUTANTS = (
         f"{CALLER}::StreamCaller._read",
         "except (ExpiredIteratorError, IteratorTypeError): pass",
         "except (ExpiredIteratorError, IteratorTypeError): position = Horizon()",
-        "source/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
+        "reader/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
     ),
     Mutant(
         9,
@@ -44,7 +44,7 @@ MUTANTS = (
             "    iterator = self._stream.iterator(shard, AtTime(int(self._stream.time())))\n"
             "    continue"
         ),
-        "source/test_reader_checkpoints.py::test_a_read_that_restarts_at_every_claim_delivers_what_one_that_never_stops_does",
+        "reader/test_reader_checkpoints.py::test_a_read_that_restarts_at_every_claim_delivers_what_one_that_never_stops_does",
     ),
     Mutant(
         9,
@@ -52,7 +52,7 @@ MUTANTS = (
         f"{CALLER}::MOST_ITERATORS",
         "5",
         "500",
-        "source/test_reader_faults.py::test_iterators_that_always_expire_are_a_delay_and_not_a_busy_loop",
+        "reader/test_reader_faults.py::test_iterators_that_always_expire_are_a_delay_and_not_a_busy_loop",
     ),
     Mutant(
         10,
@@ -68,8 +68,8 @@ MUTANTS = (
         f"{CALLER}::StreamCaller._read",
         "trimmed = bool(trimmed)\ncontinue",
         "raise",
-        "source/test_reader_faults.py::"
-        "test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read[seen by GetShardIterator]",
+        "reader/test_reader_faults.py::"
+        "test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read[seen by GetShardIterator]",
     ),
     Mutant(
         10,
@@ -77,8 +77,8 @@ MUTANTS = (
         f"{CALLER}::StreamCaller._read",
         "except TrimmedDataError: trimmed = True",
         "except TrimmedDataError: raise",
-        "source/test_reader_faults.py::"
-        "test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read[seen by GetRecords]",
+        "reader/test_reader_faults.py::"
+        "test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read[seen by GetRecords]",
     ),
     Mutant(
         10,
@@ -86,7 +86,7 @@ MUTANTS = (
         f"{ANSWERS}::Answers._losses",
         "loss = records_trimmed(stream, shard, reading, certain=read.trimmed, retention=retention)",
         "pass",
-        "source/test_reader_faults.py::test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read",
+        "reader/test_reader_faults.py::test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read",
     ),
     Mutant(
         10,
@@ -97,7 +97,7 @@ MUTANTS = (
             "for shard, remembered in self._schedule._shards.items():\n"
             "                remembered.position = frontier.shards[shard].position"
         ),
-        "source/test_reader_resumed.py::test_a_loss_is_reported_again_to_a_frontier_from_before_it",
+        "reader/test_reader_resumed.py::test_a_loss_is_reported_again_to_a_frontier_from_before_it",
     ),
     Mutant(
         10,
@@ -137,7 +137,7 @@ MUTANTS = (
         f"{CALLER}::StreamCaller.perform",
         "except NotFoundError: ...",
         "except NotFoundError as error: return Failed(request, error)",
-        "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
+        "reader/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
     ),
     Mutant(
         11,
@@ -145,7 +145,7 @@ MUTANTS = (
         f"{CALLER}::StreamCaller.perform",
         "except NotFoundError: ...",
         "except NotFoundError as error: return Delayed(request, UnavailableError(str(error)))",
-        "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
+        "reader/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
     ),
     Mutant(
         11,
@@ -153,7 +153,7 @@ MUTANTS = (
         f"{ANSWERS}::Answers.gone",
         "losses=[loss] if loss else []",
         "losses=[]",
-        "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
+        "reader/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
     ),
     Mutant(
         11,
@@ -161,7 +161,7 @@ MUTANTS = (
         f"{ANSWERS}::Answers.gone",
         "frontier.end(shard)",
         "frontier.finish(shard, second=int(now))",
-        "source/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
+        "reader/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
     ),
     Mutant(
         11,
@@ -169,7 +169,7 @@ MUTANTS = (
         "shards/loss.py::shard_gone",
         "isinstance(reading.position, AtTime) and ...",
         "False",
-        "source/test_delivery.py::test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records",
+        "reader/test_page.py::test_a_vanished_shard_is_not_a_loss_to_a_start_younger_than_its_records",
     ),
     Mutant(
         11,
@@ -185,7 +185,7 @@ MUTANTS = (
         "reader/listings.py::Listings.take",
         "case Gone(request=List(children_of=str(parent))): ...",
         'case Gone(request=List(children_of=str(parent))): self.status = "DISABLED" if parent else ""',
-        "source/test_listing.py::test_a_shard_that_is_gone_says_nothing_of_its_stream",
+        "reader/test_listings.py::test_a_shard_that_is_gone_says_nothing_of_its_stream",
     ),
     Mutant(
         15,
@@ -282,7 +282,7 @@ MUTANTS = (
         f"{CALLER}::StreamCaller.perform",
         "except DelayError as error: ...",
         "except DelayError as error: return Failed(request, error)",
-        "source/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses",
+        "reader/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses",
     ),
     Mutant(
         15,
@@ -290,7 +290,7 @@ MUTANTS = (
         f"{READER}::Reader._take",
         "self._schedule.after_failure(request.shard, now)",
         "pass",
-        "source/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses[throttle]",
+        "reader/test_reader_faults.py::test_faults_that_pass_are_delays_and_never_losses[throttle]",
     ),
     Mutant(
         15,
@@ -298,7 +298,7 @@ MUTANTS = (
         "reader/schedule.py::Schedule.back_off",
         "0.1 * 2.0 ** min(failures, 10)",
         "0.1",
-        "source/test_reader_faults.py::test_a_service_that_only_throttles_is_asked_less_and_less_often",
+        "reader/test_reader_faults.py::test_a_service_that_only_throttles_is_asked_less_and_less_often",
     ),
     Mutant(
         15,
@@ -306,6 +306,6 @@ MUTANTS = (
         "reader/listings.py::Listings.delayed",
         "self._in_flight -= 1",
         "pass",
-        "source/test_listing.py::test_a_refused_request_is_made_again_when_its_delay_is_over",
+        "reader/test_listings.py::test_a_refused_request_is_made_again_when_its_delay_is_over",
     ),
 )

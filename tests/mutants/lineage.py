@@ -22,7 +22,7 @@ MUTANTS = (
             "from beam_dynamodb_streams.shards.position import AtTime\n"
             "self.open(child, AtTime(self._second), reading.watermark)"
         ),
-        "source/test_reader_children.py::test_what_was_written_to_children_before_they_were_found_is_read",
+        "reader/test_reader_children.py::test_what_was_written_to_children_before_they_were_found_is_read",
     ),
     Mutant(
         2,
@@ -38,7 +38,7 @@ MUTANTS = (
         f"{FRONTIER}::Frontier.end",
         "End(position if isinstance(position, AtTime) else TRIM_HORIZON)",
         "End(position if isinstance(position, AtTime) else self.start)",
-        "shards/test_discovery.py::test_children_begin_at_the_horizon_when_their_parent_met_records",
+        "shards/test_discovery.py::test_children_begin_at_the_horizon_if_their_parent_had_records",
     ),
     Mutant(
         2,
@@ -46,8 +46,7 @@ MUTANTS = (
         f"{FRONTIER}::Frontier.end",
         "End(position if isinstance(position, AtTime) else TRIM_HORIZON)",
         "End(TRIM_HORIZON)",
-        "source/test_reader_records.py::"
-        "test_children_of_a_shard_without_a_record_as_young_as_the_start_begin_at_the_start",
+        "reader/test_reader_records.py::test_children_of_a_shard_without_a_record_after_the_start_begin_at_the_start",
     ),
     Mutant(
         6,
@@ -55,7 +54,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_page",
         "cursor is None or cursor in self._page_starts",
         "True",
-        "source/test_listing.py::test_a_listing_follows_its_cursor_to_the_last_page",
+        "reader/test_listings.py::test_a_listing_follows_its_cursor_to_the_last_page",
     ),
     Mutant(
         6,
@@ -63,7 +62,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_page",
         "cursor is None or cursor in self._page_starts",
         "cursor is None or len(shards) < 100",
-        "source/test_listing.py::test_a_page_short_of_100_shards_is_not_the_last_one",
+        "reader/test_listings.py::test_a_page_short_of_100_shards_is_not_the_last_one",
     ),
     Mutant(
         6,
@@ -71,7 +70,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_page",
         "cursor is None or cursor in self._page_starts",
         "cursor is None",
-        "source/test_listing.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
+        "reader/test_listings.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
     ),
     Mutant(
         6,
@@ -79,7 +78,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_page",
         "whole=cursor is None",
         "whole=True",
-        "source/test_listing.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
+        "reader/test_listings.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
     ),
     Mutant(
         6,
@@ -87,7 +86,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_page",
         "self._changed |= self._lineage.add(shards)",
         "if page.last_evaluated_shard_id is None:\n            self._changed |= self._lineage.add(shards)",
-        "source/test_reader_shards.py::test_a_listing_that_repeats_its_cursor_still_shows_its_first_pages",
+        "reader/test_reader_shards.py::test_a_listing_that_repeats_its_cursor_still_shows_its_first_pages",
     ),
     Mutant(
         6,
@@ -95,7 +94,7 @@ MUTANTS = (
         f"{SETTLING}::Settling.settled",
         "return ... and ...",
         "return self.listings >= 1",
-        "source/test_listing.py::test_what_a_listing_with_holes_left_out_the_next_one_adds",
+        "reader/test_listings.py::test_what_a_listing_with_holes_left_out_the_next_one_adds",
     ),
     Mutant(
         6,
@@ -103,7 +102,7 @@ MUTANTS = (
         f"{READER}::Reader._complete",
         "self._listings.settled(now)",
         "True",
-        "source/test_reader_children.py::test_records_of_a_shard_that_is_not_listed_at_first_are_not_late",
+        "reader/test_reader_children.py::test_records_of_a_shard_that_is_not_listed_at_first_are_not_late",
     ),
     Mutant(
         6,
@@ -141,7 +140,7 @@ MUTANTS = (
             "    else:\n"
             "        ..."
         ),
-        "source/test_reader_shards.py::test_endpoints_that_know_less_are_read_all_the_same"
+        "reader/test_reader_shards.py::test_endpoints_that_know_less_are_read_all_the_same"
         "[open shards listed with an end]",
     ),
     Mutant(
@@ -150,7 +149,7 @@ MUTANTS = (
         f"{LISTING}::Listings.take",
         "case NoShardFilter(): ...",
         "case NoShardFilter(): pass",
-        "source/test_listing.py::test_an_endpoint_without_shard_filter_is_listed_whole[rejected]",
+        "reader/test_listings.py::test_an_endpoint_without_shard_filter_is_listed_whole[rejected]",
     ),
     Mutant(
         6,
@@ -158,7 +157,7 @@ MUTANTS = (
         f"{READER}::Reader._complete",
         "min([frontier.watermark, *self._listings.held_watermarks()])",
         "frontier.watermark",
-        "source/test_reader_children.py::test_a_late_siblings_records_are_not_late",
+        "reader/test_reader_children.py::test_a_late_siblings_records_are_not_late",
     ),
     Mutant(
         7,
@@ -166,7 +165,7 @@ MUTANTS = (
         f"{LISTING}::Listings._finish_pass",
         "self._next_pass = now + self._interval",
         'self._next_pass = float("inf")',
-        "source/test_listing.py::test_a_settled_stream_is_listed_again_every_minute",
+        "reader/test_listings.py::test_a_settled_stream_is_listed_again_every_minute",
     ),
     Mutant(
         7,
@@ -174,7 +173,7 @@ MUTANTS = (
         f"{LISTING}::Listings._finish_pass",
         "self._next_pass = now + self._interval",
         'self._next_pass = float("inf")',
-        "source/test_reader_children.py::test_a_shard_without_a_known_relative_is_found_while_running",
+        "reader/test_reader_children.py::test_a_shard_without_a_known_relative_is_found_while_running",
     ),
     Mutant(
         7,
@@ -182,7 +181,7 @@ MUTANTS = (
         f"{READER}::Reader._follow",
         "self._shard_ended |= ...",
         "pass",
-        "source/test_reader_children.py::test_a_child_is_read_within_seconds_of_its_parents_end",
+        "reader/test_reader_children.py::test_a_child_is_read_within_seconds_of_its_parents_end",
     ),
     Mutant(
         7,
@@ -190,7 +189,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_page",
         "self._changed |= self._lineage.add(shards)",
         "self._lineage.add(shards)",
-        "source/test_reader_shards.py::test_shards_that_split_and_roll_are_found_while_running",
+        "reader/test_reader_shards.py::test_shards_that_split_and_roll_are_found_while_running",
     ),
     Mutant(
         8,
@@ -198,7 +197,7 @@ MUTANTS = (
         f"{DISCOVERY}::_Growth.decide",
         "if parent in lineage: pass",
         "if parent in lineage: self.open(shard, self._start)",
-        "source/test_reader_shards.py::test_a_stream_of_several_generations_is_read_from_its_roots",
+        "reader/test_reader_shards.py::test_a_stream_of_several_generations_is_read_from_its_roots",
     ),
     Mutant(
         8,
@@ -214,7 +213,7 @@ MUTANTS = (
         f"{DISCOVERY}::_Growth.begin_or_ask",
         "unlisted in self._gone",
         "True",
-        "source/test_reader_shards.py::test_a_shard_that_no_listing_shows_is_found_through_its_child",
+        "reader/test_reader_shards.py::test_a_shard_that_no_listing_shows_is_found_through_its_child",
     ),
     Mutant(
         8,
@@ -222,7 +221,7 @@ MUTANTS = (
         f"{DISCOVERY}::_Growth.begin_or_ask",
         "unlisted in self._gone",
         "False",
-        "source/test_reader_shards.py::test_a_child_whose_parent_is_gone_does_not_wait_for_ever",
+        "reader/test_reader_shards.py::test_a_child_whose_parent_is_gone_does_not_wait_for_ever",
     ),
     Mutant(
         8,
@@ -230,7 +229,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_probe",
         "probe <= now",
         "False",
-        "source/test_listing.py::test_an_unlisted_parent_is_asked_about",
+        "reader/test_listings.py::test_an_unlisted_parent_is_asked_about",
     ),
     Mutant(
         8,
@@ -238,7 +237,7 @@ MUTANTS = (
         f"{LISTING}::Listings._take_found",
         "PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS",
         "DOUBT_SECONDS",
-        "source/test_listing.py::test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_read",
+        "reader/test_listings.py::test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_read",
     ),
     Mutant(
         8,
@@ -270,7 +269,7 @@ MUTANTS = (
         f"{DISCOVERY}::_Growth.passed",
         "passed.update(foreign)",
         "",
-        "source/test_reader_stop.py::test_a_shard_that_is_finished_at_the_stop_is_not_read_again_though_it_stays_listed",
+        "reader/test_reader_stop.py::test_a_shard_finished_at_the_stop_is_not_read_again_while_it_stays_listed",
     ),
     Mutant(
         12,
@@ -310,7 +309,7 @@ MUTANTS = (
         f"{SETTLING}::EndedShards.leaves",
         "ended.probed or parent in gone",
         "ended.probed or False",
-        "source/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
+        "reader/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
     Mutant(
         13,
@@ -318,7 +317,7 @@ MUTANTS = (
         f"{SETTLING}::EndedShards.take_probe",
         "ended.probe <= now",
         "ended.probe < 0",
-        "source/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
+        "reader/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
     Mutant(
         13,
@@ -326,7 +325,7 @@ MUTANTS = (
         f"{READER}::Reader._discover",
         "[loss for loss in found.losses if loss.shard_id not in self._gone_reported]",
         "[]",
-        "source/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
+        "reader/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
     Mutant(
         13,
@@ -334,8 +333,7 @@ MUTANTS = (
         f"{DISCOVERY}::_Growth.begin_or_ask",
         "unlisted in self._gone",
         "False",
-        "source/test_reader_faults.py::"
-        "test_after_days_away_the_oldest_descendants_that_are_left_are_read_and_the_gap_is_told",
+        "reader/test_reader_faults.py::test_after_days_away_the_oldest_descendants_are_read_and_the_gap_is_reported",
     ),
     Mutant(
         13,
@@ -343,8 +341,8 @@ MUTANTS = (
         "shards/loss.py::waited_too_long",
         "unread and ...",
         "False",
-        "source/test_reader_resumed.py::"
-        "test_a_shard_that_waited_unread_for_more_than_a_day_tells_that_its_oldest_changes_are_gone",
+        "reader/test_reader_resumed.py::"
+        "test_a_shard_unread_for_more_than_a_day_reports_that_its_oldest_changes_are_gone",
     ),
     Mutant(
         13,
@@ -352,7 +350,7 @@ MUTANTS = (
         f"{SAVED}::ResumedShards.forget",
         "sorted(unlisted)",
         "()",
-        "source/test_reader_resumed.py::test_a_saved_position_of_which_no_shard_is_left_is_told_as_a_possible_loss",
+        "reader/test_reader_resumed.py::test_a_saved_position_without_a_remaining_shard_is_reported_as_a_possible_loss",
     ),
     Mutant(
         13,
@@ -360,7 +358,7 @@ MUTANTS = (
         f"{SAVED}::ResumedShards._was_read",
         "return True",
         "pass",
-        "source/test_reader_resumed.py::test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read",
+        "reader/test_reader_resumed.py::test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read",
     ),
     Mutant(
         13,
@@ -368,8 +366,7 @@ MUTANTS = (
         f"{SAVED}::ResumedShards._was_read",
         "return False",
         "pass",
-        "source/test_reader_resumed.py::"
-        "test_a_saved_shard_that_is_gone_is_a_loss_if_what_was_read_to_its_end_is_saved_as_such",
+        "reader/test_reader_resumed.py::test_a_saved_shard_that_is_gone_is_a_loss_if_ends_of_shards_are_saved",
     ),
     Mutant(
         13,
@@ -377,8 +374,7 @@ MUTANTS = (
         f"{SAVED}::ResumedShards._was_read",
         "left or any(...)",
         "left and any(...)",
-        "source/test_reader_resumed.py::"
-        "test_a_quiet_streams_shards_that_were_read_to_their_ends_are_no_loss_while_their_children_are_listed",
+        "reader/test_reader_resumed.py::test_ended_shards_of_a_quiet_stream_are_not_a_loss_while_children_are_listed",
     ),
     Mutant(
         13,
@@ -394,7 +390,7 @@ MUTANTS = (
         "shards/loss.py::shard_gone",
         "isinstance(reading.position, Horizon) and ... and ...",
         "False",
-        "source/test_reader_resumed.py::test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss",
+        "reader/test_reader_resumed.py::test_a_root_that_is_gone_before_its_first_read_is_not_a_loss",
     ),
     Mutant(
         14,
@@ -402,7 +398,7 @@ MUTANTS = (
         f"{SETTLING}::EndedShards.leaves",
         "ended.probed or parent in gone",
         "parent in gone",
-        "source/test_listing.py::test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled",
+        "reader/test_listings.py::test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled",
     ),
     Mutant(
         14,
@@ -410,7 +406,7 @@ MUTANTS = (
         f"{READER}::Reader._close",
         "not self._listings.disabled and ... and ...",
         "... and ...",
-        "source/test_reader_shards.py::test_a_disabled_stream_is_read_and_ends_the_read",
+        "reader/test_reader_shards.py::test_a_disabled_stream_is_read_and_ends_the_read",
     ),
     Mutant(
         14,
@@ -418,7 +414,7 @@ MUTANTS = (
         f"{SETTLING}::EndedShards.leaves",
         "ended.probed or parent in gone",
         "True",
-        "source/test_listing.py::test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_often",
+        "reader/test_listings.py::test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_often",
     ),
     Mutant(
         14,
@@ -426,7 +422,7 @@ MUTANTS = (
         f"{READER}::Reader._close",
         "not self._listings.settled(now)",
         "False",
-        "source/test_reader_children.py::test_a_disabled_stream_whose_shard_is_listed_late_is_read_all_the_same",
+        "reader/test_reader_children.py::test_a_disabled_stream_whose_shard_is_listed_late_is_read_all_the_same",
     ),
     Mutant(
         14,
@@ -434,7 +430,7 @@ MUTANTS = (
         f"{LISTING}::Listings.take",
         "case Gone(): ...",
         'case Gone() if self.status == "": ...',
-        "source/test_reader_shards.py::test_a_stream_that_is_gone_ends_the_read_with_a_possible_loss",
+        "reader/test_reader_shards.py::test_a_stream_that_is_gone_ends_the_read_with_a_possible_loss",
     ),
     Mutant(
         14,
@@ -454,7 +450,7 @@ MUTANTS = (
             "    shard, second=1 << 40, children=position if isinstance(position, AtTime) else TRIM_HORIZON\n"
             ")"
         ),
-        "source/test_reader_children.py::test_every_branch_has_a_shard_in_every_frontier_that_is_stored",
+        "reader/test_reader_children.py::test_every_branch_has_a_shard_in_every_frontier_that_is_stored",
     ),
     Mutant(
         20,
@@ -462,7 +458,7 @@ MUTANTS = (
         f"{DISCOVERY}::_Growth.hand_over",
         "self.leave(parent)",
         "",
-        "source/test_reader_children.py::test_every_branch_has_a_shard_in_every_frontier_that_is_stored",
+        "reader/test_reader_children.py::test_every_branch_has_a_shard_in_every_frontier_that_is_stored",
     ),
     Mutant(
         20,
@@ -478,6 +474,6 @@ MUTANTS = (
         "shards/encoding.py::_pack_position",
         "case End(children): return [_pack_start(children)]",
         "case End(children): return _pack_start(children)",
-        "source/test_reader_children.py::test_a_parents_end_is_stored_until_its_children_are_known",
+        "reader/test_reader_children.py::test_a_parents_end_is_stored_until_its_children_are_known",
     ),
 )

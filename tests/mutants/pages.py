@@ -17,7 +17,7 @@ MUTANTS = (
         f"{DELIVERY}::deliver",
         "return Delivery(moved.end(shard), records, malformed, newest, ended=True)",
         "return Delivery(moved.end(shard), [], malformed, newest, ended=True)",
-        "source/test_reader_records.py::test_records_of_a_shards_last_page_are_delivered",
+        "reader/test_reader_records.py::test_records_of_a_shards_last_page_are_delivered",
     ),
     Mutant(
         1,
@@ -25,7 +25,7 @@ MUTANTS = (
         f"{DELIVERY}::deliver",
         "read.hint is None",
         "read.hint is None and not records",
-        "source/test_delivery.py::test_the_last_page_is_delivered_and_ends_its_shard",
+        "reader/test_page.py::test_the_last_page_is_delivered_and_ends_its_shard",
     ),
     Mutant(
         1,
@@ -41,7 +41,7 @@ MUTANTS = (
         f"{STREAM}::DynamoDBStream.iterator",
         'return self._calls.get_shard_iterator(self.name, shard, "AT_TIMESTAMP", timestamp=second)',
         'return self._calls.get_shard_iterator(self.name, shard, "LATEST")',
-        "source/test_reader_records.py::test_a_start_at_latest_survives_an_expired_iterator",
+        "reader/test_reader_records.py::test_a_start_at_latest_survives_an_expired_iterator",
     ),
     Mutant(
         3,
@@ -52,7 +52,7 @@ MUTANTS = (
             "case AtTime(second) if self._knows_at_timestamp:\n"
             '    return self._calls.get_shard_iterator(self.name, shard, "LATEST")'
         ),
-        "source/test_reader_records.py::test_a_start_at_latest_survives_a_restart_before_the_first_record",
+        "reader/test_reader_records.py::test_a_start_at_latest_survives_a_restart_before_the_first_record",
     ),
     Mutant(
         3,
@@ -76,7 +76,7 @@ MUTANTS = (
         f"{CALLER}::_from",
         "record.creation_time >= second",
         "True",
-        "source/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
+        "reader/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
     ),
     Mutant(
         3,
@@ -84,7 +84,7 @@ MUTANTS = (
         f"{CALLER}::_from",
         "record.creation_time >= second",
         "record.creation_time > second",
-        "source/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
+        "reader/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
     ),
     Mutant(
         3,
@@ -92,7 +92,7 @@ MUTANTS = (
         f"{STREAM}::DynamoDBStream.iterator",
         "except IteratorTypeError: ...",
         "except IteratorTypeError: raise",
-        "source/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
+        "reader/test_reader_records.py::test_a_start_at_a_moment_needs_no_at_timestamp",
     ),
     Mutant(
         4,
@@ -100,7 +100,7 @@ MUTANTS = (
         "shards/position.py::is_at_or_past",
         "return int(new) >= int(old)",
         "return new >= old",
-        "source/test_delivery.py::test_a_shard_goes_on_from_a_shorter_number_to_a_longer_one",
+        "reader/test_page.py::test_a_shard_continues_from_a_shorter_number_to_a_longer_one",
     ),
     Mutant(
         4,
@@ -116,7 +116,7 @@ MUTANTS = (
         f"{DELIVERY}::_last",
         "After(max(numbers, key=int))",
         "After(max(numbers))",
-        "source/test_delivery.py::test_the_position_after_a_page_is_its_largest_number_and_not_its_longest_text",
+        "reader/test_page.py::test_the_position_after_a_page_is_its_largest_number_and_not_its_longest_text",
     ),
     Mutant(
         4,
@@ -140,7 +140,7 @@ MUTANTS = (
         "shards/quiet.py::QuietRun.proves",
         "return self.pages >= rule.pages and self.last - self.first >= rule.seconds",
         "return self.pages >= 1",
-        "source/test_reader_records.py::test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now",
+        "reader/test_reader_records.py::test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now",
     ),
     Mutant(
         5,
@@ -172,7 +172,7 @@ MUTANTS = (
         f"{CALLER}::StreamCaller._read",
         "page.next_iterator is None",
         "page.next_iterator is None or not page.records",
-        "source/test_reader_records.py::test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now",
+        "reader/test_reader_records.py::test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now",
     ),
     Mutant(
         5,
@@ -180,7 +180,7 @@ MUTANTS = (
         f"{DELIVERY}::deliver",
         "read.hint is None",
         "read.hint is None or not read.records",
-        "source/test_delivery.py::test_a_page_with_an_iterator_after_it_ends_nothing",
+        "reader/test_page.py::test_a_page_with_an_iterator_after_it_ends_nothing",
     ),
     Mutant(
         5,
@@ -188,7 +188,7 @@ MUTANTS = (
         f"{ANSWERS}::Answers.page",
         "not read.page.records and ... and ... and ...",
         "not read.records and ... and ... and ...",
-        "source/test_reader_resumed.py::test_records_older_than_the_start_are_no_empty_pages",
+        "reader/test_reader_resumed.py::test_records_older_than_the_start_are_not_empty_pages",
     ),
     Mutant(
         5,
@@ -196,7 +196,7 @@ MUTANTS = (
         f"{ANSWERS}::Answers._empty_page",
         "state.quiet = NOT_QUIET",
         "pass",
-        "source/test_reader_stop.py::test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it",
+        "reader/test_reader_stop.py::test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it",
     ),
     Mutant(
         5,
@@ -204,6 +204,6 @@ MUTANTS = (
         f"{ANSWERS}::Answers.page",
         "state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0",
         "state.position, state.hint, state.wait = reading.position, reading.hint, 0.0",
-        "source/test_reader_stop.py::test_a_record_ends_a_run_of_empty_pages",
+        "reader/test_reader_stop.py::test_a_record_ends_a_run_of_empty_pages",
     ),
 )

@@ -82,7 +82,7 @@ MUTANTS = (
         f"{ENVELOPE}::change_records",
         "entry.event_id",
         'f"{entry.event_id}-{id(entry)}"',
-        "source/test_slice.py::test_a_change_that_comes_again_has_the_same_event_id",
+        "source/test_slice.py::test_a_repeated_change_has_the_same_event_id",
     ),
     Mutant(
         18,
@@ -98,7 +98,7 @@ MUTANTS = (
         "source/transform.py::ReadFromDynamoDBStreams.expand",
         'return started | "Read" >> ...',
         'return started | "Read" >> ... | beam.Reshuffle()',
-        "source/test_records_delivered.py::test_no_shuffle_stands_between_the_source_and_the_next_step",
+        "source/test_records_delivered.py::test_no_shuffle_is_between_the_source_and_the_next_step",
     ),
     Mutant(
         18,
@@ -114,7 +114,7 @@ MUTANTS = (
         f"{DELIVERY}::deliver",
         "(newest - rules.slack) * MICROS",
         "newest * MICROS",
-        "source/test_reader_checkpoints.py::test_disorder_within_the_slack_makes_no_record_late",
+        "reader/test_reader_checkpoints.py::test_disorder_within_the_slack_makes_no_record_late",
     ),
     Mutant(
         19,
@@ -122,7 +122,7 @@ MUTANTS = (
         f"{ANSWERS}::Answers._empty_page",
         "int((read.asked - self.rules.slack) * MICROS)",
         "int(read.asked * MICROS)",
-        "source/test_reader_stop.py::test_the_first_record_after_an_idle_time_is_not_late",
+        "reader/test_reader_stop.py::test_the_first_record_after_an_idle_time_is_not_late",
     ),
     Mutant(
         19,
@@ -130,7 +130,7 @@ MUTANTS = (
         f"{DELIVERY}::deliver",
         "newest > rules.stop + rules.slack",
         "newest > rules.stop",
-        "source/test_reader_stop.py::test_a_stop_delivers_what_comes_out_of_order_around_it",
+        "reader/test_reader_stop.py::test_a_stop_delivers_what_comes_out_of_order_around_it",
     ),
     Mutant(
         19,
@@ -138,7 +138,7 @@ MUTANTS = (
         f"{DELIVERY}::Rules.past_stop",
         "moment > self.stop + 1 + self.slack",
         "moment > self.stop + self.slack",
-        "source/test_delivery.py::test_a_stop_is_past_once_its_second_and_the_slack_are_over",
+        "reader/test_page.py::test_a_stop_is_past_once_its_second_and_the_slack_are_over",
     ),
     Mutant(
         19,
@@ -154,7 +154,7 @@ MUTANTS = (
         "shards/frontier.py::Frontier.advance",
         "after = Reading(position, max(watermark, before.watermark), hint)",
         "after = Reading(position, watermark, hint)",
-        "source/test_delivery.py::test_older_records_do_not_take_the_watermark_back",
+        "reader/test_page.py::test_older_records_do_not_take_the_watermark_back",
     ),
     Mutant(
         19,
@@ -212,7 +212,7 @@ MUTANTS = (
         "source/restriction.py::FrontierTracker.try_split",
         "residual, self._frontier = self._frontier, self._frontier.close()",
         "residual = self._frontier = self._frontier.close()",
-        "source/test_tracker.py::test_a_checkpoint_leaves_nothing_to_the_primary_and_all_that_is_unclaimed_to_the_residual",
+        "source/test_tracker.py::test_a_checkpoint_puts_everything_unclaimed_into_the_residual",
     ),
     Mutant(
         21,
@@ -220,7 +220,7 @@ MUTANTS = (
         f"{READER}::Reader._take",
         "request.position != frontier.shards[request.shard].position",
         "False",
-        "source/test_reader_ahead.py::test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next",
+        "reader/test_reader_ahead.py::test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next",
     ),
     Mutant(
         21,

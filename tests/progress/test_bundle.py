@@ -36,8 +36,8 @@ from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import LocalStreams
 from tests.progress.conftest import Hand
+from tests.reader.test_page import raw
 from tests.source.options_of import options_of
-from tests.source.test_delivery import raw
 
 ARN = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
 PROGRESS = Progress("file:unused")  # the stores are given
@@ -82,7 +82,7 @@ def test_a_step_works_on_with_nothing_of_a_page_once_another_run_took_over(store
         next(elements)
 
 
-def test_elements_are_no_reason_to_ask_the_store_anything(store: Store, hand: Hand) -> None:
+def test_elements_do_not_make_calls_to_the_store(store: Store, hand: Hand) -> None:
     run = run_of(store, hand)
     run.renew()
     before = beat_of(store)
@@ -137,7 +137,7 @@ def lingered(run: Lease, read: str = "one") -> list[BundleProgress]:
 
 
 @pytest.mark.parametrize("order", [list, reversed], ids=["in order", "the last one first"])
-def test_a_finite_read_makes_bundles_for_ten_seconds_and_a_last_one_whose_checkpoint_writes_its_progress(
+def test_a_finite_read_makes_bundles_until_a_checkpoint_writes_its_progress(
     store: Store, hand: Hand, order: Callable[[list[BundleProgress]], Iterable[BundleProgress]]
 ) -> None:
     """Flink makes no checkpoint while they follow each other, and one once the task has finished."""
@@ -171,7 +171,7 @@ def test_no_other_read_makes_a_bundle_after_its_end(store: Store, hand: Hand, tr
     assert not bundle.lingers()
 
 
-def test_a_read_that_goes_on_after_its_end_in_another_process_ends(store: Store, hand: Hand) -> None:
+def test_a_read_resumed_after_its_end_in_another_process_ends(store: Store, hand: Hand) -> None:
     """What it had told the one that died comes again in the next run."""
     assert closing(run_of(store, hand, confirms_late=True)).lingers()
     restored = Lease(store, "one", ARN, PROGRESS, hand.time, confirms_late=True)

@@ -62,7 +62,7 @@ def shards(draw: st.DrawFn) -> tuple[int, int, list[int]]:
 
 
 @given(shards(), st.randoms())
-def test_all_that_precedes_a_committed_change_was_delivered_before_the_watermark_let_it_be(
+def test_what_precedes_a_committed_change_was_delivered_before_the_watermark_moved(
     shard: tuple[int, int, list[int]], random: object
 ) -> None:
     """A change is under way while the watermark has not passed its timestamp: its creation, or its window's end."""
@@ -77,7 +77,7 @@ def test_all_that_precedes_a_committed_change_was_delivered_before_the_watermark
         assert all(stamp < end for stamp in stamps[: number + 1])
 
 
-def test_a_bundle_tells_the_last_of_each_moment_only() -> None:
+def test_a_bundle_reports_only_the_last_of_each_moment() -> None:
     bundle = [(n, n // 10, float(n // 10)) for n in range(100)]
     assert sorted(moments(bundle, 0)) == [(5.0, 49), (10.0, 99)]
 
@@ -106,7 +106,7 @@ class Value(State):
         self.held = [value]
 
 
-def test_a_step_writes_in_its_own_runs_name_only_whatever_comes_first_and_in_however_many_processes(
+def test_a_step_writes_only_in_the_name_of_its_own_run_in_any_order_and_process(
     tmp_path: Path,
 ) -> None:
     progress = Progress(f"file:{tmp_path / 'progress.json'}")

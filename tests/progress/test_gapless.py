@@ -7,7 +7,7 @@ from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
 from beam_dynamodb_streams.source.bundle_progress import delivered_positions, owner_of
-from tests.source.test_delivery import NOW, page, raw, reading
+from tests.reader.test_page import NOW, page, raw, reading
 
 RULES = Rules(stop=NOW, slack=5.0, gapless=True)
 
@@ -24,7 +24,7 @@ def test_a_shard_ends_at_its_first_record_past_the_stop() -> None:
     assert (numbers(without.records), without.finished) == (["1", "3"], False)
 
 
-def test_malformed_records_past_the_stop_are_told_of_by_the_next_read() -> None:
+def test_malformed_records_past_the_stop_are_reported_by_the_next_read() -> None:
     for number, told in (("1", 1), ("3", 0)):
         moved_to = deliver(reading(), page(raw("2", NOW + 1), malformed=number), RULES)
         assert (len(moved_to.malformed), moved_to.records) == (told, [])
@@ -46,7 +46,7 @@ def test_a_step_moves_its_shard_to_where_another_read_may_go_on() -> None:
     assert dict(delivered_positions(step({}))) == {}
 
 
-def test_a_shard_that_met_no_record_as_young_as_the_start_is_left_to_begin_there() -> None:
+def test_a_shard_without_a_record_after_the_start_still_begins_there() -> None:
     """Its children begin at the start too, and not at the horizon."""
     for position in (TRIM_HORIZON, AtTime(NOW), End(AtTime(NOW))):
         assert dict(delivered_positions(step({"a": Reading(position)}))) == {}

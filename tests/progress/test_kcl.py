@@ -60,7 +60,7 @@ def test_the_streams_of_a_table_of_several_are_told_apart() -> None:
     assert not names_stream("123456789012:refunds:1769860800", ARN)
 
 
-def test_a_table_of_other_streams_only_is_refused_and_told_whose_it_is() -> None:
+def test_a_table_of_other_streams_is_refused_with_the_streams_it_has() -> None:
     leases = leases_of(lease_items("kcl3-multi-stream", {"a": "5"}, {}, stream_arn=ARN.replace("orders", "b")), "app")
     with pytest.raises(InvalidOptionError, match=r"'app' has leases of .*\$b\$.*, and none of arn:aws.*table/orders"):
         position_of_leases(leases, ARN, "app")

@@ -50,7 +50,7 @@ def test_a_second_run_is_refused_once_the_first_has_shown_twice_that_it_is_alive
     assert kept(store) == {"a": After("1")}
 
 
-def test_the_successor_of_a_killed_run_waits_it_out_and_goes_on(store: Store, hand: Hand) -> None:
+def test_the_successor_of_a_killed_run_waits_and_resumes(store: Store, hand: Hand) -> None:
     first = lease_of(store, hand)
     first.renew()
     died = hand.seconds
@@ -60,9 +60,7 @@ def test_the_successor_of_a_killed_run_waits_it_out_and_goes_on(store: Store, ha
     assert store.read().lease == LeaseRecord("two", ARN, hand.seconds)
 
 
-def test_a_run_is_alive_by_the_takeover_time_of_its_own_and_not_of_who_would_replace_it(
-    store: Store, hand: Hand
-) -> None:
+def test_a_run_is_alive_by_its_own_takeover_time_not_by_its_successors(store: Store, hand: Hand) -> None:
     slow = Progress("file:unused", takeover_after=timedelta(minutes=5))
     acquire(store, "slow", ARN, slow.takeover_after.total_seconds(), hand.time)
     store.begin("slow", StreamPosition(ARN), int(hand.seconds))
@@ -138,7 +136,7 @@ def bundle(run: Lease, read: str = "one", *, commits: bool = True) -> BundleProg
 
 @pytest.mark.parametrize("commits", [False, True])
 @pytest.mark.parametrize("alone", [False, True])
-def test_a_read_lets_go_at_its_end_only_if_nothing_else_of_its_run_is_under_way(
+def test_a_read_releases_its_lease_at_its_end_only_if_its_run_has_no_other_work(
     store: Store, hand: Hand, commits: bool, alone: bool
 ) -> None:
     bundle(lease_of(store, hand), "one" if alone else "one-0", commits=commits).finalized()
@@ -161,7 +159,7 @@ def test_while_a_step_behind_the_read_delivers_the_run_is_alive(store: Store, ha
     assert kept(store) == {"a": After("3")}
 
 
-def test_of_two_successors_one_goes_on_and_the_other_is_refused(store: Store, hand: Hand) -> None:
+def test_of_two_successors_one_resumes_and_the_other_is_refused(store: Store, hand: Hand) -> None:
     lease_of(store, hand)
 
     def faster() -> None:
@@ -189,7 +187,7 @@ def test_a_paused_run_that_lost_its_place_fails_at_its_next_beat_and_moves_nothi
     second.renew()
 
 
-def test_what_a_runner_restored_goes_on_unless_another_run_is_alive(store: Store, hand: Hand) -> None:
+def test_a_restored_read_resumes_unless_another_run_is_alive(store: Store, hand: Hand) -> None:
     lease_of(store, hand)
     hand.seconds += 600
     restored = Lease(store, "one", ARN, PROGRESS, hand.time)
@@ -201,7 +199,7 @@ def test_what_a_runner_restored_goes_on_unless_another_run_is_alive(store: Store
         Lease(store, "one", ARN, PROGRESS, hand.time).renew()
 
 
-def test_a_run_whose_place_another_took_and_left_for_dead_goes_on_when_it_is_restored(store: Store, hand: Hand) -> None:
+def test_a_run_resumes_after_a_restore_if_the_run_that_took_over_is_dead(store: Store, hand: Hand) -> None:
     lease_of(store, hand)
     hand.seconds += 600
     lease_of(store, hand, "two")
@@ -232,9 +230,7 @@ def test_what_a_runner_restored_leaves_the_progress_that_is_kept_as_it_is(store:
     assert store.read().streams[ARN].position(ARN) == StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
 
 
-def test_shards_that_a_long_run_went_on_without_are_forgotten_once_a_day_some_at_each_beat(
-    store: Store, hand: Hand
-) -> None:
+def test_shards_a_long_run_no_longer_needs_are_forgotten_daily_some_at_each_beat(store: Store, hand: Hand) -> None:
     run = lease_of(store, hand)
     run.renew()
     old: dict[str, Position] = {f"old-{n:03}": SHARD_END for n in range(250)}
@@ -296,9 +292,7 @@ def test_progress_is_written_no_more_often_than_asked_and_at_the_end_at_once(sto
     assert kept(store) == {"a": After("2"), "b": SHARD_END}
 
 
-def test_what_a_finalizer_does_not_prove_is_written_after_the_margin_and_another_finalizer(
-    store: Store, hand: Hand
-) -> None:
+def test_unproven_deliveries_are_written_after_the_margin_and_another_finalizer(store: Store, hand: Hand) -> None:
     run = lease_of(store, hand, confirms_late=True)
     run.bundle_finalized({"a": After("1")})
     hand.seconds += CHECKPOINT_MARGIN_SECONDS - 1
@@ -380,9 +374,7 @@ def test_a_store_that_does_not_answer_is_waited_for_until_the_run_counts_as_dead
         run.renew()
 
 
-def test_what_a_sink_delivered_waits_for_a_store_that_does_not_answer_until_the_run_counts_as_dead(
-    store: Store, hand: Hand
-) -> None:
+def test_what_a_sink_delivered_waits_for_a_silent_store_until_the_run_counts_as_dead(store: Store, hand: Hand) -> None:
     """The first look, too: whose the application is shows once the store answers."""
     acquire(store, "one", ARN, TAKEOVER, hand.time)
     store.begin("one", StreamPosition(ARN), int(hand.seconds))
@@ -402,9 +394,7 @@ def test_what_a_sink_delivered_waits_for_a_store_that_does_not_answer_until_the_
         sink.commit({"a": After("6")})
 
 
-def test_a_sink_whose_application_another_run_took_while_the_store_was_away_moves_nothing(
-    store: Store, hand: Hand
-) -> None:
+def test_a_sink_moves_nothing_if_another_run_took_its_application_in_an_outage(store: Store, hand: Hand) -> None:
     unplugged = Unplugged(store)
     sink = StepCommitter(unplugged, "one", PROGRESS, hand.time)
     sink.commit({"a": After("3")})

@@ -62,7 +62,7 @@ def test_each_run_brings_what_came_since_the_last_one_and_nothing_twice(
     assert sorted(first + second) == sorted(change.event_id for change in orders.changes)
 
 
-def test_a_count_of_changes_at_a_time_is_no_gap(
+def test_a_count_of_changes_at_a_time_is_not_a_gap(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     came = [id_ for _ in range(3) for id_ in read(service, tmp_path, progress, stop=20)]
@@ -79,7 +79,7 @@ def test_the_moment_of_the_first_start_is_kept_and_later_runs_miss_nothing_since
     assert new <= set(before) | set(after)
 
 
-def test_what_was_read_when_a_position_was_saved_is_no_loss_to_any_later_run(
+def test_what_was_read_when_a_position_was_saved_is_not_a_loss_to_a_later_run(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     """The position of an export by the hour says until when it had read all; its shards are gone by the next one."""
@@ -103,7 +103,7 @@ def test_progress_that_one_read_left_is_another_applications_nothing(
     assert sorted(one) == sorted(other)
 
 
-def test_a_table_whose_stream_was_enabled_anew_is_told_of_and_not_begun_silently(
+def test_a_table_whose_stream_was_enabled_again_is_reported_and_not_begun_silently(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     """Fact 14: what is unread of the old stream would be lost."""
@@ -118,7 +118,7 @@ def test_a_table_whose_stream_was_enabled_anew_is_told_of_and_not_begun_silently
     assert lease.renewed_at == 0.0, "what fails to start lets go"
 
 
-def test_a_run_that_cannot_begin_lets_go_of_the_application(
+def test_a_run_that_cannot_begin_releases_the_application(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     with pytest.raises(NotFoundError, match="lease table 'leases-of-nobody' does not exist"):
@@ -128,7 +128,7 @@ def test_a_run_that_cannot_begin_lets_go_of_the_application(
     assert lease.renewed_at == 0.0
 
 
-def test_a_pipeline_that_beam_makes_anew_from_its_translation_writes_it_too(
+def test_a_pipeline_that_beam_rebuilds_from_its_translation_writes_it_too(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     """With --streaming, DirectRunner runs such a one."""
@@ -174,7 +174,7 @@ def hinted(changes: beam.PCollection) -> beam.PCollection:
 
 
 @pytest.mark.parametrize("then", [flattened, grouped, stateful, aside, hinted])
-def test_a_pipeline_in_which_nothing_can_tell_what_was_delivered_is_refused(
+def test_a_pipeline_without_a_step_that_reports_deliveries_is_refused(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str, then: Any
 ) -> None:
     with pytest.raises(RunnerError, match=r"has progress=, and .* after it delivers in a bundle of its own"):
@@ -212,7 +212,7 @@ def through_a_grouping(
 
 
 @pytest.mark.parametrize("windows", [{}, {"windowfn": FixedWindows(1)}], ids=["global", "windows"])
-def test_a_step_behind_a_grouping_tells_what_was_delivered(
+def test_a_step_after_a_grouping_reports_what_was_delivered(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str, windows: dict[str, Any]
 ) -> None:
     runs = []
@@ -224,7 +224,7 @@ def test_a_step_behind_a_grouping_tells_what_was_delivered(
     assert sorted(runs[0] + runs[1]) == sorted(change.event_id for change in orders.changes[:-60])
 
 
-def test_batches_tell_it_too(service: LocalStreams, orders: Table, tmp_path: Path, progress: str) -> None:
+def test_batches_report_it_too(service: LocalStreams, orders: Table, tmp_path: Path, progress: str) -> None:
     def then(batches: beam.PCollection) -> beam.PCollection:
         grouped = batches | "Group" >> beam.Reshuffle()
         _ = grouped | CommitProgress(brief(progress), watermark_slack=NO_SLACK)
@@ -237,7 +237,7 @@ def test_batches_tell_it_too(service: LocalStreams, orders: Table, tmp_path: Pat
     assert sorted(ids(first + second)) == sorted(change.event_id for change in orders.changes)
 
 
-def test_what_a_step_has_not_delivered_comes_again(
+def test_what_a_step_has_not_delivered_is_delivered_again(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     """Fact 21: here the sink delivers nothing."""
@@ -293,7 +293,7 @@ def test_windows_whose_order_is_unknown_are_refused(progress: str) -> None:
         CommitProgress(None)  # type: ignore[arg-type]
 
 
-def test_a_read_whose_hold_another_run_takes_fails_and_moves_nothing(
+def test_a_read_whose_lease_another_run_takes_fails_and_moves_nothing(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
     def steal(change: ChangeRecord) -> ChangeRecord:

@@ -62,7 +62,7 @@ def test_a_position_comes_back_as_it_was_kept(store: Store) -> None:
     assert store.read().lease == LeaseRecord("one", ARN, SECOND)
 
 
-def test_until_when_all_was_delivered_is_kept_as_long_as_the_shards_that_it_speaks_of(store: Store) -> None:
+def test_the_moment_until_which_all_was_delivered_is_kept_as_long_as_its_shards(store: Store) -> None:
     """Else an imported position whose shards are gone, and were read, is told as a loss."""
     position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("1")}, until=SECOND - 9)
     held(store).begin("one", position, SECOND)
@@ -91,7 +91,7 @@ def test_the_order_of_positions_is_that_of_their_ranks() -> None:
         assert [is_further(position, other) for other in positions] == [m < n for m in range(len(positions))]
 
 
-def test_a_run_that_lost_the_application_moves_nothing_and_is_told(store: Store) -> None:
+def test_a_run_that_lost_the_application_moves_nothing_and_reports_it(store: Store) -> None:
     held(store).begin("one", StreamPosition(ARN), SECOND)
     store.advance("one", ARN, {"a": After("5")}, SECOND)
     held(store, "two")
@@ -161,7 +161,7 @@ def test_more_shards_than_a_transaction_takes_are_written(store: Store) -> None:
     assert kept(store) == shards
 
 
-def test_shards_that_the_application_went_on_without_for_days_are_dropped_and_a_pause_drops_none() -> None:
+def test_shards_unused_for_days_are_dropped_but_not_in_a_pause() -> None:
     old, new = SavedShard(After("1"), SECOND), SavedShard(After("2"), SECOND + SHARD_RETENTION_SECONDS + 1)
     assert SavedProgress(shards={"a": old, "b": new}).expired_shards() == ["a"]
     assert SavedProgress(shards={"a": old, "b": old}).expired_shards() == []
@@ -215,7 +215,7 @@ def test_an_endpoint_that_does_not_answer_is_a_delay() -> None:
         store.read()
 
 
-def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any, dynamodb: DynamoDB) -> None:
+def test_a_write_to_a_table_that_was_deleted_is_reported(tables: Any, dynamodb: DynamoDB) -> None:
     store = TableStore(dynamodb, TableAddress("deleted", "one"), lambda _: None)
     held(store)
     tables.delete_table(TableName="deleted")
@@ -226,7 +226,7 @@ def test_a_write_to_a_table_that_was_deleted_is_told(tables: Any, dynamodb: Dyna
 # The file
 
 
-def test_a_file_that_is_no_progress_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_progress_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     for content in (
         b"",

@@ -70,7 +70,7 @@ def test_a_transaction_that_is_denied_names_the_permissions_that_it_needs(table:
     assert "dynamodb:TransactWriteItems" not in str(denied.value)
 
 
-def test_a_table_that_may_not_be_made_or_described_is_told_with_that_permission(table: Answers) -> None:
+def test_a_denied_create_or_describe_table_is_reported_with_the_permission(table: Answers) -> None:
     table.fails("PutItem", "ResourceNotFoundException")
     table.fails("CreateTable", "AccessDeniedException")
     with pytest.raises(AccessDeniedError, match="allow dynamodb:CreateTable on table 'progress'"):
@@ -104,9 +104,7 @@ def test_all_pages_of_an_application_are_read(table: Answers) -> None:
 
 
 @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_a_transaction_that_others_are_in_the_way_of_is_tried_again_a_little_later_each_time(
-    table: Answers, reason: str
-) -> None:
+def test_a_conflicting_transaction_is_retried_a_little_later_each_time(table: Answers, reason: str) -> None:
     for _ in range(3):
         table.cancels("None", reason)
     table.answers("TransactWriteItems")
@@ -130,7 +128,7 @@ def test_a_transaction_that_is_cancelled_for_a_reason_of_its_own_is_an_error_of_
         table.store.advance("one", ARN, {"a": After("5")}, 1)
 
 
-def test_an_answer_that_nobody_expected_is_told_by_the_next_beat_too(table: Answers, hand: Hand) -> None:
+def test_an_unexpected_answer_is_reported_by_the_next_beat_too(table: Answers, hand: Hand) -> None:
     """What a finalizer raises, nobody hears."""
     table.answers("Query", Items=[])
     table.answers("PutItem")
@@ -143,7 +141,7 @@ def test_an_answer_that_nobody_expected_is_told_by_the_next_beat_too(table: Answ
     assert told.value.code == "KMSAccessDeniedException"
 
 
-def test_what_kept_progress_from_being_written_is_told_once_and_then_tried_again(table: Answers, hand: Hand) -> None:
+def test_a_failure_to_write_progress_is_reported_once_and_retried(table: Answers, hand: Hand) -> None:
     """A worker that a runner restarts in the same process does not fail for what was mended."""
     table.answers("Query", Items=[])
     table.answers("PutItem")

@@ -87,7 +87,7 @@ def test_all_that_the_workers_left_comes_once_and_their_table_is_unchanged(
     assert tables.scan(TableName=f"app-{generation}")["Items"] == before
 
 
-def test_a_shard_that_says_latest_is_read_from_where_the_table_of_leases_was_made(
+def test_a_shard_at_latest_is_read_from_the_creation_of_the_lease_table(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
 ) -> None:
     """LATEST says no moment (fact 3). The workers' first one is after their table was made, so nothing is lost."""
@@ -99,7 +99,7 @@ def test_a_shard_that_says_latest_is_read_from_where_the_table_of_leases_was_mad
     assert new <= set(came)
 
 
-def test_what_takes_over_goes_on_from_its_own_progress_and_not_from_the_leases(
+def test_a_takeover_resumes_from_its_own_progress_and_not_from_the_leases(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
 ) -> None:
     checkpoints, left = stopped_at(orders)
@@ -121,7 +121,7 @@ def test_what_a_table_says_can_be_saved_looked_at_and_started_from(
     assert sorted(read(orders, capsys.readouterr().out, tmp_path, stop=len(left))) == sorted(left)
 
 
-def test_a_table_that_is_not_there_or_says_nothing_of_the_stream_is_told_before_anything_is_read(
+def test_a_lease_table_that_is_missing_or_without_the_stream_is_reported_first(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFoundError, match=r"lease table 'not-there' does not exist in .* at http"):
@@ -133,7 +133,7 @@ def test_a_table_that_is_not_there_or_says_nothing_of_the_stream_is_told_before_
 
 
 @pytest.mark.parametrize("all_gone", [True, False], ids=["of all shards", "of one shard"])
-def test_a_leased_shard_that_went_before_its_workers_had_read_it_to_its_end_is_a_loss(
+def test_a_leased_shard_that_is_gone_before_its_end_was_read_is_a_loss(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path, all_gone: bool
 ) -> None:
     """Fact 13: a day later. A lease says if its shard was read to its end, so one at a number was not."""

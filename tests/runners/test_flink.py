@@ -31,7 +31,7 @@ def until(holds: Callable[[], bool], *, seconds: float = 60.0) -> None:
 
 
 @pytest.mark.flink
-def test_a_bounded_read_ends_and_brings_each_change_once_and_in_order_through_all_faults(
+def test_a_bounded_read_delivers_each_change_once_and_in_order_through_all_faults(
     flink: Flink, service: LocalStreams, tmp_path: Path
 ) -> None:
     orders = service.create_table("orders", keys={"id": "S"}, shards=3)

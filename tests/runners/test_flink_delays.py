@@ -94,14 +94,14 @@ def rests_of(flink: Flink, service: LocalStreams, slices: Slices, arguments: lis
     return rests
 
 
-def test_with_checkpoints_a_delay_is_what_was_asked_for_but_for_a_rounding_to_whole_seconds(
+def test_with_checkpoints_a_delay_is_as_requested_up_to_whole_seconds(
     flink: Flink, service: LocalStreams, slices: Slices
 ) -> None:
     rests = rests_of(flink, service, slices, flink.arguments())
     assert all(rest.got >= rest.rounded_to for rest in rests)
 
 
-def test_once_sources_are_shut_down_delays_are_ignored_and_the_reader_keeps_its_own_time(
+def test_once_sources_shut_down_delays_are_ignored_and_the_reader_keeps_its_own_time(
     flink: Flink, service: LocalStreams, slices: Slices
 ) -> None:
     stop = datetime.now(UTC) + timedelta(hours=1)

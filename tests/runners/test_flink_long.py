@@ -45,7 +45,7 @@ def test_fifty_thousand_changes_come_once_and_in_order_through_all_faults(flink:
         print(dict(service.counts.calls))
 
 
-def test_a_killed_cluster_is_followed_by_one_that_goes_on_from_the_last_retained_checkpoint(
+def test_after_a_killed_cluster_the_next_resumes_from_the_last_retained_checkpoint(
     flink_jars: None, service: LocalStreams, tmp_path: Path
 ) -> None:
     """Job manager, task manager, job server and workers at once; shards split and roll meanwhile."""

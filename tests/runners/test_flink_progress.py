@@ -51,7 +51,7 @@ def delivering(service: LocalStreams, progress: Progress, directory: Path, argum
     return made
 
 
-def test_a_finite_read_ends_with_its_progress_written_and_the_next_one_goes_on_there(
+def test_a_finite_read_ends_with_its_progress_written_and_the_next_resumes_there(
     flink: Flink, service: LocalStreams, tmp_path: Path
 ) -> None:
     orders = service.create_table("orders", keys={"id": "S"}, shards=2)
@@ -69,7 +69,7 @@ def test_a_finite_read_ends_with_its_progress_written_and_the_next_one_goes_on_t
 
 
 @pytest.mark.soak
-def test_while_a_sink_raises_and_its_worker_is_killed_no_progress_is_kept_of_what_was_not_delivered(
+def test_no_progress_is_stored_for_what_a_failing_sink_did_not_deliver(
     flink_jars: None, service: LocalStreams, tmp_path: Path
 ) -> None:
     """And FnApiRunner, which goes on from it, misses nothing."""

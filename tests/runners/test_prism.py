@@ -54,7 +54,7 @@ def until(holds: Callable[[], bool], result: object, *, seconds: float = 30.0) -
     assert result.state in ALIVE
 
 
-def test_files_are_written_while_the_run_goes_on_and_a_shard_that_appears_meanwhile_is_found(
+def test_files_are_written_during_the_run_and_a_shard_that_appears_is_found(
     service: LocalStreams, prism: str, tmp_path: Path
 ) -> None:
     orders = service.create_table("orders", keys={"id": "S"}, shards=2)

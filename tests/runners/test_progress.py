@@ -103,7 +103,7 @@ def test_what_prism_left_flink_reads_and_what_flink_left_fn_api_runner(
 
 
 @pytest.mark.prism
-def test_a_step_behind_a_grouping_tells_what_was_delivered_while_an_unbounded_read_goes_on(
+def test_a_step_after_a_grouping_reports_deliveries_while_an_unbounded_read_runs(
     service: LocalStreams, orders: Table, progress: Progress, prism: str, tmp_path: Path
 ) -> None:
     notes = tmp_path / "notes"

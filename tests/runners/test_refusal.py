@@ -140,7 +140,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize("streaming", [[], ["--streaming"]], ids=["", "streaming"])
 @pytest.mark.parametrize(("step", "label"), GROUPINGS.items(), ids=[step.__name__ for step in GROUPINGS])
-def test_an_unbounded_read_with_a_grouping_behind_it_is_refused_where_beam_falls_back(
+def test_an_unbounded_read_before_a_grouping_is_refused_where_beam_falls_back(
     service: LocalStreams, orders: Table, step: Step, label: str, streaming: list[str]
 ) -> None:
     pipeline = pipeline_of(service, step, [*NO_PRISM, *streaming])
@@ -195,7 +195,7 @@ def test_a_fused_unbounded_read_runs_where_beam_falls_back_with_one_warning(
     assert warning.startswith("Read orders is unbounded and runs on FnApiRunner")
 
 
-def test_a_bounded_read_runs_where_beam_falls_back_with_a_sink_behind_it_and_without_a_warning(
+def test_a_bounded_read_with_a_sink_runs_without_a_warning_where_beam_falls_back(
     service: LocalStreams, orders: Table, caplog: pytest.LogCaptureFixture
 ) -> None:
     pipeline_of(service, to_parquet, [*NO_PRISM, "--streaming"], stop="NOW").run().wait_until_finish()
@@ -227,7 +227,7 @@ def test_a_pipeline_that_makes_beam_pick_bundle_based_direct_runner_is_refused(
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading", "multi_processing"])
 @pytest.mark.parametrize("stop", [None, "NOW"], ids=["unbounded", "bounded"])
-def test_several_workers_of_fn_api_runner_are_refused_as_they_drop_what_is_yet_to_be_read(
+def test_several_workers_of_fn_api_runner_are_refused_because_they_drop_residuals(
     service: LocalStreams, orders: Table, stop: object, mode: str
 ) -> None:
     arguments = ["--runner=FnApiRunner", "--direct_num_workers=2", f"--direct_running_mode={mode}"]

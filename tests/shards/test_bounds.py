@@ -107,7 +107,7 @@ def test_a_stop_before_the_start_is_refused_where_the_pipeline_is_written() -> N
 
 
 @pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime(1969, 7, 20, tzinfo=UTC)])
-def test_a_start_before_there_were_changes_is_a_start_at_the_epoch_that_every_stored_form_keeps(
+def test_a_start_before_any_change_is_a_start_at_the_epoch_in_every_stored_form(
     moment: datetime,
 ) -> None:
     start = parse_start(moment)
@@ -139,7 +139,7 @@ def test_a_duration_ends_so_long_after_the_pipeline_started() -> None:
     assert resolve_bounds(TRIM_HORIZON, ForDuration(1.5), SECOND + 0.75).stop_second == SECOND + 2
 
 
-def test_a_number_of_changes_is_no_moment() -> None:
+def test_a_number_of_changes_is_not_a_moment() -> None:
     assert resolve_bounds(TRIM_HORIZON, RecordCount(7), SECOND) == Bounds(TRIM_HORIZON, {}, None, 7)
 
 

@@ -50,14 +50,14 @@ def test_an_ended_parent_stays_until_a_child_is_listed() -> None:
     assert discover(frontier, Lineage.draw({"a": []}), second=NOW).frontier is frontier
 
 
-def test_children_begin_at_the_horizon_when_their_parent_met_records() -> None:
+def test_children_begin_at_the_horizon_if_their_parent_had_records() -> None:
     """Fact 2: even where the parent itself began at a moment."""
     frontier = begin(MOMENT)
     frontier = discover(frontier, Lineage.draw({"a": []}), second=NOW).frontier.advance("a", After("5")).end("a")
     assert discover(frontier, FAMILY, second=NOW).frontier.shards["b"].position == TRIM_HORIZON
 
 
-def test_children_begin_at_the_start_moment_when_their_parent_met_no_record_that_young() -> None:
+def test_children_begin_at_the_start_moment_if_their_parent_had_no_record_after_it() -> None:
     frontier = discover(begin(MOMENT), Lineage.draw({"a": []}), second=NOW).frontier.end("a")
     found = discover(frontier, FAMILY, second=NOW)
     assert found.frontier.shards["b"].position == MOMENT
@@ -74,7 +74,7 @@ def test_a_late_sibling_begins_where_its_siblings_began() -> None:
     assert late.frontier.shards["c"].position == MOMENT
 
 
-def test_a_late_sibling_of_a_parent_that_is_no_longer_remembered_begins_at_the_start_position() -> None:
+def test_a_late_sibling_of_a_forgotten_parent_begins_at_the_start_position() -> None:
     found = discover(reading("b"), FAMILY, second=NOW)
     assert found.frontier.shards["c"].position == TRIM_HORIZON
     assert "a" not in found.frontier.shards, "its sibling is read, so it was read before"
@@ -130,7 +130,7 @@ def test_a_leaf_leaves_without_children() -> None:
     assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON)}
 
 
-def test_an_open_shard_is_no_leaf() -> None:
+def test_an_open_shard_is_not_a_leaf() -> None:
     frontier = reading("a")
     assert discover(frontier, Lineage.draw({"a": []}), second=NOW, leaves=["a", "unknown"]).frontier is frontier
 
@@ -165,7 +165,7 @@ def ended(*shards: str, watermark: int = 5) -> dict[str, Reading]:
 MERGE = Lineage.draw({"a": ["c"], "b": ["c"]})
 
 
-def test_the_child_of_a_merge_waits_for_both_parents_and_the_ended_one_holds_the_watermark() -> None:
+def test_a_child_of_a_merge_waits_for_both_parents_and_the_ended_one_holds_back() -> None:
     frontier = Frontier(shards={**ended("a", watermark=5), "b": Reading(After("7"), 9)})
     assert discover(frontier, MERGE, second=NOW).frontier is frontier
     found = discover(frontier.end("b"), MERGE, second=NOW)
@@ -191,7 +191,7 @@ def test_the_child_of_a_merge_begins_at_a_moment_only_if_no_parent_met_a_record(
 
 
 @pytest.mark.parametrize("missing", ["a", "b"])
-def test_a_parent_of_a_merge_that_is_gone_counts_as_ended_and_one_that_is_unlisted_does_not(missing: str) -> None:
+def test_a_gone_parent_of_a_merge_counts_as_ended_and_an_unlisted_one_does_not(missing: str) -> None:
     """Traps 6 and 8."""
     lineage = Lineage([Shard("a" if missing == "b" else "b"), Shard("c", ("a", "b"))])
     frontier = Frontier(shards=ended("a" if missing == "b" else "b"))

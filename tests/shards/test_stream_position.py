@@ -64,7 +64,7 @@ def test_a_merge_keeps_the_stream_and_the_start() -> None:
 
 
 @pytest.mark.parametrize("position", [POSITION, StreamPosition(), StreamPosition.delivered({"a": "0" * 20 + "7"})])
-def test_json_text_gives_the_same_position_back(position: StreamPosition) -> None:
+def test_json_text_restores_the_same_position(position: StreamPosition) -> None:
     assert StreamPosition.from_json(position.to_json()) == position
 
 
@@ -99,7 +99,7 @@ def test_json_text_is_one_line_that_a_person_can_read() -> None:
         '{"a":' * 100_000,
     ],
 )
-def test_any_other_text_is_refused_and_told_what_to_pass(text: str) -> None:
+def test_any_other_text_is_refused_with_what_to_pass(text: str) -> None:
     with pytest.raises(InvalidOptionError, match=r"is not a saved position: pass what StreamPosition\.to_json\(\)"):
         StreamPosition.from_json(text)
 
@@ -115,7 +115,7 @@ def test_a_long_bad_text_is_not_quoted_whole() -> None:
     assert len(str(refused.value)) < 200
 
 
-def test_another_version_is_refused_and_told_which_release_reads_it() -> None:
+def test_another_version_is_refused_with_the_release_that_reads_it() -> None:
     with pytest.raises(InvalidOptionError, match="version 2, this release reads 1"):
         StreamPosition.from_json('{"version": 2}')
 

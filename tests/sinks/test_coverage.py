@@ -55,7 +55,7 @@ def test_a_change_of_another_window_between_them_parts_a_run():
     }
 
 
-def test_a_run_goes_on_in_the_next_bundle():
+def test_a_run_resumes_in_the_next_bundle():
     arrivals = whole()
     first, second = ranges(arrivals, (A, 1, 0), (A, 2, 0)), ranges(arrivals, (A, 3, 0))
     assert merge_coverage([second[0], first[0]]) == {A: [Range(FIRST, "1", "3")]}
@@ -72,7 +72,7 @@ def test_what_came_before_is_unknown_where_another_process_may_have_seen_it():
     assert settled_up_to([Range(None, "4", "4")]) is None
 
 
-def test_what_comes_again_or_out_of_order_is_not_taken_as_the_next():
+def test_a_repeat_or_a_change_out_of_order_is_not_taken_as_the_next():
     arrivals = whole()
     assert ranges(arrivals, (A, 5, 0), (A, 3, 0)) == {0: {A: [Range(FIRST, "5", "5"), Range(None, "3", "3")]}}
     assert ranges(arrivals, (A, 5, 0)) == {0: {A: [Range(None, "5", "5")]}}

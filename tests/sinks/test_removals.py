@@ -168,7 +168,7 @@ class OneFolderAtATime(LocalFileSystem):
         return True
 
 
-def test_an_output_that_is_listed_one_folder_at_a_time_cannot_resume_and_nothing_is_removed(tmp_path):
+def test_an_output_listed_one_folder_at_a_time_cannot_resume_and_loses_nothing(tmp_path):
     """Its manifests are out of sight, so that all of its files would seem to be named by none."""
     output = LocalOutput(str(tmp_path))
     write_whole(output, NAME, b"a million changes")

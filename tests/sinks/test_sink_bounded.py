@@ -171,7 +171,7 @@ def test_pyarrow_reads_the_directory_past_an_unfinished_file(tmp_path, options):
     assert parquet_table(tmp_path).num_rows == len(CHANGES)
 
 
-def test_elements_that_are_no_change_records_are_refused_with_the_fix(tmp_path, options):
+def test_elements_that_are_not_change_records_are_refused_with_the_fix(tmp_path, options):
     p = beam.Pipeline(options=options)
     rows = p | beam.Create(CHANGES) | beam.Map(lambda c: c.to_dict()).with_output_types(Any)
     _ = rows | WriteChangesToParquet(tmp_path)

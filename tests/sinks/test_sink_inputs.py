@@ -38,7 +38,7 @@ def test_an_image_that_is_malformed_is_named_where_misfits_have_no_output(tmp_pa
         _ = pipeline | beam.Create([ChangeRecord.from_json(line)]) | WriteChangesToParquet(tmp_path, schema=SCHEMA)
 
 
-def test_changes_whose_size_the_endpoint_does_not_say_go_on_before_they_fill_the_memory(tmp_path):
+def test_changes_of_unknown_size_are_written_before_they_fill_the_memory(tmp_path):
     large = CHANGES[0].to_dict() | {"new_image": {"id": "large", "note": "x" * 9_000_000}, "size_bytes": None}
     step = ChunksOfTheSinksWindows(Cut("sink", RowLayout("change_log", None), False), str(tmp_path), None, None)
     step.setup()

@@ -59,7 +59,7 @@ def manifests(output: Path) -> list[Path]:
 EXPECTED = Counter(record.event_id for record in CHANGES)
 
 
-def test_a_window_that_is_complete_has_a_manifest_of_its_files_rows_and_sequence_numbers(tmp_path, options):
+def test_a_complete_window_has_a_manifest_of_files_rows_and_sequence_numbers(tmp_path, options):
     run(tmp_path, options, CHANGES[:3], partitions="hour")
     first, second = (json.loads(path.read_bytes()) for path in manifests(tmp_path))
     (file,) = second["files"]
@@ -100,7 +100,7 @@ def test_whichever_manifests_a_kill_left_unwritten_each_change_is_in_one_file(tm
     assert before.items() <= files(tmp_path).items()
 
 
-def test_changes_of_a_complete_window_that_no_manifest_covers_get_a_file_of_their_own(tmp_path, options):
+def test_changes_of_a_complete_window_without_a_manifest_get_a_file_of_their_own(tmp_path, options):
     run(tmp_path, options, CHANGES[:4])
     before = files(tmp_path)
     run(tmp_path, options, CHANGES[:8])
@@ -147,7 +147,7 @@ def test_runs_with_and_without_a_stop_may_alternate(tmp_path, options, seed):
     assert (tmp_path / "_manifests" / "all").exists()
 
 
-def test_runs_without_windows_read_the_manifests_of_the_last_day_and_keep_older_files(tmp_path, options):
+def test_runs_without_windows_read_manifests_of_the_last_day_and_keep_older_files(tmp_path, options):
     changes = [change(number, second=number * 3600) for number in range(100)]
     for size in (40, 80, 100):
         sink = WriteChangesToParquet(tmp_path, partitions="date")
@@ -189,7 +189,7 @@ def test_what_a_kill_left_behind_is_removed(tmp_path, options):
     assert ids(tmp_path) == EXPECTED
 
 
-def test_a_first_run_that_was_killed_before_any_window_was_complete_begins_anew(tmp_path, options):
+def test_a_first_run_killed_before_any_window_was_complete_begins_again(tmp_path, options):
     run(tmp_path, options)
     for path in manifests(tmp_path):
         path.unlink()
@@ -265,7 +265,7 @@ def test_an_output_with_other_data_is_refused_and_left_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("damaged", ["_export.json", "_manifests"])
-def test_a_damaged_output_is_told_of_by_name_and_not_written_to(tmp_path, options, damaged):
+def test_a_damaged_output_is_reported_by_name_and_not_written_to(tmp_path, options, damaged):
     run(tmp_path, options, CHANGES[:10])
     path = tmp_path / damaged if damaged.endswith("json") else manifests(tmp_path)[0]
     path.write_bytes(b"{")
@@ -283,7 +283,7 @@ def test_a_manifest_of_a_newer_release_is_refused(tmp_path, options):
         run(tmp_path, options)
 
 
-def test_windows_of_the_users_own_are_refused_where_the_sink_must_know_what_is_written(tmp_path, options):
+def test_the_users_own_windows_are_refused_where_the_sink_must_know_what_is_written(tmp_path, options):
     sink = WriteChangesToParquet(tmp_path)
     with sink.resume():
         windowed = beam.Pipeline(options=options) | beam.Create(CHANGES) | beam.WindowInto(FixedWindows(60))

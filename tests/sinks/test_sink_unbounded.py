@@ -39,7 +39,7 @@ def test_unbounded_input_without_windows_goes_to_minutes_that_wait_for_the_reten
     assert Duration.of(windowing.allowed_lateness) == LATENESS_SECONDS > 24 * 3600
 
 
-def test_windows_of_the_users_own_stay_untouched_with_a_warning_where_they_drop_late_changes(caplog):
+def test_the_users_own_windows_are_kept_with_a_warning_where_they_drop_late_changes(caplog):
     own = changes_of(beam.Pipeline(), Plan(1, 1, 1)) | beam.WindowInto(FixedWindows(10), allowed_lateness=30)
     assert made_windows(own, None) is None
     assert "allow a lateness of" in caplog.text

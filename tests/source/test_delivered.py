@@ -27,9 +27,7 @@ def test_the_folded_position_covers_the_records_delivered_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("runner", ["FnApiRunner", "PrismRunner"])
-def test_where_nothing_was_delivered_the_position_is_the_one_that_the_read_started_from(
-    runner: str, request: pytest.FixtureRequest
-) -> None:
+def test_without_deliveries_the_position_is_the_start_of_the_read(runner: str, request: pytest.FixtureRequest) -> None:
     base = StreamPosition(shards={"a": After("7")})
     location = [] if runner == "FnApiRunner" else [f"--prism_location={request.getfixturevalue('prism')}"]
     with beam.Pipeline(runner, PipelineOptions(location)) as pipeline:
@@ -37,7 +35,7 @@ def test_where_nothing_was_delivered_the_position_is_the_one_that_the_read_start
         assert_that(position, equal_to([base]))
 
 
-def test_windows_are_refused_since_a_windows_last_change_covers_changes_of_windows_to_come() -> None:
+def test_windows_are_refused_because_a_last_change_covers_changes_of_later_windows() -> None:
     """Facts 19 and 21."""
     pipeline = beam.Pipeline("FnApiRunner")
     windowed = pipeline | beam.Create([record("a", "1")]) | beam.WindowInto(FixedWindows(60))

@@ -116,7 +116,7 @@ def test_unset_the_groups_follow_the_parallelism_of_flink(
 
 
 @pytest.mark.parametrize("groups", [0, -1, True, 1.5, "2"])
-def test_what_is_no_count_of_groups_is_refused(service: LocalStreams, groups: object) -> None:
+def test_what_is_not_a_count_of_groups_is_refused(service: LocalStreams, groups: object) -> None:
     with pytest.raises(InvalidOptionError, match="shard_groups="):
         read_orders(service, shard_groups=groups)
 

@@ -10,7 +10,7 @@ from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.records.envelope import change_records
-from tests.source.conftest import Bench
+from tests.reader.conftest import Bench
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
     orders.put(after)
     orders.delete({"id": "o-1"})
     orders.disable_stream()
-    steps = bench.read().go().steps
+    steps = bench.read().go().claims
     records = [record for step in steps for record in change_records(step.records, step.shard)]
     assert [record.event_name for record in records] == ["INSERT", "MODIFY", "REMOVE"]
     assert [record.new_image for record in records] == [before if new else None, after if new else None, None]
@@ -43,7 +43,7 @@ def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
 
 @pytest.mark.parametrize("tagged", [False, True], ids=["one output", "three outputs"])
 @pytest.mark.parametrize("stop", [None, "NOW"], ids=["unbounded", "bounded"])
-def test_no_shuffle_stands_between_the_source_and_the_next_step(tagged: bool, stop: object) -> None:
+def test_no_shuffle_is_between_the_source_and_the_next_step(tagged: bool, stop: object) -> None:
     """Fact 18: the order of a key survives only without one."""
     pipeline = beam.Pipeline()
     read = ReadFromDynamoDBStreams("orders", stop=stop)

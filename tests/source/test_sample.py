@@ -127,7 +127,7 @@ def test_malformed_records_are_dead_letters_and_end_nothing() -> None:
     assert "2 dead letters" in repr(found)
 
 
-def test_what_was_trimmed_unread_is_told_of_and_ends_nothing(service: LocalStreams, orders: Table) -> None:
+def test_what_was_trimmed_unread_is_reported_and_ends_nothing(service: LocalStreams, orders: Table) -> None:
     """Fact 10."""
     shard = orders.open_shard_ids[0]
     changes = orders.put_many({**keys, "n": 1} for keys in orders.keys_in(shard, 3))
@@ -191,6 +191,6 @@ def test_a_wrong_option_is_refused_before_anything_is_asked(service: LocalStream
     assert not service.counts.pages
 
 
-def test_a_table_that_does_not_exist_is_told_of_as_in_a_pipeline(service: LocalStreams) -> None:
+def test_a_table_that_does_not_exist_is_reported_as_in_a_pipeline(service: LocalStreams) -> None:
     with pytest.raises(NotFoundError, match="table 'orders' does not exist"):
         sample_of(service)

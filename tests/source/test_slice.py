@@ -163,7 +163,7 @@ def test_a_step_whose_claim_is_refused_is_not_emitted(service: LocalStreams, cla
     assert sorted(ids(emitted + rest)) == sorted(change.event_id for change in slices.table.changes)
 
 
-def test_a_change_that_comes_again_has_the_same_event_id(service: LocalStreams) -> None:
+def test_a_repeated_change_has_the_same_event_id(service: LocalStreams) -> None:
     """Fact 18: what was emitted and not stored is emitted again, and can be told by its id."""
     slices = serve(service)
     written = slices.table.put_many({"id": f"o-{number}"} for number in range(5))

@@ -21,13 +21,13 @@ def tracked(frontier: Frontier = FRONTIER) -> tuple[ThreadsafeRestrictionTracker
     return tracker, RestrictionTrackerView(tracker)
 
 
-def test_a_claim_moves_the_restriction_to_where_it_stands_once_the_step_is_delivered() -> None:
+def test_a_claim_moves_the_restriction_to_where_the_read_is_once_it_is_delivered() -> None:
     _, view = tracked()
     assert view.try_claim(MOVED)
     assert view.current_restriction() == MOVED
 
 
-def test_a_checkpoint_leaves_nothing_to_the_primary_and_all_that_is_unclaimed_to_the_residual() -> None:
+def test_a_checkpoint_puts_everything_unclaimed_into_the_residual() -> None:
     """Fact 21."""
     tracker, view = tracked()
     view.try_claim(MOVED)

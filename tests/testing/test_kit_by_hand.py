@@ -62,7 +62,7 @@ def test_a_clock_stands_still_until_it_is_advanced() -> None:
     assert repr(clock) == "Clock(2026-02-03T04:05:01.500000+00:00)"
 
 
-def test_a_clock_never_goes_back_and_knows_its_zone() -> None:
+def test_a_clock_never_moves_back_and_knows_its_zone() -> None:
     with pytest.raises(ValueError, match="cannot move back"):
         Clock().advance(-1)
     with pytest.raises(ValueError, match="no time zone"):

@@ -237,7 +237,7 @@ def test_a_young_iterator_may_be_answered_as_expired(service, table, reader) -> 
     assert reader.page_refusal(_iterator(reader, table)) == "ExpiredIteratorException"
 
 
-def test_rates_meet_about_as_many_calls_as_they_say_and_may_be_per_operation(service, table, reader) -> None:
+def test_rates_strike_about_that_many_calls_and_may_be_given_by_operation(service, table, reader) -> None:
     service.faults = Faults(throttle={"GetRecords": 0.3})
     iterator = _iterator(reader, table)
     refused = 0
@@ -268,7 +268,7 @@ def test_faults_strike_the_same_calls_in_every_run_whatever_other_faults_are_set
 
 
 @pytest.mark.parametrize("faults", [{"throttle": 1.5}, {"drop": -0.1}, {"error": {"GetRecords": 2.0}}])
-def test_a_rate_that_is_none_is_refused(faults) -> None:
+def test_a_rate_out_of_range_is_refused(faults) -> None:
     with pytest.raises(ValueError, match="rates lie between 0 and 1"):
         Faults(**faults)
 

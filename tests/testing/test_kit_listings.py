@@ -51,7 +51,7 @@ def test_a_listing_limit_outside_one_to_a_hundred_is_a_validation_error(table, r
     assert code == "ValidationException"
 
 
-def test_a_listing_goes_on_behind_a_shard_that_is_gone_meanwhile(table, reader) -> None:
+def test_a_listing_continues_after_a_shard_that_is_gone_meanwhile(table, reader) -> None:
     table.roll_all()
     page = reader.describe(table.stream_arn, Limit=3)
     last = page["LastEvaluatedShardId"]
@@ -213,7 +213,7 @@ def test_describe_table_names_the_latest_stream(table, reader) -> None:
     assert reader.tables.describe_table(TableName=table.arn)["Table"] == described
 
 
-def test_describe_table_goes_on_naming_a_disabled_stream_but_no_longer_as_enabled(table, reader) -> None:
+def test_describe_table_still_names_a_disabled_stream_but_not_as_enabled(table, reader) -> None:
     table.disable_stream()
     described = reader.tables.describe_table(TableName="orders")["Table"]
     assert described["LatestStreamArn"] == table.stream_arn
@@ -275,7 +275,7 @@ def test_streams_and_tables_are_listed_in_pages(service, reader) -> None:
         ({"keys": {"a": "S"}, "view_type": "ALL"}, "view_type='ALL'"),
     ],
 )
-def test_a_table_that_cannot_be_is_refused_with_the_option_that_is_wrong(service, options, names) -> None:
+def test_an_impossible_table_is_refused_with_the_wrong_option(service, options, names) -> None:
     with pytest.raises(ValueError, match=names):
         service.create_table("orders", **options)
     made = service.create_table("orders", keys={"id": "S"})

@@ -91,7 +91,7 @@ def test_an_older_endpoint_does_not_know_at_timestamp(start, connect) -> None:
     assert "enum value set" in text
 
 
-def test_a_page_has_at_most_limit_records_and_the_next_goes_on_behind_it(table, reader) -> None:
+def test_a_page_has_at_most_limit_records_and_the_next_one_begins_after_it(table, reader) -> None:
     numbers = _write(table, 7)
     iterator = reader.iterator(table.stream_arn, table.open_shard_ids[0])
     sizes, found = [], []
@@ -137,9 +137,7 @@ def test_an_iterator_type_without_its_place_is_a_validation_error(table, reader,
     assert reader.iterator_refusal(table.stream_arn, table.open_shard_ids[0], kind) == "ValidationException"
 
 
-def test_an_open_shard_read_to_the_end_gives_empty_pages_and_an_iterator_that_finds_later_records(
-    table, reader
-) -> None:
+def test_an_open_shard_read_to_its_end_returns_empty_pages_and_then_later_records(table, reader) -> None:
     iterator = reader.iterator(table.stream_arn, table.open_shard_ids[0])
     for _ in range(3):
         records, iterator = reader.page(iterator)

@@ -45,7 +45,7 @@ def test_a_record_has_every_member_that_the_service_sends(table, reader, clock: 
     assert len(change.event_id) == 32
 
 
-def test_a_change_tells_what_its_record_holds_as_python_values(table) -> None:
+def test_a_change_has_the_content_of_its_record_as_python_values(table) -> None:
     table.put({"id": "o-1", "total": Decimal("9.99")})
     change = table.put({"id": "o-1", "total": 10, "tags": {"a", "b"}})
     assert change.event_name == "MODIFY"

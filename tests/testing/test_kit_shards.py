@@ -107,7 +107,7 @@ def test_sequence_numbers_are_unique_digits_whose_order_as_text_is_wrong(table) 
     assert of_one != sorted(of_one)
 
 
-def test_sequence_numbers_of_different_lineages_do_not_tell_the_order_of_writing(table) -> None:
+def test_sequence_numbers_of_different_lineages_do_not_show_the_order_of_writes(table) -> None:
     _write(table, 200)
     numbers = [int(change.sequence_number) for change in table.changes]
     assert numbers != sorted(numbers)

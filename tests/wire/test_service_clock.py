@@ -47,7 +47,7 @@ legs = st.tuples(eighths, eighths, eighths)  # the wait before a call, its way t
 
 
 @given(st.lists(legs, min_size=1))
-def test_whatever_answers_are_slow_or_overtake_others_the_time_is_never_ahead_and_only_narrowed(
+def test_slow_and_overtaken_answers_never_put_the_time_ahead_and_only_narrow_it(
     calls: list[tuple[float, float, float]],
 ) -> None:
     machine = Machine()
@@ -86,7 +86,7 @@ def test_a_quiet_proof_takes_its_time_though_an_answer_among_its_pages_is_slow()
     assert machine.service - began >= 10
 
 
-def test_of_two_answers_the_one_that_is_overtaken_tells_nothing_new() -> None:
+def test_of_two_answers_the_overtaken_one_adds_nothing() -> None:
     machine = Machine()
     overtaken = formatdate(START, usegmt=True)
     machine.service += 2

@@ -238,7 +238,7 @@ def test_every_error_of_the_model_that_a_reader_can_meet_is_in_the_table() -> No
             assert shape.name in ERRORS
 
 
-def test_timestamps_are_sent_in_whole_milliseconds_rounded_down_so_that_nothing_is_lost(
+def test_timestamps_are_rounded_down_to_milliseconds_so_that_nothing_is_lost(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
     endpoint.script = [Turn({"ShardIterator": "i"})]

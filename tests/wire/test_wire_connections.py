@@ -196,7 +196,7 @@ def test_the_services_time_is_narrowed_down_by_every_answer_and_never_runs_ahead
     assert client.service_time() == NOW + 4.75
 
 
-def test_a_refusal_tells_the_time_too_and_a_strange_date_is_passed_over(
+def test_an_error_answer_has_the_time_too_and_a_strange_date_is_ignored(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
     endpoint.script = [

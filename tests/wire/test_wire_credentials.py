@@ -152,7 +152,7 @@ def test_a_source_of_credentials_that_fails_is_named(make_client: MakeClient) ->
     ],
 )
 @pytest.mark.parametrize("skew", [-1800.0, 1800.0])
-def test_a_skewed_clock_is_corrected_by_the_services_and_the_call_is_repeated_at_once(
+def test_a_skewed_clock_is_corrected_and_the_call_is_retried_at_once(
     code: str,
     message: str,
     skew: float,

@@ -19,7 +19,7 @@ def turn(*shards: str, last: str | None = None) -> Turn:
     return Turn({"StreamDescription": listing | ({} if last is None else {"LastEvaluatedShardId": last})})
 
 
-def test_a_listing_goes_on_after_the_last_evaluated_shard_until_none_is_named(
+def test_a_listing_continues_after_the_last_evaluated_shard_until_none_is_named(
     endpoint: ScriptedEndpoint, make_client: Callable[..., Client]
 ) -> None:
     """Fact 6: a page of any length may be followed by another, an empty one too."""

@@ -119,7 +119,7 @@ def test_a_malformed_record_costs_itself_alone(entry: object, reason: str, seque
     assert decoded.next_iterator == "next"
 
 
-def test_what_is_no_malformed_record_can_be_held_by_all_that_follows() -> None:
+def test_what_is_not_malformed_fits_into_everything_that_follows() -> None:
     """Beam's timestamps, datetimes and Arrow's columns end somewhere: what they cannot hold is malformed here."""
     ends = [
         record(1, ApproximateCreationDateTime=0, SequenceNumber="0", SizeBytes=-(2**63)),
@@ -136,7 +136,7 @@ def test_what_is_no_malformed_record_can_be_held_by_all_that_follows() -> None:
         assert TimestampCoder().decode(TimestampCoder().encode(stamp)).micros // 1000 == stamp.micros // 1000
 
 
-def test_a_record_with_an_image_that_is_no_text_costs_itself_alone() -> None:
+def test_a_record_with_an_image_that_is_not_text_costs_only_itself() -> None:
     """Nobody decodes the image here, but whoever writes it as text would fail on it, and the page with it."""
     good, bad = (json.dumps(record(n, NewImage={"id": {"S": "naïve%"}}), ensure_ascii=False).encode() for n in (1, 2))
     bad = bad.replace(b"%", b"\xff")
@@ -154,7 +154,7 @@ def test_what_is_said_of_a_malformed_record_quotes_no_item() -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_bytes_that_are_no_page_are_refused_and_nothing_else_is_raised(body: bytes) -> None:
+def test_bytes_that_are_not_a_page_are_refused_and_nothing_else_is_raised(body: bytes) -> None:
     try:
         decoded = decode_records(body)
     except (ServiceError, UnavailableError):
@@ -187,7 +187,7 @@ def test_every_page_cut_short_is_a_delay() -> None:
             decode_records(body[:length])
 
 
-def test_a_page_that_is_no_page_is_no_delay() -> None:
+def test_a_page_that_is_not_a_page_is_not_a_delay() -> None:
     for body in (b'{"Records": {}}', b"[]", b'{"Records": [], "NextShardIterator": 7}'):
         with pytest.raises(ServiceError, match="not what the service documents") as raised:
             decode_records(body)

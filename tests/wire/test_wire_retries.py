@@ -130,7 +130,7 @@ def test_waits_double_up_to_the_cap_and_are_spread_over_their_whole_length() -> 
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException", "ExpiredIteratorException"])
-def test_what_a_repeat_cannot_mend_is_said_once(
+def test_what_a_retry_cannot_fix_is_reported_once(
     code: str, endpoint: ScriptedEndpoint, make_client: MakeClient, waits: list[float]
 ) -> None:
     endpoint.script = [refusal(code)]

@@ -11,7 +11,7 @@ from beam_dynamodb_streams.errors import AccessDeniedError, ConnectorError
 from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON
 from beam_dynamodb_streams.testing import Faults
-from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
+from tests.reader.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
 # Facts 9, 10, 11 and 13: what is no longer there
 
@@ -61,7 +61,7 @@ def test_a_young_hint_saves_the_call_for_an_iterator(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("hinted", [True, False], ids=["seen by GetRecords", "seen by GetShardIterator"])
-def test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read(bench: Bench, hinted: bool) -> None:
+def test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read(bench: Bench, hinted: bool) -> None:
     """Fact 10: the shard goes on at the horizon, it is not dropped."""
     orders = bench.serve()
     shard = orders.open_shard_ids[0]
@@ -81,7 +81,7 @@ def test_a_trimmed_prefix_is_told_of_and_the_rest_of_the_shard_is_read(bench: Be
     assert loss.since is not None
 
 
-def test_a_trimmed_prefix_is_no_loss_to_a_read_that_begins_at_the_horizon(bench: Bench) -> None:
+def test_a_trimmed_prefix_is_not_a_loss_to_a_read_that_begins_at_the_horizon(bench: Bench) -> None:
     orders = bench.serve()
     bench.put(5)
     orders.trim(keep=2)
@@ -112,7 +112,7 @@ def test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read(b
     assert reading.frontier.closed
 
 
-def test_after_days_away_the_oldest_descendants_that_are_left_are_read_and_the_gap_is_told(bench: Bench) -> None:
+def test_after_days_away_the_oldest_descendants_are_read_and_the_gap_is_reported(bench: Bench) -> None:
     """Fact 13: position, child and grandchild are gone."""
     orders = bench.serve()
     first = orders.open_shard_ids[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.source.conftest import Bench, latest
+from tests.reader.conftest import Bench, latest
 
 
 def test_what_was_written_to_children_before_they_were_found_is_read(bench: Bench) -> None:

@@ -311,7 +311,7 @@ def test_an_unlisted_parent_that_other_frontiers_may_read_is_waited_for() -> Non
     assert "parent" not in hand.listings.lineage
 
 
-def test_a_pause_is_no_reason_to_believe_that_a_parent_is_never_listed() -> None:
+def test_a_pause_does_not_prove_that_a_parent_is_never_listed() -> None:
     """Nobody looked meanwhile: a listing is made before the parent is read as a root (facts 6 and 8)."""
     shown = ["child<parent"]
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page(*shown))
@@ -364,7 +364,7 @@ def test_a_shard_that_is_gone_says_nothing_of_its_stream() -> None:
     assert not hand.listings.settled(hand.now), "a listing that broke off proves nothing"
 
 
-def test_a_listing_whose_next_page_never_comes_begins_anew() -> None:
+def test_a_listing_whose_next_page_never_comes_begins_again() -> None:
     """Fact 6: partial progress counts, and no shard's children wait for a page that always fails."""
     hand = Hand(lambda request: page("a", after="a") if request == List() else None)
     hand.go(60)
@@ -373,7 +373,7 @@ def test_a_listing_whose_next_page_never_comes_begins_anew() -> None:
     assert "a" in hand.listings.lineage
 
 
-def test_a_doubt_that_a_listing_cleared_is_no_longer_asked_about() -> None:
+def test_a_doubt_that_a_listing_cleared_is_no_longer_probed() -> None:
     hand = Hand(shows("child<parent", "parent"))
     hand.listings.doubt({"parent"}, hand.now, patient=False)
     hand.go(1)
@@ -449,7 +449,7 @@ def test_many_doubtful_parents_do_not_put_off_the_listing_that_would_settle_them
     assert len({request.shard for request in asked if isinstance(request, Probe)}) == 40
 
 
-def test_many_ended_shards_that_are_asked_after_do_not_put_off_the_listings_that_would_settle_them() -> None:
+def test_probes_of_many_ended_shards_do_not_delay_the_listings_that_settle_them() -> None:
     """A stream of 1,000 shards begins with thousands that have ended; the watermark waits for their late children."""
     names = [f"p-{n}" for n in range(3000)] + [f"c-{n}<p-{n}" for n in range(3000)]
 

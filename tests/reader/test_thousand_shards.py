@@ -69,7 +69,7 @@ def thousand() -> Iterator[Thousand]:
     made.read.close()
 
 
-def test_while_shards_roll_and_split_listings_stay_few_and_children_begin_within_seconds(thousand: Thousand) -> None:
+def test_while_shards_roll_and_split_listings_stay_few_and_children_begin_soon(thousand: Thousand) -> None:
     """Facts 6 and 7. One every two seconds is seven times what 1,000 shards do that live four hours."""
     random = Random(1)
     for number in range(90):
@@ -86,7 +86,7 @@ def test_while_shards_roll_and_split_listings_stay_few_and_children_begin_within
     assert thousand.listings_a_second < 2.0
 
 
-def test_when_hundreds_roll_at_once_listings_stay_few_and_all_children_begin_within_seconds(thousand: Thousand) -> None:
+def test_when_hundreds_of_shards_roll_listings_stay_few_and_children_begin_soon(thousand: Thousand) -> None:
     """As when a table's shards are all of one age."""
     for shard in thousand.orders.open_shard_ids[:300]:
         thousand.orders.roll(shard)

@@ -61,7 +61,7 @@ def test_the_position_after_a_page_is_its_largest_number_and_not_its_longest_tex
         assert moved.frontier.shards["a"].position == After(last)
 
 
-def test_a_shard_goes_on_from_a_shorter_number_to_a_longer_one() -> None:
+def test_a_shard_continues_from_a_shorter_number_to_a_longer_one() -> None:
     """Fact 4: as text, 1000 comes before 999."""
     moved = deliver(reading(After("999")), page(raw("1000"), position=After("999")), Rules())
     assert moved.frontier.shards["a"].position == After("1000")
@@ -123,7 +123,7 @@ def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
     assert not Rules().past_stop(NOW + 1e9)
 
 
-def test_a_vanished_shard_is_no_loss_to_a_start_younger_than_its_records() -> None:
+def test_a_vanished_shard_is_not_a_loss_to_a_start_younger_than_its_records() -> None:
     """Fact 11: a shard is gone once all its records are older than 24 hours."""
     assert shard_gone("arn", "a", Reading(AtTime(NOW - 3600)), now=NOW) is None
     assert shard_gone("arn", "a", Reading(TRIM_HORIZON), now=NOW) is None  # a root: from what is left, nothing is left

@@ -11,7 +11,7 @@ from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.testing import Faults
-from tests.source.conftest import Bench, latest
+from tests.reader.conftest import Bench, latest
 
 # Fact 1: the last page
 
@@ -54,7 +54,7 @@ def test_children_of_a_shard_read_from_latest_are_read_from_their_beginning(benc
     assert sorted(reading.ids) == sorted(seen)
 
 
-def test_children_of_a_shard_without_a_record_as_young_as_the_start_begin_at_the_start(bench: Bench) -> None:
+def test_children_of_a_shard_without_a_record_after_the_start_begin_at_the_start(bench: Bench) -> None:
     """Nor do they bring what is older than the start."""
     orders = bench.serve()
     bench.put(3)
@@ -159,7 +159,7 @@ def test_a_stop_leaves_out_what_is_younger(bench: Bench) -> None:
     assert reading.frontier.closed
 
 
-def test_a_stop_after_so_many_changes_delivers_just_as_many(bench: Bench) -> None:
+def test_a_stop_after_a_number_of_changes_delivers_exactly_that_many(bench: Bench) -> None:
     bench.serve(shards=3)
     bench.put(100)
     reading = bench.read(begin(TRIM_HORIZON, remaining=42)).go(60)

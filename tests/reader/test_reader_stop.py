@@ -9,7 +9,7 @@ from beam_dynamodb_streams.reader.requests import Read
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams
 from tests.inline import DrivenRead
-from tests.source.conftest import Bench
+from tests.reader.conftest import Bench
 
 
 def test_a_stop_delivers_what_comes_out_of_order_around_it(bench: Bench) -> None:
@@ -26,7 +26,7 @@ def test_a_stop_delivers_what_comes_out_of_order_around_it(bench: Bench) -> None
     assert reading.frontier.closed
 
 
-def test_a_shard_that_is_finished_at_the_stop_is_not_read_again_though_it_stays_listed(bench: Bench) -> None:
+def test_a_shard_finished_at_the_stop_is_not_read_again_while_it_stays_listed(bench: Bench) -> None:
     """Fact 12: nor is what descends from it."""
     orders = bench.serve(shards=2)
     done, other = orders.open_shard_ids

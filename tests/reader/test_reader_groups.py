@@ -86,7 +86,7 @@ def test_an_unlisted_parent_that_another_group_may_read_is_waited_for() -> None:
         assert list(other.frontier.shards) == [grandchild]
 
 
-def test_a_reader_given_a_frontier_from_before_the_shards_were_found_finds_them_again() -> None:
+def test_a_reader_finds_shards_again_for_a_frontier_from_before_they_were_found() -> None:
     """What the listings have shown is new to an older frontier, though the reader has seen it before (fact 21)."""
     with orders_of(2) as (service, clock, orders):
         orders.put_many({"id": f"o-{n}"} for n in range(10))

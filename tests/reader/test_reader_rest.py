@@ -7,7 +7,7 @@ from beam_dynamodb_streams.reader.requests import Read
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from tests.inline import DrivenRead
-from tests.source.conftest import Bench
+from tests.reader.conftest import Bench
 
 
 def slices(

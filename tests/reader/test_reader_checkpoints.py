@@ -6,7 +6,7 @@ import pytest
 
 from beam_dynamodb_streams.reader.requests import List, Read
 from beam_dynamodb_streams.testing import Faults
-from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
+from tests.reader.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
 # Fact 19: the watermark
 
@@ -83,7 +83,7 @@ def test_a_read_that_restarts_at_every_claim_delivers_what_one_that_never_stops_
     assert not whole.losses + pieces.losses
 
 
-def test_a_reader_that_meets_an_older_frontier_takes_it_as_the_truth(bench: Bench) -> None:
+def test_a_reader_given_an_older_frontier_takes_it_as_the_truth(bench: Bench) -> None:
     """What was claimed but never became durable is read again; nothing is skipped."""
     bench.serve()
     bench.put(3)

@@ -8,7 +8,7 @@ import pytest
 
 from beam_dynamodb_streams.reader.requests import Read
 from beam_dynamodb_streams.testing import Faults
-from tests.source.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
+from tests.reader.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
 # Facts 6, 7 and 8: which shards there are
 
@@ -112,7 +112,7 @@ def test_a_shard_that_no_listing_shows_is_found_through_its_child(bench: Bench) 
     assert not reading.losses
 
 
-def test_an_ended_parent_is_not_waited_for_once_its_hidden_child_was_found_another_way(bench: Bench) -> None:
+def test_an_ended_parent_does_not_wait_for_a_hidden_child_found_another_way(bench: Bench) -> None:
     """Fact 6: the middle generation is not listed for minutes; it is read, and the end is reached."""
     orders = bench.serve()
     bench.put(3)
@@ -178,7 +178,7 @@ def test_a_stream_that_is_enabled_is_never_over_however_quiet(bench: Bench) -> N
     assert not bench.read().go(3600, slice_seconds=60).frontier.closed
 
 
-def test_a_stream_enabled_anew_is_another_stream(bench: Bench) -> None:
+def test_a_stream_enabled_again_is_another_stream(bench: Bench) -> None:
     """Fact 14: the read of the old one ends with it."""
     orders = bench.serve()
     seen = bench.put(3)

@@ -12,7 +12,7 @@ from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from tests.inline import DrivenRead
 
 
-def test_records_older_than_the_start_are_no_empty_pages() -> None:
+def test_records_older_than_the_start_are_not_empty_pages() -> None:
     """Skipping a long backlog on an endpoint without AT_TIMESTAMP is no quiet proof (facts 3 and 5)."""
     clock = Clock()
     with LocalStreams(clock=clock, at_timestamp=False) as service:
@@ -55,7 +55,7 @@ def test_a_loss_is_reported_again_to_a_frontier_from_before_it() -> None:
         assert len(read.losses) == 2
 
 
-def test_a_shard_that_waited_unread_for_more_than_a_day_tells_that_its_oldest_changes_are_gone() -> None:
+def test_a_shard_unread_for_more_than_a_day_reports_that_its_oldest_changes_are_gone() -> None:
     """The horizon is a position that is always served, so the service says nothing (fact 13)."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -75,7 +75,7 @@ def test_a_shard_that_waited_unread_for_more_than_a_day_tells_that_its_oldest_ch
         assert not read.losses[0].certain
 
 
-def test_a_saved_position_of_which_no_shard_is_left_is_told_as_a_possible_loss() -> None:
+def test_a_saved_position_without_a_remaining_shard_is_reported_as_a_possible_loss() -> None:
     """Fact 13."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -108,7 +108,7 @@ def quiet_shard_beside_a_busy_one(clock: Clock, service: LocalStreams) -> tuple[
     return orders, {quiet: After(first.sequence_number), busy: After(last.sequence_number)}, quiet
 
 
-def test_a_bounded_read_does_not_end_before_it_is_known_what_became_of_its_saved_shards() -> None:
+def test_a_bounded_read_does_not_end_before_the_fate_of_its_saved_shards_is_known() -> None:
     """Fact 13: nothing is left of them, and nothing else is to be read."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -151,7 +151,7 @@ def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_rea
 
 
 @pytest.mark.parametrize("position", [None, TRIM_HORIZON], ids=["half read", "not begun"])
-def test_a_saved_shard_that_is_gone_is_a_loss_if_what_was_read_to_its_end_is_saved_as_such(
+def test_a_saved_shard_that_is_gone_is_a_loss_if_ends_of_shards_are_saved(
     position: Position | None,
 ) -> None:
     """Facts 11 and 13: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
@@ -165,7 +165,7 @@ def test_a_saved_shard_that_is_gone_is_a_loss_if_what_was_read_to_its_end_is_sav
         assert read.frontier.saved == {}
 
 
-def test_a_quiet_streams_shards_that_were_read_to_their_ends_are_no_loss_while_their_children_are_listed() -> None:
+def test_ended_shards_of_a_quiet_stream_are_not_a_loss_while_children_are_listed() -> None:
     """Fact 13: the run was away for less than a day, and every record that it had not read is still there."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -202,7 +202,7 @@ def test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read() 
         assert read.frontier.saved == {}
 
 
-def test_a_shard_saved_as_read_to_its_end_is_no_loss_once_gone_not_after_a_restart_either() -> None:
+def test_a_shard_saved_as_ended_is_not_a_loss_once_gone_also_after_a_restart() -> None:
     """Fact 12."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -221,7 +221,7 @@ def test_a_shard_saved_as_read_to_its_end_is_no_loss_once_gone_not_after_a_resta
         assert read.losses == []
 
 
-def test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss() -> None:
+def test_a_root_that_is_gone_before_its_first_read_is_not_a_loss() -> None:
     """Facts 6 and 11: TRIM_HORIZON is what the service still has."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -234,7 +234,7 @@ def test_a_root_that_is_listed_but_gone_before_its_first_read_is_no_loss() -> No
         assert read.losses == []
 
 
-def test_a_reader_goes_on_listing_for_days() -> None:
+def test_a_reader_keeps_listing_for_days() -> None:
     """The waits between listings grow to a bound, not for ever."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -248,7 +248,7 @@ def test_a_reader_goes_on_listing_for_days() -> None:
         assert read.delivered == [(written.shard_id, written.sequence_number)]
 
 
-def test_children_that_came_and_went_before_a_disabled_streams_end_are_told_as_a_possible_loss() -> None:
+def test_unseen_children_of_a_disabled_stream_are_reported_as_a_possible_loss() -> None:
     """The parent was read to its end, its child not listed yet; a day later only the grandchild is left (fact 13)."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
