@@ -95,7 +95,7 @@ ENVIRONMENTS: Final = PrivateAttribute(
     "PipelineContext", "environments", without="FnApiRunner is not recognized, and nothing is refused on it"
 )
 FLAGS: Final = PrivateAttribute(
-    "PipelineOptions", "_flags", without="--job_server_timeout=300 cannot be told from Beam's own default"
+    "PipelineOptions", "_flags", without="--job_server_timeout=300 cannot be distinguished from Beam's own default"
 )
 RESOURCE_HINTS: Final = PrivateAttribute(
     "AppliedPTransform", "resource_hints", without="a step with resource hints counts as fused to the read"

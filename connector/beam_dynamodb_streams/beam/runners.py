@@ -124,7 +124,7 @@ def traits_of_this_worker() -> RunnerTraits:
 
 
 def slots_of(pipeline: beam.Pipeline) -> int:
-    """Return how many elements the runner reads at once, as far as it is told in advance; 1 where it is not."""
+    """Return how many elements the runner reads at once, as far as the options say; 1 where they do not."""
     if not traits_of(pipeline).has_slots:
         return 1
     return max(1, int(pipeline.options.view_as(FlinkRunnerOptions).parallelism))
