@@ -111,7 +111,7 @@ def test_no_changes_make_an_empty_batch():
 
 
 def test_keys_come_from_either_image_or_from_the_keys_alone():
-    """Fact 17: views and kinds of change leave images out."""
+    """Trap 17: views and kinds of change leave images out."""
     page = [raw(image()), raw(None, image()), raw(keys='{"order_id":{"S":"bare"}}')]
     columns = Columns(SCHEMA)
     for _ in range(2):

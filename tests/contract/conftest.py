@@ -82,7 +82,7 @@ def orders(endpoint: Endpoint) -> Orders:
     table = endpoint.create_table()
     write_first_part(table)
     first = raw_changes(endpoint.url, table.name)
-    time.sleep(1.1)  # the endpoint's clock: creation times are floored to the second (fact 19)
+    time.sleep(1.1)  # the endpoint's clock: creation times are floored to the second (trap 19)
     write_second_part(table)
     changes = raw_changes(endpoint.url, table.name)
     assert {change.event_name for change in changes} == {"INSERT", "MODIFY", "REMOVE"}

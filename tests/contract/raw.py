@@ -14,7 +14,7 @@ import boto3
 
 from beam_dynamodb_streams import ChangeRecord
 
-EMPTY_PAGES = 5  # in a row: an open shard never says that it has no more (fact 5)
+EMPTY_PAGES = 5  # in a row: an open shard never says that it has no more (trap 5)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _image(raw: dict[str, Any]) -> dict[str, object]:
 
 
 def _value(raw: dict[str, Any]) -> object:
-    """boto3's own TypeDeserializer raises on legal numbers (fact 16)."""
+    """boto3's own TypeDeserializer raises on legal numbers (trap 16)."""
     [(tag, value)] = raw.items()
     match tag:
         case "N":

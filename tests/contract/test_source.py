@@ -137,7 +137,7 @@ def test_a_table_without_a_stream_is_named_with_the_way_to_enable_one(endpoint: 
 
 
 def test_a_disabled_stream_is_read_and_ends_the_read(endpoint: Endpoint, tmp_path: Path) -> None:
-    """Fact 14."""
+    """Trap 14."""
     if DISABLED_STREAMS in KNOWN.get(endpoint.name, set()):
         pytest.skip(f"NOT RUN on {endpoint.name}: it lacks {DISABLED_STREAMS}")
     table = endpoint.create_table()

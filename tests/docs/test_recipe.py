@@ -36,7 +36,7 @@ def change(number: int) -> ChangeRecord:
 
 
 def test_a_repeated_change_is_dropped() -> None:
-    """Fact 18."""
+    """Trap 18."""
     three = [change(number) for number in range(3)]
     with beam.Pipeline("FnApiRunner") as pipeline:
         changes = (

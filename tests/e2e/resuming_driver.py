@@ -17,7 +17,7 @@ from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams, StreamP
 
 
 class Deliver(beam.DoFn):
-    """Delivers a bundle's records to a file, and only then saves the position that covers them (fact 21)."""
+    """Delivers a bundle's records to a file, and only then saves the position that covers them (trap 21)."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""The whole source against a service where all that passes goes wrong at once (facts 5, 6, 7, 8, 9, 15)."""
+"""The whole source against a service where all that passes goes wrong at once (traps 5, 6, 7, 8, 9, 15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: what was saved was delivered, so the next start misses nothing (facts 20 and 21)."""
+"""SIGKILL at random moments: what was saved was delivered, so the next start misses nothing (traps 20 and 21)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def read_orders(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStream
 
 class Writer(threading.Thread):
     """Writes ``changes`` updates of 500 keys, splitting or rolling a shard about every ``restless`` seconds; then
-    disables the stream, so that an unbounded read ends (fact 14)."""
+    disables the stream, so that an unbounded read ends (trap 14)."""
 
     def __init__(self, table: Table, changes: int, *, seed: int, restless: float = 1.5, batch: int = 100) -> None:
         super().__init__(daemon=True)

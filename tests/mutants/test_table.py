@@ -48,5 +48,5 @@ def _traps_of(mutant: Mutant) -> set[int]:
     (found,) = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function)
     first = min([found.lineno, *(decorator.lineno for decorator in found.decorator_list)])
     said = [ast.get_docstring(tree) or "", *source.splitlines()[first - 1 : found.end_lineno]]
-    listed = re.findall(r"(?:[Ff]act|[Tt]rap)s? ([0-9, and]+)", "\n".join(said))
+    listed = re.findall(r"[Tt]raps? ([0-9, and]+)", "\n".join(said))
     return {int(number) for numbers in listed for number in re.findall("[0-9]+", numbers)}

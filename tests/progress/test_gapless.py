@@ -17,7 +17,7 @@ def numbers(records: list[object]) -> list[str]:
 
 
 def test_a_shard_ends_at_its_first_record_past_the_stop() -> None:
-    """Fact 19: the last one is within the stop, and comes with what the next read begins with."""
+    """Trap 19: the last one is within the stop, and comes with what the next read begins with."""
     moved_to = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 1), raw("3", NOW)), RULES)
     assert (numbers(moved_to.records), moved_to.finished) == (["1"], True)
     without = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 1), raw("3", NOW)), Rules(stop=NOW, slack=5.0))

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of an unbounded read on Prism: what progress tells was delivered (facts 20 and 21)."""
+"""SIGKILL at random moments of an unbounded read on Prism: what progress tells was delivered (traps 20 and 21)."""
 
 from __future__ import annotations
 

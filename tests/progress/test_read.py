@@ -72,7 +72,7 @@ def test_a_count_of_changes_at_a_time_is_not_a_gap(
 def test_the_moment_of_the_first_start_is_kept_and_later_runs_miss_nothing_since(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
-    """Fact 3: "LATEST" again would lose what was written in between."""
+    """Trap 3: "LATEST" again would lose what was written in between."""
     before = read(service, tmp_path, progress, start="LATEST")
     new = write(orders, 1)
     after = read(service, tmp_path, progress, start="LATEST", stop=60)
@@ -106,7 +106,7 @@ def test_progress_that_one_read_left_is_another_applications_nothing(
 def test_a_table_whose_stream_was_enabled_again_is_reported_and_not_begun_silently(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
-    """Fact 14: what is unread of the old stream would be lost."""
+    """Trap 14: what is unread of the old stream would be lost."""
     read(service, tmp_path, progress, stop=10)
     old = orders.stream_arn
     orders.disable_stream()
@@ -240,7 +240,7 @@ def test_batches_report_it_too(service: LocalStreams, orders: Table, tmp_path: P
 def test_what_a_step_has_not_delivered_is_delivered_again(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
-    """Fact 21: here the sink delivers nothing."""
+    """Trap 21: here the sink delivers nothing."""
 
     def then(changes: beam.PCollection) -> beam.PCollection:
         _ = changes | "None" >> beam.Filter(lambda _: False) | CommitProgress(brief(progress))

@@ -75,7 +75,7 @@ def test_the_moment_until_which_all_was_delivered_is_kept_as_long_as_its_shards(
 
 
 def test_each_shard_only_moves_forward_and_sequence_numbers_are_integers(store: Store) -> None:
-    """Fact 4: "99" is before "100", whatever their texts say; and numbers pass the 38 digits of an N."""
+    """Trap 4: "99" is before "100", whatever their texts say; and numbers pass the 38 digits of an N."""
     held(store).begin("one", StreamPosition(ARN), SECOND)
     store.advance("one", ARN, {"a": After("99"), "b": After("9" * 39), "c": SHARD_END}, SECOND)
     store.advance("one", ARN, {"a": After("100"), "b": After("1" + "0" * 39), "c": After("5")}, SECOND)

@@ -90,7 +90,7 @@ def test_all_that_the_workers_left_comes_once_and_their_table_is_unchanged(
 def test_a_shard_at_latest_is_read_from_the_creation_of_the_lease_table(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path
 ) -> None:
-    """LATEST says no moment (fact 3). The workers' first one is after their table was made, so nothing is lost."""
+    """LATEST says no moment (trap 3). The workers' first one is after their table was made, so nothing is lost."""
     checkpoints = dict.fromkeys(orders.open_shard_ids, "LATEST")
     make_table(tables, "app-latest", lease_items("kcl2", checkpoints, {}, stream_arn=orders.stream_arn))
     orders.put_many({"id": f"new-{n}"} for n in range(50))
@@ -136,7 +136,7 @@ def test_a_lease_table_that_is_missing_or_without_the_stream_is_reported_first(
 def test_a_leased_shard_that_is_gone_before_its_end_was_read_is_a_loss(
     orders: Table, service: LocalStreams, tables: Any, tmp_path: Path, all_gone: bool
 ) -> None:
-    """Fact 13: a day later. A lease says if its shard was read to its end, so one at a number was not."""
+    """Trap 13: a day later. A lease says if its shard was read to its end, so one at a number was not."""
     gone, other = orders.shard_ids[0], orders.shard_ids[2]  # a split one and a rolled one
     number = next(change.sequence_number for change in orders.changes if change.shard_id == gone)
     checkpoints = {gone: number, other: "SHARD_END"}

@@ -103,7 +103,7 @@ def exhaust(frontier: Frontier, lineage: Lineage) -> list[str]:
 
 @given(frontiers())
 def test_stored_bytes_give_the_same_frontier_back(frontier: Frontier) -> None:
-    """Facts 12 and 20: finished shards and ends included."""
+    """Traps 12 and 20: finished shards and ends included."""
     back = decode_frontier(encode_frontier(frontier))
     assert back == frontier
     kept = {shard: state.hint for shard, state in frontier.shards.items()}
@@ -124,7 +124,7 @@ def test_a_hint_too_long_to_store_changes_nothing_but_itself(frontier: Frontier,
 
 @given(reads(), st.data())
 def test_a_split_is_a_partition(read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject) -> None:
-    """Fact 8."""
+    """Trap 8."""
     _, _, whole = read
     mine = data.draw(st.sets(st.sampled_from(sorted(whole.shards)))) if whole.shards else set()
     kept, given_away = whole.split(mine, second=NOW)
@@ -138,7 +138,7 @@ def test_a_split_is_a_partition(read: tuple[list[Shard], Lineage, Frontier], dat
 def test_whatever_is_listed_after_a_split_is_read_by_exactly_one_part(
     read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject
 ) -> None:
-    """Fact 8, after a split of the work."""
+    """Trap 8, after a split of the work."""
     family, _, whole = read
     mine = data.draw(st.sets(st.sampled_from(sorted(whole.shards)))) if whole.shards else set()
     everything = Lineage(data.draw(st.permutations(family)))
@@ -268,7 +268,7 @@ def read_on(stream: SimulatedStream, frontier: Frontier, lineage: Lineage, steps
 
 @given(families(), st.data())
 def test_a_read_resumed_after_any_step_is_a_read_that_never_stopped(family: list[Shard], data: st.DataObject) -> None:
-    """Facts 8, 12 and 20: each record once, a parent's before its children's, whatever is forgotten in between."""
+    """Traps 8, 12 and 20: each record once, a parent's before its children's, whatever is forgotten in between."""
     counter = iter(range(1, 1000))
     records = {shard.shard_id: [next(counter) for _ in range(data.draw(st.integers(0, 5)))] for shard in family}
     stream = SimulatedStream(family, records)

@@ -74,7 +74,7 @@ def test_encoding_what_was_decoded_gives_the_same_json(value: Value):
 @few
 @given(numbers())
 def test_no_decimal_context_changes_a_number_or_makes_it_raise(number: Decimal):
-    """Fact 16."""
+    """Trap 16."""
     text = str(number)
     with localcontext(Context(prec=1, rounding=ROUND_DOWN, Emin=-1, Emax=1, traps=[Inexact, Rounded])):
         decoded = decode_value(json.dumps({"N": text}).encode())
@@ -155,7 +155,7 @@ def test_a_record_is_equal_after_every_way_out_and_in(
     ids=lambda text: f"{text[:12]}… of {len(text)}",
 )
 def test_legal_numbers_that_boto3_raises_on_are_decoded_exactly(text: str):
-    """Fact 16: its context traps Rounded and Clamped, also where only zeros would be cut."""
+    """Trap 16: its context traps Rounded and Clamped, also where only zeros would be cut."""
     with pytest.raises((Clamped, Rounded, Underflow)):
         TypeDeserializer().deserialize({"N": text})
     decoded = decode_value(b'{"N":"%s"}' % text.encode())

@@ -68,7 +68,7 @@ class Bench:
 
 
 def assert_each_once_and_in_order(bench: Bench, reading: DrivenRead) -> None:
-    """Every change exactly once, and those of one key in the order in which they were written (fact 8)."""
+    """Every change exactly once, and those of one key in the order in which they were written (trap 8)."""
     assert sorted(reading.ids) == sorted(bench.written)
     place = {event_id: index for index, event_id in enumerate(reading.ids)}
     by_key: dict[str, list[int]] = defaultdict(list)

@@ -90,7 +90,7 @@ def pages(*answers: Sequence[str | None]) -> Callable[[List | Probe], StreamPage
 
 
 def test_a_listing_follows_its_cursor_to_the_last_page() -> None:
-    """Fact 6."""
+    """Trap 6."""
     hand = Hand(pages((None, "b", "a", "b"), ("b", "d", "c", "d"), ("d", None, "e")))
     assert hand.go(1)[:3] == [List(), List(after="b"), List(after="d")]
     assert set(hand.listings.lineage) == {"a", "b", "c", "d", "e"}
@@ -98,14 +98,14 @@ def test_a_listing_follows_its_cursor_to_the_last_page() -> None:
 
 
 def test_a_page_short_of_100_shards_is_not_the_last_one() -> None:
-    """Fact 6: only a missing cursor is the end."""
+    """Trap 6: only a missing cursor is the end."""
     hand = Hand(pages((None, "a", "a"), ("a", "x"), ("x", None, "z")))
     hand.go(1)
     assert hand.listings.listed == {"a", "z"}
 
 
 def test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed() -> None:
-    """Fact 6: it would go in circles; but a listing that broke off proves no absence."""
+    """Trap 6: it would go in circles; but a listing that broke off proves no absence."""
     hand = Hand(pages((None, "b", "a", "b"), ("b", "b", "c"))).settle()
     hand.go(30)
     assert set(hand.listings.lineage) == {"a", "b", "c"}
@@ -115,7 +115,7 @@ def test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed() -> None:
 
 
 def test_what_a_listing_with_holes_left_out_the_next_one_adds() -> None:
-    """Fact 6: an absence is believed after several listings over several seconds."""
+    """Trap 6: an absence is believed after several listings over several seconds."""
     shown = iter([page("a"), page("b"), page("a", "b"), page("c")])
     hand = Hand(lambda _: next(shown, page("a", "b", "c"))).settle()
     hand.go(0.5)
@@ -138,7 +138,7 @@ def test_neither_time_nor_number_of_listings_alone_settles() -> None:
 
 
 def test_a_settled_stream_is_listed_again_every_minute() -> None:
-    """Fact 7: so shards without a known relative are found too."""
+    """Trap 7: so shards without a known relative are found too."""
     hand = Hand(shows("a")).settle()
     hand.go(RELIST_SECONDS)
     asked = hand.go(10 * RELIST_SECONDS)
@@ -158,7 +158,7 @@ def test_a_known_listing_shows_nothing_new() -> None:
 
 
 def test_at_a_parents_end_only_its_children_are_asked_for() -> None:
-    """Fact 7: at once, and cheaply."""
+    """Trap 7: at once, and cheaply."""
     hand = Hand(shows("a", "b<a"))
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
@@ -166,7 +166,7 @@ def test_at_a_parents_end_only_its_children_are_asked_for() -> None:
 
 
 def test_a_page_of_a_parents_children_that_is_not_the_last_one_proves_nothing() -> None:
-    """Fact 6: only a missing cursor is the end, also where a filter leaves few shards."""
+    """Trap 6: only a missing cursor is the end, also where a filter leaves few shards."""
     everything = page("a", "b<a", "c<a")
     children = {None: page("b<a", after="b"), "b": page("c<a")}
     hand = Hand(lambda asked: children[asked.after] if isinstance(asked, List) and asked.children_of else everything)
@@ -177,7 +177,7 @@ def test_a_page_of_a_parents_children_that_is_not_the_last_one_proves_nothing() 
 
 
 def test_pages_of_a_parents_children_that_go_in_circles_hold_its_watermark() -> None:
-    """Fact 6: whole listings settle their number."""
+    """Trap 6: whole listings settle their number."""
     following = {None: "b", "b": "c", "c": "b"}
 
     def circles(asked: List | Probe) -> StreamPage | Answer:
@@ -194,7 +194,7 @@ def test_pages_of_a_parents_children_that_go_in_circles_hold_its_watermark() -> 
 
 
 def test_children_are_looked_for_until_their_number_is_settled() -> None:
-    """Fact 6: a sibling may be listed late; its records must not come late, so the watermark waits."""
+    """Trap 6: a sibling may be listed late; its records must not come late, so the watermark waits."""
     hand = Hand(shows("a", "b<a"))
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
@@ -207,7 +207,7 @@ def test_children_are_looked_for_until_their_number_is_settled() -> None:
 
 
 def test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_often() -> None:
-    """Facts 6 and 14: a closed leaf is listed before its child; only a disabled stream's has none."""
+    """Traps 6 and 14: a closed leaf is listed before its child; only a disabled stream's has none."""
     hand = Hand(shows("a"))
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
@@ -219,7 +219,7 @@ def test_an_ended_parent_without_children_is_asked_for_again_and_less_and_less_o
 
 
 def test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled() -> None:
-    """Fact 14."""
+    """Trap 14."""
     hand = Hand(shows("a", "b", status="DISABLED"))
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
@@ -232,7 +232,7 @@ def test_an_ended_shard_of_a_disabled_stream_is_a_leaf_once_that_is_settled() ->
 
 
 def test_an_ended_shard_that_is_gone_itself_is_a_leaf_too() -> None:
-    """Fact 13: its children may have come and gone."""
+    """Trap 13: its children may have come and gone."""
     hand = Hand(lambda request: Gone(request) if isinstance(request, Probe) else page())
     hand.go(1)
     hand.listings.await_children("a", 5, hand.now)
@@ -251,7 +251,7 @@ def test_many_ended_parents_are_looked_for_in_one_whole_listing() -> None:
 
 @pytest.mark.parametrize("rejects", [True, False], ids=["rejected", "ignored"])
 def test_an_endpoint_without_shard_filter_is_listed_whole(rejects: bool) -> None:
-    """Fact 6: older endpoints reject it, or answer as if it were not there."""
+    """Trap 6: older endpoints reject it, or answer as if it were not there."""
 
     def answer(request: List | Probe) -> StreamPage | Answer:
         assert isinstance(request, List)
@@ -271,7 +271,7 @@ def test_an_endpoint_without_shard_filter_is_listed_whole(rejects: bool) -> None
 
 
 def test_an_unlisted_parent_is_asked_about() -> None:
-    """Fact 8: only the service's own word that it is gone lets its child begin."""
+    """Trap 8: only the service's own word that it is gone lets its child begin."""
     hand = Hand(lambda request: Gone(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
     hand.listings.look(hand.now, NOW)
@@ -282,7 +282,7 @@ def test_an_unlisted_parent_is_asked_about() -> None:
 
 
 def test_an_unlisted_parent_that_exists_is_read_as_a_root_after_a_while() -> None:
-    """Fact 6: listings may leave it out for ever."""
+    """Trap 6: listings may leave it out for ever."""
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
     hand.listings.doubt({"parent"}, hand.now, patient=False)
@@ -293,7 +293,7 @@ def test_an_unlisted_parent_that_exists_is_read_as_a_root_after_a_while() -> Non
 
 
 def test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_read() -> None:
-    """Fact 8: read as a root beside its ancestor, its records would come too early."""
+    """Trap 8: read as a root beside its ancestor, its records would come too early."""
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
     hand.listings.doubt({"parent"}, hand.now, patient=True)
@@ -312,7 +312,7 @@ def test_an_unlisted_parent_that_other_frontiers_may_read_is_waited_for() -> Non
 
 
 def test_a_pause_does_not_prove_that_a_parent_is_never_listed() -> None:
-    """Nobody looked meanwhile: a listing is made before the parent is read as a root (facts 6 and 8)."""
+    """Nobody looked meanwhile: a listing is made before the parent is read as a root (traps 6 and 8)."""
     shown = ["child<parent"]
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page(*shown))
     hand.settle()
@@ -325,7 +325,7 @@ def test_a_pause_does_not_prove_that_a_parent_is_never_listed() -> None:
 
 
 def test_a_disabled_streams_ended_shard_is_asked_for_before_it_is_believed_childless() -> None:
-    """Fact 13: if the service no longer knows it, it may have had children that are gone too."""
+    """Trap 13: if the service no longer knows it, it may have had children that are gone too."""
     answers = {True: page("other", status="DISABLED")}
     hand = Hand(lambda request: answers.get(isinstance(request, List), Gone(request)))
     hand.go(1)
@@ -349,7 +349,7 @@ def test_a_disabled_streams_many_ended_shards_do_not_keep_the_listings_waiting()
 
 
 def test_a_shard_that_is_gone_says_nothing_of_its_stream() -> None:
-    """Fact 11: neither as a parent whose children are asked for, nor as the cursor of a listing."""
+    """Trap 11: neither as a parent whose children are asked for, nor as the cursor of a listing."""
 
     def answer(request: List | Probe) -> StreamPage | Answer:
         assert isinstance(request, List)
@@ -365,7 +365,7 @@ def test_a_shard_that_is_gone_says_nothing_of_its_stream() -> None:
 
 
 def test_a_listing_whose_next_page_never_comes_begins_again() -> None:
-    """Fact 6: partial progress counts, and no shard's children wait for a page that always fails."""
+    """Trap 6: partial progress counts, and no shard's children wait for a page that always fails."""
     hand = Hand(lambda request: page("a", after="a") if request == List() else None)
     hand.go(60)
     hand.listings.await_children("a", 5, hand.now)
@@ -426,7 +426,7 @@ def test_there_is_one_request_at_a_time() -> None:
 
 @pytest.mark.parametrize("credit", [BURST, 0.5], ids=["rested", "used up"])
 def test_a_refused_request_is_made_again_when_its_delay_is_over(credit: float) -> None:
-    """Fact 15."""
+    """Trap 15."""
     hand = Hand(lambda _: None)
     hand.listings.due(hand.now)
     hand.listings.budget._credit = credit

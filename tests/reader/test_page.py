@@ -1,4 +1,4 @@
-"""What one page moves, by hand: its end, the position after it, the stop inside it (facts 1, 4, 5, 11 and 19)."""
+"""What one page moves, by hand: its end, the position after it, the stop inside it (traps 1, 4, 5, 11 and 19)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def numbers(records: list[RawRecord]) -> list[str]:
 
 
 def test_the_last_page_is_delivered_and_ends_its_shard() -> None:
-    """Fact 1: records, and no next iterator."""
+    """Trap 1: records, and no next iterator."""
     moved = deliver(reading(), page(raw("1"), raw("2"), last=True), Rules())
     assert numbers(moved.records) == ["1", "2"]
     assert moved.ended
@@ -47,7 +47,7 @@ def test_the_last_page_is_delivered_and_ends_its_shard() -> None:
 
 
 def test_a_page_with_an_iterator_after_it_ends_nothing() -> None:
-    """Fact 5: neither with records nor, after a start that all of them precede, without."""
+    """Trap 5: neither with records nor, after a start that all of them precede, without."""
     for read in (page(raw("1")), page(position=AtTime(NOW))):
         moved = deliver(reading(read.request.position), read, Rules())
         assert not moved.ended
@@ -55,33 +55,33 @@ def test_a_page_with_an_iterator_after_it_ends_nothing() -> None:
 
 
 def test_the_position_after_a_page_is_its_largest_number_and_not_its_longest_text() -> None:
-    """Fact 4: also where the last entry of the page is a malformed one."""
+    """Trap 4: also where the last entry of the page is a malformed one."""
     for record, malformed, last in (("1000", "999", "1000"), ("999", "1000", "1000"), ("9", None, "9")):
         moved = deliver(reading(After("8")), page(raw(record), malformed=malformed, position=After("8")), Rules())
         assert moved.frontier.shards["a"].position == After(last)
 
 
 def test_a_shard_continues_from_a_shorter_number_to_a_longer_one() -> None:
-    """Fact 4: as text, 1000 comes before 999."""
+    """Trap 4: as text, 1000 comes before 999."""
     moved = deliver(reading(After("999")), page(raw("1000"), position=After("999")), Rules())
     assert moved.frontier.shards["a"].position == After("1000")
 
 
 def test_records_are_followed_by_a_watermark_that_leaves_room_for_older_ones() -> None:
-    """Fact 19: creation times are only roughly monotonic."""
+    """Trap 19: creation times are only roughly monotonic."""
     moved = deliver(reading(), page(raw("1", NOW), raw("2", NOW - 3)), Rules(slack=5.0))
     assert moved.frontier.watermark == (NOW - 5) * 1_000_000
 
 
 def test_older_records_do_not_take_the_watermark_back() -> None:
-    """Fact 19: a later page may be older than an earlier one."""
+    """Trap 19: a later page may be older than an earlier one."""
     frontier = deliver(reading(), page(raw("1", NOW)), Rules(slack=5.0)).frontier
     later = page(raw("2", NOW - 9), position=After("1"))
     assert deliver(frontier, later, Rules(slack=5.0)).frontier.watermark == (NOW - 5) * 1_000_000
 
 
 def test_a_record_past_the_stop_ends_the_shard_only_beyond_the_slack() -> None:
-    """Fact 19: one from before the stop may still come after it."""
+    """Trap 19: one from before the stop may still come after it."""
     rules = Rules(stop=NOW, slack=5.0)
     within = deliver(reading(), page(raw("1", NOW), raw("2", NOW + 5), raw("3", NOW)), rules)
     assert numbers(within.records) == ["1", "3"]
@@ -116,7 +116,7 @@ def test_a_malformed_record_behind_the_end_of_the_read_is_the_next_reads(
 
 
 def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
-    """Fact 19: a record of the stop's own second is written until that second is over."""
+    """Trap 19: a record of the stop's own second is written until that second is over."""
     rules = Rules(stop=NOW, slack=5.0)
     assert not rules.past_stop(NOW + 6)
     assert rules.past_stop(NOW + 6.1)
@@ -124,7 +124,7 @@ def test_a_stop_is_past_once_its_second_and_the_slack_are_over() -> None:
 
 
 def test_a_vanished_shard_is_not_a_loss_to_a_start_younger_than_its_records() -> None:
-    """Fact 11: a shard is gone once all its records are older than 24 hours."""
+    """Trap 11: a shard is gone once all its records are older than 24 hours."""
     assert shard_gone("arn", "a", Reading(AtTime(NOW - 3600)), now=NOW) is None
     assert shard_gone("arn", "a", Reading(TRIM_HORIZON), now=NOW) is None  # a root: from what is left, nothing is left
     known = (NOW - 60) * 1_000_000  # of a child: its parent was read that far
@@ -135,7 +135,7 @@ def test_a_vanished_shard_is_not_a_loss_to_a_start_younger_than_its_records() ->
 
 
 def test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark() -> None:
-    """Fact 19: its time is wrong by more than any clock is, so it tells nothing of the records that follow."""
+    """Trap 19: its time is wrong by more than any clock is, so it tells nothing of the records that follow."""
     moved = deliver(reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(slack=5.0))
     assert [record.sequence_number for record in moved.records] == ["1", "2"]
     assert moved.frontier.watermark == (NOW - 65) * 1_000_000

@@ -1,4 +1,4 @@
-"""What a reader asked for ahead of a claim that was lost (fact 21)."""
+"""What a reader asked for ahead of a claim that was lost (trap 21)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.inline import DrivenRead
 
 
 def test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next() -> None:
-    """Fact 21: the next page is on its way when the runner refuses the claim of this one."""
+    """Trap 21: the next page is on its way when the runner refuses the claim of this one."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})

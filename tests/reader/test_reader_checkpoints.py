@@ -1,4 +1,4 @@
-"""The watermark, and what a worker that dies leaves behind (facts 19, 20, 21)."""
+"""The watermark, and what a worker that dies leaves behind (traps 19, 20, 21)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from beam_dynamodb_streams.reader.requests import List, Read
 from beam_dynamodb_streams.testing import Faults
 from tests.reader.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
-# Fact 19: the watermark
+# Trap 19: the watermark
 
 
 def test_disorder_within_the_slack_makes_no_record_late(bench: Bench) -> None:
-    """Fact 19: `DrivenRead` checks every record against the watermark before it."""
+    """Trap 19: `DrivenRead` checks every record against the watermark before it."""
     orders = bench.serve(shards=3, faults=Faults(disorder=4.0))
     reading = bench.read(slack=5.0)
     for _ in range(30):
@@ -26,7 +26,7 @@ def test_disorder_within_the_slack_makes_no_record_late(bench: Bench) -> None:
 
 
 def test_the_watermark_waits_until_the_listings_are_believed(bench: Bench) -> None:
-    """Fact 6: a shard that no listing has shown yet may hold older records."""
+    """Trap 6: a shard that no listing has shown yet may hold older records."""
     bench.serve(shards=2, faults=Faults(list_holes=0.5))
     bench.clock.advance(3600)
     bench.put(10)
@@ -36,11 +36,11 @@ def test_the_watermark_waits_until_the_listings_are_believed(bench: Bench) -> No
     assert all(step.watermark == min(s.watermark for s in reading.claims) for step in reading.claims[:2])
 
 
-# Fact 20 and the two steps
+# Trap 20 and the two steps
 
 
 def test_children_are_stored_in_the_same_step_in_which_their_parent_leaves(bench: Bench) -> None:
-    """Fact 20: in every frontier ever claimed, each branch that is not read yet has somebody to read it."""
+    """Trap 20: in every frontier ever claimed, each branch that is not read yet has somebody to read it."""
     orders = bench.serve()
     bench.put(5)
     parent = orders.open_shard_ids[0]
@@ -64,7 +64,7 @@ def test_children_are_stored_in_the_same_step_in_which_their_parent_leaves(bench
 def test_a_read_that_restarts_at_every_claim_delivers_what_one_that_never_stops_does(
     bench: Bench, faults: Faults
 ) -> None:
-    """Facts 8, 9, 12, 20 and 21: every frontier ever claimed is a point from which all the rest is read, once."""
+    """Traps 8, 9, 12, 20 and 21: every frontier ever claimed is a point from which all the rest is read, once."""
     orders = bench.serve(shards=2, faults=faults)
     for _ in range(4):
         bench.put(30)

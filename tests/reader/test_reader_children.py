@@ -1,4 +1,4 @@
-"""From a parent's end to its children: where they begin, how soon, and in which step (facts 2, 6, 7 and 20)."""
+"""From a parent's end to its children: where they begin, how soon, and in which step (traps 2, 6, 7 and 20)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.reader.conftest import Bench, latest
 
 
 def test_what_was_written_to_children_before_they_were_found_is_read(bench: Bench) -> None:
-    """Fact 2: LATEST is for shards that exist when the read starts; theirs is long past when these are found."""
+    """Trap 2: LATEST is for shards that exist when the read starts; theirs is long past when these are found."""
     orders = bench.serve()
     bench.put(3)
     bench.clock.advance(60)
@@ -21,7 +21,7 @@ def test_what_was_written_to_children_before_they_were_found_is_read(bench: Benc
 
 
 def test_a_child_is_read_within_seconds_of_its_parents_end(bench: Bench) -> None:
-    """Fact 7: the roll comes every four hours, and nobody restarts the read for it."""
+    """Trap 7: the roll comes every four hours, and nobody restarts the read for it."""
     orders = bench.serve(shards=3)
     bench.put(6)
     reading = bench.read().go(30)
@@ -33,7 +33,7 @@ def test_a_child_is_read_within_seconds_of_its_parents_end(bench: Bench) -> None
 
 
 def test_a_shard_without_a_known_relative_is_found_while_running(bench: Bench) -> None:
-    """Fact 7: its parent came and went between two listings, or no listing shows it."""
+    """Trap 7: its parent came and went between two listings, or no listing shows it."""
     orders = bench.serve(shards=2)
     shown, hidden = orders.open_shard_ids
     orders.hide(hidden)
@@ -47,7 +47,7 @@ def test_a_shard_without_a_known_relative_is_found_while_running(bench: Bench) -
 
 
 def test_every_branch_has_a_shard_in_every_frontier_that_is_stored(bench: Bench) -> None:
-    """Fact 20: the parent until its end is handed over, then all its children, and both at no time."""
+    """Trap 20: the parent until its end is handed over, then all its children, and both at no time."""
     orders = bench.serve()
     bench.put(5)
     parent = orders.open_shard_ids[0]
@@ -63,7 +63,7 @@ def test_every_branch_has_a_shard_in_every_frontier_that_is_stored(bench: Bench)
 
 
 def test_a_parents_end_is_stored_until_its_children_are_known(bench: Bench) -> None:
-    """Fact 20: a worker that dies between the end and the listing neither reads the parent again nor loses the rest."""
+    """Trap 20: a worker that dies between the end and the listing neither reads the parent again nor loses the rest."""
     orders = bench.serve()
     bench.put(5)
     parent = orders.open_shard_ids[0]
@@ -82,7 +82,7 @@ def test_a_parents_end_is_stored_until_its_children_are_known(bench: Bench) -> N
 
 
 def test_a_late_siblings_records_are_not_late(bench: Bench) -> None:
-    """Fact 6: one child is listed before the other; `DrivenRead` checks every record against the watermark."""
+    """Trap 6: one child is listed before the other; `DrivenRead` checks every record against the watermark."""
     orders = bench.serve()
     bench.put(5)
     reading = bench.read().go(20)
@@ -98,7 +98,7 @@ def test_a_late_siblings_records_are_not_late(bench: Bench) -> None:
 
 
 def test_records_of_a_shard_that_is_not_listed_at_first_are_not_late(bench: Bench) -> None:
-    """Fact 6: the watermark waits until the listings are believed."""
+    """Trap 6: the watermark waits until the listings are believed."""
     orders = bench.serve(shards=2)
     shown, hidden = orders.open_shard_ids
     old = bench.put(2, hidden)
@@ -112,7 +112,7 @@ def test_records_of_a_shard_that_is_not_listed_at_first_are_not_late(bench: Benc
 
 
 def test_a_disabled_stream_whose_shard_is_listed_late_is_read_all_the_same(bench: Bench) -> None:
-    """Facts 6 and 14: one listing without a shard to read is not the end."""
+    """Traps 6 and 14: one listing without a shard to read is not the end."""
     orders = bench.serve()
     bench.put(3)
     orders.hide(orders.open_shard_ids[0])

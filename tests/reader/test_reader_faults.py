@@ -1,4 +1,4 @@
-"""What is a loss and told, and what is a delay and counted (facts 9, 10, 11, 13, 15)."""
+"""What is a loss and told, and what is a delay and counted (traps 9, 10, 11, 13, 15)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON
 from beam_dynamodb_streams.testing import Faults
 from tests.reader.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
-# Facts 9, 10, 11 and 13: what is no longer there
+# Traps 9, 10, 11 and 13: what is no longer there
 
 
 def test_an_expired_iterator_is_asked_for_again_from_the_position(bench: Bench) -> None:
-    """Fact 9: nothing is repeated and nothing is skipped."""
+    """Trap 9: nothing is repeated and nothing is skipped."""
     orders = bench.serve(shards=2, faults=Faults(expire=0.5))
     reading = bench.read()
     for _ in range(10):
@@ -30,7 +30,7 @@ def test_an_expired_iterator_is_asked_for_again_from_the_position(bench: Bench) 
 
 
 def test_iterators_that_always_expire_are_a_delay_and_not_a_busy_loop(bench: Bench) -> None:
-    """Fact 9: as on an endpoint whose clock is off."""
+    """Trap 9: as on an endpoint whose clock is off."""
     bench.serve(faults=Faults(expire=1.0))
     bench.put(3)
     reading = bench.read().go(30)
@@ -62,7 +62,7 @@ def test_a_young_hint_saves_the_call_for_an_iterator(bench: Bench) -> None:
 
 @pytest.mark.parametrize("hinted", [True, False], ids=["seen by GetRecords", "seen by GetShardIterator"])
 def test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read(bench: Bench, hinted: bool) -> None:
-    """Fact 10: the shard goes on at the horizon, it is not dropped."""
+    """Trap 10: the shard goes on at the horizon, it is not dropped."""
     orders = bench.serve()
     shard = orders.open_shard_ids[0]
     seen = bench.put(3)
@@ -92,7 +92,7 @@ def test_a_trimmed_prefix_is_not_a_loss_to_a_read_that_begins_at_the_horizon(ben
 
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read(bench: Bench, listed: bool) -> None:
-    """Fact 11: it neither kills the read nor is asked for again for ever."""
+    """Trap 11: it neither kills the read nor is asked for again for ever."""
     orders = bench.serve(shards=2)
     lost, other = orders.open_shard_ids
     seen = bench.put(3, lost)
@@ -113,7 +113,7 @@ def test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read(b
 
 
 def test_after_days_away_the_oldest_descendants_are_read_and_the_gap_is_reported(bench: Bench) -> None:
-    """Fact 13: position, child and grandchild are gone."""
+    """Trap 13: position, child and grandchild are gone."""
     orders = bench.serve()
     first = orders.open_shard_ids[0]
     seen = bench.put(3)
@@ -133,7 +133,7 @@ def test_after_days_away_the_oldest_descendants_are_read_and_the_gap_is_reported
 
 
 def test_children_that_came_and_went_unseen_are_a_gap_too(bench: Bench) -> None:
-    """Fact 13: the parent was read to its end before the worker went away."""
+    """Trap 13: the parent was read to its end before the worker went away."""
     orders = bench.serve()
     first = orders.open_shard_ids[0]
     seen = bench.put(3)
@@ -154,12 +154,12 @@ def test_children_that_came_and_went_unseen_are_a_gap_too(bench: Bench) -> None:
     assert (loss.shard_id, loss.certain) == (first, False)
 
 
-# Fact 15: delays
+# Trap 15: delays
 
 
 @pytest.mark.parametrize("fault", ["throttle", "error", "drop", "cut_body", "bad_crc"])
 def test_faults_that_pass_are_delays_and_never_losses(bench: Bench, fault: str) -> None:
-    """Fact 15."""
+    """Trap 15."""
     orders = bench.serve(shards=2, faults=Faults(**{fault: 0.3}))
     reading = bench.read()
     for _ in range(5):
@@ -175,7 +175,7 @@ def test_faults_that_pass_are_delays_and_never_losses(bench: Bench, fault: str) 
 
 
 def test_a_service_that_only_throttles_is_asked_less_and_less_often(bench: Bench) -> None:
-    """Fact 15."""
+    """Trap 15."""
     bench.serve(faults=Faults(throttle={"GetRecords": 1.0}))
     bench.put(3)
     reading = bench.read().go(300)

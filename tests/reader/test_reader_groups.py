@@ -35,7 +35,7 @@ def split(service: LocalStreams, clock: Clock, table: Table, read: DrivenRead, m
 
 
 def test_a_listing_that_leaves_out_another_groups_shard_does_not_make_it_ours() -> None:
-    """Fact 6, a day after the split: the shard is still open and read elsewhere, so it must not be forgotten."""
+    """Trap 6, a day after the split: the shard is still open and read elsewhere, so it must not be forgotten."""
     with orders_of(2) as (service, clock, orders):
         read = reading(service, clock, orders)
         read.run(20)
@@ -87,7 +87,7 @@ def test_an_unlisted_parent_that_another_group_may_read_is_waited_for() -> None:
 
 
 def test_a_reader_finds_shards_again_for_a_frontier_from_before_they_were_found() -> None:
-    """What the listings have shown is new to an older frontier, though the reader has seen it before (fact 21)."""
+    """What the listings have shown is new to an older frontier, though the reader has seen it before (trap 21)."""
     with orders_of(2) as (service, clock, orders):
         orders.put_many({"id": f"o-{n}"} for n in range(10))
         read = reading(service, clock, orders)

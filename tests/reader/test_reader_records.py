@@ -1,4 +1,4 @@
-"""Which records of a shard are delivered: its last page, its start, its empty pages, its stop (facts 1, 2, 3, 5)."""
+"""Which records of a shard are delivered: its last page, its start, its empty pages, its stop (traps 1, 2, 3, 5)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.testing import Faults
 from tests.reader.conftest import Bench, latest
 
-# Fact 1: the last page
+# Trap 1: the last page
 
 
 @pytest.mark.parametrize("late_end", [0.0, 1.0])
 def test_records_of_a_shards_last_page_are_delivered(bench: Bench, late_end: float) -> None:
-    """Fact 1: the page may bring records and no next iterator, or end with an empty page after them."""
+    """Trap 1: the page may bring records and no next iterator, or end with an empty page after them."""
     orders = bench.serve(faults=Faults(late_end=late_end))
     bench.put(3)
     orders.disable_stream()
@@ -37,11 +37,11 @@ def test_a_shard_of_more_than_a_page_is_read_without_pauses(bench: Bench) -> Non
     assert [len(step.records) for step in reading.claims if step.records] == [1000, 1000, 500]
 
 
-# Facts 2 and 3: where shards begin
+# Traps 2 and 3: where shards begin
 
 
 def test_children_of_a_shard_read_from_latest_are_read_from_their_beginning(bench: Bench) -> None:
-    """Fact 2: LATEST is only for shards that exist when the read starts."""
+    """Trap 2: LATEST is only for shards that exist when the read starts."""
     orders = bench.serve()
     bench.put(5)
     bench.clock.advance(60)
@@ -68,7 +68,7 @@ def test_children_of_a_shard_without_a_record_after_the_start_begin_at_the_start
 
 
 def test_a_start_at_latest_survives_an_expired_iterator(bench: Bench) -> None:
-    """Fact 3: what was written before the iterator could be renewed is not lost."""
+    """Trap 3: what was written before the iterator could be renewed is not lost."""
     orders = bench.serve()
     bench.put(5)
     bench.clock.advance(60)
@@ -81,7 +81,7 @@ def test_a_start_at_latest_survives_an_expired_iterator(bench: Bench) -> None:
 
 
 def test_a_start_at_latest_survives_a_restart_before_the_first_record(bench: Bench) -> None:
-    """Fact 3: there is no sequence number yet, but there is a moment."""
+    """Trap 3: there is no sequence number yet, but there is a moment."""
     orders = bench.serve()
     bench.put(5)
     bench.clock.advance(60)
@@ -95,7 +95,7 @@ def test_a_start_at_latest_survives_a_restart_before_the_first_record(bench: Ben
 
 
 def test_a_start_at_a_moment_needs_no_at_timestamp(bench: Bench) -> None:
-    """Fact 3: an older endpoint is read from the horizon, and older records are passed over."""
+    """Trap 3: an older endpoint is read from the horizon, and older records are passed over."""
     orders = bench.serve(at_timestamp=False)
     bench.put(2_500)
     bench.clock.advance(60)
@@ -106,7 +106,7 @@ def test_a_start_at_a_moment_needs_no_at_timestamp(bench: Bench) -> None:
 
 
 def test_pages_older_than_the_start_do_not_make_a_shard_quiet(bench: Bench) -> None:
-    """Fact 5: they are not empty, and they are no reason to wait either."""
+    """Trap 5: they are not empty, and they are no reason to wait either."""
     bench.serve(at_timestamp=False)
     bench.put(6_000)
     bench.clock.advance(60)
@@ -119,11 +119,11 @@ def test_pages_older_than_the_start_do_not_make_a_shard_quiet(bench: Bench) -> N
     assert reading.frontier.closed
 
 
-# Fact 5: empty pages
+# Trap 5: empty pages
 
 
 def test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now(bench: Bench) -> None:
-    """Fact 5."""
+    """Trap 5."""
     bench.serve()
     bench.put(3)
     stop = floor(bench.clock())

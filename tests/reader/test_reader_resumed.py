@@ -13,7 +13,7 @@ from tests.inline import DrivenRead
 
 
 def test_records_older_than_the_start_are_not_empty_pages() -> None:
-    """Skipping a long backlog on an endpoint without AT_TIMESTAMP is no quiet proof (facts 3 and 5)."""
+    """Skipping a long backlog on an endpoint without AT_TIMESTAMP is no quiet proof (traps 3 and 5)."""
     clock = Clock()
     with LocalStreams(clock=clock, at_timestamp=False) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -36,7 +36,7 @@ def test_records_older_than_the_start_are_not_empty_pages() -> None:
 
 
 def test_a_loss_is_reported_again_to_a_frontier_from_before_it() -> None:
-    """A restore in the same worker: the reader must not remember that the loss was told (fact 10)."""
+    """A restore in the same worker: the reader must not remember that the loss was told (trap 10)."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -56,7 +56,7 @@ def test_a_loss_is_reported_again_to_a_frontier_from_before_it() -> None:
 
 
 def test_a_shard_unread_for_more_than_a_day_reports_that_its_oldest_changes_are_gone() -> None:
-    """The horizon is a position that is always served, so the service says nothing (fact 13)."""
+    """The horizon is a position that is always served, so the service says nothing (trap 13)."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -76,7 +76,7 @@ def test_a_shard_unread_for_more_than_a_day_reports_that_its_oldest_changes_are_
 
 
 def test_a_saved_position_without_a_remaining_shard_is_reported_as_a_possible_loss() -> None:
-    """Fact 13."""
+    """Trap 13."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -109,7 +109,7 @@ def quiet_shard_beside_a_busy_one(clock: Clock, service: LocalStreams) -> tuple[
 
 
 def test_a_bounded_read_does_not_end_before_the_fate_of_its_saved_shards_is_known() -> None:
-    """Fact 13: nothing is left of them, and nothing else is to be read."""
+    """Trap 13: nothing is left of them, and nothing else is to be read."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"}, shards=40)
@@ -128,7 +128,7 @@ def test_a_bounded_read_does_not_end_before_the_fate_of_its_saved_shards_is_know
 
 @pytest.mark.parametrize(("hours_ago", "told"), [(1, False), (25, True)])
 def test_a_saved_shard_that_is_gone_is_a_loss_unless_all_was_read_within_a_day(hours_ago: int, told: bool) -> None:
-    """Facts 11 and 13: its child was never begun, so the shard was not read to its end."""
+    """Traps 11 and 13: its child was never begun, so the shard was not read to its end."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders, saved, quiet = quiet_shard_beside_a_busy_one(clock, service)
@@ -154,7 +154,7 @@ def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_rea
 def test_a_saved_shard_that_is_gone_is_a_loss_if_ends_of_shards_are_saved(
     position: Position | None,
 ) -> None:
-    """Facts 11 and 13: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
+    """Traps 11 and 13: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders, saved, quiet = quiet_shard_beside_a_busy_one(clock, service)
@@ -166,7 +166,7 @@ def test_a_saved_shard_that_is_gone_is_a_loss_if_ends_of_shards_are_saved(
 
 
 def test_ended_shards_of_a_quiet_stream_are_not_a_loss_while_children_are_listed() -> None:
-    """Fact 13: the run was away for less than a day, and every record that it had not read is still there."""
+    """Trap 13: the run was away for less than a day, and every record that it had not read is still there."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -186,7 +186,7 @@ def test_ended_shards_of_a_quiet_stream_are_not_a_loss_while_children_are_listed
 
 
 def test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read() -> None:
-    """Fact 13: none of its shards is left, and none held anything."""
+    """Trap 13: none of its shards is left, and none held anything."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -203,7 +203,7 @@ def test_a_stream_quiet_for_longer_than_it_keeps_lost_nothing_if_all_was_read() 
 
 
 def test_a_shard_saved_as_ended_is_not_a_loss_once_gone_also_after_a_restart() -> None:
-    """Fact 12."""
+    """Trap 12."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"}, shards=2)
@@ -222,7 +222,7 @@ def test_a_shard_saved_as_ended_is_not_a_loss_once_gone_also_after_a_restart() -
 
 
 def test_a_root_that_is_gone_before_its_first_read_is_not_a_loss() -> None:
-    """Facts 6 and 11: TRIM_HORIZON is what the service still has."""
+    """Traps 6 and 11: TRIM_HORIZON is what the service still has."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"}, shards=2)
@@ -249,7 +249,7 @@ def test_a_reader_keeps_listing_for_days() -> None:
 
 
 def test_unseen_children_of_a_disabled_stream_are_reported_as_a_possible_loss() -> None:
-    """The parent was read to its end, its child not listed yet; a day later only the grandchild is left (fact 13)."""
+    """The parent was read to its end, its child not listed yet; a day later only the grandchild is left (trap 13)."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})

@@ -1,4 +1,4 @@
-"""Which shards are read, when, and how often (facts 6, 7, 8, 12, 14)."""
+"""Which shards are read, when, and how often (traps 6, 7, 8, 12, 14)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from beam_dynamodb_streams.reader.requests import Read
 from beam_dynamodb_streams.testing import Faults
 from tests.reader.conftest import Bench, assert_each_once_and_in_order, assert_one_read_at_a_time
 
-# Facts 6, 7 and 8: which shards there are
+# Traps 6, 7 and 8: which shards there are
 
 
 def test_shards_that_split_and_roll_are_found_while_running(bench: Bench) -> None:
-    """Fact 7: without a restart, in whatever generation."""
+    """Trap 7: without a restart, in whatever generation."""
     orders = bench.serve(shards=2)
     reading = bench.read()
     for _ in range(3):
@@ -32,7 +32,7 @@ def test_shards_that_split_and_roll_are_found_while_running(bench: Bench) -> Non
 
 
 def test_a_stream_of_several_generations_is_read_from_its_roots(bench: Bench) -> None:
-    """Fact 8: parents before children, whatever the answers' order."""
+    """Trap 8: parents before children, whatever the answers' order."""
     orders = bench.serve(shards=2)
     for _ in range(4):
         bench.put(15)
@@ -50,7 +50,7 @@ def test_a_stream_of_several_generations_is_read_from_its_roots(bench: Bench) ->
     ids=["children listed late", "closed shards listed as open", "holes"],
 )
 def test_listings_that_lie_neither_lose_a_shard_nor_its_order(bench: Bench, faults: Faults) -> None:
-    """Fact 6."""
+    """Trap 6."""
     orders = bench.serve(shards=3, faults=faults)
     reading = bench.read()
     for _ in range(3):
@@ -86,7 +86,7 @@ def test_endpoints_that_know_less_are_read_all_the_same(bench: Bench, endpoint: 
 
 
 def test_a_listing_that_repeats_its_cursor_still_shows_its_first_pages(bench: Bench) -> None:
-    """Fact 6: partial progress counts, and once the listing is sound the rest is found."""
+    """Trap 6: partial progress counts, and once the listing is sound the rest is found."""
     orders = bench.serve(shards=104, faults=Faults(repeat_listing=1.0))
     bench.put(300)
     reading = bench.read().go(30)
@@ -99,7 +99,7 @@ def test_a_listing_that_repeats_its_cursor_still_shows_its_first_pages(bench: Be
 
 
 def test_a_shard_that_no_listing_shows_is_found_through_its_child(bench: Bench) -> None:
-    """Facts 6 and 8: the child waits while its parent exists unlisted, and then reads it."""
+    """Traps 6 and 8: the child waits while its parent exists unlisted, and then reads it."""
     orders = bench.serve()
     bench.put(3)
     parent = orders.open_shard_ids[0]
@@ -113,7 +113,7 @@ def test_a_shard_that_no_listing_shows_is_found_through_its_child(bench: Bench) 
 
 
 def test_an_ended_parent_does_not_wait_for_a_hidden_child_found_another_way(bench: Bench) -> None:
-    """Fact 6: the middle generation is not listed for minutes; it is read, and the end is reached."""
+    """Trap 6: the middle generation is not listed for minutes; it is read, and the end is reached."""
     orders = bench.serve()
     bench.put(3)
     reading = bench.read().go(10)
@@ -132,7 +132,7 @@ def test_an_ended_parent_does_not_wait_for_a_hidden_child_found_another_way(benc
 
 
 def test_a_child_whose_parent_is_gone_does_not_wait_for_ever(bench: Bench) -> None:
-    """Fact 8."""
+    """Trap 8."""
     orders = bench.serve()
     parent = orders.open_shard_ids[0]
     child = orders.roll(parent)
@@ -141,11 +141,11 @@ def test_a_child_whose_parent_is_gone_does_not_wait_for_ever(bench: Bench) -> No
     assert bench.read().go(10).ids == seen
 
 
-# Facts 12 and 14: what is over
+# Traps 12 and 14: what is over
 
 
 def test_a_shard_read_to_its_end_is_not_read_again_though_it_stays_listed(bench: Bench) -> None:
-    """Fact 12: nor after a restart."""
+    """Trap 12: nor after a restart."""
     orders = bench.serve()
     bench.put(3)
     parent = orders.open_shard_ids[0]
@@ -161,7 +161,7 @@ def test_a_shard_read_to_its_end_is_not_read_again_though_it_stays_listed(bench:
 
 
 def test_a_disabled_stream_is_read_and_ends_the_read(bench: Bench) -> None:
-    """Fact 14."""
+    """Trap 14."""
     orders = bench.serve(shards=3)
     bench.put(20)
     reading = bench.read().go(10)
@@ -179,7 +179,7 @@ def test_a_stream_that_is_enabled_is_never_over_however_quiet(bench: Bench) -> N
 
 
 def test_a_stream_enabled_again_is_another_stream(bench: Bench) -> None:
-    """Fact 14: the read of the old one ends with it."""
+    """Trap 14: the read of the old one ends with it."""
     orders = bench.serve()
     seen = bench.put(3)
     reading = bench.read()
@@ -191,7 +191,7 @@ def test_a_stream_enabled_again_is_another_stream(bench: Bench) -> None:
 
 
 def test_a_stream_that_is_gone_ends_the_read_with_a_possible_loss(bench: Bench) -> None:
-    """Fact 14: a disabled stream is kept for 24 hours."""
+    """Trap 14: a disabled stream is kept for 24 hours."""
     orders = bench.serve()
     bench.put(3)
     reading = bench.read().go(10)

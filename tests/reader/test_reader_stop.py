@@ -1,4 +1,4 @@
-"""A stop among empty pages and records out of order, and shards that are finished or idle (facts 5, 12 and 19)."""
+"""A stop among empty pages and records out of order, and shards that are finished or idle (traps 5, 12 and 19)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.reader.conftest import Bench
 
 
 def test_a_stop_delivers_what_comes_out_of_order_around_it(bench: Bench) -> None:
-    """Fact 19: what was created before the stop comes up to the slack after younger records."""
+    """Trap 19: what was created before the stop comes up to the slack after younger records."""
     orders = bench.serve(faults=Faults(disorder=4.0))
     stop = floor(bench.clock()) + 10
     reading = bench.read(stop=stop, slack=5.0)
@@ -27,7 +27,7 @@ def test_a_stop_delivers_what_comes_out_of_order_around_it(bench: Bench) -> None
 
 
 def test_a_shard_finished_at_the_stop_is_not_read_again_while_it_stays_listed(bench: Bench) -> None:
-    """Fact 12: nor is what descends from it."""
+    """Trap 12: nor is what descends from it."""
     orders = bench.serve(shards=2)
     done, other = orders.open_shard_ids
     seen = bench.put(3, done) + bench.put(3, other)
@@ -46,7 +46,7 @@ def test_a_shard_finished_at_the_stop_is_not_read_again_while_it_stays_listed(be
 
 
 def test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it() -> None:
-    """Fact 5: a shard that was quiet for long may bring a record just then, after some empty pages."""
+    """Trap 5: a shard that was quiet for long may bring a record just then, after some empty pages."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -66,7 +66,7 @@ def test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it() -> N
 
 
 def test_a_record_ends_a_run_of_empty_pages(bench: Bench) -> None:
-    """Fact 5: what follows it is not quiet yet; `DrivenRead` checks every record against the watermark."""
+    """Trap 5: what follows it is not quiet yet; `DrivenRead` checks every record against the watermark."""
     bench.serve()
     reading = bench.read(slack=1.0).go(60)
     bench.put(1)
@@ -81,7 +81,7 @@ def test_a_record_ends_a_run_of_empty_pages(bench: Bench) -> None:
 
 
 def test_the_first_record_after_an_idle_time_is_not_late(bench: Bench) -> None:
-    """Fact 19: it is created in a second that has begun already, and the watermark leaves room for it."""
+    """Trap 19: it is created in a second that has begun already, and the watermark leaves room for it."""
     bench.serve()
     reading = bench.read(slack=1.0).go(30)
     for _ in range(10):

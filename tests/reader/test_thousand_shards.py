@@ -70,7 +70,7 @@ def thousand() -> Iterator[Thousand]:
 
 
 def test_while_shards_roll_and_split_listings_stay_few_and_children_begin_soon(thousand: Thousand) -> None:
-    """Facts 6 and 7. One every two seconds is seven times what 1,000 shards do that live four hours."""
+    """Traps 6 and 7. One every two seconds is seven times what 1,000 shards do that live four hours."""
     random = Random(1)
     for number in range(90):
         shard = random.choice(thousand.orders.open_shard_ids)

@@ -31,7 +31,7 @@ RECORD = ChangeRecord(
 
 
 def test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record():
-    """Fact 18: a repeat is known by its event id, also past a shuffle."""
+    """Trap 18: a repeat is known by its event id, also past a shuffle."""
     coder = ChangeRecordCoder()
     encoded = coder.encode(RECORD)
     decoded = coder.decode(encoded)

@@ -87,7 +87,7 @@ def test_a_record_from_a_page_has_the_values_of_the_change():
     ],
 )
 def test_an_image_that_the_view_leaves_out_is_none(view_type: str, new: Any, old: Any):
-    """Fact 17."""
+    """Trap 17."""
     record = change(stream_view_type=view_type, new_image=new, old_image=old)
     assert record.new_image == new
     assert record.old_image == old

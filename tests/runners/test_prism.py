@@ -70,7 +70,7 @@ def test_files_are_written_during_the_run_and_a_shard_that_appears_is_found(
     until(lambda: first | later <= {shard for shard, _ in written(tmp_path)}, result)
 
     orders.put_many({"id": f"o-{n}", "n": n + 2000} for n in range(50))
-    orders.disable_stream()  # an unbounded read ends with its stream (fact 14)
+    orders.disable_stream()  # an unbounded read ends with its stream (trap 14)
     result.wait_until_finish()
     assert result.state == PipelineState.DONE
     assert written(tmp_path) == changes_of(orders)

@@ -214,7 +214,7 @@ def test_fn_api_runner_is_refused_no_bounded_read(service: LocalStreams, orders:
 def test_a_pipeline_that_makes_beam_pick_bundle_based_direct_runner_is_refused(
     service: LocalStreams, orders: Table, stop: object
 ) -> None:
-    """Fact 18: Beam's own Deduplicate does so, with its real-time timers."""
+    """Trap 18: Beam's own Deduplicate does so, with its real-time timers."""
 
     def batches(changes: beam.PCollection) -> object:
         return by_key(changes) | beam.GroupIntoBatches(10, max_buffering_duration_secs=1)

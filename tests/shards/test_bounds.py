@@ -38,7 +38,7 @@ def test_each_start_has_its_type() -> None:
 
 
 def test_a_moment_is_floored_to_the_services_second() -> None:
-    """Fact 19: creation times are floored, so a change of this second would be missed by its fraction."""
+    """Trap 19: creation times are floored, so a change of this second would be missed by its fraction."""
     assert parse_start(NOON) == AtTime(SECOND)
     assert parse_stop(NOON, TRIM_HORIZON) == UntilSecond(SECOND)
 
@@ -131,7 +131,7 @@ def test_the_largest_number_of_changes_that_is_taken_can_be_stored() -> None:
 
 
 def test_now_and_latest_are_the_services_second_when_the_pipeline_starts() -> None:
-    """Fact 3: resolved once, rounded down, so that nothing of that second is lost."""
+    """Trap 3: resolved once, rounded down, so that nothing of that second is lost."""
     assert resolve_bounds(Latest(), UntilNow(), SECOND + 0.99) == Bounds(AtTime(SECOND), {}, SECOND, None)
 
 

@@ -1,4 +1,4 @@
-"""What a listing means for a frontier: facts 2, 6, 8, 12, 13 and 20, on drawings such as ``{"a": ["b", "c"]}``."""
+"""What a listing means for a frontier: traps 2, 6, 8, 12, 13 and 20, on drawings such as ``{"a": ["b", "c"]}``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_shards_without_a_parent_begin_at_the_start_position() -> None:
 
 
 def test_a_child_waits_for_its_parents_end() -> None:
-    """Fact 8."""
+    """Trap 8."""
     found = discover(begin(TRIM_HORIZON), FAMILY, second=NOW)
     assert set(found.frontier.shards) == {"a"}
     again = discover(found.frontier, FAMILY, second=NOW)
@@ -36,7 +36,7 @@ def test_a_child_waits_for_its_parents_end() -> None:
 
 
 def test_at_a_parents_end_its_children_take_its_place_in_one_step() -> None:
-    """Fact 20: no value in between has lost the parent without having won the children."""
+    """Trap 20: no value in between has lost the parent without having won the children."""
     frontier = reading("a").advance("a", After("7"), watermark=42).end("a")
     found = discover(frontier, FAMILY, second=NOW)
     assert found.frontier.shards == {"b": Reading(TRIM_HORIZON, 42), "c": Reading(TRIM_HORIZON, 42)}
@@ -45,13 +45,13 @@ def test_at_a_parents_end_its_children_take_its_place_in_one_step() -> None:
 
 
 def test_an_ended_parent_stays_until_a_child_is_listed() -> None:
-    """Fact 6: a closed leaf is listed before its child."""
+    """Trap 6: a closed leaf is listed before its child."""
     frontier = reading("a").end("a")
     assert discover(frontier, Lineage.draw({"a": []}), second=NOW).frontier is frontier
 
 
 def test_children_begin_at_the_horizon_if_their_parent_had_records() -> None:
-    """Fact 2: even where the parent itself began at a moment."""
+    """Trap 2: even where the parent itself began at a moment."""
     frontier = begin(MOMENT)
     frontier = discover(frontier, Lineage.draw({"a": []}), second=NOW).frontier.advance("a", After("5")).end("a")
     assert discover(frontier, FAMILY, second=NOW).frontier.shards["b"].position == TRIM_HORIZON
@@ -65,7 +65,7 @@ def test_children_begin_at_the_start_moment_if_their_parent_had_no_record_after_
 
 
 def test_a_late_sibling_begins_where_its_siblings_began() -> None:
-    """Fact 6: one child is listed before the other."""
+    """Trap 6: one child is listed before the other."""
     ended = replace(reading(), shards={"a": Reading(End(MOMENT))})
     early = discover(ended, Lineage.draw({"a": ["b"]}), second=NOW)
     assert set(early.frontier.shards) == {"b"}
@@ -81,7 +81,7 @@ def test_a_late_sibling_of_a_forgotten_parent_begins_at_the_start_position() -> 
 
 
 def test_a_finished_shard_that_stays_listed_is_not_read_again() -> None:
-    """Fact 12."""
+    """Trap 12."""
     frontier = discover(reading("a").end("a"), FAMILY, second=NOW).frontier
     again = discover(frontier, FAMILY, second=NOW + 3600)
     assert again.frontier is frontier
@@ -89,20 +89,20 @@ def test_a_finished_shard_that_stays_listed_is_not_read_again() -> None:
 
 
 def test_ancestors_of_a_shard_that_is_read_are_not_read_again() -> None:
-    """Fact 12, after a restart that remembers the newest generation only."""
+    """Trap 12, after a restart that remembers the newest generation only."""
     lineage = Lineage.draw({"a": ["b"], "b": ["c"]})
     assert discover(reading("c"), lineage, second=NOW).frontier == reading("c")
 
 
 def test_an_orphan_waits_while_its_parent_is_merely_unlisted() -> None:
-    """Facts 6 and 8: listings have holes, so being unlisted proves nothing."""
+    """Traps 6 and 8: listings have holes, so being unlisted proves nothing."""
     found = discover(begin(TRIM_HORIZON), Lineage([Shard("child", ("unlisted",))]), second=NOW)
     assert found.frontier.shards == {}
     assert found.doubtful == {"child": "unlisted"}
 
 
 def test_an_orphan_begins_once_the_service_says_that_its_parent_is_gone() -> None:
-    """Fact 8: a child whose parent is gone must not wait for ever."""
+    """Trap 8: a child whose parent is gone must not wait for ever."""
     orphan = Lineage([Shard("child", ("trimmed",)), Shard("grandchild", ("child",))])
     found = discover(begin(MOMENT), orphan, second=NOW, gone={"trimmed"})
     assert found.frontier.shards == {"child": Reading(MOMENT)}
@@ -115,7 +115,7 @@ def test_a_listed_parent_is_waited_for_even_if_it_is_said_to_be_gone() -> None:
 
 
 def test_several_generations_back_the_oldest_that_are_left_begin() -> None:
-    """Fact 13: the position's shard is gone, and its children are too."""
+    """Trap 13: the position's shard is gone, and its children are too."""
     frontier = replace(reading(), shards={"a": Reading(SHARD_END, 5)})
     lineage = Lineage([Shard("d", ("b",)), Shard("e", ("d",))])
     found = discover(frontier, lineage, second=NOW, gone={"a", "b"}, leaves=["a"])
@@ -124,7 +124,7 @@ def test_several_generations_back_the_oldest_that_are_left_begin() -> None:
 
 
 def test_a_leaf_leaves_without_children() -> None:
-    """Fact 14."""
+    """Trap 14."""
     found = discover(reading("a").end("a"), Lineage.draw({"a": []}), second=NOW, leaves=["a"])
     assert found.frontier.shards == {}
     assert found.frontier.finished == {"a": Finished(NOW, TRIM_HORIZON)}
@@ -153,7 +153,7 @@ def test_the_verdict_not_to_follow_a_shard_holds_for_all_that_descends_from_it()
     ],
 )
 def test_a_listing_that_loops_opens_nothing_and_does_not_hang(loop: list[Shard]) -> None:
-    """Fact 6: one bad listing neither stops the reader nor takes the other shards away."""
+    """Trap 6: one bad listing neither stops the reader nor takes the other shards away."""
     found = discover(begin(TRIM_HORIZON), Lineage([*loop, Shard("sound")]), second=NOW)
     assert set(found.frontier.shards) == {"sound"}
 
@@ -165,7 +165,7 @@ def ended(*shards: str, watermark: int = 5) -> dict[str, Reading]:
 MERGE = Lineage.draw({"a": ["c"], "b": ["c"]})
 
 
-def test_a_child_of_a_merge_waits_for_both_parents_and_the_ended_one_holds_back() -> None:
+def test_a_merges_child_waits_for_both_parents_and_the_ended_one_holds_the_watermark() -> None:
     frontier = Frontier(shards={**ended("a", watermark=5), "b": Reading(After("7"), 9)})
     assert discover(frontier, MERGE, second=NOW).frontier is frontier
     found = discover(frontier.end("b"), MERGE, second=NOW)
@@ -222,7 +222,7 @@ def test_a_merge_whose_parents_descend_from_each_other_or_from_itself_does_not_h
 
 
 def test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only() -> None:
-    """Fact 8, after a split of the work."""
+    """Trap 8, after a split of the work."""
     given = replace(reading("mine").end("mine"), adopts=False)
     lineage = Lineage([Shard("mine"), Shard("child", ("mine",)), Shard("root"), Shard("orphan", ("gone",))])
     found = discover(given, lineage, second=NOW, gone={"gone"})
@@ -238,7 +238,7 @@ def test_late_siblings_of_a_forgotten_parent_are_the_adopting_parts() -> None:
 
 
 def test_a_shard_begins_at_its_saved_position() -> None:
-    """Fact 21."""
+    """Trap 21."""
     frontier = begin(MOMENT, saved={"a": After("9"), "later": After("11")})
     found = discover(frontier, Lineage.draw({"a": []}), second=NOW)
     assert found.frontier.shards == {"a": Reading(After("9"))}
@@ -253,7 +253,7 @@ def test_shards_saved_as_read_to_their_end_are_passed_through_in_one_step() -> N
 
 
 def test_an_ended_parent_leaves_when_all_its_children_are_read_already() -> None:
-    """A child that no listing showed was read as a root; then a listing shows whose child it is (fact 6)."""
+    """A child that no listing showed was read as a root; then a listing shows whose child it is (trap 6)."""
     lineage = Lineage([Shard("a"), Shard("b")])
     frontier = discover(reading("a", "b").end("a"), lineage, second=NOW).frontier
     lineage.add([Shard("b", ("a",))])
@@ -281,14 +281,14 @@ def test_a_frontier_never_goes_back() -> None:
 
 
 def test_the_watermark_is_the_minimum_and_waits_for_children_that_are_still_to_come() -> None:
-    """Fact 19."""
+    """Trap 19."""
     frontier = Frontier(shards={"a": Reading(SHARD_END, 5), "b": Reading(TRIM_HORIZON, 8)})
     assert frontier.watermark == 5
     assert Frontier().watermark == EARLIEST
 
 
 def test_another_frontiers_shard_is_remembered_until_the_service_denies_it() -> None:
-    """Fact 6: it may be open and read elsewhere, so a listing without it proves nothing."""
+    """Trap 6: it may be open and read elsewhere, so a listing without it proves nothing."""
     frontier = Frontier(finished={"theirs": Finished(1, None)})
     assert frontier.forget_finished(before=5, listed=[], gone=[]) is frontier
     assert frontier.fading(before=5, listed=[]) == {"theirs"}

@@ -115,7 +115,7 @@ def two_groups(stream: Stream) -> tuple[Group, Group, str]:
 def test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_seen(
     seen_by_the_owner: bool, minutes_before_the_pause: bool, read_by: list[str]
 ) -> None:
-    """Fact 13: it is read twice where the first group cannot know whether the owner saw the roll."""
+    """Trap 13: it is read twice where the first group cannot know whether the owner saw the roll."""
     stream = Stream()
     first, owner, root = two_groups(stream)
     stream.add(root, 1)  # s2
@@ -137,7 +137,7 @@ def test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_s
 
 
 def test_what_is_known_to_descend_from_a_shard_that_changed_hands_is_read_after_it() -> None:
-    """Fact 13: three rolls within a minute, seen by the first group alone; then a pause in which the first one's link
+    """Trap 13: three rolls within a minute, seen by the first group alone; then a pause in which the first one's link
     goes, and the others do not."""
     stream = Stream()
     first, _, root = two_groups(stream)

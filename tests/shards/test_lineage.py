@@ -46,14 +46,14 @@ def test_a_merge_has_several_parents_in_the_order_of_their_ids() -> None:
 
 
 def test_a_link_shown_later_is_learnt() -> None:
-    """A shard that was known without its parent (fact 6) takes its place in the tree once a listing shows it."""
+    """A shard that was known without its parent (trap 6) takes its place in the tree once a listing shows it."""
     lineage = Lineage([Shard("a"), Shard("b")])
     assert lineage.add([Shard("b", ("a",))]), "a new link is news"
     assert lineage.children("a") == ("b",)
 
 
 def test_a_link_once_seen_stays_true_when_a_later_listing_omits_it() -> None:
-    """Fact 6."""
+    """Trap 6."""
     lineage = Lineage([Shard("a"), Shard("b", ("a",))])
     lineage.add([Shard("b")])
     assert lineage.parents("b") == ("a",)

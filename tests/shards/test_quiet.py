@@ -1,4 +1,4 @@
-"""When a run of empty pages may be believed (fact 5)."""
+"""When a run of empty pages may be believed (trap 5)."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def record(shard: str, number: str) -> ChangeRecord:
 
 
 def test_records_may_be_folded_in_any_order_and_more_than_once() -> None:
-    """Facts 4 and 21: the larger number wins, not the longer or the later one."""
+    """Traps 4 and 21: the larger number wins, not the longer or the later one."""
     delivered = [record("a", "99"), record("a", "100"), record("b", "7"), record("a", "99")]
     for order in permutations(delivered):
         position = StreamPosition()

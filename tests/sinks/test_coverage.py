@@ -62,7 +62,7 @@ def test_a_run_resumes_in_the_next_bundle():
 
 
 def test_numbers_compare_as_integers_not_as_text():
-    """Fact 4."""
+    """Trap 4."""
     assert ranges(whole(), (A, 9, 0), (A, 10, 0)) == {0: {A: [Range(FIRST, "9", "10")]}}
     assert settled_up_to([Range("9", "10", "10"), Range(FIRST, "9", "9")]) == "10"
 

@@ -116,7 +116,7 @@ def test_an_attribute_that_is_in_its_column_and_in_the_column_other_is_listed_on
 
 @pytest.mark.parametrize("schema", [None, SCHEMA], ids=["text", "typed"])
 def test_what_changed_is_null_where_the_view_type_leaves_the_images_out(schema):
-    """Fact 17."""
+    """Trap 17."""
     given = {"event_name": "MODIFY", "stream_view_type": "NEW_IMAGE"}
     records = [record(1, None, {"id": "a"}, **given), record(2, None, None, event_name="INSERT"), record(3, BASE, BASE)]
     rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows

@@ -1,4 +1,4 @@
-"""The position that a pipeline folds from the records it delivered (facts 4 and 21)."""
+"""The position that a pipeline folds from the records it delivered (traps 4 and 21)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.source.options_of import options_of
 
 
 def test_the_folded_position_covers_the_records_delivered_and_no_more() -> None:
-    """Facts 4 and 21: in any order; sequence numbers are integers, and those of one shard say nothing of another's."""
+    """Traps 4 and 21: in any order; sequence numbers are integers, and those of one shard say nothing of another's."""
     base = StreamPosition(shards={"a": After("7"), "c": After("5")})
     delivered = [record("a", "1000"), record("b", "3"), record("a", "999"), record("b", "20"), record("b", "4")]
     with beam.Pipeline("FnApiRunner") as pipeline:
@@ -36,7 +36,7 @@ def test_without_deliveries_the_position_is_the_start_of_the_read(runner: str, r
 
 
 def test_windows_are_refused_because_a_last_change_covers_changes_of_later_windows() -> None:
-    """Facts 19 and 21."""
+    """Traps 19 and 21."""
     pipeline = beam.Pipeline("FnApiRunner")
     windowed = pipeline | beam.Create([record("a", "1")]) | beam.WindowInto(FixedWindows(60))
     with pytest.raises(InvalidOptionError, match="CommitProgress"):
@@ -47,5 +47,5 @@ def test_windows_are_refused_because_a_last_change_covers_changes_of_later_windo
 def test_a_read_from_a_saved_position_leaves_no_gap_before_its_stop(
     service: LocalStreams, start: object, *, gapless: bool
 ) -> None:
-    """Facts 19 and 21: else the position would cover a change that is before the stop and was not delivered."""
+    """Traps 19 and 21: else the position would cover a change that is before the stop and was not delivered."""
     assert options_of(service, table="orders", start=start, stop="NOW").rules.gapless is gapless

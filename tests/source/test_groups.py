@@ -65,7 +65,7 @@ def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> No
 
 
 def test_a_long_listing_is_dealt_as_fast_as_the_service_allows() -> None:
-    """Fact 6: three whole listings of 120 pages; ten calls a second are allowed, and no group lists yet."""
+    """Trap 6: three whole listings of 120 pages; ten calls a second are allowed, and no group lists yet."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"}, shards=120)

@@ -126,7 +126,7 @@ def test_calls_are_counted_by_operation_as_the_service_counts_them(told: Told) -
 
 
 def test_throttles_are_counted_by_operation_and_each_request_that_is_sent_again(told: Told) -> None:
-    """Fact 15."""
+    """Trap 15."""
     told.service.faults = Faults(throttle={"GetRecords": 0.4})
     while not told[metrics.THROTTLES]:
         told.slices()
@@ -140,7 +140,7 @@ def test_throttles_are_counted_by_operation_and_each_request_that_is_sent_again(
 
 
 def test_faults_other_than_throttles_are_retries(told: Told) -> None:
-    """Fact 15."""
+    """Trap 15."""
     told.service.faults = Faults(error={"GetRecords": 0.5})
     while not told[metrics.RETRIES]:
         told.slices()
@@ -149,7 +149,7 @@ def test_faults_other_than_throttles_are_retries(told: Told) -> None:
 
 
 def test_a_request_that_fails_however_often_it_is_sent_is_a_delay(told: Told) -> None:
-    """Fact 15."""
+    """Trap 15."""
     told.service.faults = Faults(error={"GetRecords": 1.0})
     while not told[metrics.DELAYS]:
         told.slices()
@@ -157,7 +157,7 @@ def test_a_request_that_fails_however_often_it_is_sent_is_a_delay(told: Told) ->
 
 
 def test_an_expired_iterator_is_a_renewal(told: Told) -> None:
-    """Fact 9."""
+    """Trap 9."""
     told.service.faults = Faults(expire=1.0)
     while not told[metrics.ITERATOR_RENEWALS] and not told[metrics.DELAYS]:
         told.slices()
@@ -183,7 +183,7 @@ def test_shards_that_end_are_finished_and_wait_for_their_children(told: Told) ->
 
 
 def test_a_parent_that_no_listing_shows_is_doubted(told: Told) -> None:
-    """Fact 8."""
+    """Trap 8."""
     first, _ = told.orders.open_shard_ids
     told.orders.hide(first)
     told.orders.roll(first)
@@ -192,7 +192,7 @@ def test_a_parent_that_no_listing_shows_is_doubted(told: Told) -> None:
 
 
 def test_shards_that_vanish_and_ranges_that_are_trimmed_are_losses(told: Told) -> None:
-    """Facts 10 and 11."""
+    """Traps 10 and 11."""
     lost, trimmed = told.orders.open_shard_ids
     for shard in (lost, trimmed):
         told.orders.put_many(told.orders.keys_in(shard, 3))

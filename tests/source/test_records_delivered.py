@@ -1,4 +1,4 @@
-"""Records as pipelines get them: absent images, and nothing between the source and the next step (facts 17 and 18)."""
+"""Records as pipelines get them: absent images, and nothing between the source and the next step (traps 17 and 18)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.reader.conftest import Bench
 def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
     bench: Bench, view_type: Any, new: bool, old: bool
 ) -> None:
-    """Fact 17: an absent image is no empty item."""
+    """Trap 17: an absent image is no empty item."""
     bench.serve()
     orders = bench.orders = bench.service.create_table("views", keys={"id": "S"}, view_type=view_type)
     before, after = {"id": "o-1", "n": 1}, {"id": "o-1", "n": 2}
@@ -44,7 +44,7 @@ def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
 @pytest.mark.parametrize("tagged", [False, True], ids=["one output", "three outputs"])
 @pytest.mark.parametrize("stop", [None, "NOW"], ids=["unbounded", "bounded"])
 def test_no_shuffle_is_between_the_source_and_the_next_step(tagged: bool, stop: object) -> None:
-    """Fact 18: the order of a key survives only without one."""
+    """Trap 18: the order of a key survives only without one."""
     pipeline = beam.Pipeline()
     read = ReadFromDynamoDBStreams("orders", stop=stop)
     pipeline | (read.with_outputs() if tagged else read)

@@ -128,7 +128,7 @@ def test_malformed_records_are_dead_letters_and_end_nothing() -> None:
 
 
 def test_what_was_trimmed_unread_is_reported_and_ends_nothing(service: LocalStreams, orders: Table) -> None:
-    """Fact 10."""
+    """Trap 10."""
     shard = orders.open_shard_ids[0]
     changes = orders.put_many({**keys, "n": 1} for keys in orders.keys_in(shard, 3))
     orders.trim(shard, keep=1)

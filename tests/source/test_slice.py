@@ -1,4 +1,4 @@
-"""One slice of the DoFn without a runner: claims, repeats, and what a loss does (facts 10, 11, 18 and 21)."""
+"""One slice of the DoFn without a runner: claims, repeats, and what a loss does (traps 10, 11, 18 and 21)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def ids(changes: list[ChangeRecord]) -> list[str]:
 
 
 def test_a_checkpoint_amid_a_bundle_covers_what_is_emitted_and_no_more(service: LocalStreams) -> None:
-    """Fact 21: what the reader has read and not claimed by then is the next bundle's."""
+    """Trap 21: what the reader has read and not claimed by then is the next bundle's."""
     slices = serve(service, shards=3)
     for shard in slices.table.open_shard_ids:
         slices.table.put_many(slices.table.keys_in(shard, 2))
@@ -152,7 +152,7 @@ class CheckpointedBeforeAClaim(FrontierTracker):
 
 @pytest.mark.parametrize("claims", [0, 1, 2, 3])
 def test_a_step_whose_claim_is_refused_is_not_emitted(service: LocalStreams, claims: int) -> None:
-    """Fact 21: it is the residual's."""
+    """Trap 21: it is the residual's."""
     slices = serve(service, shards=3)
     for shard in slices.table.open_shard_ids:
         slices.table.put_many(slices.table.keys_in(shard, 2))
@@ -164,7 +164,7 @@ def test_a_step_whose_claim_is_refused_is_not_emitted(service: LocalStreams, cla
 
 
 def test_a_repeated_change_has_the_same_event_id(service: LocalStreams) -> None:
-    """Fact 18: what was emitted and not stored is emitted again, and can be told by its id."""
+    """Trap 18: what was emitted and not stored is emitted again, and can be told by its id."""
     slices = serve(service)
     written = slices.table.put_many({"id": f"o-{number}"} for number in range(5))
     for _ in range(2):
@@ -173,7 +173,7 @@ def test_a_repeated_change_has_the_same_event_id(service: LocalStreams) -> None:
 
 
 def test_a_trimmed_position_stops_the_pipeline_and_nothing_past_the_loss_is_claimed(service: LocalStreams) -> None:
-    """Fact 10, under ``on_data_loss="fail"``, which is the default: run again, it fails again."""
+    """Trap 10, under ``on_data_loss="fail"``, which is the default: run again, it fails again."""
     slices = serve(service)
     orders = slices.table
     orders.put_many({"id": f"o-{number}"} for number in range(3))
@@ -189,7 +189,7 @@ def test_a_trimmed_position_stops_the_pipeline_and_nothing_past_the_loss_is_clai
 
 
 def test_a_vanished_shard_stops_the_pipeline(service: LocalStreams) -> None:
-    """Fact 11, under ``on_data_loss="fail"``."""
+    """Trap 11, under ``on_data_loss="fail"``."""
     slices = serve(service)
     slices.table.put({"id": "o-1"})
     _, residual = slices.read(1)
@@ -199,7 +199,7 @@ def test_a_vanished_shard_stops_the_pipeline(service: LocalStreams) -> None:
 
 
 def test_with_continue_a_loss_is_data_and_the_rest_is_delivered(service: LocalStreams) -> None:
-    """Fact 10, under ``on_data_loss="continue"``."""
+    """Trap 10, under ``on_data_loss="continue"``."""
     slices = serve(service, on_data_loss="continue")
     orders = slices.table
     orders.put_many({"id": f"o-{number}"} for number in range(3))

@@ -1,4 +1,4 @@
-"""The moment at which a pipeline starts, by the service's clock, and the stream that it reads (facts 3 and 14)."""
+"""The moment at which a pipeline starts, by the service's clock, and the stream that it reads (traps 3 and 14)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.source.options_of import options_of
 
 
 def test_latest_and_now_are_the_services_second_whatever_this_machines_clock_says() -> None:
-    """Fact 3: the local service lives in another year; its ``Date`` header tells."""
+    """Trap 3: the local service lives in another year; its ``Date`` header tells."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         service.create_table("orders", keys={"id": "S"})
@@ -40,7 +40,7 @@ def test_a_start_before_all_that_the_service_has_is_warned_of(
 
 
 def test_a_table_is_resolved_to_its_stream_once() -> None:
-    """Fact 14: a stream that is enabled anew is another one, and never read in the middle of a run."""
+    """Trap 14: a stream that is enabled anew is another one, and never read in the middle of a run."""
     with LocalStreams() as service:
         orders = service.create_table("orders", keys={"id": "S"})
         (element,) = StartRead(options_of(service, table="orders")).process(None)
@@ -51,7 +51,7 @@ def test_a_table_is_resolved_to_its_stream_once() -> None:
 
 
 def test_a_position_of_the_old_stream_is_refused_by_the_new_one_and_taken_by_the_old() -> None:
-    """Fact 14: it says nothing about the new stream; the old one stays readable for 24 hours."""
+    """Trap 14: it says nothing about the new stream; the old one stays readable for 24 hours."""
     with LocalStreams() as service:
         orders = service.create_table("orders", keys={"id": "S"})
         position = StreamPosition(orders.stream_arn)

@@ -28,7 +28,7 @@ def test_a_claim_moves_the_restriction_to_where_the_read_is_once_it_is_delivered
 
 
 def test_a_checkpoint_puts_everything_unclaimed_into_the_residual() -> None:
-    """Fact 21."""
+    """Trap 21."""
     tracker, view = tracked()
     view.try_claim(MOVED)
     primary, residual = tracker.try_split(0)
@@ -38,7 +38,7 @@ def test_a_checkpoint_puts_everything_unclaimed_into_the_residual() -> None:
 
 
 def test_a_claim_after_the_checkpoint_is_refused_and_moves_nothing() -> None:
-    """Fact 21: the residual starts before it, so another bundle will make that step."""
+    """Trap 21: the residual starts before it, so another bundle will make that step."""
     tracker, view = tracked()
     _, residual = tracker.try_split(0)
     assert not view.try_claim(MOVED)

@@ -34,7 +34,7 @@ def test_elements_move_nothing() -> None:
 
 
 def test_what_is_restored_is_not_undercut_by_a_reader_that_knows_less() -> None:
-    """Fact 19."""
+    """Trap 19."""
     estimator = StreamWatermark(EARLIEST)
     estimator.advance(1_769_860_800_123_456)
     coder = PROVIDER.estimator_state_coder()

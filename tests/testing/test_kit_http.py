@@ -164,7 +164,7 @@ def test_access_is_denied_for_the_operations_that_a_test_names(service, table, r
 
 
 def test_throttles_come_in_three_codes(service, table, reader) -> None:
-    """Fact 15."""
+    """Trap 15."""
     service.faults = Faults(throttle=1.0)
     codes = {reader.refusal("describe_stream", StreamArn=table.stream_arn)[0] for _ in range(20)}
     assert codes == {
@@ -232,7 +232,7 @@ def test_stopping_ends_a_call_that_hangs(clock, dial) -> None:
 
 
 def test_a_young_iterator_may_be_answered_as_expired(service, table, reader) -> None:
-    """Fact 9."""
+    """Trap 9."""
     service.faults = Faults(expire=1.0)
     assert reader.page_refusal(_iterator(reader, table)) == "ExpiredIteratorException"
 

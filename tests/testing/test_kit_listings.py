@@ -1,4 +1,4 @@
-"""What DescribeStream, ListStreams and DescribeTable say, and where listings lie (fact 6)."""
+"""What DescribeStream, ListStreams and DescribeTable say, and where listings lie (trap 6)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_an_open_shard_may_be_listed_with_an_ending_number_while_it_grows(start,
 
 
 def test_a_disabled_stream_ends_in_leaves_without_children(table, reader) -> None:
-    """Fact 14."""
+    """Trap 14."""
     table.put({"id": "o-1", "line": 1})
     table.disable_stream()
     page = reader.describe(table.stream_arn)

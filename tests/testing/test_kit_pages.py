@@ -69,7 +69,7 @@ def test_at_timestamp_begins_with_the_first_record_created_at_or_after_it(table,
     }
     assert read[created - 100] == read[created - 10] == early + late
     assert read[created - 9] == read[created] == late
-    # The creation time is floored, so a time later in the same second lies after it (facts 3 and 19).
+    # The creation time is floored, so a time later in the same second lies after it (traps 3 and 19).
     assert read[created + 0.25] == []
 
 
@@ -149,7 +149,7 @@ def test_an_open_shard_read_to_its_end_returns_empty_pages_and_then_later_record
 
 
 def test_the_last_page_of_a_closed_shard_brings_records_and_no_iterator(table, reader) -> None:
-    """Fact 1."""
+    """Trap 1."""
     _write(table, 3)
     shard = table.open_shard_ids[0]
     table.roll(shard)
@@ -159,7 +159,7 @@ def test_the_last_page_of_a_closed_shard_brings_records_and_no_iterator(table, r
 
 
 def test_the_end_of_a_closed_shard_may_come_one_empty_page_late(service, table, reader) -> None:
-    """Fact 1, the other way round."""
+    """Trap 1, the other way round."""
     service.faults = Faults(late_end=1.0)
     _write(table, 3)
     shard = table.open_shard_ids[0]
@@ -180,7 +180,7 @@ def test_a_closed_shard_without_records_ends_on_its_first_page(table, reader) ->
 def test_an_iterator_is_good_for_fifteen_minutes_and_the_next_one_for_as_long_again(
     table, reader, clock: Clock
 ) -> None:
-    """Fact 9."""
+    """Trap 9."""
     iterator = reader.iterator(table.stream_arn, table.open_shard_ids[0])
     clock.advance(15 * 60)
     _, following = reader.page(iterator)
@@ -200,7 +200,7 @@ def test_the_life_of_an_iterator_is_an_option(start, connect, clock: Clock) -> N
 
 
 def test_an_iterator_may_be_used_twice_and_answers_the_same_records(table, reader) -> None:
-    """Fact 18: repeats carry the same eventID."""
+    """Trap 18: repeats carry the same eventID."""
     _write(table, 2)
     iterator = reader.iterator(table.stream_arn, table.open_shard_ids[0])
     assert reader.page(iterator) == reader.page(iterator)
@@ -239,7 +239,7 @@ def test_the_iterator_of_a_service_with_another_seed_is_a_validation_error(start
 
 
 def test_empty_pages_come_in_runs_while_there_are_records(service, table, reader) -> None:
-    """Fact 5."""
+    """Trap 5."""
     numbers = _write(table, 40)
     service.faults = Faults(empty_page=0.3, empty_run=5)
     iterator = reader.iterator(table.stream_arn, table.open_shard_ids[0])

@@ -69,7 +69,7 @@ def test_changes_are_all_that_was_served_in_the_order_of_writing(table, reader) 
 
 
 def test_the_item_that_was_there_decides_between_insert_modify_and_remove(table) -> None:
-    """Fact 17: REMOVE has no new image, INSERT no old one."""
+    """Trap 17: REMOVE has no new image, INSERT no old one."""
     inserted = table.put({"id": "o-1", "n": 1})
     modified = table.put({"id": "o-1", "n": 2})
     removed = table.delete({"id": "o-1"})
@@ -116,7 +116,7 @@ def test_a_delete_by_ttl_is_marked_with_the_services_identity(table, reader) -> 
     ],
 )
 def test_the_view_decides_which_images_a_record_carries(service, reader, view, images) -> None:
-    """Fact 17."""
+    """Trap 17."""
     table = service.create_table("viewed", keys={"id": "S"}, view_type=view)
     table.put({"id": "o-1", "n": 1})
     table.put({"id": "o-1", "n": 2})
@@ -130,7 +130,7 @@ def test_the_view_decides_which_images_a_record_carries(service, reader, view, i
 
 
 def test_creation_times_are_floored_to_the_second(table, clock: Clock) -> None:
-    """Fact 19."""
+    """Trap 19."""
     clock.advance(0.999)
     first = table.put({"id": "o-1"})
     clock.advance(0.001)
@@ -140,7 +140,7 @@ def test_creation_times_are_floored_to_the_second(table, clock: Clock) -> None:
 
 
 def test_creation_times_are_disordered_only_as_far_as_a_test_asks(service, table, clock: Clock) -> None:
-    """Fact 19."""
+    """Trap 19."""
     service.faults = Faults(disorder=5.0)
     times = []
     for number in range(50):

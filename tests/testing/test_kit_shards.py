@@ -94,7 +94,7 @@ def test_a_parent_ends_before_its_children_begin(table) -> None:
 
 
 def test_sequence_numbers_are_unique_digits_whose_order_as_text_is_wrong(table) -> None:
-    """Fact 4."""
+    """Trap 4."""
     _write(table, 1000)
     table.roll_all()
     _write(table, 1000)
@@ -181,7 +181,7 @@ def test_records_are_trimmed_after_a_day_and_the_horizon_moves_to_the_rest(table
 
 
 def test_an_iterator_whose_next_record_is_trimmed_meanwhile_is_refused(table, reader) -> None:
-    """Fact 10: GetRecords says so too."""
+    """Trap 10: GetRecords says so too."""
     shard = table.open_shard_ids[0]
     keys = table.keys_in(shard, 3)
     table.put_many(keys)
@@ -202,7 +202,7 @@ def test_an_iterator_behind_what_is_trimmed_stays_good(table, reader) -> None:
 
 
 def test_a_closed_shard_whose_records_are_all_trimmed_is_neither_listed_nor_found(table, reader, clock) -> None:
-    """Facts 6 and 11: its children still name it as their parent."""
+    """Traps 6 and 11: its children still name it as their parent."""
     parent = table.open_shard_ids[0]
     table.put_many(table.keys_in(parent, 3))
     iterator = reader.iterator(table.stream_arn, parent)
@@ -249,7 +249,7 @@ def test_trimming_all_by_hand_forgets_every_closed_shard(table, reader) -> None:
 
 
 def test_a_dropped_shard_is_not_found_and_may_stay_listed(table, reader) -> None:
-    """Facts 6 and 11."""
+    """Traps 6 and 11."""
     one, other, *_ = table.open_shard_ids
     table.roll_all()
     iterator = reader.iterator(table.stream_arn, other)

@@ -1,4 +1,4 @@
-"""The service's time as its answers tell it: never ahead, and never back unless a clock was set (facts 3 and 5)."""
+"""The service's time as its answers tell it: never ahead, and never back unless a clock was set (traps 3 and 5)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_page_that_was_long_on_its_way_does_not_take_the_services_time_back() 
 
 
 def test_a_quiet_proof_takes_its_time_though_an_answer_among_its_pages_is_slow() -> None:
-    """Fact 5."""
+    """Trap 5."""
     machine, rule = Machine(), QuietRule(pages=30, seconds=10.0)
     machine.answer()
     machine.service += 0.9

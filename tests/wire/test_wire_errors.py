@@ -29,9 +29,9 @@ MakeClient = Callable[..., Client]
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("ExpiredIteratorException", ExpiredIteratorError),  # fact 9
-        ("TrimmedDataAccessException", TrimmedDataError),  # fact 10
-        ("ResourceNotFoundException", NotFoundError),  # fact 11
+        ("ExpiredIteratorException", ExpiredIteratorError),  # trap 9
+        ("TrimmedDataAccessException", TrimmedDataError),  # trap 10
+        ("ResourceNotFoundException", NotFoundError),  # trap 11
     ],
 )
 def test_a_known_code_is_an_error_that_names_stream_shard_and_position(

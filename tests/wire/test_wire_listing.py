@@ -22,7 +22,7 @@ def turn(*shards: str, last: str | None = None) -> Turn:
 def test_a_listing_continues_after_the_last_evaluated_shard_until_none_is_named(
     endpoint: ScriptedEndpoint, make_client: Callable[..., Client]
 ) -> None:
-    """Fact 6: a page of any length may be followed by another, an empty one too."""
+    """Trap 6: a page of any length may be followed by another, an empty one too."""
     endpoint.script = [turn("a", last="a"), turn(last="b"), turn("c")]
     pages = list(make_client().listing(ARN))
     assert [[shard.shard_id for shard in page.shards] for page in pages] == [["a"], [], ["c"]]
@@ -33,7 +33,7 @@ def test_a_listing_continues_after_the_last_evaluated_shard_until_none_is_named(
 def test_a_listing_ends_where_it_would_go_in_circles(
     endpoint: ScriptedEndpoint, make_client: Callable[..., Client], last: str
 ) -> None:
-    """Fact 6: LastEvaluatedShardId may repeat, at once or by turns."""
+    """Trap 6: LastEvaluatedShardId may repeat, at once or by turns."""
     endpoint.script = [*[turn("a", last="a"), turn("b", last=last)] * 10, turn()]
     assert [page.shards[0].shard_id for page in make_client().listing(ARN)] == (
         ["a", "b", "a"] if last == "b" else ["a", "b"]

@@ -42,13 +42,13 @@ def test_a_page_keeps_the_order_of_the_shard() -> None:
     assert (decoded.next_iterator, decoded.malformed) == ("next", [])
 
 
-def test_the_last_page_of_a_shard_may_bring_records() -> None:  # fact 1
+def test_the_last_page_of_a_shard_may_bring_records() -> None:  # trap 1
     decoded = page(record())
     assert (len(decoded.records), decoded.next_iterator) == (1, None)
     assert page(record(), NextShardIterator=None).next_iterator is None
 
 
-def test_an_empty_page_is_not_the_end() -> None:  # fact 5
+def test_an_empty_page_is_not_the_end() -> None:  # trap 5
     assert page(NextShardIterator="next").next_iterator == "next"
     assert decode_records(b'{"NextShardIterator":"next"}').records == []
 
@@ -65,11 +65,11 @@ def test_images_stay_as_they_were_received() -> None:
     change = decode_records(body).records[0].change
     assert bytes(change.new_image or b"") == image.encode()
     assert bytes(change.keys) == b'{"id": {"S": "1"}}'
-    assert change.old_image is None  # fact 17
+    assert change.old_image is None  # trap 17
 
 
 def test_an_explicit_null_is_absent() -> None:
-    """Fact 17."""
+    """Trap 17."""
     entry = record(NewImage=None, OldImage=None, SizeBytes=None) | {"userIdentity": None}
     change = page(entry).records[0]
     assert (change.change.new_image, change.change.old_image, change.change.size_bytes) == (None,) * 3

@@ -1,4 +1,4 @@
-"""What is said again, how often, and after how long (fact 15)."""
+"""What is said again, how often, and after how long (trap 15)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_throttled_call_is_repeated_and_counted(
 def test_every_code_that_botocore_repeats_is_a_delay_whatever_its_status(
     codes: list[str], kind: type[DelayError]
 ) -> None:
-    """Fact 15. The standard mode of retries knows what AWS's services and what stands before them say."""
+    """Trap 15. The standard mode of retries knows what AWS's services and what stands before them say."""
     assert "SlowDown" in codes or "RequestTimeout" in codes
     passed_on = [code for code in codes if not issubclass(read_refusal(400, code, "", b"{}").kind, kind)]
     assert passed_on == []
