@@ -17,7 +17,7 @@ class DeliveredPosition(beam.PTransform):
     """Folds change records into the :class:`StreamPosition` that covers them: one, of a bounded read.
 
     PCollection[ChangeRecord], or of our record batches, → PCollection[StreamPosition]. Put it behind whatever
-    delivers, on the records that were delivered, and it covers no more than those (fact 21). ``base`` is the position
+    delivers, on the records that were delivered, and it covers no more than those (trap 21). ``base`` is the position
     that the read started from; the result goes on from it.
 
     A change names its shard, not its stream: the result is a position of the stream that `base` names. For the first
@@ -26,7 +26,7 @@ class DeliveredPosition(beam.PTransform):
     apart.
 
     A read that stops at a moment must have begun at a saved position (``StreamPosition()`` is one): only then a shard
-    ends at its first change past the stop, and no change before the position is left out (fact 19). Raises
+    ends at its first change past the stop, and no change before the position is left out (trap 19). Raises
     InvalidOptionError for windows: creation times are out of order, so the last change of a window does not cover all
     before it. `CommitProgress` is for unbounded reads.
     """
@@ -48,7 +48,7 @@ class DeliveredPosition(beam.PTransform):
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
 @beam.typehints.with_output_types(StreamPosition)
 class _Fold(beam.CombineFn):
-    """The accumulator is ``{shard_id: sequence number}``: only the largest of each shard counts (fact 4)."""
+    """The accumulator is ``{shard_id: sequence number}``: only the largest of each shard counts (trap 4)."""
 
     def __init__(self, base: StreamPosition) -> None:
         self._base = base
