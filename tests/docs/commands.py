@@ -1,4 +1,4 @@
-"""A command of a page: its words checked, and, where it needs no account and no cluster, run in this process."""
+"""A command of a page: its words are checked, and it runs in this process if it needs no account or cluster."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FLINK_OPTIONS: Final = frozenset(
 
 
 def targets() -> dict[str, str]:
-    """The Makefile's targets, with what `make help` says of each."""
+    """Return the Makefile's targets, with their texts in `make help`."""
     text = (ROOT / "Makefile").read_text("utf-8")
     return dict(re.findall(r"^([a-z-]+):[^\n#=]*(?:## ([^\n]*))?$", text, re.MULTILINE))
 
@@ -51,7 +51,7 @@ def extras() -> set[str]:
 
 
 def check(command: Command) -> None:
-    """Fails for a target, an extra, a module or an option that is not there."""
+    """Fail for a target, an extra, a module or an option that does not exist."""
     match words := _words(command):
         case ["make", *named]:
             assert set(named) <= set(targets())
@@ -74,7 +74,7 @@ def check(command: Command) -> None:
 
 
 def run(command: Command) -> None:
-    """Runs a pipeline's command on the local table, and nothing else; what would go on for ever stops now."""
+    """Run a pipeline's command on the local table. An unbounded read stops now. Other commands are not run."""
     words = _words(command)
     if words[0] == "dynamodb-streams" and words[1] in COMMANDS:  # the same command, from the package
         words = ["python", "-m", f"beam_dynamodb_streams.commands.{words[1]}", *words[2:]]
@@ -120,7 +120,7 @@ def _words(command: Command) -> list[str]:
 
 
 def _check_options(module: str, arguments: list[str]) -> None:
-    """Each option is the command's own, or Beam's where the command passes it on."""
+    """Check that each option is the command's own, or Beam's if the command passes it on."""
     said = help_of(module)
     known = set(re.findall(r"(?<!\w)--?[a-z][\w-]*", said))
     if "goes to Beam" in said:
@@ -130,7 +130,7 @@ def _check_options(module: str, arguments: list[str]) -> None:
 
 
 def _check_aws(words: list[str]) -> None:
-    """By the service's own model: the operation, and its parameters."""
+    """Check the operation and its parameters against the service's own model."""
     _, service, operation, *arguments = words
     model = botocore.session.get_session().get_service_model(service)
     name = next(name for name in model.operation_names if xform_name(name, "-") == operation)

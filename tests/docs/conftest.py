@@ -1,4 +1,4 @@
-"""What the pages' code takes as given: a table, and reads that end soon."""
+"""What the code of the pages assumes: a table, and reads that end soon."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = {
 
 @pytest.fixture
 def orders(service: LocalStreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    """The table that the pages speak of, found as a user's own would be: by the environment. In an empty directory."""
+    """The table of the pages, found through the environment as a user's own would be, in an empty directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_ENDPOINT_URL", service.endpoint_url)
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", raising=False)

@@ -23,7 +23,7 @@ _LINK: Final = re.compile(r"\[([^\]\n]*(?:\n[^\]\n]+)?)\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block; ``line`` is that of its first line of content, ``not_run`` the reason, if any."""
+    """A fenced block. `line` is its first line of content, `not_run` the reason why it is not run, if any."""
 
     page: Path
     line: int
@@ -36,13 +36,13 @@ class Block:
         return f"{self.page.name}:{self.line}"
 
     def compiled(self) -> str:
-        """The text, at its own line numbers."""
+        """The text, with the line numbers of the page."""
         return "\n" * (self.line - 1) + self.text
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What follows a ``$`` in a console block, its continued lines joined and its comment cut off."""
+    """Return what follows each `$` in a console block, with continued lines joined and without comments."""
 
     block: Block
     text: str

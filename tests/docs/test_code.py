@@ -1,4 +1,4 @@
-"""The pages say what is true: their code runs, each page from its first block to its last."""
+"""The code of the pages runs, each page from its first block to its last."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BLOCKS = [block for page in PAGES for block in blocks(page, "python")]
 
 
 class TakenAsGiven(ast.NodeVisitor):
-    """The names that a block uses as it runs without having made them; not those in the functions that it makes."""
+    """Return the names that a block uses and does not define, except those inside its functions."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -50,7 +50,7 @@ class TakenAsGiven(ast.NodeVisitor):
 
 
 def run_python(block: Block, names: dict[str, Any], given: Callable[[], list[ChangeRecord]]) -> None:
-    """With a pipeline, and changes in it, where the block takes them as given."""
+    """Run a block, with a pipeline and changes in it if the block assumes them."""
     taken = TakenAsGiven()
     taken.visit(ast.parse(block.text))
     pipeline = None
@@ -70,7 +70,7 @@ def at_its_time(change: ChangeRecord) -> TimestampedValue:
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=name_of)
 def test_what_a_page_says_runs_from_its_first_block_to_its_last(page: Path, orders: Table) -> None:
-    """In one directory, as by somebody who follows it."""
+    """Run a page in one directory, as a reader who follows it would."""
     names: dict[str, Any] = {name: getattr(beam_dynamodb_streams, name) for name in beam_dynamodb_streams.__all__}
     names["beam"] = beam
     given = cache(lambda: list(sample("orders")))
@@ -89,7 +89,7 @@ def test_code_that_is_not_run_is_python_all_the_same(block: Block) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)
 def test_the_code_of_the_pages_has_the_projects_own_format(block: Block) -> None:
-    """It is what people copy. Lines around it do not count: a block is a piece of a file."""
+    """People copy the blocks. Lines around them do not count: a block is a part of a file."""
     ruff = [Path(sys.executable).with_name("ruff"), "format", "--stdin-filename", str(ROOT / "block.py"), "-"]
     formatted = subprocess.run(ruff, input=block.text, capture_output=True, text=True, check=True).stdout
     assert block.text.strip() == formatted.strip()

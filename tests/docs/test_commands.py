@@ -1,4 +1,4 @@
-"""The pages' commands are spelt right; which of them run, `test_code.py` shows."""
+"""The commands of the pages are spelt correctly. `test_code.py` shows which of them run."""
 
 from __future__ import annotations
 

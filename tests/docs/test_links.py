@@ -1,4 +1,4 @@
-"""Whatever a page points to is there: pages, headings, tests."""
+"""The links of the pages lead to pages, headings and tests that exist."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def functions(file: Path) -> frozenset[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings, as GitHub makes links of them."""
+    """Return the anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -69,7 +69,7 @@ def test_every_trap_names_the_tests_that_fail_without_its_handling(trap: int) ->
 
 
 def test_every_guarantee_names_a_test() -> None:
-    """In the README in short, in docs/guarantees.md in full."""
+    """The README has them in short, docs/guarantees.md in full."""
     section = GUARANTEES.read_text("utf-8").partition("## ")[0]
     rows = [row for row in section.splitlines() if row.startswith("| ")][2:]
     assert len(rows) > 5
@@ -88,7 +88,7 @@ def test_no_error_is_explained_that_is_not_there() -> None:
 
 
 def test_each_option_of_a_read_is_explained_where_it_is_used() -> None:
-    """The API reference is made of docstrings: an option without a word there is none that a user can find."""
+    """The API reference is made of docstrings: a user cannot find an option that is not in one."""
     from beam_dynamodb_streams import ReadFromDynamoDBStreams
 
     docstring = ReadFromDynamoDBStreams.__doc__ or ""

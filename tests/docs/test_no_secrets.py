@@ -1,4 +1,4 @@
-"""A canary for a credential: it signs every call, and must be found nowhere else."""
+"""A canary as credential: it signs every call, and must not appear anywhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CANARIES = ("canary-of-the-secret-key", "canary-of-the-session-token")
 
 @pytest.fixture
 def signed(orders: Table, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Table:
-    """The pages' table; whoever calls signs with the canaries, and everything that is logged is kept."""
+    """The table of the pages. Every caller signs with the canaries, and everything that is logged is kept."""
     for name, value in zip(("SECRET_ACCESS_KEY", "SESSION_TOKEN"), CANARIES, strict=True):
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
@@ -46,7 +46,7 @@ def asked(tmp_path: Path) -> list[str]:
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> str:
-    """By everybody, botocore among them, at any level."""
+    """From every logger, botocore's too, at any level."""
     assert caplog.records
     return "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records)
 
@@ -54,7 +54,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
 def test_a_credential_is_nowhere_but_in_the_signature(
     signed: Table, service: LocalStreams, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
 ) -> None:
-    """A command, through faults: what it says and logs, and every file that it leaves."""
+    """Run a command through faults, and return what it prints and logs, and every file that it leaves."""
     service.faults = Faults(throttle={"GetRecords": 0.2}, error={"GetRecords": 0.1}, expire=0.2)
     assert export.main(asked(tmp_path)) == 0
     said = capfd.readouterr()

@@ -1,4 +1,4 @@
-"""A user's code against the public surface: it has types, and it runs."""
+"""A user's code that uses the public surface has types, and runs."""
 
 from __future__ import annotations
 

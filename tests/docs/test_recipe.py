@@ -1,4 +1,4 @@
-"""The recipe against repeats, as docs/guarantees.md gives it: without a real-time timer."""
+"""The recipe against repeated changes in docs/guarantees.md works without a real-time timer."""
 
 from __future__ import annotations
 

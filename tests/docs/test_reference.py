@@ -1,4 +1,4 @@
-"""The API reference is made of docstrings, without a warning, and leaves nobody out."""
+"""The API reference is built from docstrings without a warning, and has every public name."""
 
 from __future__ import annotations
 

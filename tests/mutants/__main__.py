@@ -104,7 +104,7 @@ def _try(mutant: Mutant, tree: Tree) -> Verdict:
     except (StaleMutantError, OSError) as error:
         return Verdict(mutant, "STALE", str(error))
     try:
-        # Bytecode is told from its source by a whole second and a length only.
+        # Bytecode is matched with its source only by a whole second and a length.
         for bytecode in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
             bytecode.unlink()
         ends = tree.run(mutant.module, [mutant.node_id], writes_bytecode=False)
@@ -116,7 +116,7 @@ def _try(mutant: Mutant, tree: Tree) -> Verdict:
 
 @dataclass(frozen=True)
 class _Ends:
-    """How a trial ended; ``code`` is pytest's, or None where the module could not even be imported."""
+    """How a trial ended. `code` is pytest's, or None if the module could not be imported."""
 
     code: int | None
     passed: list[str]
@@ -125,7 +125,7 @@ class _Ends:
 
     def verdict(self) -> tuple[str, str]:
         if self.code is None:
-            return "BROKEN", self.output.strip().splitlines()[-1] if self.output.strip() else "it never ends"
+            return "BROKEN", self.output.strip().splitlines()[-1] if self.output.strip() else "it does not end"
         for _, error, expected in self.failed:
             if not expected:
                 return "BROKEN", error
@@ -135,7 +135,7 @@ class _Ends:
 
 
 class Tree:
-    """A copy of the checkout, and the process that runs trials in it; used by one thread at a time."""
+    """A copy of the checkout, and the process that runs trials in it. One thread at a time uses it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -147,7 +147,7 @@ class Tree:
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(self.root / SOURCE), str(self.root)])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # the libraries' own; a trial's output comes with its outcome
+            stderr=subprocess.DEVNULL,  # of the libraries; a trial's output comes with its outcome
             text=True,
         )
         return self
@@ -168,7 +168,7 @@ class Tree:
         self._process.stdin.write(json.dumps(trial) + "\n")
         self._process.stdin.flush()
         if not (said := self._process.stdout.readline()):
-            raise RuntimeError("no trial can be run: see what `python -m tests.mutants.trial </dev/null` says")
+            raise RuntimeError("cannot run trials: `python -m tests.mutants.trial </dev/null` prints the reason")
         output = json.loads(said)
         if not outcome.exists():
             return _Ends(None, [], [], output)

@@ -1,4 +1,4 @@
-"""Mutants of what a call may meet: expired, trimmed and gone, throttles and faults (traps 9, 10, 11 and 15)."""
+"""Mutants of the errors of calls: expired, trimmed and gone, throttles and faults (traps 9, 10, 11 and 15)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ READER = "reader/reader.py"
 MUTANTS = (
     Mutant(
         9,
-        "an expired iterator is an error that nobody knows",
+        "an expired iterator is an unknown error",
         f"{CODES}::ERRORS",
         '"ExpiredIteratorException"',
         '"a code that nobody knows"',
@@ -56,7 +56,7 @@ MUTANTS = (
     ),
     Mutant(
         10,
-        "a trimmed position is an error that nobody knows",
+        "a trimmed position is an unknown error",
         f"{CODES}::ERRORS",
         '"TrimmedDataAccessException"',
         '"a code that nobody knows"',
@@ -125,7 +125,7 @@ MUTANTS = (
     ),
     Mutant(
         11,
-        "a vanished shard is an error that nobody knows",
+        "a vanished shard is an unknown error",
         f"{CODES}::ERRORS",
         '"ResourceNotFoundException"',
         '"a code that nobody knows"',

@@ -1,4 +1,4 @@
-"""Mutants of which shards are read, and when: children, listings, order, ends (traps 2, 6, 7, 8, 12, 13, 14 and 20)."""
+"""Mutants of which shards are read and when: children, listings, order, ends (traps 2, 6 to 8, 12 to 14 and 20)."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ MUTANTS = (
     ),
     Mutant(
         8,
-        "nobody asks the service whether an unlisted parent is gone",
+        "the service is never asked whether an unlisted parent is gone",
         f"{LISTING}::Listings._take_probe",
         "probe <= now",
         "False",
@@ -313,7 +313,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "nobody asks the service whether an ended shard without children is gone",
+        "the service is never asked whether an ended shard without children is gone",
         f"{SETTLING}::EndedShards.take_probe",
         "ended.probe <= now",
         "ended.probe < 0",
@@ -337,7 +337,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a shard that waited unread for more than a day tells nothing",
+        "a shard that waited unread for more than a day reports nothing",
         "shards/loss.py::waited_too_long",
         "unread and ...",
         "False",
@@ -346,7 +346,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a saved position of which no shard is left tells nothing",
+        "a saved position of which no shard is left reports nothing",
         f"{SAVED}::ResumedShards.forget",
         "sorted(unlisted)",
         "()",
@@ -354,7 +354,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a stream that was quiet for more than a day, and read, is told as a loss",
+        "a stream that was quiet for more than a day, and read, is reported as a loss",
         f"{SAVED}::ResumedShards._was_read",
         "return True",
         "pass",
@@ -362,7 +362,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a shard that KCL had not read to its end is gone without a word, beside others that are left",
+        "a shard that KCL had not read to its end is gone and not reported, beside others that are left",
         f"{SAVED}::ResumedShards._was_read",
         "return False",
         "pass",
@@ -370,7 +370,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a quiet stream's shards that were read to their ends are told as a loss while their children are listed",
+        "a quiet stream's shards that were read to their ends are reported as a loss while their children are listed",
         f"{SAVED}::ResumedShards._was_read",
         "left or any(...)",
         "left and any(...)",
@@ -386,7 +386,7 @@ MUTANTS = (
     ),
     Mutant(
         11,
-        "a root that was gone before its first read is told as a loss",
+        "a root that was gone before its first read is reported as a loss",
         "shards/loss.py::shard_gone",
         "isinstance(reading.position, Horizon) and ... and ...",
         "False",
@@ -426,7 +426,7 @@ MUTANTS = (
     ),
     Mutant(
         14,
-        "a stream that is deleted is asked for for ever",
+        "a stream that is deleted is requested for ever",
         f"{LISTING}::Listings.take",
         "case Gone(): ...",
         'case Gone() if self.status == "": ...',

@@ -1,4 +1,4 @@
-"""Mutants of where a shard is read on: its last page, its start, its numbers, its empty pages (traps 1, 3, 4 and 5)."""
+"""Mutants of a shard's position: its last page, its start, its numbers, its empty pages (traps 1, 3, 4 and 5)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Trials in one tree: a process that has the libraries loaded, and forks for each trial, as loading takes most of one.
+"""Trials in one tree: a process that has loaded the libraries forks for each trial, since loading takes longest.
 
-``python -m tests.mutants.trial`` in the directory of the tree: a line of JSON in for each trial, one out.
+`python -m tests.mutants.trial` in the directory of the tree takes a line of JSON for each trial, and prints one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import apache_beam.runners.direct
-import apache_beam.runners.portability.prism_runner  # noqa: F401 - loads what the tests will want
+import apache_beam.runners.portability.prism_runner  # noqa: F401 - loads what the tests will need
 import pyarrow.json
 import pyarrow.parquet  # noqa: F401
 import pytest
@@ -24,12 +24,12 @@ from botocore.exceptions import ClientError
 TEST_SECONDS = 60
 TRIAL_SECONDS = 600
 
-#: How a test may fail for the reason it was written for; any other error says that the mutant is broken, not caught.
+#: The errors by which a test fails for the reason it was written for. Any other error means a broken mutant.
 EXPECTED = (AssertionError, BeamAssertException, pytest.fail.Exception, ClientError, ArithmeticError, ValueError)
 
 
 class Ends:
-    """A pytest plugin that keeps how each test ended: the error that failed it, and whether it is an expected one."""
+    """A pytest plugin that keeps the end of each test: the error that failed it, and whether it is expected."""
 
     def __init__(self, expected: tuple[type[BaseException], ...]) -> None:
         self.expected = expected
@@ -67,14 +67,14 @@ def serve() -> None:
 
 
 def _work(trial: dict[str, object], output: Path) -> None:
-    """In the child: never returns."""
+    """Run the trial in the child process. Never returns."""
     try:
         with output.open("wb", buffering=0) as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         sys.dont_write_bytecode = not trial["writes_bytecode"]
         _run(str(trial["module"]), str(trial["outcome"]), *map(str, trial["node_ids"]))  # type: ignore[call-overload]
-    except BaseException as error:  # noqa: BLE001 - told of by its text, whatever it is
+    except BaseException as error:  # noqa: BLE001 - reported by its text, whatever it is
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     finally:
         sys.stdout.flush()
