@@ -29,7 +29,7 @@ if "CONNECTOR_TEST_ENDPOINT" not in os.environ:
         os.environ.pop(name, None)
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-# A shared, busy machine is no reason for a law to fail.
+# A law must not fail because a shared machine is busy.
 hypothesis.settings.register_profile("shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("nightly", hypothesis.settings.get_profile("shared"), print_blob=True)
 hypothesis.settings.load_profile("shared")  # --hypothesis-profile=nightly comes after this, and wins

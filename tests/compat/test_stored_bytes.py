@@ -101,7 +101,7 @@ def test_bytes_of_each_version_are_read_and_written(name: str) -> None:
     assert decoded == value
     assert coder.encode(value) == golden
     if isinstance(value, Frontier):
-        assert hints(decoded) == hints(value), "hints are no part of a frontier's equality, but they are stored"
+        assert hints(decoded) == hints(value), "hints do not count for a frontier's equality, but they are stored"
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -123,7 +123,7 @@ def test_damaged_bytes_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [b"\x90", b"\xc4\x01\xff"], ids=["an end without its children's start", "a name that is no text"]
+    "place", [b"\x90", b"\xc4\x01\xff"], ids=["an end without its children's start", "a name that is not text"]
 )
 def test_bytes_of_the_right_shape_that_say_nothing_are_refused(place: bytes) -> None:
     known = encode_frontier(Frontier(shards={"shard": Reading(SHARD_END, 7)}))

@@ -20,7 +20,7 @@ Item = Mapping[str, object]
 
 
 class Written(Protocol):
-    """A table and the five ways in which it is written. Items and keys are Python values; the key is ``id``, a text."""
+    """A table and the five ways in which it is written. Items and keys are Python values; the key is `id`, a text."""
 
     name: str
 
@@ -33,7 +33,7 @@ class Written(Protocol):
 
 
 class Endpoint(Protocol):
-    """``name`` is that of :data:`tests.contract.lacks.KNOWN`, or the URL."""
+    """`name` is a name in `tests.contract.lacks.KNOWN`, or the URL."""
 
     name: str
     url: str
@@ -133,7 +133,7 @@ class BotoTable:
 
 
 class BotoEndpoint:
-    """Whatever listens at ``url``; credentials and region are the environment's. Tables go when the tests are over."""
+    """Whatever listens at `url`; credentials and region are the environment's. Tables go when the tests are over."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url, self.name = url, name

@@ -30,7 +30,7 @@ KNOWN: dict[str, set[str]] = {
 
 
 def lacks(endpoint: Endpoint) -> set[str]:
-    """The names above of what ``endpoint`` does not do."""
+    """The names above of what `endpoint` does not do."""
     table = endpoint.create_table()
     table.put({"id": "o-1", "n": 1})
     table.put({"id": "o-1", "n": 1})

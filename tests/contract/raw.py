@@ -19,7 +19,7 @@ EMPTY_PAGES = 5  # in a row: an open shard never says that it has no more (trap 
 
 @dataclass(frozen=True)
 class Seen:
-    """A change, either as boto3 shows it or as our source does: the two are compared by ``==``."""
+    """A change, either as boto3 shows it or as our source does: the two are compared by `==`."""
 
     shard_id: str
     sequence_number: str
@@ -71,7 +71,7 @@ def raw_changes(url: str, table: str) -> list[Seen]:
 
 
 def from_second(changes: Iterable[Seen], second: datetime) -> list[Seen]:
-    """Of each shard, the first change created at or after ``second`` and all that follow it, as AT_TIMESTAMP does."""
+    """Of each shard, the first change created at or after `second` and all that follow it, as AT_TIMESTAMP does."""
     kept: list[Seen] = []
     for in_order in by_shard(changes).values():
         kept += dropwhile(lambda change: change.created < second, in_order)

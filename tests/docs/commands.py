@@ -30,7 +30,7 @@ CHECKED_ONLY: Final = (
     *("dynamodb-streams schema", "dynamodb-streams progress"),
 )
 
-#: Options that Beam's Flink job server tells of when it is asked, so that the SDK alone does not know them (2.43).
+#: Options that the SDK (2.43) learns only from a running Flink job server.
 FLINK_OPTIONS: Final = frozenset(
     {
         *("--checkpointing_interval", "--finish_bundle_before_checkpointing", "--max_bundle_time_mills"),

@@ -109,7 +109,7 @@ def a_refusal() -> str:
         assert_type(error.stream, str | None)
         known: ConnectorError = error
         return known.message
-    raise AssertionError("SOON is no stop")
+    raise AssertionError("SOON is not a stop")
 
 
 def main(directory: Path) -> None:

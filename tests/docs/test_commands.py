@@ -16,7 +16,7 @@ def test_a_command_of_the_pages_is_known_with_all_its_options(command: Command) 
 
 
 def test_make_help_names_every_target() -> None:
-    assert not [target for target, told in targets().items() if not told]
+    assert not [target for target, text in targets().items() if not text]
 
 
 def test_every_target_is_in_the_guide_for_contributors() -> None:

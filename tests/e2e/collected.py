@@ -1,4 +1,4 @@
-"""A bounded read of the ``orders`` table on FnApiRunner, and what came out of it."""
+"""A bounded read of the `orders` table on FnApiRunner, and what came out of it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An export as a user would write it, with quick windows: started again after any end, it goes on.
+"""An export as a user would write it, with quick windows: started again after any end, it resumes.
 
-Run as ``python -m tests.e2e.export_driver ENDPOINT OUTPUT PRISM``; it ends once the stream is disabled and read.
+Run as `python -m tests.e2e.export_driver ENDPOINT OUTPUT PRISM`; it ends once the stream is disabled and read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A program as a user would write it: reads up to now, and saves the position of what it delivered, bundle by bundle.
 
-Run as ``python -m tests.e2e.resuming_driver ENDPOINT DIRECTORY``; killed at any moment, it goes on at its next start.
+Run as `python -m tests.e2e.resuming_driver ENDPOINT DIRECTORY`; killed at any moment, it resumes at its next start.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def test_a_number_that_nothing_can_hold_costs_only_its_record(
 def test_a_number_of_changes_to_stop_at_counts_a_change_whose_values_are_malformed(
     service: LocalStreams, tmp_path: Path
 ) -> None:
-    """It is counted by its envelope. What follows the last one counted is not told of, and does not fail the read."""
+    """It is counted by its envelope. What follows the last counted one is not reported, and does not fail the read."""
     orders = service.create_table("orders", keys={"id": "S"})
     (shard,) = orders.open_shard_ids
     orders.put_many([{"id": "first"}])

@@ -1,4 +1,4 @@
-"""A run saves what it delivered, and the next one goes on from there (trap 21)."""
+"""A run saves what it delivered, and the next one resumes there (trap 21)."""
 
 from __future__ import annotations
 

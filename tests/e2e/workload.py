@@ -19,14 +19,14 @@ from beam_dynamodb_streams.testing import LocalStreams, Table
 
 
 def read_orders(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStreams:
-    """The table ``orders``, unbounded if no stop is given, with a quick proof of quiet."""
+    """The table `orders`, unbounded if no stop is given, with a quick proof of quiet."""
     quick = {"watermark_slack": timedelta(seconds=1), "quiet_pages": 8, "quiet_time": timedelta(seconds=1)}
     where = {"endpoint_url": service.endpoint_url, "region_name": "us-east-1"}
     return ReadFromDynamoDBStreams(table="orders", **{**where, **quick, **options})
 
 
 class Writer(threading.Thread):
-    """Writes ``changes`` updates of 500 keys, splitting or rolling a shard about every ``restless`` seconds; then
+    """Writes `changes` updates of 500 keys, splitting or rolling a shard about every `restless` seconds; then
     disables the stream, so that an unbounded read ends (trap 14)."""
 
     def __init__(self, table: Table, changes: int, *, seed: int, restless: float = 1.5, batch: int = 100) -> None:

@@ -18,7 +18,7 @@ class StaleMutantError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """Where ``code`` is replaced with ``replacement``, ``test`` must fail.
+    """Where `code` is replaced with `replacement`, `test` must fail.
 
     Args:
         trap: The trap whose handling is disabled.

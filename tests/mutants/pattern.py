@@ -1,9 +1,9 @@
 """Finds a piece of Python by its syntax tree and replaces it, whatever its formatting and comments are.
 
-A pattern is Python: one expression, some statements in a row, an ``except`` clause, a ``case``, or a keyword argument
-(``adopts=False``, written like an assignment). Names and constants match literally. ``...`` is a hole: as a statement
+A pattern is Python: one expression, some statements in a row, an `except` clause, a `case`, or a keyword argument
+(`adopts=False`, written like an assignment). Names and constants match literally. `...` is a hole: as a statement
 it stands for any number of statements, as an expression for any one expression. Holes in the replacement are filled
-with what those of the pattern matched, in order. An ``if`` without ``else`` matches one with ``else``, and keeps it.
+with what those of the pattern matched, in order. An `if` without `else` matches one with `else`, and keeps it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Holes:
 
 @dataclass(frozen=True)
 class Match:
-    """Nodes of ``parent`` that match: its field ``name``, or ``length`` nodes of it from the index ``first``."""
+    """Nodes of `parent` that match: its field `name`, or `length` nodes of it from the index `first`."""
 
     parent: ast.AST
     name: str
@@ -38,7 +38,7 @@ class Match:
     holes: Holes
 
     def replace(self, replacement: str) -> None:
-        """Put ``replacement`` in the place of the matched nodes, in the tree itself."""
+        """Put `replacement` in the place of the matched nodes, in the tree itself."""
         old = getattr(self.parent, self.name)
         matched = old if self.first is None else old[self.first]
         new = _parse(replacement)
@@ -59,7 +59,7 @@ class Match:
 
 
 def find(tree: ast.AST, pattern: str, replacement: str) -> list[Match]:
-    """Return every match of ``pattern`` below ``tree`` that ``replacement`` can replace."""
+    """Return every match of `pattern` below `tree` that `replacement` can replace."""
     wanted, new = _parse(pattern), _parse(replacement)
     if (expression := _expression(wanted)) is not None and _expression(new) is not None:
         return list(_expressions(tree, expression))
@@ -138,7 +138,7 @@ def _matches(wanted: object, found: object, holes: Holes) -> bool:
 
 
 def _match_all(wanted: list[ast.AST], found: list[ast.AST], holes: Holes, *, last_else: bool = False) -> bool:
-    """``last_else`` says whether the ``else`` of a last ``if`` without one is kept for the replacement."""
+    """`last_else` says whether the `else` of a last `if` without one is kept for the replacement."""
     if not wanted:
         return not found
     if _is_statement_hole(wanted[0]):

@@ -20,7 +20,7 @@ Answer = PageListed | Found | Gone | NoShardFilter | None
 
 
 def page(*shards: str, after: str | None = None, status: str = "ENABLED") -> StreamPage:
-    """A page of shards, each written ``shard`` or ``shard<parent``; ``after``: its cursor to the next."""
+    """A page of shards, each written `shard` or `shard<parent`; `after`: its cursor to the next."""
     listed = [ListedShard(name, parent or None) for name, _, parent in (shard.partition("<") for shard in shards)]
     return StreamPage("arn", "orders", status, "KEYS_ONLY", tuple(listed), after)
 
@@ -35,7 +35,7 @@ class Hand:
     asked: list[tuple[float, List | Probe]] = field(default_factory=list)
 
     def go(self, seconds: float) -> list[List | Probe]:
-        """What is asked for in so many seconds."""
+        """Return the requests of that many seconds."""
         end, before = self.now + seconds, len(self.asked)
         while (due := max(self.now, self.listings.due(self.now))) <= end:
             self.now = due
@@ -74,7 +74,7 @@ def shows(*shards: str, status: str = "ENABLED") -> Callable[[List | Probe], Str
 
 
 def pages(*answers: Sequence[str | None]) -> Callable[[List | Probe], StreamPage | Answer]:
-    """An endpoint whose pages are found by their cursor: ``(cursor, next, *shards)``."""
+    """An endpoint whose pages are found by their cursor: `(cursor, next, *shards)`."""
 
     def answer(request: List | Probe) -> StreamPage | Answer:
         assert isinstance(request, List)
@@ -440,7 +440,7 @@ def test_a_refused_request_is_made_again_when_its_delay_is_over(credit: float) -
 
 
 def test_many_doubtful_parents_do_not_put_off_the_listing_that_would_settle_them() -> None:
-    """There are more of them than can be asked after before the first one's turn comes again."""
+    """There are more of them than can be probed before the first one is due again."""
     hand = Hand(shows("s-1")).settle()
     hand.go(10.0)
     hand.listings.doubt({f"p-{n}" for n in range(40)}, hand.now, patient=False)

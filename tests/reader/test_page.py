@@ -104,7 +104,7 @@ def test_a_record_past_the_stop_ends_the_shard_only_beyond_the_slack() -> None:
 def test_a_malformed_record_behind_the_end_of_the_read_is_the_next_reads(
     frontier: Frontier, rules: Rules, number: str | None
 ) -> None:
-    """With a number of its own or without; it would fail a read that is at its end, and be told of twice."""
+    """With a number of its own or without; it would fail a read that is at its end, and be reported twice."""
     first, last = MalformedEntry(0, b"{}", "no keys", "1"), MalformedEntry(4, b"{}", "no keys", number)
     within = MalformedEntry(1, b"{}", "no number", None)
     read = page(raw("2"), raw("4", NOW + 1))
@@ -135,7 +135,7 @@ def test_a_vanished_shard_is_not_a_loss_to_a_start_younger_than_its_records() ->
 
 
 def test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark() -> None:
-    """Trap 19: its time is wrong by more than any clock is, so it tells nothing of the records that follow."""
+    """Trap 19: its time is wrong by more than any clock is, so it shows nothing about the records that follow."""
     moved = deliver(reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(slack=5.0))
     assert [record.sequence_number for record in moved.records] == ["1", "2"]
     assert moved.frontier.watermark == (NOW - 65) * 1_000_000

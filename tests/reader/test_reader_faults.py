@@ -1,4 +1,4 @@
-"""What is a loss and told, and what is a delay and counted (traps 9, 10, 11, 13, 15)."""
+"""What is a loss and reported, and what is a delay and counted (traps 9, 10, 11, 13, 15)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_young_hint_saves_the_call_for_an_iterator(bench: Bench) -> None:
 
 @pytest.mark.parametrize("hinted", [True, False], ids=["seen by GetRecords", "seen by GetShardIterator"])
 def test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read(bench: Bench, hinted: bool) -> None:
-    """Trap 10: the shard goes on at the horizon, it is not dropped."""
+    """Trap 10: the shard continues at the horizon, it is not dropped."""
     orders = bench.serve()
     shard = orders.open_shard_ids[0]
     seen = bench.put(3)
@@ -146,7 +146,7 @@ def test_children_that_came_and_went_unseen_are_a_gap_too(bench: Bench) -> None:
     del seen[:3]
     reading = bench.read(Frontier(shards={first: Reading(SHARD_END, 1_767_225_600_000_000)})).go(300)
     assert reading.ids == seen
-    assert first not in reading.frontier.shards, "it is waited for no longer, though the stream goes on"
+    assert first not in reading.frontier.shards, "it no longer waits, although the stream continues"
     orders.disable_stream()
     reading.go()
     assert reading.ids == seen

@@ -26,7 +26,7 @@ def reading(service: LocalStreams, clock: Clock, table: Table, *, start: StartPo
 
 
 def split(service: LocalStreams, clock: Clock, table: Table, read: DrivenRead, mine: list[str]) -> DrivenRead:
-    """Gives all shards but ``mine`` to a second read."""
+    """Give all shards except `mine` to a second read."""
     kept, given = read.frontier.split(mine, second=int(clock()))
     read.restore(encode_frontier(kept))
     other = reading(service, clock, table)

@@ -106,7 +106,7 @@ def test_a_start_at_a_moment_needs_no_at_timestamp(bench: Bench) -> None:
 
 
 def test_pages_older_than_the_start_do_not_make_a_shard_quiet(bench: Bench) -> None:
-    """Trap 5: they are not empty, and they are no reason to wait either."""
+    """Trap 5: they are not empty, and the reader does not wait after them."""
     bench.serve(at_timestamp=False)
     bench.put(6_000)
     bench.clock.advance(60)

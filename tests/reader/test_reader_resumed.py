@@ -13,7 +13,7 @@ from tests.inline import DrivenRead
 
 
 def test_records_older_than_the_start_are_not_empty_pages() -> None:
-    """Skipping a long backlog on an endpoint without AT_TIMESTAMP is no quiet proof (traps 3 and 5)."""
+    """Skipping a long backlog on an endpoint without AT_TIMESTAMP does not prove quiet (traps 3 and 5)."""
     clock = Clock()
     with LocalStreams(clock=clock, at_timestamp=False) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -36,7 +36,7 @@ def test_records_older_than_the_start_are_not_empty_pages() -> None:
 
 
 def test_a_loss_is_reported_again_to_a_frontier_from_before_it() -> None:
-    """A restore in the same worker: the reader must not remember that the loss was told (trap 10)."""
+    """A restore in the same worker: the reader must not remember that it reported the loss (trap 10)."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders = service.create_table("orders", keys={"id": "S"})
@@ -48,8 +48,8 @@ def test_a_loss_is_reported_again_to_a_frontier_from_before_it() -> None:
         orders.trim(keep=5)
         clock.advance(16 * 60)
         read.run(5)
-        told = len(read.losses)
-        assert told == 1
+        reported = len(read.losses)
+        assert reported == 1
         read.go_back(before)
         read.run(5)
         assert len(read.losses) == 2
@@ -126,8 +126,8 @@ def test_a_bounded_read_does_not_end_before_the_fate_of_its_saved_shards_is_know
         assert {loss.shard_id for loss in second.losses} == saved.keys()
 
 
-@pytest.mark.parametrize(("hours_ago", "told"), [(1, False), (25, True)])
-def test_a_saved_shard_that_is_gone_is_a_loss_unless_all_was_read_within_a_day(hours_ago: int, told: bool) -> None:
+@pytest.mark.parametrize(("hours_ago", "reported"), [(1, False), (25, True)])
+def test_a_saved_shard_that_is_gone_is_a_loss_unless_all_was_read_within_a_day(hours_ago: int, reported: bool) -> None:
     """Traps 11 and 13: its child was never begun, so the shard was not read to its end."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
@@ -135,12 +135,12 @@ def test_a_saved_shard_that_is_gone_is_a_loss_unless_all_was_read_within_a_day(h
         until = int(clock()) - hours_ago * 3600
         read = DrivenRead(service, clock, orders.stream_arn, saved=saved, until=until)
         read.run(60)
-        assert [(loss.shard_id, loss.certain) for loss in read.losses] == [(quiet, False)] * told
+        assert [(loss.shard_id, loss.certain) for loss in read.losses] == [(quiet, False)] * reported
         assert quiet not in read.frontier.saved
 
 
 def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_read() -> None:
-    """Nothing tells whether it was: a quiet shard leaves no trace of its children in what was delivered."""
+    """Nothing shows whether it was: a quiet shard leaves no trace of its children in what was delivered."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders, saved, _ = quiet_shard_beside_a_busy_one(clock, service)
@@ -154,7 +154,7 @@ def test_a_saved_shard_that_is_gone_beside_others_that_are_left_is_taken_for_rea
 def test_a_saved_shard_that_is_gone_is_a_loss_if_ends_of_shards_are_saved(
     position: Position | None,
 ) -> None:
-    """Traps 11 and 13: what KCL and `progress=` keep tells a shard that was read to its end from one that was not."""
+    """Traps 11 and 13: what KCL and `progress=` keep shows whether a shard was read to its end."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         orders, saved, quiet = quiet_shard_beside_a_busy_one(clock, service)

@@ -1,4 +1,4 @@
-"""``python -m beam_dynamodb_streams.testing`` and the clock."""
+"""`python -m beam_dynamodb_streams.testing` and the clock."""
 
 from __future__ import annotations
 

@@ -289,7 +289,7 @@ def test_calls_and_pages_are_counted(service, table, reader) -> None:
 
 
 def _read_at_once(service: LocalStreams, dial, iterator: str, readers: int) -> list[int]:
-    """The statuses of so many GetRecords calls that are sent before any is answered."""
+    """Return the statuses of `readers` GetRecords calls that are all sent before any is answered."""
     connections = [dial(service) for _ in range(readers)]
     for connection in connections:
         _send(connection, "GetRecords", {"ShardIterator": iterator})
