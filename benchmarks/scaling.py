@@ -24,11 +24,11 @@ from random import Random
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Answer, Found, List, PageListed, PageRead, Probe, Read, Request
 from beam_dynamodb_streams.reader.schedule import Pace
-from beam_dynamodb_streams.shards.discovery import Seen, discover
+from beam_dynamodb_streams.shards.discovery import discover
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
 from beam_dynamodb_streams.shards.groups import deal
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime
 from beam_dynamodb_streams.source.sharing import first_frontier
 from beam_dynamodb_streams.wire import ListedShard, RecordsPage, StreamPage

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-DISCOVERY = "shards/discovery.py"
 FRONTIER = "shards/frontier.py"
+GROWTH = "shards/growth.py"
 LINEAGE = "shards/lineage.py"
 SETTLING = "reader/settling.py"
 LISTING = "reader/listings.py"
@@ -16,7 +16,7 @@ MUTANTS = (
     Mutant(
         2,
         "children begin at the moment at which they are found",
-        f"{DISCOVERY}::_Growth.hand_over",
+        f"{GROWTH}::Growth.hand_over",
         "self.open(child, reading.position.children, reading.watermark)",
         (
             "from beam_dynamodb_streams.shards.position import AtTime\n"
@@ -27,7 +27,7 @@ MUTANTS = (
     Mutant(
         2,
         "children found late begin at the moment at which they are found",
-        f"{DISCOVERY}::_Growth.decide",
+        f"{GROWTH}::Growth.decide",
         "self.begin(shard, done.children)",
         "self.begin(shard, self._start)",
         "shards/test_discovery.py::test_a_late_sibling_begins_where_its_siblings_began",
@@ -123,7 +123,7 @@ MUTANTS = (
     Mutant(
         6,
         "a closed leaf is taken for the end of its branch",
-        f"{DISCOVERY}::_Growth.hand_over",
+        f"{GROWTH}::Growth.hand_over",
         "reading is None or not children or not isinstance(reading.position, End)",
         "reading is None or not isinstance(reading.position, End)",
         "shards/test_discovery.py::test_an_ended_parent_stays_until_a_child_is_listed",
@@ -131,7 +131,7 @@ MUTANTS = (
     Mutant(
         6,
         "a shard listed with an EndingSequenceNumber is taken for read",
-        f"{DISCOVERY}::_Growth.decide",
+        f"{GROWTH}::Growth.decide",
         "if parent is None: ...",
         (
             "if parent is None:\n"
@@ -194,7 +194,7 @@ MUTANTS = (
     Mutant(
         8,
         "a child is read beside its open parent",
-        f"{DISCOVERY}::_Growth.decide",
+        f"{GROWTH}::Growth.decide",
         "if parent in lineage: pass",
         "if parent in lineage: self.open(shard, self._start)",
         "reader/test_reader_shards.py::test_a_stream_of_several_generations_is_read_from_its_roots",
@@ -202,7 +202,7 @@ MUTANTS = (
     Mutant(
         8,
         "a child is read while its parent is",
-        f"{DISCOVERY}::_Growth.decide",
+        f"{GROWTH}::Growth.decide",
         "if isinstance(reading.position, End): ...\nelse: self.wait(shard, parent)",
         "if isinstance(reading.position, End): ...\nelse: self.open(shard, self._start)",
         "shards/test_discovery.py::test_a_child_waits_for_its_parents_end",
@@ -210,7 +210,7 @@ MUTANTS = (
     Mutant(
         8,
         "a child whose parent is merely unlisted is read at once",
-        f"{DISCOVERY}::_Growth.begin_or_ask",
+        f"{GROWTH}::Growth.begin_or_ask",
         "unlisted in self._gone",
         "True",
         "reader/test_reader_shards.py::test_a_shard_that_no_listing_shows_is_found_through_its_child",
@@ -218,7 +218,7 @@ MUTANTS = (
     Mutant(
         8,
         "a child whose parent is gone waits for ever",
-        f"{DISCOVERY}::_Growth.begin_or_ask",
+        f"{GROWTH}::Growth.begin_or_ask",
         "unlisted in self._gone",
         "False",
         "reader/test_reader_shards.py::test_a_child_whose_parent_is_gone_does_not_wait_for_ever",
@@ -258,7 +258,7 @@ MUTANTS = (
     Mutant(
         8,
         "a part of a split adopts shards without a relative that are the other's",
-        f"{DISCOVERY}::_Growth.decide",
+        f"{GROWTH}::Growth.decide",
         "if self._adopts: self.begin_or_ask(shard, parent)",
         "if True: self.begin_or_ask(shard, parent)",
         "shards/test_discovery.py::test_a_part_that_does_not_adopt_opens_descendants_of_its_own_only",
@@ -266,7 +266,7 @@ MUTANTS = (
     Mutant(
         12,
         "a finished shard that stays listed is read again",
-        f"{DISCOVERY}::_Growth.passed",
+        f"{GROWTH}::Growth.passed",
         "passed.update(foreign)",
         "",
         "reader/test_reader_stop.py::test_a_shard_finished_at_the_stop_is_not_read_again_while_it_stays_listed",
@@ -274,7 +274,7 @@ MUTANTS = (
     Mutant(
         12,
         "an ancestor that stays listed is read again after a restart",
-        f"{DISCOVERY}::_Growth.passed",
+        f"{GROWTH}::Growth.passed",
         "passed.update(new)",
         "",
         "shards/test_discovery.py::test_ancestors_of_a_shard_that_is_read_are_not_read_again",
@@ -298,7 +298,7 @@ MUTANTS = (
     Mutant(
         12,
         "a shard read to its end is not remembered",
-        f"{DISCOVERY}::_Growth.leave",
+        f"{GROWTH}::Growth.leave",
         "self.finished[parent] = ...",
         "pass",
         "shards/test_discovery.py::test_a_leaf_leaves_without_children",
@@ -330,7 +330,7 @@ MUTANTS = (
     Mutant(
         13,
         "the oldest descendants that are left are not read",
-        f"{DISCOVERY}::_Growth.begin_or_ask",
+        f"{GROWTH}::Growth.begin_or_ask",
         "unlisted in self._gone",
         "False",
         "reader/test_reader_faults.py::test_after_days_away_the_oldest_descendants_are_read_and_the_gap_is_reported",
@@ -379,7 +379,7 @@ MUTANTS = (
     Mutant(
         13,
         "what descends from a roll that only some groups had seen is left to nobody after a long pause",
-        f"{DISCOVERY}::_Growth.inherit",
+        f"{GROWTH}::Growth.inherit",
         "self.adopt(shard)",
         "pass",
         "shards/test_groups.py::test_no_pause_leaves_to_nobody_what_descends_from_a_roll_that_some_had_not_seen",
@@ -455,7 +455,7 @@ MUTANTS = (
     Mutant(
         20,
         "a parent stays beside its children",
-        f"{DISCOVERY}::_Growth.hand_over",
+        f"{GROWTH}::Growth.hand_over",
         "self.leave(parent)",
         "",
         "reader/test_reader_children.py::test_every_branch_has_a_shard_in_every_frontier_that_is_stored",
@@ -463,7 +463,7 @@ MUTANTS = (
     Mutant(
         20,
         "the first of two children takes its parent's place, the other comes later",
-        f"{DISCOVERY}::_Growth.hand_over",
+        f"{GROWTH}::Growth.hand_over",
         "for child in children: ...",
         "self.finished.update(dict.fromkeys(children[1:], Finished(0, None)))\nfor child in children[:1]: ...",
         "shards/test_discovery.py::test_at_a_parents_end_its_children_take_its_place_in_one_step",

@@ -233,7 +233,7 @@ MUTANTS = (
     Mutant(
         21,
         "a resumed read begins at its start for shards whose position was saved",
-        "shards/discovery.py::_Growth.open",
+        "shards/growth.py::Growth.open",
         "Reading(self.saved.pop(shard, position), watermark)",
         "Reading(position, watermark)",
         "shards/test_discovery.py::test_a_shard_begins_at_its_saved_position",

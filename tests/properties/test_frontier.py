@@ -168,6 +168,18 @@ def test_positions_watermarks_and_the_remainder_only_move_forward(
     }
 
 
+def own_ancestors(shard: str, lineage: Lineage, frontier: Frontier) -> set[str]:
+    """Those that are reached without a shard whose children are another frontier's, or past the stop."""
+    found, ahead = set[str](), [shard]
+    for descendant in ahead:
+        done = frontier.finished.get(descendant)
+        if done is None or done.children is not None:
+            new = set(lineage.parents(descendant)) - found
+            found |= new
+            ahead += new
+    return found
+
+
 @given(reads())
 def test_no_shard_is_read_and_finished_at_once_nor_before_its_parents_end(
     read: tuple[list[Shard], Lineage, Frontier],
@@ -176,7 +188,7 @@ def test_no_shard_is_read_and_finished_at_once_nor_before_its_parents_end(
     _, lineage, frontier = read
     assert not frontier.shards.keys() & frontier.finished.keys()
     for shard in frontier.shards:
-        for ancestor in frontier.shards.keys() & set(lineage.ancestors(shard)):
+        for ancestor in frontier.shards.keys() & own_ancestors(shard, lineage, frontier):
             assert frontier.shards[ancestor].ended
             children = lineage.children(ancestor)
             assert any(len(lineage.parents(c)) > 1 for c in children if c not in frontier.shards | frontier.finished)
@@ -224,6 +236,22 @@ def test_a_discovery_never_takes_away_what_is_still_to_read(
     for shard in frontier.open_shards:
         assert after.shards[shard] == frontier.shards[shard]
     assert after.finished.items() >= frontier.finished.items()
+
+
+@given(reads(), st.data())
+def test_a_discovery_never_lets_the_watermark_pass_a_record_that_is_to_come(
+    read: tuple[list[Shard], Lineage, Frontier], data: st.DataObject
+) -> None:
+    """Trap 19: what begins holds the least watermark of the parents that leave for it, a merge's included."""
+    family, lineage, frontier = read
+    assume(frontier.shards and all(done.children is not None for done in frontier.finished.values()))
+    lineage.add(data.draw(st.permutations(family))[: data.draw(st.integers(0, len(family)))])
+    after = discover(frontier, lineage, second=NOW).frontier
+    assert after.watermark <= frontier.watermark
+    for shard in after.shards.keys() - frontier.shards.keys():
+        parents = [frontier.shards[parent] for parent in lineage.parents(shard) if parent in frontier.shards]
+        assert all(after.shards[shard].watermark <= parent.watermark for parent in parents)
+        assert all(parent.ended for parent in parents)
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from beam_dynamodb_streams.shards import discovery
-from beam_dynamodb_streams.shards.discovery import Discovery, Seen
+from beam_dynamodb_streams.shards.discovery import Discovery
 from beam_dynamodb_streams.shards.frontier import Frontier
-from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.lineage import Lineage, Seen
 
 
 def discover(

@@ -14,8 +14,7 @@ from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
 from beam_dynamodb_streams.reader.stream import ShardPage
-from beam_dynamodb_streams.shards.discovery import Seen
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
+from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard, parents_of
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 
 PROBE_SECONDS: Final = 2.0

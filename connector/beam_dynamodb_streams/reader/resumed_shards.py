@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
-from beam_dynamodb_streams.shards.discovery import Seen
 from beam_dynamodb_streams.shards.frontier import Frontier, Reading
+from beam_dynamodb_streams.shards.lineage import Seen
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS, Loss, shard_gone
 from beam_dynamodb_streams.shards.position import End, Position
 

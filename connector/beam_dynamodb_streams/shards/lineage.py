@@ -9,8 +9,10 @@ parents alone form a forest, so every shard has exactly one owner. All parents t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +137,27 @@ class Lineage:
     def __repr__(self) -> str:
         opened = sum(shard.ending_sequence_number is None for shard in self._shards.values())
         return f"Lineage({len(self._shards)} shards, {opened} of them open)"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the listings and the service's denials have shown at `second` of the service's clock.
+
+    `listed`: the shards of the latest whole listing. `gone`: the shards that the service says do not exist; a shard
+    that is merely unlisted is not among them, since listings have holes (trap 6). `found`: the shards that were asked
+    after and exist. `leaves`: ended shards that will have no children. `settled`: whether the listings prove that
+    nothing else is there. `forget_before`: finished shards that are older than this second may be forgotten.
+    `confirm_before`: what was seen before this second, all frontiers of the stream have seen. `retention`: seconds for
+    which the stream keeps a record. `lineage` only grows.
+    """
+
+    lineage: Lineage
+    second: int
+    listed: Set[str] = frozenset()
+    gone: Set[str] = frozenset()
+    found: Set[str] = frozenset()
+    leaves: tuple[str, ...] = ()
+    settled: bool = False
+    forget_before: int = 0
+    confirm_before: int = 0
+    retention: float = RETENTION_SECONDS
