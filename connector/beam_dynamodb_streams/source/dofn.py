@@ -38,7 +38,8 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
     """The reader of one stream, with threads of its own to wait for the network."""
-    caller = StreamCaller(DynamoDBStream(service, element.stream_arn, limit=options.pace.page))
+    stream = DynamoDBStream(service, element.stream_arn, limit=options.pace.page)
+    caller = StreamCaller(stream)
     return Reader(
         ThreadedFetcher(caller.perform, threads=options.pace.requests),
         time.monotonic,
@@ -47,6 +48,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
         replace(options.rules, stop=element.stop),
         options.pace,
         EarlierRun(element.saved, element.until),
+        retention=stream.traits.retention_seconds,
     )
 
 
