@@ -160,7 +160,7 @@ MUTANTS = (
         "a vanished shard takes its children along",
         f"{ANSWERS}::Answers.gone",
         "frontier.end(shard)",
-        "frontier.finish(shard, second=int(now))",
+        "frontier.finish(shard, second=int(self.service_time()))",
         "reader/test_reader_faults.py::test_a_shard_that_vanished_ends_with_a_possible_loss_and_its_child_is_read",
     ),
     Mutant(
@@ -184,7 +184,7 @@ MUTANTS = (
         "a vanished shard is taken for a vanished stream",
         "reader/listings.py::Listings.take",
         "case Gone(request=List(children_of=str(parent))): ...",
-        'case Gone(request=List(children_of=str(parent))): self.status = "DISABLED" if parent else ""',
+        'case Gone(request=List(children_of=str(parent))): self._status = "DISABLED"',
         "reader/test_listings.py::test_a_shard_that_is_gone_says_nothing_of_its_stream",
     ),
     Mutant(

@@ -429,7 +429,7 @@ MUTANTS = (
         "a stream that is deleted is requested for ever",
         f"{LISTING}::Listings.take",
         "case Gone(): ...",
-        'case Gone() if self.status == "": ...',
+        'case Gone() if self._status == "UNKNOWN": ...',
         "reader/test_reader_shards.py::test_a_stream_that_is_gone_ends_the_read_with_a_possible_loss",
     ),
     Mutant(

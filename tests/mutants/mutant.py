@@ -57,6 +57,8 @@ class Mutant:
         """Return the module's source with the handling disabled. Raises `StaleMutantError`."""
         tree = _parsed(root / self.path)
         before = ast.unparse(tree)
+        if unknown := sorted(pattern.unknown_names(self.replacement, self._scope(tree), tree)):
+            raise StaleMutantError(f"{self.place} does not know {unknown} of {self.replacement!r}")
         self._match(tree).replace(self.replacement)
         try:
             mutated = ast.unparse(tree)
@@ -74,12 +76,15 @@ class Mutant:
         if not (root / file).is_file() or function not in _functions((root / file).read_text()):
             raise StaleMutantError(f"there is no test {self.node_id}")
 
-    def _match(self, tree: ast.Module) -> pattern.Match:
+    def _scope(self, tree: ast.Module) -> ast.AST:
         name = self.place.partition("::")[2]
         scope = _named(tree, name)
         if scope is None:
             raise StaleMutantError(f"{self.path} has no {name}{_elsewhere(tree, self)}")
-        found = pattern.find(scope, self.code, self.replacement)
+        return scope
+
+    def _match(self, tree: ast.Module) -> pattern.Match:
+        found = pattern.find(self._scope(tree), self.code, self.replacement)
         if not found:
             raise StaleMutantError(f"{self.place} does not have this code: {self.code!r}{_elsewhere(tree, self)}")
         if len(found) > 1:

@@ -9,6 +9,7 @@ with what those of the pattern matched, in order. An `if` without `else` matches
 from __future__ import annotations
 
 import ast
+import builtins
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -67,6 +68,37 @@ def find(tree: ast.AST, pattern: str, replacement: str) -> list[Match]:
     if (keyword := _keyword(wanted)) is not None and (not new or _keyword(new) is not None):
         found += _sequences(tree, [keyword])
     return found
+
+
+def unknown_names(replacement: str, scope: ast.AST, module: ast.Module) -> set[str]:
+    """Return the names that `replacement` uses and `scope` does not know: with them, code would fail for no bug."""
+    new = ast.Module(_parse(replacement), [])  # type: ignore[arg-type]
+    top = {name for node in module.body for name in _bound(node, into_functions=False)}
+    known = set(dir(builtins)) | top | _bound(scope) | _bound(new)
+    used = {node.id for node in ast.walk(new) if isinstance(node, ast.Name)} - known
+    attributes = {node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute)} | _bound(module)
+    return used | {f"self.{name}" for name in _attributes_of_self(new) - attributes}
+
+
+def _bound(tree: ast.AST, *, into_functions: bool = True) -> set[str]:
+    bound: set[str] = set()
+    for node in ast.walk(tree) if into_functions else [tree, *ast.iter_child_nodes(tree)]:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.MatchAs(name=str(name)):
+                bound.add(name)
+            case ast.ExceptHandler(name=str(name)) | ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()):
+                bound.add(name)
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                bound |= {each.asname or each.name.partition(".")[0] for each in names}
+    return bound
+
+
+def _attributes_of_self(tree: ast.AST) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
 
 
 def _parse(text: str) -> list[ast.AST]:

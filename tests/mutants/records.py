@@ -87,9 +87,9 @@ MUTANTS = (
     Mutant(
         18,
         "the id is lost where a runner stores a record",
-        "records/fields.py::UndecodedRecord._fields",
-        "self.event_id",
-        "self.sequence_number",
+        "records/encoding.py::decode_fields",
+        "return fields",
+        "return (fields[2], *fields[1:])",
         "records/test_beam_coders.py::test_the_coder_ships_the_json_as_it_is_and_brings_back_an_equal_record",
     ),
     Mutant(

@@ -61,6 +61,7 @@ def test_code_is_found_whatever_its_formatting(
         ("Read.next", "5", "6", "does not have this code: '5'; its module has the code in line 2"),
         ("Read.next", "page.ended", "True", "in lines 9, 12"),
         ("LIMIT", "5", "5", "means the same"),
+        ("Read.next", "page.records", "pages.records and self.kept", r"does not know \['pages', 'self.kept'\]"),
     ],
 )
 def test_a_stale_mutant_says_what_is_wrong(tmp_path: Path, name: str, code: str, replacement: str, reason: str) -> None:
