@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.source import dofn
-from beam_dynamodb_streams.source.worker_cache import Readers
+from beam_dynamodb_streams.source.worker_cache import ReaderCache
 from beam_dynamodb_streams.testing import LocalStreams
 from runners.flink import Flink
 from tests.e2e.workload import read_orders
@@ -37,7 +37,7 @@ class Rest(NamedTuple):
         return self.asked - 1
 
 
-class Slices(Readers):
+class Slices(ReaderCache):
     """The readers that wait for their next slice, with a note of how long each waited. Workers are in this process."""
 
     def __init__(self) -> None:

@@ -37,11 +37,10 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 
 def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
-    """The reader of one stream, with threads of its own to wait for the network."""
+    """Return a reader of one stream, with threads of its own to wait for the network."""
     stream = DynamoDBStream(service, element.stream_arn, limit=options.pace.page)
-    caller = StreamCaller(stream)
     return Reader(
-        ThreadedFetcher(caller.perform, threads=options.pace.requests),
+        ThreadedFetcher(StreamCaller(stream).perform, threads=options.pace.requests),
         time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
@@ -53,7 +52,15 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
 
 
 class _ReadStream(beam.DoFn):
-    """The body of both reads. ``tagged``: losses and dead letters have outputs of their own."""
+    """The body of both reads.
+
+    Args:
+        options: The options of the read.
+        emission: The form in which changes are delivered.
+        tagged: Whether losses and dead letters have outputs of their own.
+        trailing: See `bundle_progress`.
+        commits: Whether a finalized bundle proves that all it brought was delivered.
+    """
 
     def __init__(
         self, options: ReadOptions, emission: Emission, *, tagged: bool, trailing: bool = False, commits: bool = False
@@ -70,7 +77,7 @@ class _ReadStream(beam.DoFn):
         self._metrics = ReadMetrics(self._service)
 
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
-        """One slice, in five steps: poll, claim, emit, advance the watermark, defer."""
+        """Read one slice, in five steps: poll, claim, emit, advance the watermark, defer."""
         if bundle is not None:
             bundle.lease.renew()
         if tracker.current_restriction().closed:
@@ -110,7 +117,7 @@ class _ReadStream(beam.DoFn):
                 reader.close()
 
     def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
-        """At the end of the read: it is over only once its progress is written."""
+        """Keep a read that is at its end going until its progress is written."""
         if bundle is not None and bundle.lingers():
             tracker.defer_remainder(Duration(bundle.longest))
 
@@ -138,7 +145,7 @@ class _ReadStream(beam.DoFn):
         began = StreamPosition(element.stream_arn, element.start, element.saved, element.until)
         held = shared_lease(progress, owner, began, confirms_late=self._trailing)
         bundle = BundleProgress(held, element.run, progress.renew_every, commits=self.commits)
-        finalizer.register(bundle.finalized)  # once declared, a finalizer must always be there
+        finalizer.register(bundle.finalized)  # where a DoFn declares a finalizer, each bundle must register one
         return bundle
 
 
@@ -156,7 +163,7 @@ class ReadUnboundedStream(_ReadStream):
 
 
 class ReadBoundedStream(_ReadStream):
-    """Reads until the stop is met, or the stream is disabled and read."""
+    """Reads until the stop is reached, or the stream is disabled and read."""
 
     def process(
         self,

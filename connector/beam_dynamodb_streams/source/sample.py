@@ -1,4 +1,4 @@
-"""``sample``: a bounded read in this process, without a pipeline, for notebooks and the terminal."""
+"""`sample`: a bounded read in this process, without a pipeline, for notebooks and the terminal."""
 
 from __future__ import annotations
 
@@ -38,12 +38,19 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sample(Sequence[ChangeRecord]):
-    """The changes that a bounded read delivered, and what else it met. A sequence of :class:`ChangeRecord`.
+    """The changes that a bounded read delivered, its dead letters and its losses. A sequence of `ChangeRecord`.
 
-    Changes of one shard are in the stream's order; shards come as they were read. ``dead_letters`` are the records that
-    could not be decoded, ``losses`` what was trimmed unread. ``complete``: whether all that the start asked for is in
-    it, up to the moment at which the read began; False where the limit or the time ended it. ``limited``: whether the
-    limit did.
+    The changes of one shard are in the stream's order. Those of different shards are in the order in which they were
+    read.
+
+    Attributes:
+        stream_arn: The stream that was read.
+        records: The changes.
+        dead_letters: The records that could not be decoded.
+        losses: What was trimmed unread.
+        complete: Whether the sample has everything from the start up to the moment at which the read began; False if
+            the limit or the time ended the read.
+        limited: Whether the limit ended it.
     """
 
     stream_arn: str
@@ -54,20 +61,20 @@ class Sample(Sequence[ChangeRecord]):
     limited: bool = False
 
     def to_arrow(self, schema: Schema | None = None) -> pa.Table:
-        """A row a change, in this order: of the columns ``schema.arrow``, or without one of ``CHANGE_SCHEMA``, with
-        images as DynamoDB JSON text.
+        """Return one row for each change, in this order.
 
-        An attribute that does not fit its column is null there (under ``on_misfit="raise"`` it raises
-        :class:`errors.MisfitError`).
+        The columns are those of `schema.arrow`; without a schema those of `CHANGE_SCHEMA`, with images as DynamoDB JSON
+        text. An attribute that does not fit its column is null there. Under `on_misfit="raise"` it raises
+        `errors.MisfitError`.
         """
         rows = to_arrow(self.records) if schema is None else Columns(schema).of_records(self.records).rows
         return pa.Table.from_batches([rows])
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a change, in this order: the record's fields as columns, keys and images as dicts of Python values.
+        """Return one row for each change, in this order, with the record's fields as columns.
 
-        ``frame.new_image.str.get("total")`` is an attribute as a column. For typed columns of attributes use
-        ``to_arrow(schema).to_pandas()``. Needs pandas.
+        Keys and images are dicts of Python values: `frame.new_image.str.get("total")` is an attribute as a column. For
+        typed columns of attributes use `to_arrow(schema).to_pandas()`. Needs pandas.
         """
         import pandas as pd
 
@@ -134,20 +141,29 @@ def sample(
     region_name: str | None = None,
     endpoint_url: str | None = None,
 ) -> Sample:
-    """Reads some of a table's changes, here and now, as :class:`ReadFromDynamoDBStreams` would.
+    """Read some of a table's changes in this process, as `ReadFromDynamoDBStreams` would, and return them.
 
-    It ends after ``limit`` changes, after ``seconds``, or once everything up to the moment of the call is proven read,
-    some 7 seconds after it. From ``start="LATEST"`` it waits for new changes, and ends at the limit or the time.
-    Losses and malformed records end nothing: the sample tells of them. It takes one of the two readers that a shard may
-    have, for as long as it runs; its GetRecords calls are billed.
+    The read ends after `limit` records, after `seconds`, or once everything up to the moment of the call is proven
+    read, which takes about 7 seconds. With `start="LATEST"` it waits for new changes, and ends at the limit or the
+    time. Losses and malformed records do not end it; they are in the sample. A record that turns out to be malformed
+    counts towards the limit.
 
-    ``table``, ``stream_arn``, ``start``, ``where``, ``event_names``, ``region_name`` and ``endpoint_url`` are those of
-    :class:`ReadFromDynamoDBStreams`. Raises :class:`InvalidOptionError` for a wrong one, and what no waiting mends.
+    While it runs it is one of the two readers that a shard may have. Its GetRecords calls are billed.
+
+    Args:
+        table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name` and `endpoint_url` are as in
+            `ReadFromDynamoDBStreams`.
+        limit: How many records to read at most.
+        seconds: How long to read at most.
+
+    Raises:
+        InvalidOptionError: An option is wrong; the message has the fix.
+        ConnectorError: An error of the service that waiting does not mend.
     """
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidOptionError(f"limit={limit!r} is no number of changes: use a whole number of 1 or more")
+        raise InvalidOptionError(f"limit={limit!r} is not a number of changes: use a whole number of 1 or more")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise InvalidOptionError(f"seconds={seconds!r} is no time: use a number greater than 0")
+        raise InvalidOptionError(f"seconds={seconds!r} is not a time: use a number greater than 0")
     asked = ReadFromDynamoDBStreams(
         table,
         stream_arn,
@@ -175,7 +191,7 @@ def sample(
 
 
 def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
-    """What the reader gives until ``deadline`` (of its fetcher's clock) or the end, with everything decoded."""
+    """Return what the reader delivers until `deadline` of its own clock, or the end, with everything decoded."""
     frontier = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []

@@ -22,11 +22,18 @@ SHARED_VERSION: Final = 2  # with a frontier of its own: a release that knew non
 
 @dataclass(frozen=True, slots=True)
 class StreamRead:
-    """``run`` names the read since its pipeline started: two reads of one stream in one process stay apart.
+    """One stream to read.
 
-    ``stop`` is the last second to deliver, ``records`` how many changes; None where there is no such end. ``frontier``
-    is where it begins if the stream is shared among several; None if it reads all that listings will show. ``saved``
-    and ``until`` are an earlier run's, as in :class:`StreamPosition`.
+    Attributes:
+        run: The name of this read since its pipeline started, so that two reads of one stream in one process stay
+            apart.
+        stream_arn: The stream.
+        start: Where it starts.
+        saved: The positions of an earlier run, as in `StreamPosition`.
+        stop: The last second to deliver; None without such an end.
+        records: How many changes to deliver; None without such an end.
+        frontier: Where it begins if several elements share the stream; None if it reads all that listings will show.
+        until: The second up to which an earlier run had read everything, as in `StreamPosition`.
     """
 
     run: str

@@ -1,7 +1,8 @@
-"""Readers that outlive a bundle: the next slice of the same read, on the same worker, goes on with the same one.
+"""What a worker process keeps between bundles: one client for each connection, and the readers that are idle.
 
-Without it every slice would list again, ask for iterators again, and throw away what is in flight. A reader is used by
-one bundle at a time; a second bundle of the same read, which no runner makes in peace, gets a reader of its own.
+The next slice of the same read on the same worker uses the same reader. Without that every slice would list again, ask
+for iterators again, and discard what is in flight. One bundle at a time uses a reader. A second bundle of the same read
+at the same time gets a reader of its own; runners make one only when something has failed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from beam_dynamodb_streams.wire import Client
 
 @cache
 def client(connection: Connection, max_connections: int) -> Client:
-    """Thread-safe, with a pool as large as the requests that may be in flight at once."""
+    """Return the process's client of the connection. Thread-safe, with a connection for each request in flight."""
     return Client(
         region_name=connection.region_name,
         endpoint_url=connection.endpoint_url,
@@ -27,11 +28,11 @@ def client(connection: Connection, max_connections: int) -> Client:
     )
 
 
-#: A read that no slice came for in so long is over, or has moved to another worker.
+#: A reader that no slice has used for this long is closed: its read is over, or has moved to another worker.
 FORGET_SECONDS: Final = 120.0
 
 
-class Readers:
+class ReaderCache:
     """The idle readers of this process. Thread-safe."""
 
     def __init__(self) -> None:
@@ -39,12 +40,13 @@ class Readers:
         self._idle: dict[str, tuple[Reader, float]] = {}
 
     def take(self, key: str, make: Callable[[], Reader]) -> Reader:
+        """Return the idle reader of the read, which is no longer idle then, or make one."""
         with self._lock:
             entry = self._idle.pop(key, None)
         return make() if entry is None else entry[0]
 
     def give_back(self, key: str, reader: Reader, now: float) -> None:
-        """Keeps the reader for its next slice, and closes those that none came for."""
+        """Keep the reader for its next slice, and close those that no slice has used for long."""
         with self._lock:
             old = [k for k, (_, since) in self._idle.items() if k == key or now - since > FORGET_SECONDS]
             closing = [self._idle.pop(k)[0] for k in old]
@@ -53,11 +55,12 @@ class Readers:
             other.close()
 
     def close(self) -> None:
+        """Close all idle readers."""
         with self._lock:
             readers, self._idle = [reader for reader, _ in self._idle.values()], {}
         for reader in readers:
             reader.close()
 
 
-READERS: Final = Readers()
+READERS: Final = ReaderCache()
 atexit.register(READERS.close)
