@@ -60,7 +60,7 @@ MUTANTS = (
         "shards/start_stop.py::resolve_bounds",
         "this_second = floor(now)",
         "this_second = floor(now) + 1",
-        "shards/test_bounds.py::test_now_and_latest_are_the_services_second_when_the_pipeline_starts",
+        "shards/test_start_stop.py::test_now_and_latest_are_the_services_second_when_the_pipeline_starts",
     ),
     Mutant(
         3,

@@ -146,7 +146,7 @@ MUTANTS = (
         "shards/start_stop.py::_second",
         "(moment - _EPOCH) // timedelta(seconds=1)",
         "-((_EPOCH - moment) // timedelta(seconds=1))",
-        "shards/test_bounds.py::test_a_moment_is_floored_to_the_services_second",
+        "shards/test_start_stop.py::test_a_moment_is_floored_to_the_services_second",
     ),
     Mutant(
         19,
@@ -204,7 +204,7 @@ MUTANTS = (
         "source/restriction.py::FrontierTracker.try_claim",
         "if self._checkpointed: return False",
         "",
-        "source/test_tracker.py::test_a_claim_after_the_checkpoint_is_refused_and_moves_nothing",
+        "source/test_restriction.py::test_a_claim_after_the_checkpoint_is_refused_and_moves_nothing",
     ),
     Mutant(
         21,
@@ -212,7 +212,7 @@ MUTANTS = (
         "source/restriction.py::FrontierTracker.try_split",
         "residual, self._frontier = self._frontier, self._frontier.close()",
         "residual = self._frontier = self._frontier.close()",
-        "source/test_tracker.py::test_a_checkpoint_puts_everything_unclaimed_into_the_residual",
+        "source/test_restriction.py::test_a_checkpoint_puts_everything_unclaimed_into_the_residual",
     ),
     Mutant(
         21,
