@@ -107,10 +107,12 @@ class MisfitError(ConnectorError, ValueError):
 class ServiceError(ConnectorError):
     """A call to AWS failed. `code` is the service's own error code, or None where no answer carried one.
 
-    A plain `ServiceError` is an answer that is not what the service documents.
+    A plain `ServiceError` is an answer that is not what the service documents. `operation` is the call that failed,
+    such as "GetRecords", or None where it is not known.
     """
 
     code: str | None = None
+    operation: str | None = None
 
 
 class DelayError(ServiceError):
@@ -122,7 +124,13 @@ class ThrottledError(DelayError):
 
 
 class UnavailableError(DelayError):
-    """A 5xx answer, a dropped connection, a time-out, a cut-off body or a checksum that does not match."""
+    """A 5xx answer, a dropped connection, a time-out, a cut-off body or a checksum that does not match.
+
+    So is an answer without what it must have, which is not the service's. `body_checksum` is that of a body that could
+    not be decoded: the same garbage again and again does not pass.
+    """
+
+    body_checksum: int | None = None
 
 
 class AccessDeniedError(ServiceError):

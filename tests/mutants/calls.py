@@ -256,8 +256,8 @@ MUTANTS = (
         15,
         "cut-off bodies are errors",
         "wire/decode.py::refuse",
-        "raise UnavailableError(...) from None",
-        "raise ServiceError(...) from None",
+        "raise garbled from None",
+        "raise ServiceError(garbled.message) from None",
         "wire/test_wire_retries.py::test_a_fault_on_the_way_is_repeated_until_the_page_arrives_whole[half]",
     ),
     Mutant(

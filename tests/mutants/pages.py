@@ -31,7 +31,7 @@ MUTANTS = (
         1,
         "a null next iterator is taken for one",
         "wire/decode.py::decode_records",
-        "return RecordsPage(body, page.Records, [], page.NextShardIterator)",
+        "return RecordsPage(body, page.Records, [], page.NextShardIterator or None)",
         'return RecordsPage(body, page.Records, [], page.NextShardIterator or "")',
         "wire/test_wire_pages.py::test_the_last_page_of_a_shard_may_bring_records",
     ),

@@ -97,7 +97,7 @@ def test_a_proxys_page_is_an_unknown_code_that_is_its_status(
 def test_an_answer_that_is_json_but_not_a_listing_is_not_a_delay(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
-    endpoint.script = [Turn({"Streams": []})]
+    endpoint.script = [Turn({"StreamDescription": {"Shards": "none"}})]
     with pytest.raises(ServiceError, match="DescribeStream is not what the service documents"):
         make_client().describe_stream(ARN)
     assert len(endpoint.received) == 1

@@ -24,6 +24,7 @@ from beam_dynamodb_streams.errors import (
 )
 from beam_dynamodb_streams.wire.clock import ServiceClock
 from beam_dynamodb_streams.wire.counts import CallCounts
+from beam_dynamodb_streams.wire.decode import IncompleteAnswerError
 from beam_dynamodb_streams.wire.endpoint import AwsService, Endpoint, resolve
 from beam_dynamodb_streams.wire.error_codes import Refusal, error_of, read_refusal
 from beam_dynamodb_streams.wire.retry import Backoff
@@ -129,7 +130,8 @@ class Caller:
         what the endpoint does not support. None keeps the InvalidRequestError.
 
         Raises:
-          ServiceError: the class that `error_codes` has for the code, or what `decode` raises.
+          ServiceError: the class that `error_codes` has for the code, or what `decode` raises. An answer with status
+            200 that `decode` finds incomplete, and that has a known error code, is that error.
           ClosedError: the caller was closed.
         """
         service = service or self._service
@@ -145,9 +147,15 @@ class Caller:
             try:
                 credentials = self._signer.credentials()
                 answer = self._send(service, operation, body, credentials, place)
+                incomplete = None
                 if answer.status == 200:
-                    return decode(answer.body)
+                    try:
+                        return decode(answer.body)
+                    except IncompleteAnswerError as error:
+                        incomplete = error
                 refusal = read_refusal(answer.status, answer.error_type, answer.request_id, answer.body)
+                if incomplete is not None and not refusal.known:
+                    raise incomplete
                 if refusal.skewed and not corrected and self.clock.correct_signing():
                     corrected = True
                 elif refusal.renewable and not renewed and self._signer.renew(credentials):
@@ -155,6 +163,7 @@ class Caller:
                 else:
                     raise _to_error(refusal, service, operation, place, on_invalid_request)
             except DelayError as error:
+                error.operation = operation
                 error.stream, error.shard, error.position = place.stream, place.shard, place.position
                 if isinstance(error, ThrottledError):
                     self.counts.throttled(operation)

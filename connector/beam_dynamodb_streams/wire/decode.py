@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+import zlib
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import msgspec
 
@@ -14,15 +16,27 @@ from beam_dynamodb_streams.wire.pages import (
     RecordsPage,
     StreamPage,
 )
+from beam_dynamodb_streams.wire.split import SplitError, find_member, split_page
+
+#: What the decoder raises for text that it cannot decode. RecursionError: values are nested too deeply.
+_FAULTS: Final = (msgspec.DecodeError, RecursionError)
+
+#: The service's ids have at most 65 characters.
+_LONGEST_SHARD_ID: Final = 255
 
 
+class IncompleteAnswerError(UnavailableError):
+    """An answer with status 200 that lacks what it must have: a proxy's own answer, or an error in disguise."""
+
+
+# An answer without its required member is never a page: `{}` must not end a shard.
 class _Records(msgspec.Struct):
-    Records: list[RawRecord] = []
+    Records: list[RawRecord]
     NextShardIterator: str | None = None
 
 
 class _UndecodedRecords(msgspec.Struct):
-    Records: list[msgspec.Raw] = []
+    Records: list[msgspec.Raw]
     NextShardIterator: str | None = None
 
 
@@ -38,11 +52,11 @@ class _Shard(msgspec.Struct, rename="pascal"):
 
 
 class _StreamDescription(msgspec.Struct, rename="pascal"):
-    stream_arn: str
+    shards: list[_Shard]
+    stream_arn: str = ""
     table_name: str = ""
     stream_status: str = ""
     stream_view_type: str = ""
-    shards: list[_Shard] = []
     last_evaluated_shard_id: str | None = None
 
 
@@ -58,6 +72,7 @@ _records = msgspec.json.Decoder(_Records)
 _undecoded_records = msgspec.json.Decoder(_UndecodedRecords)
 _record = msgspec.json.Decoder(RawRecord)
 _numbered_record = msgspec.json.Decoder(NumberedRecord)
+_number = msgspec.json.Decoder(str)
 _described_stream = msgspec.json.Decoder(_DescribedStream)
 _shard_iterator = msgspec.json.Decoder(_ShardIterator)
 
@@ -66,6 +81,7 @@ def decode_records(body: bytes) -> RecordsPage:
     """Return the page, decoded in one typed pass, or record by record if that fails, so that only bad records are lost.
 
     Raises:
+      IncompleteAnswerError: the answer has no records, not even an empty list.
       UnavailableError: the body is not JSON; it was cut off on the way.
       ServiceError: the frame of the page is not what the service documents.
     """
@@ -73,22 +89,24 @@ def decode_records(body: bytes) -> RecordsPage:
         return _decode_each(body)
     try:
         page = _records.decode(body)
-    except msgspec.ValidationError:
+    except _FAULTS:
         return _decode_each(body)
-    except msgspec.DecodeError as error:
-        refuse("GetRecords", error)
     if not _are_digits(sequence_numbers(page.Records)):
         return _decode_each(body)
     drop_nulls(page.Records)
-    return RecordsPage(body, page.Records, [], page.NextShardIterator)
+    return RecordsPage(body, page.Records, [], page.NextShardIterator or None)
 
 
 def decode_stream(body: bytes) -> StreamPage:
     """Return a page of a listing, with its shards in the order of the answer. Raises as `decode_records` does."""
     try:
         stream = _described_stream.decode(body).stream_description
-    except msgspec.DecodeError as error:
-        refuse("DescribeStream", error)
+    except _FAULTS as error:
+        refuse("DescribeStream", error, body, "StreamDescription", "Shards")
+    for shard in stream.shards:
+        _check_shard_id(shard.shard_id)
+        if shard.parent_shard_id:
+            _check_shard_id(shard.parent_shard_id)
     return StreamPage(
         stream_arn=stream.stream_arn,
         table_name=stream.table_name,
@@ -97,32 +115,42 @@ def decode_stream(body: bytes) -> StreamPage:
         shards=tuple(
             ListedShard(
                 shard.shard_id,
-                shard.parent_shard_id,
-                shard.sequence_number_range.starting_sequence_number,
-                shard.sequence_number_range.ending_sequence_number,
+                shard.parent_shard_id or None,
+                shard.sequence_number_range.starting_sequence_number or None,
+                shard.sequence_number_range.ending_sequence_number or None,
             )
             for shard in stream.shards
         ),
-        last_evaluated_shard_id=stream.last_evaluated_shard_id,
+        last_evaluated_shard_id=stream.last_evaluated_shard_id or None,
     )
+
+
+def _check_shard_id(shard_id: str) -> None:
+    """Raise if nothing can be read or stored under this id. Its length and its form are the endpoint's affair."""
+    if not shard_id or "\0" in shard_id or len(shard_id) > _LONGEST_SHARD_ID:
+        fault = "has a NUL character" if "\0" in shard_id else f"has {len(shard_id):,} characters"
+        raise ServiceError(
+            f"the answer to DescribeStream is not what the service documents: the shard id {shard_id[:80]!r} {fault}, "
+            f"and ids have 1 to {_LONGEST_SHARD_ID} characters without NUL. Check the endpoint"
+        )
 
 
 def decode_iterator(body: bytes) -> str:
     """Return the shard iterator. Raises as `decode_records` does."""
     try:
-        return _shard_iterator.decode(body).shard_iterator
-    except msgspec.DecodeError as error:
-        refuse("GetShardIterator", error)
+        iterator = _shard_iterator.decode(body).shard_iterator
+    except _FAULTS as error:
+        refuse("GetShardIterator", error, body, "ShardIterator")
+    if not iterator:
+        raise _incomplete("GetShardIterator", ["ShardIterator"])
+    return iterator
 
 
 def _decode_each(body: bytes) -> RecordsPage:
-    try:
-        page = _undecoded_records.decode(body)
-    except msgspec.DecodeError as error:
-        refuse("GetRecords", error)
+    payloads, next_iterator = _undecoded(body)
     records: list[RawRecord] = []
     malformed: list[MalformedEntry] = []
-    for index, payload in enumerate(page.Records):
+    for index, payload in enumerate(payloads):
         try:
             if not _is_text(payload):
                 raise msgspec.ValidationError("not UTF-8")
@@ -130,10 +158,27 @@ def _decode_each(body: bytes) -> RecordsPage:
             if not _are_digits([record.sequence_number]):
                 raise msgspec.ValidationError("Expected digits - at `$.dynamodb.SequenceNumber`")
             records.append(record)
-        except msgspec.DecodeError as error:
-            malformed.append(MalformedEntry(index, bytes(payload), str(error), _sequence_number(payload)))
+        except _FAULTS as error:
+            reason = "nested far deeper than 32 levels" if isinstance(error, RecursionError) else str(error)
+            malformed.append(MalformedEntry(index, bytes(payload), reason, _sequence_number(bytes(payload))))
     drop_nulls(records)
-    return RecordsPage(body, records, malformed, page.NextShardIterator)
+    return RecordsPage(body, records, malformed, next_iterator)
+
+
+def _undecoded(body: bytes) -> tuple[Sequence[bytes | msgspec.Raw], str | None]:
+    """Return the text of each record of a page, and the next iterator."""
+    payloads: Sequence[bytes | msgspec.Raw] | None = None
+    try:
+        page = _undecoded_records.decode(body)
+    except msgspec.ValidationError as error:
+        refuse("GetRecords", error, body, "Records")
+    except _FAULTS as error:  # what is not JSON may be inside a record
+        try:
+            frame, payloads = split_page(body, "Records")
+            page = _undecoded_records.decode(frame)
+        except (*_FAULTS, SplitError):
+            refuse("GetRecords", error, body, "Records")
+    return page.Records if payloads is None else payloads, page.NextShardIterator or None
 
 
 def _is_text(json: bytes | msgspec.Raw) -> bool:
@@ -158,16 +203,59 @@ def _are_digits(numbers: list[str]) -> bool:
     return not numbers or (text.isascii() and text.encode().isdigit())
 
 
-def _sequence_number(payload: msgspec.Raw) -> str | None:
+def _sequence_number(payload: bytes) -> str | None:
     try:
         number = _numbered_record.decode(payload).sequence_number
-    except msgspec.DecodeError:
+    except msgspec.ValidationError:
         return None
+    except _FAULTS:
+        number = _number_by_splitting(payload)
     return number if number is not None and _are_digits([number]) else None
 
 
-def refuse(operation: str, error: msgspec.DecodeError) -> NoReturn:
-    """Raise the error of an answer that could not be decoded; see `decode_records`."""
-    if isinstance(error, msgspec.ValidationError):
-        raise ServiceError(f"the answer to {operation} is not what the service documents: {error}") from None
-    raise UnavailableError(f"the answer to {operation} was cut off or garbled: {error}") from None
+def _number_by_splitting(payload: bytes) -> str | None:
+    """Return the number of a record that is not JSON: it is needed to read on behind the record."""
+    try:
+        text = find_member(payload, "dynamodb", "SequenceNumber")
+        return None if text is None else _number.decode(text)
+    except (*_FAULTS, SplitError):
+        return None
+
+
+def refuse(operation: str, error: Exception, body: bytes, *required: str) -> NoReturn:
+    """Raise the error of an answer that could not be decoded; see `decode_records`.
+
+    Args:
+      operation: the call that was answered.
+      error: what the decoder raised.
+      body: the answer.
+      required: the member that each answer has, and a member of that one.
+    """
+    if not isinstance(error, msgspec.ValidationError):
+        reason = "its values are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        garbled = UnavailableError(f"the answer to {operation} was cut off or garbled: {reason}")
+        garbled.body_checksum = zlib.crc32(body)
+        raise garbled from None
+    if _lacks(body, required):
+        raise _incomplete(operation, required) from None
+    raise ServiceError(f"the answer to {operation} is not what the service documents: {error}") from None
+
+
+def _lacks(body: bytes, required: Sequence[str]) -> bool:
+    """Return whether the answer lacks a required member, or is not an object at all. An explicit null is absent."""
+    text: bytes | msgspec.Raw = body
+    for name in required:
+        try:
+            members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except _FAULTS:
+            return text is body
+        text = members.get(name, msgspec.Raw(b"null"))
+        if bytes(text) == b"null":
+            return True
+    return False
+
+
+def _incomplete(operation: str, required: Sequence[str]) -> IncompleteAnswerError:
+    return IncompleteAnswerError(
+        f"the answer to {operation} has no {'.'.join(required)}: it is not the service's, or is an error in disguise"
+    )

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from beam_dynamodb_streams.wire.calls import Caller, CallPlace
-from beam_dynamodb_streams.wire.decode import refuse
+from beam_dynamodb_streams.wire.decode import IncompleteAnswerError, refuse
 from beam_dynamodb_streams.wire.endpoint import AwsService
 
 DYNAMODB: Final = AwsService(
@@ -81,12 +81,13 @@ class _DescribedTable(msgspec.Struct, rename="pascal"):
 
 
 class _ItemsPage(msgspec.Struct, rename="pascal"):
-    items: list[msgspec.Raw] = []
+    items: list[msgspec.Raw]
     last_evaluated_key: msgspec.Raw = msgspec.Raw()
 
 
 _described_table = msgspec.json.Decoder(_DescribedTable)
 _items_page = msgspec.json.Decoder(_ItemsPage)
+_any_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _item = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 
@@ -103,16 +104,16 @@ def decode_table(body: bytes) -> Table:
     """Return the table that an answer to DescribeTable describes. Raises as `decode.decode_records` does."""
     try:
         table = _described_table.decode(body).table
-    except msgspec.DecodeError as error:
-        refuse("DescribeTable", error)
+    except (msgspec.DecodeError, RecursionError) as error:
+        refuse("DescribeTable", error, body, "Table")
     specification = table.stream_specification or _StreamSpecification()
     types = {attribute.attribute_name: attribute.attribute_type for attribute in table.attribute_definitions}
     keys = sorted(table.key_schema, key=lambda key: key.key_type)  # HASH, RANGE
     return Table(
         name=table.table_name,
-        latest_stream_arn=table.latest_stream_arn,
+        latest_stream_arn=table.latest_stream_arn or None,
         stream_enabled=specification.stream_enabled,
-        stream_view_type=specification.stream_view_type,
+        stream_view_type=specification.stream_view_type or None,
         key_types={key.attribute_name: types[key.attribute_name] for key in keys if key.attribute_name in types},
         status=table.table_status,
         created=table.creation_date_time,
@@ -206,7 +207,7 @@ class DynamoDB:
           TransactionCanceledError: none was applied; `reasons` says which stood in the way.
         """
         parameters: dict[str, object] = {"TransactItems": writes, "ClientRequestToken": str(self._make_token())}
-        self._caller.call("TransactWriteItems", parameters, _ignore, _place(table))
+        self._caller.call("TransactWriteItems", parameters, _check_written("TransactWriteItems"), _place(table))
 
     def query(self, table: str, **expressions: object) -> Iterator[Item]:
         """Yield the items that a query finds, page by page, read consistently.
@@ -227,27 +228,37 @@ class DynamoDB:
         self._caller.close()
 
     def _write(self, operation: str, table: str, parameters: Mapping[str, object]) -> None:
-        self._caller.call(operation, {"TableName": table, **parameters}, _ignore, _place(table))
+        self._caller.call(operation, {"TableName": table, **parameters}, _check_written(operation), _place(table))
 
     def _pages(self, operation: str, table: str, parameters: Mapping[str, object]) -> Iterator[bytes]:
         def decode(body: bytes) -> _ItemsPage:
             try:
                 return _items_page.decode(body)
-            except msgspec.DecodeError as error:
-                refuse(operation, error)
+            except (msgspec.DecodeError, RecursionError) as error:
+                refuse(operation, error, body, "Items")
 
         start: dict[str, object] = {}
         while True:
             sent = {"TableName": table, **parameters, **start}
             page = self._caller.call(operation, sent, decode, _place(table))
             yield from map(bytes, page.items)
-            if bytes(page.last_evaluated_key) in (b"", b"null"):
+            if bytes(page.last_evaluated_key) in (b"", b"null", b'""', b"{}"):
                 return
             start = {"ExclusiveStartKey": page.last_evaluated_key}
 
 
-def _ignore(body: bytes) -> None:
-    pass
+def _check_written(operation: str) -> Callable[[bytes], None]:
+    """Return what checks the answer to a write, of which nothing is needed: it is an object, and not an error."""
+
+    def check(body: bytes) -> None:
+        try:
+            answer = _any_object.decode(body or b"{}")
+        except (msgspec.DecodeError, RecursionError) as error:
+            refuse(operation, error, body, operation)
+        if answer.keys() & {"__type", "message", "Message"}:
+            raise IncompleteAnswerError(f"the answer to {operation} is an error in disguise, or is not the service's")
+
+    return check
 
 
 def _place(table: str) -> CallPlace:

@@ -99,7 +99,7 @@ _error_body = msgspec.json.Decoder(_ErrorBody)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer other than 200: its status, its code without name space, and the service's own message.
+    """An answer that is an error: its status, its code without name space, and the service's own message.
 
     `reasons` are the codes of the parts of a cancelled transaction, "None" for a part that would have succeeded.
     """
@@ -109,6 +109,11 @@ class Refusal:
     message: str
     request_id: str
     reasons: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether the code is one of `ERRORS`."""
+        return self.code in ERRORS
 
     @property
     def skewed(self) -> bool:
