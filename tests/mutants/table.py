@@ -27,6 +27,7 @@ TRAPS = {
     19: "creation time is floored and only roughly monotonic",
     20: "a parent's end is handed to its children in one step with the checkpoint",
     21: "progress is stored for what was delivered only",
+    22: "an answer with status 200 may be no page, and an empty text is absent",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(
