@@ -36,7 +36,7 @@ def page(*records: bytes) -> RecordsPage:
 
 
 @pytest.mark.parametrize("image", NOT_JSON.values(), ids=list(NOT_JSON))
-def test_a_record_that_is_not_json_costs_itself_alone(image: bytes) -> None:
+def test_a_record_that_is_not_json_costs_itself_alone(image: bytes) -> None:  # trap 22
     good = b'{"id":{"S":"1"}}'
     decoded = page(record(1, good), record(2, image), record(3, good), b'{"eventID":5}')
     assert [entry.event_id for entry in decoded.records] == ["1", "3"]

@@ -39,7 +39,7 @@ ANSWERS: list[Any] = [
 @pytest.mark.parametrize("answer", ANSWERS, ids=repr)
 def test_an_answer_without_what_it_must_have_is_a_delay_that_says_so(
     endpoint: ScriptedEndpoint, make_client: MakeClient, operation: str, answer: object
-) -> None:
+) -> None:  # trap 22
     endpoint.script = [Turn(answer)]
     with pytest.raises(UnavailableError, match=f"the answer to {operation} has no ") as raised:
         CALLS[operation](make_client())
@@ -50,7 +50,7 @@ def test_an_answer_without_what_it_must_have_is_a_delay_that_says_so(
 @pytest.mark.parametrize("operation", CALLS)
 def test_an_error_object_with_status_200_is_that_error(
     endpoint: ScriptedEndpoint, make_client: MakeClient, operation: str
-) -> None:
+) -> None:  # trap 22
     endpoint.script = [Turn({"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "slow"})]
     with pytest.raises(ThrottledError, match="slow"):
         CALLS[operation](make_client())
@@ -68,7 +68,9 @@ def test_a_write_is_not_done_by_an_answer_that_is_not_the_services(endpoint: Scr
     client.close()
 
 
-def test_an_empty_text_is_absent_in_every_answer(endpoint: ScriptedEndpoint, make_client: MakeClient) -> None:
+def test_an_empty_text_is_absent_in_every_answer(
+    endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:  # trap 22
     listed = {"ShardId": "a", "ParentShardId": "", "SequenceNumberRange": dict.fromkeys(["EndingSequenceNumber"], "")}
     endpoint.script = [
         Turn({"Records": [], "NextShardIterator": ""}),
