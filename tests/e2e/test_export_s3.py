@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -71,12 +72,15 @@ def test_an_export_to_s3_resumes_where_its_output_ends(
     before = set(names(bucket, "out/"))
     assert {name.split("/")[0] for name in before} > {"_export.json", "_manifests"}
     assert not any(name.startswith("_temporary") for name in before)
-    bucket.put_object(Key="out/_temporary/half", Body=b"PAR1 and no more")
+    bucket.put_object(Key=f"out/_temporary/{7:032x}", Body=b"PAR1 and no more")
     assert len({name for name in before if name.startswith("_manifests/")}) > 1
-    bucket.Object(f"out/{max(name for name in before if name.startswith('_manifests/'))}").delete()
+    last = bucket.Object(f"out/{max(name for name in before if name.startswith('_manifests/'))}")
+    for file in json.loads(last.get()["Body"].read())["files"]:
+        bucket.put_object(Key=f"out/_writing/{file['path']}", Body=b"as a kill leaves it")
+    last.delete()
     assert export_to("s3://changes/out/", s3_url, service, "--stop=NOW") == 0
     assert ids(bucket, "out/") == Counter(change.event_id for change in orders.changes)
-    assert not any(name.startswith("_temporary") for name in names(bucket, "out/"))
+    assert not any(name.startswith(("_temporary", "_writing")) for name in names(bucket, "out/"))
 
 
 def test_an_output_on_s3_with_other_data_is_refused(

@@ -134,6 +134,14 @@ MUTANTS = (
     ),
     Mutant(
         19,
+        "a record from the future is past the stop, and the next read resumes after it",
+        f"{DELIVERY}::deliver",
+        "(rules.stop + 1, latest if rules.gapless else inf)",
+        "(rules.stop + 1, inf)",
+        "reader/test_page.py::test_a_record_from_the_future_leaves_no_gap_before_a_stop_and_ends_no_shard",
+    ),
+    Mutant(
+        19,
         "a stop is past though its own second is not over",
         f"{DELIVERY}::Rules.past_stop",
         "moment > self.stop + 1 + self.slack",

@@ -144,3 +144,17 @@ def test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark() -> None
     )
     assert [record.sequence_number for record in stopping.records] == ["1"]
     assert not stopping.finished
+
+
+def test_a_record_from_the_future_leaves_no_gap_before_a_stop_and_ends_no_shard() -> None:
+    """Trap 19: its date says nothing about when it was written, and the next read resumes after it."""
+    rules = Rules(stop=NOW, slack=5.0, gapless=True)
+    for ahead in (3_601, 7_200, 3_000_000_000):
+        records = (raw("1", NOW - 60), raw("2", NOW + ahead), raw("3", NOW - 50))
+        moved = deliver(reading(), page(*records), rules)
+        assert numbers(moved.records) == ["1", "2", "3"]
+        assert not moved.finished
+        assert moved.newest == NOW - 50
+        last = deliver(reading(), page(*records, raw("4", NOW + 60), raw("5", NOW)), rules)
+        assert last.finished
+        assert numbers(last.records) == ["1", "2", "3"]

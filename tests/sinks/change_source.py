@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -17,6 +19,19 @@ from beam_dynamodb_streams.records import ChangeRecord
 
 START = datetime(2026, 11, 24, 8, 5, tzinfo=UTC)
 START_SECOND = int(START.timestamp())
+
+
+def mark(output: Path, path: str) -> None:
+    """Mark a file of an output as one that is put in its place, as a sink does before that."""
+    (output / "_writing" / path).parent.mkdir(parents=True, exist_ok=True)
+    (output / "_writing" / path).write_bytes(b"a mark")
+
+
+def take_back(output: Path, manifest: Path) -> None:
+    """Leave the output as a kill does that comes right before this manifest is written."""
+    for file in json.loads(manifest.read_bytes())["files"]:
+        mark(output, file["path"])
+    manifest.unlink()
 
 
 def change(number: int, second: int = 0) -> ChangeRecord:

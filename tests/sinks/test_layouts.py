@@ -152,6 +152,33 @@ def test_a_change_by_the_replication_of_an_old_global_table_is_marked():
     assert found == [True, True, False, False, True]
 
 
+STAMP = "aws:rep:updatetime"
+REPLICATION_SCHEMAS = {
+    "text": None,
+    "other": Schema(pa.schema({"id": pa.string()}), ("id",)),
+    "column": Schema(pa.schema({"id": pa.string(), STAMP: pa.string()}), ("id",)),
+    "int column": Schema(pa.schema({"id": pa.string(), STAMP: pa.int64()}), ("id",), on_misfit="text"),
+}
+
+
+@pytest.mark.parametrize("count", [1, 300], ids=["scalar", "vectorized"])
+@pytest.mark.parametrize("schema", REPLICATION_SCHEMAS.values(), ids=REPLICATION_SCHEMAS)
+def test_a_write_that_removes_the_stamps_of_an_old_global_table_is_not_replication(schema, count):
+    plain = {"id": "a"}
+    stamped = {**plain, STAMP: Decimal("1678818915.260001"), "aws:rep:deleting": False}
+    records = [
+        record(1, stamped, {**plain, "v": Decimal(2)}),
+        record(2, stamped, {**plain, "v": {STAMP: Decimal(1)}}),
+        record(3, stamped, {**stamped, STAMP: Decimal("1678818916.5")}),
+        record(4, plain, stamped),
+        record(5, stamped, {**stamped, "v": Decimal(3)}),
+    ]
+    records *= count
+    rows = to_arrow(records) if schema is None else Columns(schema).of_records(records).rows
+    found = RowLayout("change_log", schema).rows(rows)["is_replication"].to_pylist()
+    assert found == [False, False, True, True, False] * count
+
+
 def test_the_latest_image_is_the_last_change_of_each_key_or_a_tombstone():
     one, two = {"id": "a", "v": Decimal(1)}, {"id": "b", "v": Decimal(2)}
     records = [

@@ -15,13 +15,13 @@ import pytest
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.localfilesystem import LocalFileSystem
 from apache_beam.options.pipeline_options import PipelineOptions
-from change_source import START_SECOND, change
+from change_source import START_SECOND, change, mark
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.sinks import WriteChangesToParquet
 from beam_dynamodb_streams.sinks.leftovers import prepare_window
-from beam_dynamodb_streams.sinks.manifest import Span
+from beam_dynamodb_streams.sinks.manifest import Manifest, Span
 from beam_dynamodb_streams.sinks.output import BeamOutput, LocalOutput, open_output, output_directory, write_whole
 
 CHANGES = [change(number, second=number // 3) for number in range(60)]
@@ -30,7 +30,7 @@ NAME = "changes-20261124T080500Z-20261124T080510Z-0123456789abcdef.parquet"
 
 
 def run(output: Path, options: PipelineOptions, changes: list[ChangeRecord] = CHANGES, **given: Any) -> None:
-    sink = WriteChangesToParquet(output, window=10, **given)
+    sink = WriteChangesToParquet(output, **{"window": 10, **given})
     with sink.resume(), beam.Pipeline(options=options) as pipeline:
         _ = pipeline | beam.Create(changes) | sink
 
@@ -136,12 +136,103 @@ def test_what_somebody_else_put_into_the_output_stays(tmp_path, options, name):
 
 
 @pytest.mark.parametrize("name", [NAME, f"date=2026-11-24/hour=08/{NAME}", "changes-0123456789abcdef.jsonl.gz"])
-def test_files_of_ours_that_no_manifest_names_are_removed(tmp_path, options, name):
+def test_marked_files_that_no_manifest_names_are_removed_with_their_marks(tmp_path, options, name):
     run(tmp_path, options, CHANGES[:30])
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b"left by a kill")
+    mark(tmp_path, name)
     run(tmp_path, options)
     assert not (tmp_path / name).exists()
+    assert not (tmp_path / "_writing" / name).exists()
+
+
+def removed_one(output: Path) -> None:
+    min((output / "_manifests").rglob("*.json")).unlink()
+
+
+def removed_all(output: Path) -> None:
+    for path in (output / "_manifests").rglob("*.json"):
+        path.unlink()
+
+
+def removed_manifests(output: Path) -> None:
+    shutil.rmtree(output / "_manifests")
+
+
+def removed_description(output: Path) -> None:
+    (output / "_export.json").unlink()
+
+
+def removed_folders(output: Path) -> None:
+    for path in output.glob("_*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def removed_all_but_files(output: Path) -> None:
+    removed_folders(output)
+    for path in output.glob("_*"):
+        path.unlink()
+
+
+REMOVALS = [removed_one, removed_all, removed_manifests, removed_description, removed_folders, removed_all_but_files]
+
+
+@pytest.mark.parametrize("partitions", [None, "hour"])
+@pytest.mark.parametrize("remove", REMOVALS)
+def test_what_somebody_removed_ends_the_run_with_the_way_out_and_no_file_is_removed(
+    tmp_path, options, remove, partitions
+):
+    run(tmp_path, options, CHANGES[:30], partitions=partitions)
+    remove(tmp_path)
+    before = held(tmp_path)
+    with pytest.raises((ConnectorError, InvalidOptionError), match=r"nothing was removed\. Restore .*new directory"):
+        run(tmp_path, options, CHANGES[30:], partitions=partitions)
+    assert [path for path in held(tmp_path) if path != "_owner"] == [path for path in before if path != "_owner"]
+
+
+@pytest.mark.parametrize("window", [WINDOW, None], ids=["window", "all"])
+def test_a_manifest_that_is_removed_while_an_export_runs_costs_no_file(tmp_path, options, window):
+    run(tmp_path, options, CHANGES[:30], window=10 if window else None)
+    removed_manifests(tmp_path)
+    before = held(tmp_path)
+    with pytest.raises(ConnectorError, match="nothing was removed"):
+        prepare_window(LocalOutput(str(tmp_path)), window, None)
+    assert held(tmp_path) == before
+
+
+def test_files_that_are_moved_out_of_the_output_are_the_way_out_of_removed_manifests(tmp_path, options):
+    run(tmp_path / "out", options, CHANGES[:30])
+    removed_manifests(tmp_path / "out")
+    (tmp_path / "moved").mkdir()
+    for path in (tmp_path / "out").glob("changes-*"):
+        path.rename(tmp_path / "moved" / path.name)
+    run(tmp_path / "out", options)
+    assert ids(tmp_path / "out") == sorted(record.event_id for record in CHANGES)
+
+
+def test_a_complete_export_leaves_no_mark_and_a_kill_before_the_manifest_leaves_one(tmp_path, options, monkeypatch):
+    def killed(_: Manifest) -> bytes:
+        raise SystemError("killed")
+
+    monkeypatch.setattr(Manifest, "to_json", killed)
+    with pytest.raises(Exception, match="killed"):
+        run(tmp_path, options, CHANGES[:3], partitions="hour")
+    assert [path for path in held(tmp_path) if path.startswith("date=")]
+    monkeypatch.undo()
+    run(tmp_path, options, CHANGES, partitions="hour")
+    assert sorted(
+        name for path in tmp_path.glob("date=*/*/changes-*") for name in pq.read_table(path)["event_id"].to_pylist()
+    ) == sorted(record.event_id for record in CHANGES)
+    assert not [path for path in held(tmp_path) if path.startswith("_writing/")]
+
+
+def test_a_temporary_file_of_somebody_else_stays(tmp_path, options):
+    run(tmp_path, options, CHANGES[:30])
+    (tmp_path / "_temporary" / "0").mkdir()
+    (tmp_path / "_temporary" / "0" / "part-0").write_bytes(b"of Spark")
+    run(tmp_path, options)
+    assert (tmp_path / "_temporary" / "0" / "part-0").exists()
 
 
 def test_a_folder_of_somebody_else_need_not_be_listed(tmp_path, options, monkeypatch):

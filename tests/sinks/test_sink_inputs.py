@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import apache_beam as beam
@@ -13,14 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
-from apache_beam.transforms.window import FixedWindows, GlobalWindows, SlidingWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, IntervalWindow, SlidingWindows, TimestampedValue
 from change_source import START_SECOND, change
 
 from beam_dynamodb_streams.columns import Columns, Schema, from_avro_row
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.batches import Chunk, decode_chunk, encode_chunk
 from beam_dynamodb_streams.sinks.chunks import ChunksOfTheSinksWindows, Cut
+from beam_dynamodb_streams.sinks.coverage import SequenceRange, ShardKey
+from beam_dynamodb_streams.sinks.files import Files, WriteFiles
+from beam_dynamodb_streams.sinks.formats import ParquetFormat
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 
 CHANGES = [change(number, second=number) for number in range(200)]
@@ -45,6 +50,38 @@ def test_changes_of_unknown_size_are_written_before_they_fill_the_memory(tmp_pat
     step.start_bundle()
     given = [step.process(ChangeRecord(**large)) for _ in range(4)]
     assert [chunks is not None for chunks in given] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("ahead", [3_700, 86_400, 3_000_000_000])
+def test_a_change_dated_far_ahead_is_not_kept_until_its_date_comes(tmp_path, ahead):
+    """Its chunk has the present as its timestamp, and the window of its date as its key."""
+    layout = RowLayout("change_log", None)
+    step = ChunksOfTheSinksWindows(
+        Cut("sink", layout, False), str(tmp_path), 60_000_000, None, now=lambda: START_SECOND + 5.0
+    )
+    step.setup()
+    step.start_bundle()
+    dates = [0, ahead, 1, 3_500, ahead]
+    assert not list(step.process(to_arrow([change(number, second) for number, second in enumerate(dates)])) or ())
+    chunks = [(value.value, value.timestamp) for value in step.finish_bundle()]
+    far = (START_SECOND + ahead) // 60 * 60
+    stamps = [((key, len(decode_chunk(data).changes)), stamp.micros // 1_000_000) for (key, data), stamp in chunks]
+    assert stamps == [
+        ((0, 2), START_SECOND),
+        ((0, 1), START_SECOND + 3_500),
+        ((far * 1_000_000, 2), START_SECOND + 5),
+    ]
+    files = WriteFiles(Files(str(tmp_path), layout, ParquetFormat("none"), complete=True, window_micros=60_000_000))
+    files.setup()
+    coverage = {
+        ShardKey("", change(0).shard_id): [SequenceRange("", change(1).sequence_number, change(4).sequence_number)]
+    }
+    data = encode_chunk(Chunk(decode_chunk(chunks[-1][0][1]).changes, "", coverage))
+    for present in (START_SECOND, START_SECOND + 60):  # it is read again, in another present
+        files.process((chunks[-1][0][0], [data]), IntervalWindow(present, present + 60))
+    (written,) = tmp_path.glob("changes-*")
+    assert written.name.startswith(f"changes-{datetime.fromtimestamp(far, UTC):%Y%m%dT%H%M%SZ}-")
+    assert pq.read_table(written)["event_id"].to_pylist() == ["event-1", "event-4"]
 
 
 def batches(size: int) -> list[TimestampedValue]:

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows
-from change_source import START_SECOND, change
+from change_source import START_SECOND, change, mark, take_back
 
 from beam_dynamodb_streams import StreamPosition
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
@@ -90,7 +90,7 @@ def test_whichever_manifests_a_kill_left_unwritten_each_change_is_in_one_file(tm
     run(tmp_path, options, CHANGES[:200], partitions=partitions)
     lost = random.sample(manifests(tmp_path), 3)
     for path in lost:
-        path.unlink()
+        take_back(tmp_path, path)
     kept = {file["path"] for path in manifests(tmp_path) for file in json.loads(path.read_bytes())["files"]}
     before = {
         path: content for path, content in files(tmp_path).items() if str(Path(path).relative_to(tmp_path)) in kept
@@ -142,7 +142,7 @@ def test_runs_with_and_without_a_stop_may_alternate(tmp_path, options, seed):
         written = sorted(set(manifests(tmp_path)) - before)
         if number < len(sizes) - 1:  # the last one is not killed
             for path in random.sample(written, len(written) // 2):
-                path.unlink()
+                take_back(tmp_path, path)
     assert ids(tmp_path) == Counter(record.event_id for record in changes)
     assert (tmp_path / "_manifests" / "all").exists()
 
@@ -181,18 +181,21 @@ def test_manifests_and_files_without_times_in_their_names_still_count(tmp_path, 
 
 def test_what_a_kill_left_behind_is_removed(tmp_path, options):
     run(tmp_path, options, CHANGES[:100])
-    (tmp_path / "_temporary" / "half").write_bytes(b"PAR1 and no more")
-    window = "20261124T080500Z-20261124T080510Z"
-    (tmp_path / f"changes-{window}-0123456789abcdef.parquet").write_bytes(b"whole, but of no complete window")
+    (tmp_path / "_temporary" / f"{7:032x}").write_bytes(b"PAR1 and no more")
+    name = "changes-20261124T080500Z-20261124T080510Z-0123456789abcdef.parquet"
+    (tmp_path / name).write_bytes(b"whole, but of no complete window")
+    mark(tmp_path, name)
+    mark(tmp_path, name.replace("0510Z-0", "0510Z-1"))
     run(tmp_path, options)
     assert list((tmp_path / "_temporary").iterdir()) == []
+    assert [path for path in (tmp_path / "_writing").rglob("*") if path.is_file()] == []
     assert ids(tmp_path) == EXPECTED
 
 
 def test_a_first_run_killed_before_any_window_was_complete_begins_again(tmp_path, options):
     run(tmp_path, options)
     for path in manifests(tmp_path):
-        path.unlink()
+        take_back(tmp_path, path)
     assert run(tmp_path, options) == StreamPosition()
     assert ids(tmp_path) == EXPECTED
 

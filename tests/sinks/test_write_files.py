@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow, IntervalWindow
-from change_source import START_SECOND, change
+from change_source import START_SECOND, change, take_back
 
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.records import to_arrow
@@ -99,7 +99,7 @@ def killed_before_its_manifest(path: Path, *chunks: bytes, **given) -> None:
     before = set(path.rglob("*.json"))
     write(path, list(chunks), complete=True, **given)
     for manifest in set(path.rglob("*.json")) - before:
-        manifest.unlink()
+        take_back(path, manifest)
 
 
 @pytest.mark.parametrize("window", [WINDOW, GlobalWindow()], ids=["window", "all"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from typing import Any
 
 from beam_dynamodb_streams.reader.requests import PageRead
@@ -13,10 +14,7 @@ from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.position import After, AtTime, Position
 from beam_dynamodb_streams.shards.quiet import QuietRule
-
-#: No clock is further ahead. A record created later than this would end its shard, or make all others late.
-AHEAD_SECONDS = 3600
-
+from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 
 #: Returns the entries of a shard's page that are delivered, in order, and those that turned out to be malformed. A
 #: filter knows what its stream's entries are; the reader does not.
@@ -71,8 +69,9 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     """Return what a page delivers, with its shard moved to the end of the page or to the stop inside it.
 
     Records past the stop are skipped. The shard is finished once one is later than the stop by more than the slack,
-    since an earlier one may follow until then, and at once where the rules want no gap. A record from the future is
-    delivered as it is, and proves nothing about those that follow it.
+    since an earlier one may follow until then, and at once where the rules want no gap. A record from the future
+    proves nothing about those that follow it. It is delivered as it is without a stop, and with one where the rules
+    want no gap: the next read resumes after it.
     """
     shard = read.request.shard
     latest = read.asked + AHEAD_SECONDS
@@ -81,10 +80,11 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     records, malformed = read.records, read.page.malformed
     if rules.gapless and rules.stop is not None and newest is not None and newest >= rules.stop + 1:
         cut_off = True
-        records, malformed = _before_the_stop(read, rules.stop)
+        records, malformed = _before_the_stop(read, rules.stop, latest)
     position = _last(read.request.position, records, malformed)
     if rules.stop is not None:
-        records = [record for record in records if record.creation_time < rules.stop + 1]
+        end, ahead = rules.stop + 1, latest if rules.gapless else inf
+        records = [record for record in records if (created := record.creation_time) < end or created > ahead]
     records, undecodable = rules.filter(records, shard)
     malformed = [*malformed, *undecodable]
     if frontier.remaining is not None and len(records) >= frontier.remaining:
@@ -108,9 +108,9 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     return Delivery(moved, records, malformed, newest)
 
 
-def _before_the_stop(read: PageRead, stop: int) -> tuple[Sequence[Entry], Sequence[Malformed]]:
-    """Return what the page has before its first record past the stop."""
-    first = next(n for n, entry in enumerate(read.records) if entry.creation_time >= stop + 1)
+def _before_the_stop(read: PageRead, stop: int, latest: float) -> tuple[Sequence[Entry], Sequence[Malformed]]:
+    """Return what the page has before its first record past the stop; one dated later than `latest` is not past it."""
+    first = next(n for n, entry in enumerate(read.records) if stop + 1 <= entry.creation_time <= latest)
     return read.records[:first], _before(read.records[first], read.page.malformed, read)
 
 

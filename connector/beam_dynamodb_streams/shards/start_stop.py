@@ -17,6 +17,10 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Horizon, Position, StartPosition
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
+#: No clock is further ahead. A record dated later than this is from the future: its date says nothing about when it was
+#: written. If it did, the record would end its shard, make all others late, or be past every stop.
+AHEAD_SECONDS: Final = 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Latest:

@@ -62,6 +62,26 @@ def changed_attributes(rows: pa.RecordBatch, schema: Schema | None) -> pa.ListAr
     return _lists(np.concatenate(row_numbers), np.concatenate(names), known)
 
 
+def has_attribute(images: pa.Array, name: str, schema: Schema | None) -> npt.NDArray[np.bool_]:
+    """Return for each image whether it has the attribute. Beside a schema, one that is NULL counts as absent."""
+    if schema is None:
+        return np.array([_has_member(text, name) for text in images.view(pa.binary()).to_pylist()], np.bool_)
+    found = np.zeros(len(images), np.bool_)
+    if name in schema.attributes.names:
+        found |= _valid(pc.struct_field(images, [schema.image.get_field_index(name)]))
+    if schema.other is not None:
+        others = pc.struct_field(images, [schema.image.get_field_index(schema.other)])
+        found |= np.array([_has_member(_bytes(text), name) for text in others], np.bool_)
+    return found
+
+
+def _has_member(text: bytes | None, name: str) -> bool:
+    try:
+        return text is not None and name in _members(text)
+    except msgspec.DecodeError:
+        return False
+
+
 def _is_known(rows: pa.RecordBatch) -> _Mask:
     """Return for each row whether it has the images that are needed: both, or the one that an INSERT or REMOVE has."""
     kind = rows.column("event_name")

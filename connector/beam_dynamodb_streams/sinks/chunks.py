@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_dynamodb_streams.columns import Columns, Misfit
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.shards.loss import MICROS
+from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_chunk
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Arrivals, Coverage, find_ranges
 from beam_dynamodb_streams.sinks.layouts import RowLayout
@@ -28,6 +31,7 @@ FULL_ROWS: Final = 20_000
 FULL_BYTES: Final = 32 << 20
 """A bundle emits its changes at this many rows or bytes, which bounds its memory. The size of a change is what the
 service reports, where it does."""
+AHEAD_MICROS: Final = AHEAD_SECONDS * MICROS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +113,26 @@ class _Chunks(beam.DoFn):
 class ChunksOfTheSinksWindows(_Chunks):
     """Chunks by creation time, whatever the event time of the elements.
 
+    A chunk has the key 0, and the runner puts it into its window by its timestamp. A change that is dated far ahead of
+    the clock would wait there until its date. So the chunk of such a window has the start of that window as its key,
+    and the present as its timestamp: it is written now, to a file of its own window.
+
     `window_micros` is the length of the windows; None puts all changes into one. `tracking` says whose coverage is
-    kept, if any.
+    kept, if any. `now` is the wall clock.
     """
 
-    def __init__(self, cut: Cut, directory: str, window_micros: int | None, tracking: Tracking | None) -> None:
+    def __init__(
+        self,
+        cut: Cut,
+        directory: str,
+        window_micros: int | None,
+        tracking: Tracking | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         super().__init__(cut, directory)
         self._window_micros = window_micros
         self._tracking = tracking
+        self._now = now
 
     def start_bundle(self) -> None:
         self._records: list[ChangeRecord] = []
@@ -164,11 +180,15 @@ class ChunksOfTheSinksWindows(_Chunks):
             arrivals, stream_arn = _arrivals(tracking), tracking.stream_arn
             shards, numbers = changes.column("shard_id"), changes.column("sequence_number")
             coverage = find_ranges(stream_arn, shards, numbers, windows, arrivals)
+        present = int(self._now() * MICROS)
         for window in np.unique(windows).tolist():
             here = windows == window
             rows = changes if here.all() else changes.filter(pa.array(here))
-            earliest = Timestamp(micros=int(times[here].min()))
-            yield _globally((0, encode_chunk(Chunk(rows, stream_arn, coverage.get(window)))), earliest)
+            key, micros = 0, int(times[here].min())
+            if length is not None and window * length > present + AHEAD_MICROS:
+                key, micros = window * length, present
+            chunk = encode_chunk(Chunk(rows, stream_arn, coverage.get(window)))
+            yield _globally((key, chunk), Timestamp(micros=micros))
 
 
 class ChunksOfTheInputsWindows(_Chunks):
@@ -236,9 +256,9 @@ class ChunksOfTheInputsWindows(_Chunks):
         for batch in batches:
             times = creation_micros(batch)
             by_window: dict[BoundedWindow, np.ndarray[Any, np.dtype[np.bool_]]] = {}
-            for time in np.unique(times).tolist():
-                for window in self._windows_of(Timestamp(micros=time)):
-                    by_window[window] = by_window.get(window, np.False_) | (times == time)
+            for micros in np.unique(times).tolist():
+                for window in self._windows_of(Timestamp(micros=micros)):
+                    by_window[window] = by_window.get(window, np.False_) | (times == micros)
             for window, here in by_window.items():
                 yield self._chunk(batch.filter(pa.array(here)), window)
 

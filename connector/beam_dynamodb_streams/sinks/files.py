@@ -24,12 +24,13 @@ from beam_dynamodb_streams.sinks.coverage import Coverage, merge_coverage, not_c
 from beam_dynamodb_streams.sinks.formats import FileWriter, Format
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.leftovers import prepare_window
-from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path
+from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path, mark_path
 from beam_dynamodb_streams.sinks.output import Output, open_output, write_whole
 from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
 SORTED_BYTES: Final = 256 << 20
 FILE_BYTES: Final = 512 << 20
+_MARK: Final = b"This file is removed once a manifest names the file of the same path.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Files:
     """What is written where.
 
     A file ends once it has `file_bytes`. Arrow data is sorted in parts of `sorted_bytes`, so a larger window is sorted
-    only within each part. `complete`: manifests are written too.
+    only within each part. `complete`: manifests are written too. `window_micros`: the length of the sink's windows.
     """
 
     directory: str
@@ -47,6 +48,7 @@ class Files:
     file_bytes: int = FILE_BYTES
     sorted_bytes: int = SORTED_BYTES
     complete: bool = False
+    window_micros: int | None = None
 
 
 @beam.typehints.with_output_types(FileMetadata)
@@ -66,7 +68,11 @@ class WriteFiles(beam.DoFn):
     def process(
         self, chunks: tuple[int, Iterable[bytes]], window: BoundedWindow = beam.DoFn.WindowParam
     ) -> list[FileMetadata]:
-        span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
+        start, length = chunks[0], self._files.window_micros
+        if start and length is not None:  # a window far ahead of the clock, see ChunksOfTheSinksWindows
+            span: Span | None = Span(start, start + length)
+        else:
+            span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
         complete = self._files.complete
         known = prepare_window(self._output, span, self._files.partitions) if complete else {}
         own: Coverage = {}
@@ -86,6 +92,7 @@ class WriteFiles(beam.DoFn):
             manifest = Manifest(span, [file for file, _ in written], own)
             path = manifest_path(span, Span.of_all(spans), writing.digest)
             write_whole(self._output, path, manifest.to_json())
+            self._output.delete(mark_path(file.path) for file, _ in written)
         return [metadata for _, metadata in written]
 
 
@@ -203,6 +210,8 @@ class _WindowFiles:
             file.writer.close()
         name = file_name(self._span, Span.of_all(file.times), str(file.digest))
         path = f"{partition}{name}{self._files.form.suffix}"
+        if self._files.complete:
+            write_whole(self._output, mark_path(path), _MARK)
         metadata = file.unfinished.publish(path)
         del self._open[partition]
         self._written.append((WrittenFile(path, file.rows, metadata.size_in_bytes), metadata))

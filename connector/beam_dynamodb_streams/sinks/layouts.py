@@ -18,7 +18,7 @@ from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
 from beam_dynamodb_streams.records.user_identity import is_time_to_live
-from beam_dynamodb_streams.sinks.changed_attributes import NAMES, changed_attributes
+from beam_dynamodb_streams.sinks.changed_attributes import NAMES, changed_attributes, has_attribute
 from beam_dynamodb_streams.sinks.coverage import padded
 
 Layout: TypeAlias = Literal["change_log", "latest_image"]
@@ -41,8 +41,9 @@ class RowLayout:
 
       - `changed_attributes`: their names, sorted; see `sinks.changed_attributes`;
       - `is_ttl_delete`: as `ChangeRecord.is_ttl_delete`;
-      - `is_replication`: whether a global table of version 2017.11.29 wrote the change, which sets
-        `aws:rep:updatetime`; null where the images that show it are missing. Version 2019.11.21 leaves no mark, so the
+      - `is_replication`: whether a global table of version 2017.11.29 wrote the change, which sets or changes
+        `aws:rep:updatetime`. A user's own write leaves it as it is, or removes it where it replaces the whole item. It
+        is null where the images that show it are missing. Version 2019.11.21 leaves no mark, so the
         column is false there: write the region into the item to recognise replicated writes.
 
     - `latest_image`: one row for each key: the metadata and keys of its last change; `image`, its new image; and
@@ -85,7 +86,7 @@ class RowLayout:
         """Return a row of `columns` for each change."""
         if self.layout == "change_log":
             changed = changed_attributes(changes, self.schema)
-            added = [changed, is_ttl_delete(changes), _is_replication(changes, changed)]
+            added = [changed, is_ttl_delete(changes), _is_replication(changes, changed, self.schema)]
             return pa.RecordBatch.from_arrays([*changes.columns, *added], schema=self.columns)
         return pa.RecordBatch.from_arrays([*changes.columns[:-1], _is_deleted(changes)], schema=self.columns)
 
@@ -109,11 +110,12 @@ def is_ttl_delete(changes: pa.RecordBatch) -> pa.Array:
     return pc.and_(_is_deleted(changes), found)
 
 
-def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray) -> pa.Array:
+def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray, schema: Schema | None) -> pa.Array:
     found = np.zeros(len(changes), np.bool_)
     parents = pc.list_parent_indices(changed).to_numpy(zero_copy_only=False)
     found[parents[pc.equal(changed.flatten(), _REPLICATED).to_numpy(zero_copy_only=False)]] = True
-    found &= pc.not_equal(changes.column("event_name"), "REMOVE").to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(found)
+    found[rows] = has_attribute(changes.column("new_image").take(pa.array(rows)), _REPLICATED, schema)
     return pa.array(found, mask=changed.is_null().to_numpy(zero_copy_only=False))
 
 

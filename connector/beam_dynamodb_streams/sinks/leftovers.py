@@ -1,20 +1,29 @@
-"""Which manifests of an output matter to a run, and which files a killed worker left without a manifest."""
+"""Which manifests of an output matter to a run, and which files a killed worker left without a manifest.
+
+A file without a manifest may be the only copy of its changes: somebody, or a life-cycle rule, may have removed the
+manifest. So a file is removed only with proof that a kill left it. The proof is its mark in `_writing`, which is
+written before the file is put in its place, and removed once a manifest names the file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.sinks.batches import Partitions, common_prefix
 from beam_dynamodb_streams.sinks.coverage import Coverage, merge_coverage
 from beam_dynamodb_streams.sinks.manifest import (
     FOLDER,
+    WRITING,
     Manifest,
     Span,
     file_prefix,
     is_change_file,
     manifest_prefix,
+    mark_path,
     span_of,
 )
 from beam_dynamodb_streams.sinks.output import Output
@@ -30,9 +39,13 @@ def load_manifests(output: Output, paths: Iterable[str]) -> list[Manifest]:
         return list(pool.map(lambda path: Manifest.from_json(output.read(path), path), paths))
 
 
-def latest_start(paths: Iterable[str]) -> int | None:
-    """Return the latest start of a span among the paths of manifests: the output was written later than that."""
-    return max((span.start for path in paths if (span := span_of(path)) is not None), default=None)
+def latest_start(paths: Iterable[str], now: float) -> int | None:
+    """Return the latest start of a span among the paths of manifests: the output was written later than that.
+
+    A change that is dated after `now`, a moment in epoch seconds, says nothing about when the output was written.
+    """
+    latest = max((span.start for path in paths if (span := span_of(path)) is not None), default=None)
+    return None if latest is None else min(latest, int(now * 1_000_000))
 
 
 def ending_after(paths: Iterable[str], moment: int | None) -> list[str]:
@@ -41,36 +54,58 @@ def ending_after(paths: Iterable[str], moment: int | None) -> list[str]:
     return [path for path, span in spans if moment is None or span is None or span.end >= moment]
 
 
-def retention_start(manifests: Iterable[str]) -> int | None:
-    """Return since when changes may still be in the stream, by the paths of manifests."""
-    latest = latest_start(manifests)
+def retention_start(manifests: Iterable[str], now: float) -> int | None:
+    """Return since when changes may still be in the stream, by the paths of manifests. See `latest_start` for `now`."""
+    latest = latest_start(manifests, now)
     return None if latest is None else latest - RETENTION_MICROS
 
 
-def find_leftovers(paths: Iterable[str], manifests: Iterable[Manifest]) -> list[str]:
-    """Return the files of changes that no manifest names."""
+def remove_leftovers(output: Output, paths: Iterable[str], manifests: Iterable[Manifest], marks: Iterable[str]) -> None:
+    """Remove the files among `paths` that a killed worker left: those with a mark and without a manifest.
+
+    Raises:
+        ConnectorError: A file of changes has neither. Nothing is removed then.
+    """
     named = {file.path for manifest in manifests for file in manifest.files}
-    return [path for path in paths if path not in named and is_change_file(path)]
+    marked = set(marks)
+    unnamed = [path for path in paths if path not in named and is_change_file(path)]
+    unproven = [path for path in unnamed if mark_path(path) not in marked]
+    if unproven:
+        others = f" and {len(unproven) - 1:,} more" if len(unproven) > 1 else ""
+        raise ConnectorError(
+            f"{output.directory}: {unproven[0]}{others} have no manifest in {FOLDER}, and no mark in {WRITING} shows"
+            " that a killed run left them. Somebody may have removed manifests, and the files may be the only copy of"
+            f" their changes, so nothing was removed. Restore {FOLDER} from a copy, or move these files out of the"
+            " output (what the stream still holds is then written again), or export to a new directory"
+        )
+    output.delete(unnamed)
+    output.delete(map(mark_path, unnamed))
 
 
-def prepare_window(output: Output, window: Span | None, partitions: Partitions | None) -> Coverage:
+def prepare_window(
+    output: Output, window: Span | None, partitions: Partitions | None, *, now: Callable[[], float] = time.time
+) -> Coverage:
     """Prepare to write a window again, and return what manifests cover of the changes that it may bring.
 
-    This removes files of the window that no manifest names: a worker that was killed before it wrote the manifest left
-    them. A window has one writer at a time. Runs with windows and runs without may have written the same changes.
+    This removes files of the window that a worker left which was killed before it wrote the manifest. A window has one
+    writer at a time. Runs with windows and runs without may have written the same changes.
+
+    Raises:
+        ConnectorError: A file of the window has neither a manifest nor a mark.
     """
-    # Files are listed first. The manifest of a file that is finished meanwhile is then seen when manifests are listed.
+    # Files are listed first, then marks. A file that is finished meanwhile is seen with its mark or with its manifest.
     prefix = file_prefix(window)
     files = output.list(common_prefix(window, partitions, prefix))
     of_window = [path for path in files if path.rpartition("/")[2].startswith(prefix)]
+    marks = output.list(mark_path(common_prefix(window, partitions, prefix))) if of_window else []
     if window is None:
         paths = output.list(f"{FOLDER}/")
-        moment = retention_start(paths)
+        moment = retention_start(paths, now())
         manifests = load_manifests(output, ending_after(paths, moment))
         of_window = ending_after(of_window, moment)
     else:
         without = output.list(manifest_prefix(None))
         overlapping = [path for path in without if (span := span_of(path)) is None or span.overlaps(window)]
         manifests = load_manifests(output, [*output.list(manifest_prefix(window)), *overlapping])
-    output.delete(find_leftovers(of_window, manifests))
+    remove_leftovers(output, of_window, manifests, marks)
     return merge_coverage(manifest.coverage for manifest in manifests)

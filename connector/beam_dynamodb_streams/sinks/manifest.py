@@ -21,7 +21,9 @@ from beam_dynamodb_streams.sinks.coverage import Coverage, SequenceRange, ShardK
 VERSION: Final = 1
 FOLDER: Final = "_manifests"
 WITHOUT_WINDOW: Final = "all"
-FOLDERS: Final = (f"{FOLDER}/", "date=")
+WRITING: Final = "_writing"
+"""The folder of marks: `_writing/<path>` exists from before a file is put in its place until a manifest names it."""
+FOLDERS: Final = (f"{FOLDER}/", f"{WRITING}/", "date=")
 """The beginnings of the paths of all folders in which an output has manifests or files."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -142,6 +144,11 @@ def file_name(window: Span | None, times: Span, digest: str) -> str:
 def is_change_file(path: str) -> bool:
     """Return whether a sink wrote a file, by its path. Files that others put into the output are never touched."""
     return _FILE.fullmatch(path) is not None
+
+
+def mark_path(path: str) -> str:
+    """Return the path of a file's mark."""
+    return f"{WRITING}/{path}"
 
 
 def span_of(path: str) -> Span | None:

@@ -9,6 +9,7 @@ delete, and show the copy only when it is whole.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import uuid
@@ -82,6 +83,10 @@ def check_writable(directory: str) -> None:
 class Output(Protocol):
     """An output directory. Paths are relative to it, with `/` between their parts. Failures raise ConnectorError."""
 
+    @property
+    def directory(self) -> str:
+        """Where it is, for errors."""
+
     def create(self) -> UnfinishedFile:
         """Return a new file. Errors here, and of writes to its handle, are those of the filesystem."""
 
@@ -91,11 +96,19 @@ class Output(Protocol):
     def list(self, prefix: str = "") -> list[str]:
         """Return the paths of all files that begin with `prefix`, sorted.
 
-        It raises if the list may be incomplete: a file whose manifest seems to be missing is removed.
+        It raises if the list may be incomplete: a manifest that seems to be missing would let changes be written twice.
         """
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete files; those that do not exist are ignored."""
+
+
+_UNFINISHED: Final = re.compile(rf"{TEMPORARY}/(check-)?[\da-f]{{32}}")
+
+
+def is_unfinished(path: str) -> bool:
+    """Return whether a path is that of an unfinished file of ours. Spark, for one, has a `_temporary` of its own."""
+    return _UNFINISHED.fullmatch(path) is not None
 
 
 def write_whole(output: Output, path: str, data: bytes) -> None:
@@ -120,6 +133,10 @@ class LocalOutput:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
+
+    @property
+    def directory(self) -> str:
+        return self._directory
 
     def _at(self, path: str) -> str:
         return os.path.join(self._directory, *path.split("/"))
@@ -212,6 +229,10 @@ class BeamOutput:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory.rstrip("/")
+
+    @property
+    def directory(self) -> str:
+        return self._directory
 
     def _at(self, path: str) -> str:
         return f"{self._directory}/{path}"

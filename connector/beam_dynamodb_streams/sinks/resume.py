@@ -7,9 +7,10 @@
   its window is complete, goes to a file of its own.
 * `_caught_up.json` says up to when a run that ended had read everything, for each stream. A stream that is quiet for
   more than a day has none of the shards that the manifests know, and still has lost nothing.
-* Files that no manifest names, and unfinished ones, were left by a run that was killed. They are removed before the
-  next run writes their changes again. A worker that is killed within a run leaves such files too: whoever writes their
-  window again removes them first (`sinks.leftovers`).
+* `_writing` has a mark for each file that is in its place and may not have its manifest yet. Marked files that no
+  manifest names, and unfinished ones, were left by a run that was killed. They are removed before the next run writes
+  their changes again. A worker that is killed within a run leaves such files too: whoever writes their window again
+  removes them first. A file with neither a manifest nor a mark ends the run, and is never removed (`sinks.leftovers`).
 * `_owner` is locked while an export runs, on a local disk: a second export into the same output is refused. The system
   releases the lock when the process ends, however it ends. Other filesystems, and Windows, have no such lock.
 
@@ -22,7 +23,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,13 +36,13 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE, UNKNOWN_STREAM, SequenceRange, settled_up_to
 from beam_dynamodb_streams.sinks.leftovers import (
     ending_after,
-    find_leftovers,
     latest_start,
     load_manifests,
+    remove_leftovers,
     retention_start,
 )
-from beam_dynamodb_streams.sinks.manifest import FOLDER, Manifest, span_of
-from beam_dynamodb_streams.sinks.output import TEMPORARY, Output, check_writable, is_local, open_output, write_whole
+from beam_dynamodb_streams.sinks.manifest import FOLDER, WRITING, Manifest, is_change_file, span_of
+from beam_dynamodb_streams.sinks.output import Output, check_writable, is_local, is_unfinished, open_output, write_whole
 
 VERSION: Final = 1
 EXPORT: Final = "_export.json"
@@ -82,7 +84,7 @@ class Export:
 
 
 @contextmanager
-def open_export(directory: str, export: Export) -> Iterator[StreamPosition]:
+def open_export(directory: str, export: Export, *, now: Callable[[], float] = time.time) -> Iterator[StreamPosition]:
     """Lock the output for one run, prepare it, and yield the position from which to read.
 
     Raises InvalidOptionError for an output that cannot be written, that another live export writes to, that holds a
@@ -97,11 +99,13 @@ def open_export(directory: str, export: Export) -> Iterator[StreamPosition]:
             raise ConnectorError(
                 f"{directory}/{FOLDER} is not a folder, so it is unknown which changes are in files: restore it"
             )
-        output.delete(path for path in paths if path.startswith(f"{TEMPORARY}/"))
+        marks = [path for path in paths if path.startswith(f"{WRITING}/")]
         manifest_paths = [path for path in paths if path.startswith(f"{FOLDER}/")]
-        manifests = read_manifests(output, manifest_paths, export.stream_arn)
+        second = now()
+        manifests = read_manifests(output, manifest_paths, export.stream_arn, now=second)
         # Older files than the manifests that were read had their manifests when an earlier run looked.
-        output.delete(find_leftovers(ending_after(paths, retention_start(manifest_paths)), manifests))
+        remove_leftovers(output, ending_after(paths, retention_start(manifest_paths, second)), manifests, marks)
+        output.delete([*marks, *filter(is_unfinished, paths)])
         position = StreamPosition.from_json(json.dumps(start)).merge(position_of(manifests, export.stream_arn))
         if CAUGHT_UP in paths:
             moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}")
@@ -132,7 +136,13 @@ def _first_start(output: Output, paths: list[str], directory: str, export: Expor
     """Return where the first run began. Raises InvalidOptionError unless the output is new or holds this export."""
     wanted = json.loads(export.to_json())
     if EXPORT not in paths:
-        foreign = [path for path in paths if path != OWNER and not path.startswith(f"{TEMPORARY}/")]
+        foreign = [path for path in paths if path != OWNER and not is_unfinished(path)]
+        ours = [path for path in foreign if is_change_file(path) or path.startswith((f"{FOLDER}/", CAUGHT_UP))]
+        if ours:
+            raise InvalidOptionError(
+                f"path={directory!r} holds {ours[0]!r}, as an export does, and no {EXPORT}, so it is unknown of which"
+                f" export: nothing was removed. Restore {EXPORT} and {FOLDER} from a copy, or use a new directory"
+            )
         if foreign:
             raise InvalidOptionError(
                 f"path={directory!r} holds {foreign[0]!r} and is not an export of this program: use a new or"
@@ -175,15 +185,18 @@ def _unequal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any]
     return {name: one[name] for name in names if name in one}, {name: other[name] for name in names if name in other}
 
 
-def read_manifests(output: Output, paths: list[str], stream_arn: str | None = None) -> list[Manifest]:
+def read_manifests(
+    output: Output, paths: list[str], stream_arn: str | None = None, *, now: float | None = None
+) -> list[Manifest]:
     """Return the manifests that matter to a run of a stream.
 
     These are the manifests of changes that may still be in the stream, and all others too if a shard needs them.
     """
-    last = latest_start(paths)
+    second = time.time() if now is None else now
+    last = latest_start(paths, second)
     if last is None:
         return load_manifests(output, paths)
-    recent = ending_after(paths, retention_start(paths))
+    recent = ending_after(paths, retention_start(paths, second))
     manifests = load_manifests(output, recent)
     if len(recent) < len(paths):
         trimmed = last - _TRIMMED_MICROS

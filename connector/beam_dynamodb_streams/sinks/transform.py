@@ -157,8 +157,9 @@ class WriteChanges(beam.PTransform):
                 tracking = Tracking(
                     self._run, self._stream_arn or UNKNOWN_STREAM, traits_of(changes.pipeline).one_process
                 )
-            seconds = None if window_into is None else window_into.windowing.windowfn.size.micros
-            cutting = ChunksOfTheSinksWindows(cut, files.directory, seconds, tracking)
+            length = None if window_into is None else window_into.windowing.windowfn.size.micros
+            files = replace(files, window_micros=length)
+            cutting = ChunksOfTheSinksWindows(cut, files.directory, length, tracking)
         else:
             cutting = ChunksOfTheInputsWindows(cut, files.directory, changes.windowing.windowfn)
         chunks = changes | "Chunks" >> beam.ParDo(cutting).with_outputs(MISFITS, main=_CHUNKS)
