@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from email.utils import formatdate
 from itertools import accumulate
@@ -121,3 +122,42 @@ def test_a_clock_that_was_set_is_followed(hours: int) -> None:
     local[0] += 5 + hours * 3600
     clock.observe(formatdate(START + 5, usegmt=True), local[0])
     assert clock.now() == START + 5
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+@pytest.mark.parametrize("written", ["-0000", "+0000", "GMT", "UTC", ""])
+def test_a_date_without_a_zone_is_utc_wherever_this_machine_is(
+    zone: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        clock = ServiceClock(lambda: START - 90)
+        clock.observe(f"Tue, 14 Nov 2023 22:13:20 {written}".strip(), START - 90)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert clock.now() == START
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "yesterday",
+        "Tue, 14 Nov 99999999999999999999 22:13:20 GMT",
+        "Tue, 99999999999999999999 Nov 2023 22:13:20 GMT",
+        "Tue, 14 Nov 2023 99999999999999999999:13:20 GMT",
+        "Tue, 14 Nov 2023 22:13:20 +99999999999999999999",
+        "Tue, 14 Nov 2023 22:13:20 -9999",
+        f"Tue, 14 Nov {'9' * 5000} 22:13:20 GMT",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "\x00" * 40,
+        "Tue, , , ,",
+    ],
+)
+def test_a_date_that_is_garbage_is_no_date(date: str) -> None:
+    clock = ServiceClock(lambda: START)
+    clock.observe(date, START)
+    assert clock.now() == START
+    assert not clock.correct_signing()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
 import ssl
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from scripted_endpoint import ScriptedEndpoint, Turn
 
-from beam_dynamodb_streams.errors import CertificateError, NotFoundError
+from beam_dynamodb_streams.errors import CertificateError, NotFoundError, UnavailableError
 from beam_dynamodb_streams.wire import Client
 
 NOW = 1_700_000_000.0
@@ -208,3 +212,51 @@ def test_an_error_answer_has_the_time_too_and_a_strange_date_is_ignored(
         client.get_records("iterator")
     client.get_records("iterator")
     assert client.service_time() == NOW
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_an_answer_that_trickles_is_given_up_after_the_read_timeout(
+    part: str, make_client: Callable[..., Client]
+) -> None:
+    """A byte arrives before each time-out of the socket's own, for ever."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(head + (b"\r\n" if part == "body" else b"X-Slow: "))
+            while not ended.wait(0.1):
+                connection.sendall(b" " if part == "body" else b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: serve(server.accept()[0]), daemon=True).start()
+        client = make_client(
+            endpoint_url=f"http://127.0.0.1:{server.getsockname()[1]}", read_timeout=0.5, max_attempts=1
+        )
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="ReadTimeoutError"):
+            client.get_records("i")
+        assert time.monotonic() - began < 5
+        ended.set()
+
+
+def test_a_large_answer_may_take_longer_than_the_read_timeout_while_it_arrives(
+    make_client: Callable[..., Client],
+) -> None:
+    body = b'{"Records": [], "NextShardIterator": "next"}' + b" " * 60_000
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            for start in range(0, len(body), 6_000):
+                connection.sendall(body[start : start + 6_000])
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: serve(server.accept()[0]), daemon=True).start()
+        client = make_client(
+            endpoint_url=f"http://127.0.0.1:{server.getsockname()[1]}", read_timeout=0.4, max_attempts=1
+        )
+        assert client.get_records("i").next_iterator == "next"

@@ -291,3 +291,105 @@ def test_whatever_a_source_of_credentials_raises_is_one_error(
     (tmp_path / "config").write_text("\n".join(["[default]", *settings]))
     with pytest.raises(CredentialsError, match="the credentials could not be read or refreshed"):
         make().describe_table("orders")
+
+
+PROFILES = {
+    "a program that prints no JSON": "credential_process = /bin/echo not-json",
+    "a program that prints a list": "credential_process = /bin/echo []",
+    "a program that is missing": "credential_process = /nope/helper",
+    "a program that fails": "credential_process = /bin/false",
+    "a command with an open quotation": 'credential_process = /bin/echo "',
+    "a token file that is missing": "role_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = {dir}/none",
+    "a token file that is a directory": "role_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = {dir}",
+    "a single sign-on that was not signed on": (
+        "sso_session = x\nsso_account_id = 123456789012\nsso_role_name = r\n"
+        "[sso-session x]\nsso_start_url = https://x.awsapps.com/start\nsso_region = us-east-1"
+    ),
+    "a single sign-on without a session": "sso_session = x\nsso_account_id = 123456789012\nsso_role_name = r",
+    "a source profile that is missing": "role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = nope",
+}
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+def test_a_broken_source_of_credentials_is_one_line(
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    endpoint: ScriptedEndpoint,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    (tmp_path / "config").write_text(f"[default]\nregion = eu-west-1\n{PROFILES[kind].format(dir=tmp_path)}\n")
+    for make in (Client, DynamoDB):
+        with pytest.raises(CredentialsError, match="the credentials could not be read") as raised:
+            make(endpoint_url=endpoint.url).describe_table("orders")
+        assert "\n" not in str(raised.value)
+    assert not [record for record in caplog.records if record.exc_info]
+    assert endpoint.received == []
+
+
+def test_a_credential_that_no_header_can_carry_is_refused_without_quoting_it(
+    endpoint: ScriptedEndpoint, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token in ("geheim\nX-Evil: 1", "ключ"):
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+        with pytest.raises(CredentialsError, match="no HTTP header can carry") as raised:
+            make_client().describe_table("orders")
+        assert token[:4] not in str(raised.value)
+        assert raised.value.__cause__ is None
+
+
+def test_a_role_that_is_assumed_logs_no_secret_at_any_level(
+    endpoint: ScriptedEndpoint,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """botocore itself logs the answer of AssumeRole, with the new secret key, and the request's session token."""
+    answer = (
+        '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
+        "<AccessKeyId>ASSUMED</AccessKeyId><SecretAccessKey>canary-secret</SecretAccessKey>"
+        "<SessionToken>canary-token</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>"
+        "</Credentials></AssumeRoleResult></AssumeRoleResponse>"
+    )
+    caplog.set_level(logging.DEBUG)
+    endpoint.script = [Turn(answer.encode(), headers={"Content-Type": "text/xml", "x-amz-crc32": ""}), PAGE]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", endpoint.url)
+    (tmp_path / "config").write_text(
+        "[default]\nregion = eu-west-1\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = long\n"
+        "[profile long]\naws_access_key_id = LONG\naws_secret_access_key = canary-source\n"
+        "aws_session_token = canary-of-the-source\n"
+    )
+    make_client().get_records("iterator")
+    assert endpoint.received[1].headers["X-Amz-Security-Token"] == "canary-token"
+    logged = "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records)
+    assert "canary" not in logged
+
+
+def test_a_role_that_is_refused_is_reported_without_the_signed_request(
+    endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    endpoint.script = [
+        Turn(
+            b"<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>The Canonical String was "
+            b"x-amz-security-token:canary</Message></Error></ErrorResponse>",
+            status=403,
+            headers={"x-amz-crc32": ""},
+        )
+    ]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", endpoint.url)
+    (tmp_path / "config").write_text(
+        "[default]\nregion = eu-west-1\nrole_arn = arn:aws:iam::123456789012:role/r\nsource_profile = long\n"
+        "[profile long]\naws_access_key_id = LONG\naws_secret_access_key = s\n"
+    )
+    with pytest.raises(CredentialsError, match=r"AssumeRole was refused \(SignatureDoesNotMatch\)") as raised:
+        Client(endpoint_url=endpoint.url).get_records("i")
+    assert "canary" not in f"{raised.value}{raised.value.__cause__}"

@@ -143,6 +143,27 @@ def test_a_time_in_the_future_is_not_taken_for_an_unknown_iterator_type(
         client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now - 60)
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["Timestamp must not be in the future", "timestampInMillis cannot be greater than the currentTimestampInMillis"],
+)
+def test_a_host_whose_clock_is_three_seconds_behind_is_a_delay(
+    message: str, endpoint: ScriptedEndpoint, make_client: MakeClient
+) -> None:
+    """LATEST is resolved with one host's clock, and another host calls that moment the future."""
+    now = 1_700_000_000.0
+    behind = refusal("ValidationException", message, date=now - 3)
+    endpoint.script = [behind, behind, Turn({"ShardIterator": "i"}, date=now)]
+    client = make_client(clock=lambda: now)
+    assert client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now) == "i"
+    endpoint.received.clear()
+    endpoint.script = [behind]
+    with pytest.raises(UnavailableError, match="behind that of another host"):
+        client.get_shard_iterator(ARN, "shard", "AT_TIMESTAMP", timestamp=now)
+    assert {received.target.partition(".")[2] for received in endpoint.received} == {"GetShardIterator"}
+    assert client.capabilities.at_timestamp is not Support.NO
+
+
 def test_a_fault_of_at_timestamp_alone_is_an_unknown_iterator_type(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:

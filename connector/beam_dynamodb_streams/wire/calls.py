@@ -25,10 +25,10 @@ from beam_dynamodb_streams.errors import (
 from beam_dynamodb_streams.wire.clock import ServiceClock
 from beam_dynamodb_streams.wire.counts import CallCounts
 from beam_dynamodb_streams.wire.decode import IncompleteAnswerError
-from beam_dynamodb_streams.wire.endpoint import AwsService, Endpoint, resolve
+from beam_dynamodb_streams.wire.endpoint import AwsService, Endpoint, Endpoints, account_of
 from beam_dynamodb_streams.wire.error_codes import Refusal, error_of, read_refusal
 from beam_dynamodb_streams.wire.retry import Backoff
-from beam_dynamodb_streams.wire.signing import Signer
+from beam_dynamodb_streams.wire.signing import Signer, from_source
 from beam_dynamodb_streams.wire.transport import Answer, Transport
 
 _T = TypeVar("_T")
@@ -104,12 +104,14 @@ class Caller:
         self._lock = threading.Lock()
         self.counts = CallCounts()
         self.clock = ServiceClock(clock)
-        # Before the endpoint: botocore reads the credentials for that too, and fails there with errors of another kind.
+        # Before the endpoints: botocore reads the credentials for them too, and fails with errors of another kind.
         self._signer = Signer(self._session, self.clock.signing)
-        endpoint = resolve(self._session, service.name, region_name, endpoint_url)
-        self.region_name = endpoint.region_name
-        self.url = endpoint.url
-        self._transports: dict[str, Transport] = {service.name: self._open(endpoint)}
+        self._endpoints = Endpoints(self._session, service, region_name, endpoint_url)
+        self.region_name = self._endpoints.region_name
+        self.url = self._endpoints.default.url
+        # Opened now, so that an address, a proxy or a CA bundle of no use is reported now.
+        self._by_url: dict[str, Transport] = {self.url: self._open(self._endpoints.default)}
+        self._transports: dict[tuple[str, str], tuple[Transport, str]] = {}
 
     def call(
         self,
@@ -136,6 +138,7 @@ class Caller:
         """
         service = service or self._service
         body = _encode(parameters)
+        account = account_of(parameters)
         failures = 0
         renewed = corrected = repeated = False
         while True:
@@ -146,7 +149,7 @@ class Caller:
             repeated = True
             try:
                 credentials = self._signer.credentials()
-                answer = self._send(service, operation, body, credentials, place)
+                answer = self._send(service, account, operation, body, credentials, place)
                 incomplete = None
                 if answer.status == 200:
                     try:
@@ -176,20 +179,26 @@ class Caller:
         """End waits and cut idle connections. Later calls raise ClosedError. Idempotent."""
         self._closed.set()
         with self._lock:
-            transports = list(self._transports.values())
+            transports = list(self._by_url.values())
         for transport in transports:
             transport.close()
 
     def _send(
-        self, service: AwsService, operation: str, body: bytes, credentials: ReadOnlyCredentials, place: CallPlace
+        self,
+        service: AwsService,
+        account: str,
+        operation: str,
+        body: bytes,
+        credentials: ReadOnlyCredentials,
+        place: CallPlace,
     ) -> Answer:
-        transport = self._transport(service)
+        transport, region = self._transport(service, account)
         headers = {
             "X-Amz-Target": f"{service.target}.{operation}",
             "Content-Type": f"application/x-amz-json-{service.json_version}",
             "User-Agent": transport.user_agent,
         }
-        self._signer.sign(service.signing_name, self.region_name, transport.url, headers, body, credentials)
+        self._signer.sign(service.signing_name, region, transport.url, headers, body, credentials)
         self.counts.called(operation)
         sent = self._local_time()
         try:
@@ -200,15 +209,17 @@ class Caller:
         self.clock.observe(answer.date, sent)
         return answer
 
-    def _transport(self, service: AwsService) -> Transport:
-        transport = self._transports.get(service.name)
-        if transport is None:
+    def _transport(self, service: AwsService, account: str) -> tuple[Transport, str]:
+        """Return the connections for calls on resources of the account, and the region in their signatures."""
+        found = self._transports.get((service.name, account))
+        if found is None:
+            # Outside the lock: botocore may have to refresh the credentials to learn their account.
+            endpoint = from_source(lambda: self._endpoints.resolve(service, account))
             with self._lock:
-                transport = self._transports.get(service.name)
-                if transport is None:
-                    endpoint = resolve(self._session, service.name, self.region_name, self._endpoint_url)
-                    transport = self._transports[service.name] = self._open(endpoint)
-        return transport
+                transport = self._by_url.get(endpoint.url) or self._open(endpoint)
+                self._by_url[endpoint.url] = transport
+                found = self._transports[service.name, account] = (transport, endpoint.signing_region)
+        return found
 
     def _open(self, endpoint: Endpoint) -> Transport:
         connect_timeout, read_timeout = self._timeouts

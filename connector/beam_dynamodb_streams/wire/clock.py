@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Final
+
+#: No service answers after this moment (the year 2200): such a date is garbage, and later arithmetic would overflow.
+_LATEST_DATE: Final = 7_258_118_400.0
 
 
 class ServiceClock:
@@ -46,9 +51,8 @@ class ServiceClock:
         # The first answer that shows a new second bounds the offset best, so only that one is parsed.
         if date is None or date == self._date:
             return
-        try:
-            seconds = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        seconds = parse_date(date)
+        if seconds is None:
             return
         with self._lock:
             least = seconds - self._clock()
@@ -62,3 +66,16 @@ class ServiceClock:
             return False
         self._signing_offset = self._offset
         return True
+
+
+def parse_date(date: str) -> float | None:
+    """Return the epoch seconds of a `Date` header, or None for one that is not a date of our time.
+
+    `-0000` means UTC without a statement about the sender's zone. It is never the zone of this machine.
+    """
+    try:
+        moment = parsedate_to_datetime(date)
+        seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):  # what the parser raises depends on the garbage
+        return None
+    return seconds if 0 <= seconds < _LATEST_DATE else None

@@ -17,6 +17,7 @@ DYNAMODB: Final = AwsService(
     name="dynamodb",
     target="DynamoDB_20120810",
     signing_name="dynamodb",
+    ask=lambda client, account: client.describe_table(TableName=f"{account}:table/name" if account else "name"),
     # A transaction has no permission of its own: each of its writes has one.
     permissions={
         "TransactWriteItems": "dynamodb:ConditionCheckItem, dynamodb:PutItem, dynamodb:UpdateItem and "

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 import botocore.session
+from botocore.client import BaseClient
 
 from beam_dynamodb_streams.errors import IteratorTypeError, ServiceError, ShardFilterError, UnavailableError
 from beam_dynamodb_streams.wire import dynamodb
@@ -22,10 +23,23 @@ from beam_dynamodb_streams.wire.error_codes import Refusal
 from beam_dynamodb_streams.wire.pages import RecordsPage, StreamPage
 from beam_dynamodb_streams.wire.retry import Backoff
 
-DYNAMODB_STREAMS: Final = AwsService(name="dynamodbstreams", target="DynamoDBStreams_20120810", signing_name="dynamodb")
+
+def _ask_endpoint(client: BaseClient, account: str) -> object:
+    if not account:
+        return client.list_streams()
+    return client.describe_stream(StreamArn=f"{account}:table/name/stream/label")
+
+
+DYNAMODB_STREAMS: Final = AwsService(
+    name="dynamodbstreams", target="DynamoDBStreams_20120810", signing_name="dynamodb", ask=_ask_endpoint
+)
 
 # AT_TIMESTAMP iterators that are remembered until one was read: more than any stream has open shards at a start.
 _UNPROVEN_LIMIT = 100_000
+
+#: How far the clocks of two hosts of the service may be apart. A moment that was "now" on one of them is in the future
+#: on the other, and that passes by waiting.
+_HOSTS_APART_SECONDS: Final = 30.0
 
 
 class Client:
@@ -186,13 +200,18 @@ class Client:
         if iterator_type != "AT_TIMESTAMP" or timestamp is None:
             return self._caller.call("GetShardIterator", parameters, decode_iterator, place)
         parameters["Timestamp"] = _milliseconds(timestamp)
+        behind = False
 
         def refused_type(refusal: Refusal) -> ServiceError | None:
             # An endpoint that supports AT_TIMESTAMP refuses a time in the future with the same code.
+            nonlocal behind
             if "shardIteratorType" in refusal.message or "AT_TIMESTAMP" in refusal.message:
                 return self._lacks_at_timestamp(place)
-            future = "future" in refusal.message.lower() or timestamp > self.service_time()
-            return None if future else self._lacks_at_timestamp(place)
+            now = self.service_time()
+            if not _says_future(refusal.message) and timestamp <= now:
+                return self._lacks_at_timestamp(place)
+            behind = abs(timestamp - now) <= _HOSTS_APART_SECONDS
+            return _behind(timestamp, refusal) if behind else None
 
         try:
             iterator = self._caller.call(
@@ -205,7 +224,8 @@ class Client:
         except UnavailableError as error:
             # DynamoDB Local answers HTTP 500.
             if (
-                error.code is not None
+                not behind
+                and error.code is not None
                 and self.capabilities.at_timestamp is not Support.YES
                 and self._reads_horizon(place, get=False)
             ):
@@ -295,6 +315,17 @@ class Client:
         except ServiceError:
             return False
         return True
+
+
+def _says_future(message: str) -> bool:
+    return "future" in message.lower() or "greater than the current" in message.lower()
+
+
+def _behind(timestamp: float, refusal: Refusal) -> UnavailableError:
+    return UnavailableError(
+        f"GetShardIterator at {timestamp:.3f} was refused as a time in the future ({refusal.message or refusal.code}): "
+        "the clock of the host that answered is behind that of another host; the call is repeated until it is not"
+    )
 
 
 def _milliseconds(timestamp: float) -> int | float:

@@ -79,7 +79,8 @@ ERRORS: Final[Mapping[str, type[ServiceError]]] = {
 # Codes after which other credentials may work: these have expired, or were rotated since they were read.
 _RENEWABLE = frozenset({"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"})
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
-_SIGNATURE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
+#: The service's message to these quotes the signed request, session token included.
+SIGNATURE_CODES: Final = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch"})
 
 
 class _Reason(msgspec.Struct):
@@ -119,7 +120,7 @@ class Refusal:
     def skewed(self) -> bool:
         """Whether it was signed too far from the service's time ("Signature expired", "Signature not yet current")."""
         return self.code in _SKEWED or (
-            self.code in _SIGNATURE and self.message.startswith(("Signature expired", "Signature not yet current"))
+            self.code in SIGNATURE_CODES and self.message.startswith(("Signature expired", "Signature not yet current"))
         )
 
     @property
@@ -204,6 +205,6 @@ def _credentials_fix(refusal: Refusal) -> str:
         return "the clock of this machine is wrong and could not be corrected; set it"
     if refusal.code.startswith("ExpiredToken"):
         return "the session credentials have expired and no newer ones were found; renew them"
-    if refusal.code in _SIGNATURE:
+    if refusal.code in SIGNATURE_CODES:
         return "the secret access key does not belong to the access key; check both"
     return "the access key is unknown or incomplete; check the credentials in use"

@@ -1,18 +1,37 @@
-"""HTTP on pooled connections, with botocore's TLS and proxies. An answer arrives whole, or it is an error."""
+"""HTTP on pooled connections, with botocore's TLS and proxies. An answer arrives whole, in time, or is an error."""
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
+import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPResponse
+from typing import Any, Final, Protocol
 
 import urllib3
+from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 from urllib3.util.ssl_match_hostname import CertificateError as HostnameError
 
-from beam_dynamodb_streams.errors import CertificateError, ClosedError, UnavailableError
-from beam_dynamodb_streams.wire.endpoint import Endpoint
+from beam_dynamodb_streams.errors import (
+    CertificateError,
+    ClosedError,
+    CredentialsError,
+    InvalidOptionError,
+    UnavailableError,
+)
+from beam_dynamodb_streams.wire.endpoint import Endpoint, without_password
+
+#: An answer may take longer than the read time-out only while it arrives at this many bytes a second or more: a page of
+#: 1 MB on a slow line is progress, and an answer that trickles is a fault.
+_LEAST_RATE: Final = 8_192
+#: Seconds that no answer may take.
+_LONGEST_ANSWER: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +56,17 @@ class _Session(URLLib3Session):
 
 
 class Transport:
-    """The connections to one endpoint. Thread-safe. `max_connections` are kept open between calls."""
+    """The connections to one endpoint. Thread-safe. `max_connections` are kept open between calls.
+
+    Args:
+      endpoint: what is called.
+      max_connections: connections that are kept open.
+      connect_timeout: seconds.
+      read_timeout: seconds for the whole answer. A large answer has one more second for each 8 kB that have arrived.
+
+    Raises:
+      InvalidOptionError: the address, the proxy or the CA bundle cannot be used.
+    """
 
     def __init__(
         self, endpoint: Endpoint, *, max_connections: int, connect_timeout: float, read_timeout: float
@@ -53,7 +82,17 @@ class Transport:
             max_pool_connections=max_connections,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
-        self._pool, self._target = self._session.pool(endpoint.url)
+        _check_proxy(endpoint)
+        try:
+            self._pool, self._target = self._session.pool(endpoint.url)
+        # What urllib3 and botocore raise for addresses, proxies, bundles and certificates that cannot be used.
+        except (urllib3.exceptions.HTTPError, BotoCoreError, ValueError, OSError) as error:
+            raise InvalidOptionError(
+                f"{without_password(self.url)} cannot be called{_proxy_text(endpoint)}: {error}; check endpoint_url=, "
+                "HTTP_PROXY and HTTPS_PROXY (http://HOST:PORT), and AWS_CA_BUNDLE"
+            ) from None
+        self._pool.ConnectionCls = _timed(self._pool.ConnectionCls, read_timeout)
+        self._where = f"{without_password(self.url)}{_proxy_text(endpoint)}"
 
     def post(self, headers: dict[str, str], body: bytes) -> Answer:
         """Send one request and return its answer, whatever its status. Nothing is retried here.
@@ -76,18 +115,26 @@ class Transport:
             )
         except urllib3.exceptions.ClosedPoolError:
             raise ClosedError("the client is closed") from None
+        except (ValueError, UnicodeError) as error:
+            if not isinstance(error, urllib3.exceptions.HTTPError):
+                # Only the credentials' parts of the headers are not our own text. The error's text may quote them.
+                raise CredentialsError(
+                    "the credentials have a character that no HTTP header can carry; check the access key and the "
+                    "session token in use"
+                ) from None
+            raise UnavailableError(f"{self._where} did not answer: {type(error).__name__}: {error}") from error
         except urllib3.exceptions.HTTPError as error:
             if _is_untrusted(error):
                 raise CertificateError(
-                    f"the TLS certificate of {self.url} is not trusted: {error}; check the endpoint, and AWS_CA_BUNDLE "
-                    "for an authority of your own"
+                    f"the TLS certificate of {self._where} is not trusted: {error}; check the endpoint, and "
+                    "AWS_CA_BUNDLE for an authority of your own"
                 ) from error
-            raise UnavailableError(f"{self.url} did not answer: {type(error).__name__}: {error}") from error
+            raise UnavailableError(f"{self._where} did not answer: {type(error).__name__}: {error}") from error
         content = response.data
         answer_headers = response.headers
         checksum = answer_headers.get("x-amz-crc32")
         if checksum is not None and checksum != str(zlib.crc32(content)):
-            raise UnavailableError(f"the answer of {self.url} does not match its x-amz-crc32 {checksum}")
+            raise UnavailableError(f"the answer of {self._where} does not match its x-amz-crc32 {checksum}")
         return Answer(
             status=response.status,
             body=content,
@@ -106,3 +153,79 @@ def _is_untrusted(error: urllib3.exceptions.HTTPError) -> bool:
     return isinstance(cause, urllib3.exceptions.SSLError) and isinstance(
         cause.args[0], ssl.SSLCertVerificationError | HostnameError
     )
+
+
+def _check_proxy(endpoint: Endpoint) -> None:
+    proxy = endpoint.proxies.get(endpoint.url.partition(":")[0])
+    if proxy is None:
+        return
+    scheme, separator, rest = proxy.partition("://")  # a host alone is an HTTP proxy
+    host = (rest if separator else proxy).rpartition("@")[2]
+    if not host.strip("/ ") or (separator and scheme.lower() not in ("http", "https")):
+        raise InvalidOptionError(
+            f"the proxy {without_password(proxy)!r} cannot be used for {without_password(endpoint.url)}: set "
+            "HTTP_PROXY and HTTPS_PROXY to http://HOST:PORT, or name the host in NO_PROXY"
+        )
+
+
+def _proxy_text(endpoint: Endpoint) -> str:
+    proxy = endpoint.proxies.get(endpoint.url.partition(":")[0])
+    return f" through the proxy {without_password(proxy)}" if proxy else ""
+
+
+class _Socket(Protocol):
+    def settimeout(self, value: float | None, /) -> None: ...
+
+
+class _TimedReader(io.RawIOBase):
+    """Reads a socket until a deadline. Each byte that arrives moves it, up to `_LONGEST_ANSWER` after the start."""
+
+    def __init__(self, raw: io.RawIOBase, sock: _Socket, seconds: float, clock: Callable[[], float]) -> None:
+        self._raw = raw
+        self._socket = sock
+        self._clock = clock
+        self._seconds = seconds
+        self._deadline = clock() + seconds
+        self._last_deadline = clock() + max(seconds, _LONGEST_ANSWER)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        left = min(self._deadline, self._last_deadline) - self._clock()
+        if left <= 0:
+            raise TimeoutError("the answer trickles")
+        self._socket.settimeout(min(left, self._seconds))
+        count = self._raw.readinto(buffer)
+        self._deadline += (count or 0) / _LEAST_RATE
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _TimedResponse(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, seconds: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, seconds, time.monotonic))
+
+
+def _timed(connection: Any, seconds: float) -> type:
+    """Return a class of connections whose answers have a deadline, those of a proxy to CONNECT too.
+
+    A socket's own time-out is for each of its reads, so an answer that trickles never meets it.
+    """
+
+    class TimedConnection(connection):
+        def connect(self) -> None:
+            self.response_class = partial(_TimedResponse, seconds=seconds)
+            super().connect()
+
+        def getresponse(self) -> Any:
+            self.response_class = partial(_TimedResponse, seconds=seconds)
+            return super().getresponse()
+
+    TimedConnection.__name__ = connection.__name__  # which errors show
+    return TimedConnection
