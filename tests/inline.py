@@ -167,7 +167,7 @@ class ListingInPages:
 
 
 class DrivenRead:
-    """One read of a table's stream, which claims every step that it is given.
+    """One read of a table's stream, which claims everything that it is given.
 
     Args:
         service: The local service.
@@ -188,7 +188,7 @@ class DrivenRead:
         ids: The event id of each record.
         watermark: The watermark of the read, which only moves forward.
         watermarks: The watermark of each claim.
-        claims: The steps that were claimed.
+        claims: What was claimed.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class DrivenRead:
 
     def run(self, seconds: float) -> None:
         """Read for `seconds` of the clock in one slice, or to the end."""
-        for _ in self.steps(seconds):
+        for _ in self.each_claim(seconds):
             pass
 
     def go(self, seconds: float = 3600.0, *, slice_seconds: float = 1.0) -> Self:
@@ -273,28 +273,28 @@ class DrivenRead:
             self.run(left if self._restarts else min(slice_seconds, left))
         raise AssertionError(f"busy without an end: {self.frontier}")
 
-    def steps(self, seconds: float) -> Iterator[Claim]:
-        """Read as `run` does, and yield each step once it is claimed."""
+    def each_claim(self, seconds: float) -> Iterator[Claim]:
+        """Read as `run` does, and yield each claim once it is made."""
         deadline = self._clock() + seconds
-        while (step := self.reader.next(self.frontier, deadline)) is not None:
-            self._claim(step)
-            yield step
+        while (claim := self.reader.next(self.frontier, deadline)) is not None:
+            self._claim(claim)
+            yield claim
 
     def refuse(self, seconds: float) -> Claim | None:
-        """Return the next step within `seconds`, whose claim the runner refuses."""
+        """Return the next claim within `seconds`, which the runner refuses."""
         return self.reader.next(self.frontier, self._clock() + seconds)
 
-    def _claim(self, step: Claim) -> None:
-        for record in step.records:
+    def _claim(self, claim: Claim) -> None:
+        for record in claim.records:
             late = self.watermark - int(record.creation_time * 1_000_000)
             assert late <= 0 or not self._refuses_late_records, f"{record.event_id} is late by {late / 1e6} s"
-            self.delivered.append((step.shard, record.sequence_number))
+            self.delivered.append((claim.shard, record.sequence_number))
             self.ids.append(record.event_id)
-        self.losses += step.losses
-        self.claims.append(step)
-        self.watermarks.append(step.watermark)
-        self.watermark = max(self.watermark, step.watermark)
-        self.frontier = step.frontier
+        self.losses += claim.losses
+        self.claims.append(claim)
+        self.watermarks.append(claim.watermark)
+        self.watermark = max(self.watermark, claim.watermark)
+        self.frontier = claim.frontier
         if self._restarts:
             self.restart()
 

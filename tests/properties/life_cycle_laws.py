@@ -81,14 +81,14 @@ class Ledger:
     def follow(self, group: Group, seconds: float) -> None:
         """Reads for so many seconds, and holds each step against the laws of a step."""
         numbers = iter(self._numbers)
-        for step in group.read.steps(seconds):
-            for record in step.records:
-                self.claims[step.shard, int(record.sequence_number)] = next(numbers)
+        for claim in group.read.each_claim(seconds):
+            for record in claim.records:
+                self.claims[claim.shard, int(record.sequence_number)] = next(numbers)
                 created = int(record.creation_time * 1_000_000)
-                assert self.lied or created >= group.watermark, f"{step.shard} is late: {created} < {group.watermark}"
-            for loss in step.losses:
+                assert self.lied or created >= group.watermark, f"{claim.shard} is late: {created} < {group.watermark}"
+            for loss in claim.losses:
                 self.assert_unserved(loss)
-            group.watermark = max(group.watermark, step.watermark)
+            group.watermark = max(group.watermark, claim.watermark)
 
     def written(self) -> list[tuple[Place, str, int]]:
         """Each change that is asked for: its place, its key and its second, in the order in which it was written."""

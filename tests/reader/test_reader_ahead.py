@@ -16,11 +16,11 @@ def test_a_page_asked_for_ahead_of_a_lost_claim_is_not_taken_for_the_next() -> N
         read = DrivenRead(service, clock, orders.stream_arn, pace=Pace(page=10))
         for refused in range(3):
             while True:
-                step = read.reader.next(read.frontier, clock() + 10)
-                assert step is not None
-                if step.records:
+                claim = read.reader.next(read.frontier, clock() + 10)
+                assert claim is not None
+                if claim.records:
                     break
-                read.frontier = step.frontier
-            assert len(step.records) == 10, refused
+                read.frontier = claim.frontier
+            assert len(claim.records) == 10, refused
         read.run(10)
         assert [number for _, number in read.delivered] == [change.sequence_number for change in written]

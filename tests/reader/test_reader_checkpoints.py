@@ -33,7 +33,7 @@ def test_the_watermark_waits_until_the_listings_are_believed(bench: Bench) -> No
     reading = bench.read()
     while len(reading.ids) < 10:
         reading.go(1)
-    assert all(step.watermark == min(s.watermark for s in reading.claims) for step in reading.claims[:2])
+    assert all(claim.watermark == min(s.watermark for s in reading.claims) for claim in reading.claims[:2])
 
 
 # Trap 20 and the two steps
@@ -47,8 +47,8 @@ def test_children_are_stored_in_the_same_step_in_which_their_parent_leaves(bench
     children = orders.split(parent)
     bench.put(5)
     reading = bench.read().go(20)
-    for step in reading.claims:
-        shards = step.frontier.shards
+    for claim in reading.claims:
+        shards = claim.frontier.shards
         assert not shards or parent in shards or set(children) <= set(shards)
         assert not (parent in shards and set(children) & set(shards))
 

@@ -55,7 +55,7 @@ def test_every_branch_has_a_shard_in_every_frontier_that_is_stored(bench: Bench)
     children = set(orders.split(parent))
     bench.put(5)
     reading.go(20)
-    frontiers = [step.frontier for step in reading.claims if step.frontier.shards or reading.claims[0] is not step]
+    frontiers = [claim.frontier for claim in reading.claims if claim.frontier.shards or reading.claims[0] is not claim]
     assert frontiers
     for frontier in frontiers:
         assert set(frontier.shards) in ({parent}, children)

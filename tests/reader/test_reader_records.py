@@ -34,7 +34,7 @@ def test_a_shard_of_more_than_a_page_is_read_without_pauses(bench: Bench) -> Non
     reading.go(4.0)
     assert reading.ids == bench.written
     assert bench.clock() - began <= 4.0
-    assert [len(step.records) for step in reading.claims if step.records] == [1000, 1000, 500]
+    assert [len(claim.records) for claim in reading.claims if claim.records] == [1000, 1000, 500]
 
 
 # Traps 2 and 3: where shards begin

@@ -22,8 +22,8 @@ def slices(
     end, count, busy = bench.clock() + seconds, 0, 0.0
     while bench.clock() < end:
         began = bench.clock()
-        while (step := reader.next(reading.frontier, began + slice_time, rests=rests)) is not None:
-            reading._claim(step)
+        while (claim := reader.next(reading.frontier, began + slice_time, rests=rests)) is not None:
+            reading._claim(claim)
         count, busy = count + 1, busy + bench.clock() - began
         if obeyed:
             bench.clock.advance(max(0.0, reader.resumes - bench.clock()))

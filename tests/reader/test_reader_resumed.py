@@ -65,7 +65,7 @@ def test_a_shard_unread_for_more_than_a_day_reports_that_its_oldest_changes_are_
         read.run(20)
         orders.roll_all()
         orders.put({"id": "o-1", "n": 7})
-        next(step for step in read.steps(60) if step.opened)
+        next(claim for claim in read.each_claim(60) if claim.opened)
         stored = read.stored()
         clock.advance(25 * 3600)
         orders.put({"id": "o-1", "n": 8})

@@ -44,10 +44,10 @@ class Thousand:
 
     def go(self, seconds: float) -> None:
         end = self.clock() + seconds
-        for step in self.read.steps(seconds):
-            self.opened.update(dict.fromkeys(step.opened, self.clock()))
-            if step.ended:
-                self.ended[step.ended] = self.clock()
+        for claim in self.read.each_claim(seconds):
+            self.opened.update(dict.fromkeys(claim.opened, self.clock()))
+            if claim.ended:
+                self.ended[claim.ended] = self.clock()
         assert self.clock() >= end
 
     @property

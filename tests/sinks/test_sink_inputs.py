@@ -22,9 +22,9 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
 from beam_dynamodb_streams.sinks.batches import Chunk, decode_chunk, encode_chunk
-from beam_dynamodb_streams.sinks.chunks import ChunksOfTheSinksWindows, Cut
+from beam_dynamodb_streams.sinks.chunks import ChunkBySinkWindows, ChunkOptions
 from beam_dynamodb_streams.sinks.coverage import SequenceRange, ShardKey
-from beam_dynamodb_streams.sinks.files import Files, WriteFiles
+from beam_dynamodb_streams.sinks.files import FileOptions, WriteFiles
 from beam_dynamodb_streams.sinks.formats import ParquetFormat
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 
@@ -45,7 +45,7 @@ def test_an_image_that_is_malformed_is_named_where_misfits_have_no_output(tmp_pa
 
 def test_changes_of_unknown_size_are_written_before_they_fill_the_memory(tmp_path):
     large = CHANGES[0].to_dict() | {"new_image": {"id": "large", "note": "x" * 9_000_000}, "size_bytes": None}
-    step = ChunksOfTheSinksWindows(Cut("sink", RowLayout("change_log", None), False), str(tmp_path), None, None)
+    step = ChunkBySinkWindows(ChunkOptions("sink", RowLayout("change_log", None), False), str(tmp_path), None, None)
     step.setup()
     step.start_bundle()
     given = [step.process(ChangeRecord(**large)) for _ in range(4)]
@@ -56,8 +56,8 @@ def test_changes_of_unknown_size_are_written_before_they_fill_the_memory(tmp_pat
 def test_a_change_dated_far_ahead_is_not_kept_until_its_date_comes(tmp_path, ahead):
     """Its chunk has the present as its timestamp, and the window of its date as its key."""
     layout = RowLayout("change_log", None)
-    step = ChunksOfTheSinksWindows(
-        Cut("sink", layout, False), str(tmp_path), 60_000_000, None, now=lambda: START_SECOND + 5.0
+    step = ChunkBySinkWindows(
+        ChunkOptions("sink", layout, False), str(tmp_path), 60_000_000, None, now=lambda: START_SECOND + 5.0
     )
     step.setup()
     step.start_bundle()
@@ -71,7 +71,9 @@ def test_a_change_dated_far_ahead_is_not_kept_until_its_date_comes(tmp_path, ahe
         ((0, 1), START_SECOND + 3_500),
         ((far * 1_000_000, 2), START_SECOND + 5),
     ]
-    files = WriteFiles(Files(str(tmp_path), layout, ParquetFormat("none"), complete=True, window_micros=60_000_000))
+    files = WriteFiles(
+        FileOptions(str(tmp_path), layout, ParquetFormat("none"), complete=True, window_micros=60_000_000)
+    )
     files.setup()
     coverage = {
         ShardKey("", change(0).shard_id): [SequenceRange("", change(1).sequence_number, change(4).sequence_number)]

@@ -17,7 +17,7 @@ from change_source import ChangesOverTime, Plan
 
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToParquet
-from beam_dynamodb_streams.sinks.windows import LATENESS_SECONDS, made_windows
+from beam_dynamodb_streams.sinks.windows import LATENESS_SECONDS, sink_windows
 
 
 def changes_of(p: beam.Pipeline, plan: Plan) -> beam.PCollection:
@@ -33,7 +33,7 @@ def expected(plan: Plan) -> Counter[str]:
 
 
 def test_unbounded_input_without_windows_goes_to_minutes_that_wait_for_the_retention():
-    windowing = made_windows(changes_of(beam.Pipeline(), Plan(1, 1, 1)), None).get_windowing([])
+    windowing = sink_windows(changes_of(beam.Pipeline(), Plan(1, 1, 1)), None).get_windowing([])
     assert windowing.windowfn == FixedWindows(60)
     assert windowing.accumulation_mode == AccumulationMode.DISCARDING
     assert Duration.of(windowing.allowed_lateness) == LATENESS_SECONDS > 24 * 3600
@@ -41,7 +41,7 @@ def test_unbounded_input_without_windows_goes_to_minutes_that_wait_for_the_reten
 
 def test_the_users_own_windows_are_kept_with_a_warning_where_they_drop_late_changes(caplog):
     own = changes_of(beam.Pipeline(), Plan(1, 1, 1)) | beam.WindowInto(FixedWindows(10), allowed_lateness=30)
-    assert made_windows(own, None) is None
+    assert sink_windows(own, None) is None
     assert "allow a lateness of" in caplog.text
     assert f"allowed_lateness={LATENESS_SECONDS}" in caplog.text
 

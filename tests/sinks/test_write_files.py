@@ -25,7 +25,7 @@ from beam_dynamodb_streams.sinks.batches import Chunk, encode_chunk
 from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE as FIRST
 from beam_dynamodb_streams.sinks.coverage import SequenceRange as Range
 from beam_dynamodb_streams.sinks.coverage import ShardKey
-from beam_dynamodb_streams.sinks.files import Files, WriteFiles
+from beam_dynamodb_streams.sinks.files import FileOptions, WriteFiles
 from beam_dynamodb_streams.sinks.formats import AvroFormat, Format, JsonLinesFormat, ParquetFormat
 from beam_dynamodb_streams.sinks.layouts import Layout, RowLayout
 
@@ -42,7 +42,7 @@ def write(
     window: BoundedWindow = WINDOW,
     **given,
 ):
-    files = Files(str(path), RowLayout(layout, None), form or ParquetFormat("zstd"), **given)
+    files = FileOptions(str(path), RowLayout(layout, None), form or ParquetFormat("zstd"), **given)
     step = WriteFiles(files)
     step.setup()
     return step.process((0, chunks), window)
@@ -75,7 +75,7 @@ def test_a_window_without_rows_has_no_file(tmp_path):
 
 
 def test_a_file_without_window_is_named_by_the_times_of_its_changes(tmp_path):
-    step = WriteFiles(Files(str(tmp_path), RowLayout("change_log", None), AvroFormat("null")))
+    step = WriteFiles(FileOptions(str(tmp_path), RowLayout("change_log", None), AvroFormat("null")))
     step.setup()
     (file,) = step.process((0, CHUNKS), GlobalWindow())
     assert Path(file.path).name.startswith("changes-all-20261124T080500Z-20261124T080500Z-")

@@ -33,8 +33,8 @@ def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
     orders.put(after)
     orders.delete({"id": "o-1"})
     orders.disable_stream()
-    steps = bench.read().go().claims
-    records = [record for step in steps for record in change_records(step.records, step.shard)]
+    claims = bench.read().go().claims
+    records = [record for claim in claims for record in change_records(claim.records, claim.shard)]
     assert [record.event_name for record in records] == ["INSERT", "MODIFY", "REMOVE"]
     assert [record.new_image for record in records] == [before if new else None, after if new else None, None]
     assert [record.old_image for record in records] == [None, before if old else None, after if old else None]

@@ -35,8 +35,8 @@ AHEAD_MICROS: Final = AHEAD_SECONDS * MICROS
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What a sink accepts. `sink` is its name in errors; `tagged`: misfits have an output of their own."""
+class ChunkOptions:
+    """What a sink accepts, and how. `sink` is its name in errors; `tagged`: misfits have an output of their own."""
 
     sink: str
     layout: RowLayout
@@ -56,16 +56,16 @@ class Tracking:
     sees_all: bool
 
 
-class _Chunks(beam.DoFn):
+class _ChunkChanges(beam.DoFn):
     """What both kinds of chunks share: the checks, the conversion to columns, and when chunks are emitted."""
 
-    def __init__(self, cut: Cut, directory: str) -> None:
-        self._cut = cut
+    def __init__(self, options: ChunkOptions, directory: str) -> None:
+        self._options = options
         self._directory = directory
 
     def setup(self) -> None:
         check_writable(self._directory)
-        schema = self._cut.layout.schema
+        schema = self._options.layout.schema
         self._columns = None if schema is None else Columns(schema)
 
     def _clear(self) -> None:
@@ -83,11 +83,11 @@ class _Chunks(beam.DoFn):
         if self._columns is None:
             return to_arrow(records), []
         made = self._columns.of_records(records)
-        if made.misfits and not self._cut.tagged:
+        if made.misfits and not self._options.tagged:
             misfit = made.misfits[0]
             raise MisfitError(
-                f"{misfit.place} does not fit its column: {misfit.reason}. Take the misfits as an"
-                f" output, files, misfits = changes | {self._cut.sink}(…).with_outputs(), or choose on_misfit='text'",
+                f"{misfit.place} does not fit its column: {misfit.reason}. Take the misfits as an output,"
+                f" files, misfits = changes | {self._options.sink}(…).with_outputs(), or choose on_misfit='text'",
                 shard=misfit.shard_id,
                 position=misfit.sequence_number,
             )
@@ -97,20 +97,20 @@ class _Chunks(beam.DoFn):
         if not isinstance(batch, pa.RecordBatch):
             text = repr(batch)
             raise ElementTypeError(
-                f"{self._cut.sink} accepts ChangeRecords and record batches, not {type(batch).__name__}"
+                f"{self._options.sink} accepts ChangeRecords and record batches, not {type(batch).__name__}"
                 f" ({text if len(text) <= 80 else f'{text[:79]}…'}): make the step before it return what it received,"
                 " or write other rows with another sink"
             )
-        if batch.schema != self._cut.layout.change_columns:
+        if batch.schema != self._options.layout.change_columns:
             raise ElementTypeError(
-                f"{self._cut.sink} received a batch of the columns {', '.join(batch.schema.names)}, which are not"
+                f"{self._options.sink} received a batch of the columns {', '.join(batch.schema.names)}, which are not"
                 f" those of {'CHANGE_SCHEMA' if self._columns is None else 'its schema'}: pass the sink the"
                 " schema= that the batches were made with"
             )
         return batch
 
 
-class ChunksOfTheSinksWindows(_Chunks):
+class ChunkBySinkWindows(_ChunkChanges):
     """Chunks by creation time, whatever the event time of the elements.
 
     A chunk has the key 0, and the runner puts it into its window by its timestamp. A change that is dated far ahead of
@@ -123,13 +123,13 @@ class ChunksOfTheSinksWindows(_Chunks):
 
     def __init__(
         self,
-        cut: Cut,
+        options: ChunkOptions,
         directory: str,
         window_micros: int | None,
         tracking: Tracking | None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(cut, directory)
+        super().__init__(options, directory)
         self._window_micros = window_micros
         self._tracking = tracking
         self._now = now
@@ -165,12 +165,12 @@ class ChunksOfTheSinksWindows(_Chunks):
         self.start_bundle()
         if batches:
             changes = pa.concat_batches([batch.replace_schema_metadata(None) for batch in batches])
-            yield from self._cut_up(changes)
+            yield from self._chunks_of(changes)
             earliest = Timestamp(micros=int(creation_micros(changes).min()))
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, _globally(misfit, earliest))
 
-    def _cut_up(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
+    def _chunks_of(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
         times = creation_micros(changes)
         length = self._window_micros
         windows = np.zeros(len(times), np.int64) if length is None else times // length
@@ -191,15 +191,15 @@ class ChunksOfTheSinksWindows(_Chunks):
             yield _globally((key, chunk), Timestamp(micros=micros))
 
 
-class ChunksOfTheInputsWindows(_Chunks):
+class ChunkByInputWindows(_ChunkChanges):
     """Chunks by the windows of the input.
 
     A change is in the windows of its element. A row of a batch is in the windows of its creation time, by the same
     window function.
     """
 
-    def __init__(self, cut: Cut, directory: str, window_fn: WindowFn) -> None:
-        super().__init__(cut, directory)
+    def __init__(self, options: ChunkOptions, directory: str, window_fn: WindowFn) -> None:
+        super().__init__(options, directory)
         self._window_fn = window_fn
 
     def start_bundle(self) -> None:
@@ -216,7 +216,7 @@ class ChunksOfTheInputsWindows(_Chunks):
     ) -> Iterator[Any] | None:
         if timestamp == MIN_TIMESTAMP and not isinstance(window, GlobalWindow):
             raise InvalidOptionError(
-                f"{self._cut.sink}: a change in a window has no event time (a plain Create sets none), and"
+                f"{self._options.sink}: a change in a window has no event time (a plain Create sets none), and"
                 " Beam writes no file for a window before its own first instant: remove the WindowInto and"
                 " pass window=, or emit TimestampedValue(change, Timestamp(micros=change.creation_micros))"
                 " before it"

@@ -34,7 +34,7 @@ _MARK: Final = b"This file is removed once a manifest names the file of the same
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class FileOptions:
     """What is written where.
 
     A file ends once it has `file_bytes`. Arrow data is sorted in parts of `sorted_bytes`, so a larger window is sorted
@@ -59,7 +59,7 @@ class WriteFiles(beam.DoFn):
     an earlier attempt at the same window left without a manifest.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: FileOptions) -> None:
         self._files = files
 
     def setup(self) -> None:
@@ -69,7 +69,7 @@ class WriteFiles(beam.DoFn):
         self, chunks: tuple[int, Iterable[bytes]], window: BoundedWindow = beam.DoFn.WindowParam
     ) -> list[FileMetadata]:
         start, length = chunks[0], self._files.window_micros
-        if start and length is not None:  # a window far ahead of the clock, see ChunksOfTheSinksWindows
+        if start and length is not None:  # a window far ahead of the clock, see `ChunkBySinkWindows`
             span: Span | None = Span(start, start + length)
         else:
             span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
@@ -132,7 +132,7 @@ class _OpenFile:
 class _WindowFiles:
     """The files of one window while they are written. After an error no file is open, and those in place stay."""
 
-    def __init__(self, files: Files, output: Output, span: Span | None) -> None:
+    def __init__(self, files: FileOptions, output: Output, span: Span | None) -> None:
         self._files = files
         self._output = output
         self._span = span

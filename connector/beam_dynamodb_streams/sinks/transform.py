@@ -25,9 +25,9 @@ from beam_dynamodb_streams.columns import Misfit, Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.batches import PARTITIONS, Partitions
-from beam_dynamodb_streams.sinks.chunks import MISFITS, ChunksOfTheInputsWindows, ChunksOfTheSinksWindows, Cut, Tracking
+from beam_dynamodb_streams.sinks.chunks import MISFITS, ChunkByInputWindows, ChunkBySinkWindows, ChunkOptions, Tracking
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM
-from beam_dynamodb_streams.sinks.files import Files, WriteFiles
+from beam_dynamodb_streams.sinks.files import FileOptions, WriteFiles
 from beam_dynamodb_streams.sinks.formats import (
     Format,
     check_count,
@@ -35,7 +35,7 @@ from beam_dynamodb_streams.sinks.formats import (
 from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout
 from beam_dynamodb_streams.sinks.output import check_writable, is_local, output_directory
 from beam_dynamodb_streams.sinks.resume import Export, open_export, save_caught_up
-from beam_dynamodb_streams.sinks.windows import made_windows, unwindowed, window_seconds
+from beam_dynamodb_streams.sinks.windows import has_default_windows, sink_windows, window_seconds
 
 _CHUNK = typehints.Tuple[int, bytes]
 _CHUNKS = "chunks"
@@ -72,7 +72,7 @@ class WriteChanges(beam.PTransform):
         kind: Partitions | None = None if partitions is None else "date" if partitions == "date" else "hour"
         rows = RowLayout(check_layout(layout), schema)
         form.check(rows)
-        self._files = Files(output_directory(path), rows, form, kind, check_count("file_bytes", file_bytes))
+        self._files = FileOptions(output_directory(path), rows, form, kind, check_count("file_bytes", file_bytes))
         self._seconds = window_seconds(window)
         self._run: str | None = None
         self._stream_arn: str | None = None
@@ -139,19 +139,19 @@ class WriteChanges(beam.PTransform):
 
     def expand(self, changes: beam.PCollection) -> beam.PCollection | WriteOutputs:
         files = self._files
-        window_into = made_windows(changes, self._seconds)
+        window_into = sink_windows(changes, self._seconds)
         if is_local(files.directory):
             check_writable(files.directory)
         name = type(self).__name__
-        if self._run is not None and not unwindowed(changes):
+        if self._run is not None and not has_default_windows(changes):
             raise InvalidOptionError(
                 f"{name}.resume() tracks what is written in windows of its own, and the input has"
                 f" {type(changes.windowing.windowfn).__name__}: leave out the WindowInto before the sink, and pass"
                 " window="
             )
-        cut = Cut(name, files.layout, self._tagged)
-        cutting: beam.DoFn
-        if unwindowed(changes):
+        options = ChunkOptions(name, files.layout, self._tagged)
+        chunking: beam.DoFn
+        if has_default_windows(changes):
             tracking = None
             if self._run is not None:
                 tracking = Tracking(
@@ -159,10 +159,10 @@ class WriteChanges(beam.PTransform):
                 )
             length = None if window_into is None else window_into.windowing.windowfn.size.micros
             files = replace(files, window_micros=length)
-            cutting = ChunksOfTheSinksWindows(cut, files.directory, length, tracking)
+            chunking = ChunkBySinkWindows(options, files.directory, length, tracking)
         else:
-            cutting = ChunksOfTheInputsWindows(cut, files.directory, changes.windowing.windowfn)
-        chunks = changes | "Chunks" >> beam.ParDo(cutting).with_outputs(MISFITS, main=_CHUNKS)
+            chunking = ChunkByInputWindows(options, files.directory, changes.windowing.windowfn)
+        chunks = changes | "Chunks" >> beam.ParDo(chunking).with_outputs(MISFITS, main=_CHUNKS)
         chunks[_CHUNKS].element_type, chunks[MISFITS].element_type = _CHUNK, Misfit
         grouped = chunks[_CHUNKS]
         if window_into is not None:

@@ -49,13 +49,13 @@ def window_seconds(window: float | timedelta | None) -> float | None:
     return seconds
 
 
-def unwindowed(changes: beam.PCollection) -> bool:
+def has_default_windows(changes: beam.PCollection) -> bool:
     """Return whether the input has neither windows nor a trigger of its own."""
     windowing = changes.windowing
     return isinstance(windowing.windowfn, GlobalWindows) and isinstance(windowing.triggerfn, DefaultTrigger)
 
 
-def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.WindowInto | None:
+def sink_windows(changes: beam.PCollection, seconds: float | None) -> beam.WindowInto | None:
     """Return the windowing to apply to `changes`, or None to keep what they have.
 
     Input with windows or a trigger of its own keeps them: trigger, accumulation and allowed lateness are then the
@@ -69,7 +69,7 @@ def made_windows(changes: beam.PCollection, seconds: float | None) -> beam.Windo
             " a window of its own, so each change would get a file: put beam.WindowInto(FixedWindows(60)) before the"
             " sink"
         )
-    if not unwindowed(changes):
+    if not has_default_windows(changes):
         if seconds is not None:
             raise InvalidOptionError(
                 f"window={seconds:g} was given, but the input has {type(windowing.windowfn).__name__} with"

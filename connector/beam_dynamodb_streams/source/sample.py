@@ -196,12 +196,12 @@ def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []
     losses: list[Loss] = []
-    while (step := reader.next(frontier, deadline)) is not None:
-        changes, malformed = well_formed(records_of(step), step.shard)
+    while (claim := reader.next(frontier, deadline)) is not None:
+        changes, malformed = well_formed(records_of(claim), claim.shard)
         records += changes
-        dead_letters += [dead_letter(read, step.shard, entry) for entry in (*step.malformed, *malformed)]
-        losses += step.losses
-        frontier = step.frontier
+        dead_letters += [dead_letter(read, claim.shard, entry) for entry in (*claim.malformed, *malformed)]
+        losses += claim.losses
+        frontier = claim.frontier
     limited = frontier.remaining == 0
     complete = frontier.closed and not limited
     return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited)
