@@ -28,7 +28,7 @@ from beam_dynamodb_streams.shards.discovery import discover
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading, begin
 from beam_dynamodb_streams.shards.groups import deal
-from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard
+from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard, parents_of
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime
 from beam_dynamodb_streams.source.sharing import first_frontier
 from beam_dynamodb_streams.wire import ListedShard, RecordsPage, StreamPage
@@ -166,7 +166,7 @@ class Stream:
             case List(after, children_of):
                 self.calls["DescribeStream"] += 1
                 names, following = self._listing(after, children_of)
-                shards = tuple(ListedShard(name, self._parents[name]) for name in names)
+                shards = tuple(ListedShard(name, parents_of(self._parents[name])) for name in names)
                 return PageListed(request, StreamPage("arn", "orders", "ENABLED", "KEYS_ONLY", shards, following))
 
     def _add(self, shard: str, parent: str | None) -> None:

@@ -21,7 +21,9 @@ Answer = PageListed | Found | Gone | NoShardFilter | None
 
 def page(*shards: str, after: str | None = None, status: str = "ENABLED") -> StreamPage:
     """A page of shards, each written `shard` or `shard<parent`; `after`: its cursor to the next."""
-    listed = [ListedShard(name, parent or None) for name, _, parent in (shard.partition("<") for shard in shards)]
+    listed = [
+        ListedShard(name, (parent,) if parent else ()) for name, _, parent in (shard.partition("<") for shard in shards)
+    ]
     return StreamPage("arn", "orders", status, "KEYS_ONLY", tuple(listed), after)
 
 

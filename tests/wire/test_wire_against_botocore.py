@@ -186,7 +186,7 @@ def test_a_listing_reads_as_boto3_reads_it(
     assert [
         (
             shard.shard_id,
-            shard.parent_shard_id,
+            shard.parents,
             shard.starting_sequence_number,
             shard.ending_sequence_number,
         )
@@ -194,7 +194,7 @@ def test_a_listing_reads_as_boto3_reads_it(
     ] == [
         (
             shard["ShardId"],
-            shard.get("ParentShardId"),
+            (shard["ParentShardId"],) if "ParentShardId" in shard else (),
             shard["SequenceNumberRange"].get("StartingSequenceNumber"),
             shard["SequenceNumberRange"].get("EndingSequenceNumber"),
         )

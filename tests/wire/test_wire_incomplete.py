@@ -81,7 +81,7 @@ def test_an_empty_text_is_absent_in_every_answer(
     assert client.get_records("iterator").next_iterator is None
     page = client.describe_stream(ARN)
     assert page.last_evaluated_shard_id is None
-    assert page.shards[0].parent_shard_id is None
+    assert page.shards[0].parents == ()
     assert page.shards[0].ending_sequence_number is None
     assert client.describe_table("orders").latest_stream_arn is None
 

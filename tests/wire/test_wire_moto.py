@@ -49,7 +49,7 @@ def test_a_table_is_read_from_its_name_to_its_records(moto: str, stream: str, ma
     assert (listing.stream_arn, listing.table_name, listing.status) == (stream, TABLE, "ENABLED")
     assert listing.view_type == "NEW_AND_OLD_IMAGES"
     [shard] = listing.shards
-    assert (shard.parent_shard_id, shard.ending_sequence_number) == (None, None)
+    assert (shard.parents, shard.ending_sequence_number) == ((), None)
     iterator: str | None = client.get_shard_iterator(stream, shard.shard_id, "TRIM_HORIZON")
     keys = []
     while len(keys) < 5 and iterator:

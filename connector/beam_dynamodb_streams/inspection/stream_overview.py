@@ -152,10 +152,10 @@ def inspect_stream(
     """
     pages = list(client.listing(stream_arn))
     listed = {shard.shard_id: shard for page in pages for shard in page.shards}
-    missing = {s.parent_shard_id for s in listed.values() if s.parent_shard_id is not None} - listed.keys()
+    missing = {parent for shard in listed.values() for parent in shard.parents} - listed.keys()
     now = floor(client.service_time())
     caller = StreamCaller(DynamoDBStream(client, stream_arn, limit=PAGE)) if sample else None
-    lineage = Lineage(Shard(shard.shard_id, parents_of(shard.parent_shard_id)) for shard in listed.values())
+    lineage = Lineage(Shard(shard.shard_id, shard.parents) for shard in listed.values())
     stored = application(lineage) if application is not None else None
     with ThreadPoolExecutor(_THREADS) as pool:
         shards = _shards(client, stream_arn, listed, missing, now, pool, caller)
@@ -188,12 +188,12 @@ def _shards(
     pool: Executor,
     caller: StreamCaller | None,
 ) -> list[ShardOverview]:
-    ends = {shard.parent_shard_id: created(shard.shard_id) for shard in listed.values()}
+    ends = {parent: created(shard.shard_id) for shard in listed.values() for parent in shard.parents}
 
     def look(shard: ListedShard) -> ShardOverview:
         return ShardOverview(
             shard.shard_id,
-            shard.parent_shard_id,
+            next(iter(shard.parents), None),
             "open" if shard.ending_sequence_number is None else "closed",
             _created(shard.shard_id),
             shard.starting_sequence_number,

@@ -14,7 +14,7 @@ from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
 from beam_dynamodb_streams.reader.stream import ShardPage
-from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard, parents_of
+from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 
 PROBE_SECONDS: Final = 2.0
@@ -290,8 +290,7 @@ class Listings:
         self._status = page.status
         self._failed_pages = 0
         shards = [
-            Shard(s.shard_id, parents_of(s.parent_shard_id), s.starting_sequence_number, s.ending_sequence_number)
-            for s in page.shards
+            Shard(s.shard_id, s.parents, s.starting_sequence_number, s.ending_sequence_number) for s in page.shards
         ]
         self._changed |= self._lineage.add(shards)
         if request.children_of is not None:

@@ -16,7 +16,7 @@ from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import StartsRun
 from beam_dynamodb_streams.progress.kcl import position_of_workers, read_leases
 from beam_dynamodb_streams.progress.lease import Lease
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.shards.start_stop import Leases, Start, StreamStart, resolve_bounds
@@ -200,5 +200,5 @@ def list_lineage(service: Client, stream_arn: str, renew: Callable[[], None] = _
     for _ in range(_LISTINGS):
         for page in service.listing(stream_arn):
             renew()
-            lineage.add(Shard(shard.shard_id, parents_of(shard.parent_shard_id)) for shard in page.shards)
+            lineage.add(Shard(shard.shard_id, shard.parents) for shard in page.shards)
     return lineage

@@ -115,7 +115,7 @@ def decode_stream(body: bytes) -> StreamPage:
         shards=tuple(
             ListedShard(
                 shard.shard_id,
-                shard.parent_shard_id or None,
+                (shard.parent_shard_id,) if shard.parent_shard_id else (),
                 shard.sequence_number_range.starting_sequence_number or None,
                 shard.sequence_number_range.ending_sequence_number or None,
             )

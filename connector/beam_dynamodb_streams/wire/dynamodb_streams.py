@@ -143,7 +143,7 @@ class Client:
             return self._lacks_shard_filter(stream_arn, children_of, "does not support")
 
         page = self._caller.call("DescribeStream", parameters, decode_stream, place, on_invalid_request=refused_filter)
-        if any(shard.parent_shard_id != children_of for shard in page.shards):
+        if any(children_of not in shard.parents for shard in page.shards):
             raise self._lacks_shard_filter(stream_arn, children_of, "ignores")
         if page.shards and self.capabilities.shard_filter is Support.UNKNOWN:
             with self._lock:

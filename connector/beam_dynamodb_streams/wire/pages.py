@@ -56,10 +56,13 @@ class RecordsPage:
 
 
 class ListedShard(msgspec.Struct, frozen=True, gc=False):
-    """A shard as DescribeStream lists it, which may be wrong (trap 6). It is open without an ending sequence number."""
+    """A shard as DescribeStream lists it, which may be wrong (trap 6). It is open without an ending sequence number.
+
+    The service names at most one parent. `parents` is a tuple because other kinds of stream name two.
+    """
 
     shard_id: str
-    parent_shard_id: str | None = None
+    parents: tuple[str, ...] = ()
     starting_sequence_number: str | None = None
     ending_sequence_number: str | None = None
 
