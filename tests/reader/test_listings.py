@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from beam_dynamodb_streams.reader.call_budget import BURST, SPACING
-from beam_dynamodb_streams.reader.listings import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS, Listings
+from beam_dynamodb_streams.reader.listings import DOUBT_SECONDS, EMPTY_RELIST_SECONDS, PATIENT_DOUBT_SECONDS, Listings
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, SETTLED_LISTINGS, SETTLED_SECONDS
 from beam_dynamodb_streams.wire import ListedShard, StreamPage
@@ -470,3 +470,19 @@ def test_probes_of_many_ended_shards_do_not_delay_the_listings_that_settle_them(
         hand.listings.await_children(f"p-{n}", n, hand.now)
     hand.go(400.0)
     assert hand.listings.held_watermarks() == []
+
+
+def test_a_stream_that_lists_no_shard_yet_is_listed_again_every_two_seconds() -> None:
+    """LATEST of a table whose stream was just enabled: the first shard is not found a minute late."""
+    hand = Hand(shows()).settle()
+    hand.go(30.0)
+    before = len(hand.asked)
+    hand.go(30.0)
+    assert len(hand.asked) - before == pytest.approx(30 / EMPTY_RELIST_SECONDS, abs=1)
+    hand.answer = shows("a")
+    hand.go(EMPTY_RELIST_SECONDS)
+    assert hand.listings.listed == {"a"}
+    assert len(hand.go(50.0)) < 5
+    disabled = Hand(shows(status="DISABLED")).settle()
+    disabled.go(30.0)
+    assert len(disabled.go(30.0)) <= 1

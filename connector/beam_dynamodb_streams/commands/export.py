@@ -36,7 +36,7 @@ from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
 from beam_dynamodb_streams.sinks.output import check_writable, is_local
-from beam_dynamodb_streams.source.options import Connection
+from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.source.start import find_table, resolve_start
 from beam_dynamodb_streams.source.worker_cache import client
 
@@ -155,7 +155,7 @@ def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str
     Raises:
         ConnectorError: the stream cannot be read, or `schema` contradicts the table's key.
     """
-    connection = Connection(arguments.region_name, arguments.endpoint_url)
+    connection = connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
     service = client(connection, 1)
     stream_arn = arguments.stream_arn
     if stream_arn is None:

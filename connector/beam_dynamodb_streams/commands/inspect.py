@@ -32,6 +32,7 @@ from beam_dynamodb_streams.inspection.shard_tree import svg
 from beam_dynamodb_streams.inspection.stream_overview import StreamOverview, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.source.options import Connection, connection_to
 from beam_dynamodb_streams.source.start import find_stream
 from beam_dynamodb_streams.wire import Client
 
@@ -42,9 +43,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams ins
     arguments = parser.parse_args(argv)
     pace = Pace(arguments.poll_interval, max(arguments.poll_interval, arguments.idle_poll_interval))
     try:
-        with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
+        connection = connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
+        with closing(Client(region_name=connection.region_name, endpoint_url=arguments.endpoint_url)) as client:
             stream_arn = arguments.stream_arn or find_stream(client, arguments.table)
-            application = _application(arguments, stream_arn)
+            application = _application(arguments, stream_arn, connection)
             look = partial(
                 inspect_stream, client, stream_arn, sample=arguments.sample, pace=pace, application=application
             )
@@ -95,10 +97,12 @@ def _parser(prog: str) -> Parser:
     return parser
 
 
-def _application(arguments: argparse.Namespace, stream_arn: str) -> Callable[[Lineage], StoredProgress] | None:
+def _application(
+    arguments: argparse.Namespace, stream_arn: str, connection: Connection
+) -> Callable[[Lineage], StoredProgress] | None:
     if arguments.progress is None:
         return None
-    where = {"region_name": arguments.region_name, "endpoint_url": arguments.endpoint_url}
+    where = {"region_name": connection.region_name, "endpoint_url": connection.endpoint_url}
     return lambda lineage: read_stored_progress(arguments.progress, stream_arn, lineage, **where)
 
 

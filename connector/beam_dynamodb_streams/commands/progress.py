@@ -34,7 +34,7 @@ from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
 from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
 from beam_dynamodb_streams.shards.start_stop import Leases
 from beam_dynamodb_streams.shards.stream_position import position_text
-from beam_dynamodb_streams.source.options import Connection
+from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.source.start import resolve_start
 from beam_dynamodb_streams.source.worker_cache import client
 
@@ -179,7 +179,7 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
 
 def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001
     if arguments.stream_arn is not None:
-        connection = Connection(arguments.region_name, arguments.endpoint_url)
+        connection = connection_to(None, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
         position = resolve_start(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
         assert isinstance(position, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
         print(position.to_json())

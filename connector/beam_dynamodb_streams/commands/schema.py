@@ -34,6 +34,7 @@ from beam_dynamodb_streams.columns.type_notation import notation_of
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.records.envelope import entry_images
+from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.wire import Client, DynamoDB
 
 QUIET_PAGES: Final = 30
@@ -59,7 +60,7 @@ class InferredFromSample(NamedTuple):
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams schema") -> int:
     """Run the command and return its exit code."""
     parser = Parser(prog, "Infers a schema from a table's items and changes, prints it and saves it.")
-    parser.add_argument("--table", required=True, metavar="NAME", help="the table")
+    parser.add_argument("--table", required=True, metavar="TABLE", help="the table's name or ARN")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the schema (default: nowhere)")
     parser.add_argument(
         "--sample",
@@ -105,7 +106,8 @@ def infer_from_sample(arguments: argparse.Namespace) -> InferredFromSample:
     items: list[bytes] = []
     changes: list[bytes] = []
     without = None
-    with closing(Client(region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)) as client:
+    connection = connection_to(arguments.table, None, arguments.region_name, arguments.endpoint_url)
+    with closing(Client(region_name=connection.region_name, endpoint_url=arguments.endpoint_url)) as client:
         table = client.describe_table(arguments.table)
         if arguments.source != "stream":
             with closing(DynamoDB(region_name=client.region_name, endpoint_url=arguments.endpoint_url)) as tables:

@@ -18,6 +18,7 @@ from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import LeaseRecord, Store
 from beam_dynamodb_streams.progress.table_store import TableStore
 from beam_dynamodb_streams.wire import DynamoDB
+from beam_dynamodb_streams.wire.arn import region_of
 
 _LOGGER: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
@@ -36,7 +37,8 @@ def store_of(progress: Progress) -> Store:
     """Return this process's store for an address. It makes no request and opens no file."""
     match progress.location:
         case TableAddress() as address:
-            client = DynamoDB(region_name=progress.region_name, endpoint_url=progress.endpoint_url)
+            region = region_of(address.table) or progress.region_name  # a bare address has the stream's region
+            client = DynamoDB(region_name=region, endpoint_url=progress.endpoint_url)
             return TableStore(client, address, time.sleep)
         case file:
             return FileStore(file.path)

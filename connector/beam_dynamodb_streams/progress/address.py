@@ -9,7 +9,10 @@ from typing import Final
 
 from beam_dynamodb_streams.errors import InvalidOptionError
 
-_TABLE: Final = re.compile(r"dynamodb://(?P<table>[A-Za-z0-9_.-]{3,255})/(?P<application>[^/\s\x00-\x1f]{1,255})")
+_TABLE: Final = re.compile(
+    r"dynamodb://(?P<table>(?:arn:[\w-]+:dynamodb:[\w-]+:\d*:table/)?[A-Za-z0-9_.-]{3,255})"
+    r"/(?P<application>[^/\s\x00-\x1f]{1,255})"
+)
 _FILE: Final = re.compile(r"file:(?://(?=/))?(?P<path>\S.*)")
 
 
@@ -33,8 +36,8 @@ class Progress:
     """How far an application has delivered, kept outside the runner.
 
     Args:
-        address: `"dynamodb://TABLE/APPLICATION"` or `"file:PATH"`. PATH is local or of any filesystem that Beam knows.
-            Several applications may share a table; each needs a file of its own.
+        address: `"dynamodb://TABLE/APPLICATION"` or `"file:PATH"`. TABLE is a name or an ARN. PATH is local or of any
+            filesystem that Beam knows. Several applications may share a table; each needs a file of its own.
         region_name: The region of the table, as in boto3.
         endpoint_url: The endpoint of the table, as in boto3.
         takeover_after: A run that has not renewed its lease for this long counts as dead, and the next run of the

@@ -26,6 +26,7 @@ from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position, StartPosition
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.wire import DynamoDB
+from beam_dynamodb_streams.wire.arn import region_for
 
 STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:([\w-]*):(\d*):table/([^/]+)/stream/(.+)")
 _LEASE: Final = "LEASE"
@@ -54,6 +55,7 @@ def read_leases(
       NotFoundError: the table does not exist.
       InvalidOptionError: it is a table of another kind.
     """
+    region_name = region_for(table, region_name, option="lease table")
     with closing(DynamoDB(region_name=region_name, endpoint_url=endpoint_url)) as client:
         try:
             created = client.describe_table(table).created

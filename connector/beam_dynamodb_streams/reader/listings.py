@@ -22,6 +22,9 @@ DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
 
+#: How soon a stream that lists no shard is listed again: one that was just enabled has its first shards soon.
+EMPTY_RELIST_SECONDS: Final = 2.0
+
 #: After this many listings of one frontier, all other frontiers of the stream have listed it once.
 CONFIRMING_LISTINGS: Final = 3
 
@@ -312,6 +315,8 @@ class Listings:
         self._next_pass = now + self._interval
         if whole:
             self._listed, self._whole_began = frozenset(self._shown), self._pass_began
+            if not self._listed and not self.disabled:
+                self._next_pass = now + EMPTY_RELIST_SECONDS
         if self._start is not None:
             self._start.listed(now, whole=whole)
         self._ended.all_listed(now, began=self._pass_began, whole=whole)

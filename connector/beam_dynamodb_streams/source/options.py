@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,12 +15,12 @@ from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.shards.start_stop import RecordCount, Start, Stop, parse_start, parse_stop
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.filter import ChangeFilter, Where
+from beam_dynamodb_streams.wire.arn import STREAM_ARN, TABLE_ARN, is_arn, region_for
 
 OnDataLoss = Literal["fail", "continue"]
 OnMalformed = Literal["fail", "skip"]
 
 _EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE"})
-_STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d*:table/[^/\s]+/stream/\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +88,7 @@ def parse_options(
         raise InvalidOptionError(
             f"table={table!r} and stream_arn={stream_arn!r}: give exactly one, the table's name or its stream's ARN"
         )
-    if table is not None and (not isinstance(table, str) or not table or table.startswith("arn:")):
-        raise InvalidOptionError(f'table={table!r} is not a table\'s name: use e.g. table="orders", or stream_arn=…')
-    if stream_arn is not None and not _STREAM_ARN.fullmatch(str(stream_arn)):
-        raise InvalidOptionError(
-            f"stream_arn={stream_arn!r} is not a stream's ARN: it looks like "
-            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL, or use table=…"
-        )
+    connection = connection_to(table, stream_arn, region_name, endpoint_url)
     if on_data_loss not in get_args(OnDataLoss):
         raise InvalidOptionError(f'on_data_loss={on_data_loss!r} is not known: use "fail" or "continue"')
     if on_malformed not in get_args(OnMalformed):
@@ -110,13 +103,13 @@ def parse_options(
         raise InvalidOptionError(
             f"shard_groups={groups} with stop={stop!r}: several groups cannot count together. Leave shard_groups out"
         )
-    parsed_progress = parse_progress(progress, region_name=region_name, endpoint_url=endpoint_url)
+    parsed_progress = parse_progress(progress, region_name=connection.region_name, endpoint_url=endpoint_url)
     return ReadOptions(
         table,
         stream_arn,
         parsed_start,
         parsed_stop,
-        Connection(region_name, endpoint_url),
+        connection,
         "fail" if on_data_loss == "fail" else "continue",
         "fail" if on_malformed == "fail" else "skip",
         _seconds("slice_time", slice_time, at_least=0.05),
@@ -130,6 +123,35 @@ def parse_options(
         groups,
         parsed_progress,
     )
+
+
+def connection_to(
+    table: str | None, stream_arn: str | None, region_name: str | None, endpoint_url: str | None
+) -> Connection:
+    """Return how to reach a table or a stream, of which one is given. The region is that of its ARN, if it has one.
+
+    Raises:
+      InvalidOptionError: it is neither a name nor an ARN, or its region is another one than `region_name`.
+    """
+    if table is not None:
+        check_table(table)
+    if stream_arn is not None and not STREAM_ARN.fullmatch(str(stream_arn)):
+        raise InvalidOptionError(
+            f"stream_arn={stream_arn!r} is not a stream's ARN: it looks like "
+            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL, or use table=…"
+        )
+    resource, option = (stream_arn, "stream_arn") if table is None else (table, "table")
+    return Connection(region_for(resource, region_name, endpoint_url, option=option), endpoint_url)
+
+
+def check_table(table: object) -> None:
+    """Raise InvalidOptionError for what is neither a table's name nor its ARN."""
+    if not isinstance(table, str) or not table or (is_arn(table) and not TABLE_ARN.fullmatch(table)):
+        stream = ", or stream_arn=… for a stream's ARN" if isinstance(table, str) and "/stream/" in table else ""
+        raise InvalidOptionError(
+            f'table={table!r} is not a table\'s name or ARN: use e.g. table="orders", or '
+            f"arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE{stream}"
+        )
 
 
 def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFilter:

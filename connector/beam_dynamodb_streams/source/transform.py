@@ -62,7 +62,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
     options object that the pipeline was made with stays as it is.
 
     Args:
-      table: the table's name; its latest stream is read. Give this or `stream_arn`.
+      table: the table's name or its ARN; its latest stream is read. Give this or `stream_arn`. An ARN may be of another
+        account, and says the region.
       stream_arn: the stream itself, for example of a stream that was disabled less than 24 hours ago.
       start: where to begin. `"TRIM_HORIZON"` is the oldest change that the service still has, at most 24 hours back.
         `"LATEST"` is the moment at which the pipeline starts; changes of up to one second before may be delivered too.

@@ -164,8 +164,7 @@ def account_of(parameters: Mapping[str, object]) -> str:
 
     The iterator of a shard begins with the ARN of its stream. Calls with the same beginning have the same endpoint.
     """
-    for name in ("ShardIterator", "StreamArn", "TableName"):
-        resource = parameters.get(name)
+    for resource in (parameters.get(name) for name in ("ShardIterator", "StreamArn", "TableName")):
         if isinstance(resource, str):
             return ":".join(resource.split(":", 5)[:5]) if resource.startswith("arn:") else ""
     return ""
