@@ -42,6 +42,7 @@ ADOPTING = Frontier(
     shards={SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000)},
     finished={OTHER: Finished(SECOND, None), "other": Finished(SECOND, None)},
     unconfirmed=frozenset(["other", OTHER]),
+    unlinked=frozenset([SHARD]),
 )
 
 STORED: dict[str, tuple[Coder, Any]] = {

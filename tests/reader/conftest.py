@@ -43,8 +43,17 @@ class Bench:
         keys = self.orders.keys_in(shard, changes) if shard else [{"id": f"o-{n % 7}"} for n in range(changes)]
         return [change.event_id for change in self.orders.put_many({**key, "n": next(self._numbers)} for key in keys)]
 
-    def read(self, frontier: Frontier | None = None, *, restarts: bool = False, **rules: Any) -> DrivenRead:
-        """Start a read under short quiet rules. It sees a fault at once, since its client does not retry."""
+    def read(
+        self, frontier: Frontier | None = None, *, restarts: bool = False, late: bool = False, **rules: Any
+    ) -> DrivenRead:
+        """Start a read under short quiet rules. It sees a fault at once, since its client does not retry.
+
+        Args:
+            frontier: Where it begins; None for the oldest records.
+            restarts: Whether every claim is followed by a restart.
+            late: Whether records may be behind the watermark.
+            rules: The rules that are not as usual.
+        """
         client = Client(
             endpoint_url=self.service.endpoint_url, max_attempts=1, clock=self.clock, sleep=self.clock.advance
         )
@@ -59,7 +68,7 @@ class Bench:
             client=client,
             random=Random(7).random,
             restarts=restarts,
-            refuses_late_records=True,
+            refuses_late_records=not late,
         )
 
     @property

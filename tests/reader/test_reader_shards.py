@@ -112,6 +112,30 @@ def test_a_shard_that_no_listing_shows_is_found_through_its_child(bench: Bench) 
     assert not reading.losses
 
 
+def test_a_shard_listed_after_its_child_began_as_a_root_is_read(bench: Bench) -> None:
+    """Traps 6 and 8: two generations are not listed for minutes; late beats never."""
+    orders = bench.serve()
+    oldest = orders.open_shard_ids[0]
+    bench.put(3)
+    middle = orders.roll(oldest)
+    bench.put(3)
+    orders.roll(middle)
+    bench.put(3)
+    orders.hide(oldest)
+    orders.hide(middle)
+    reading = bench.read(late=True).go(200)
+    assert middle in {shard for shard, _ in reading.delivered}
+    assert oldest not in {shard for shard, _ in reading.delivered}
+    reading.restart()
+    orders.reveal(oldest)
+    orders.reveal(middle)
+    reading.go(200)
+    orders.disable_stream()
+    reading.go()
+    assert sorted(reading.ids) == sorted(change.event_id for change in orders.changes)
+    assert not reading.losses
+
+
 def test_an_ended_parent_does_not_wait_for_a_hidden_child_found_another_way(bench: Bench) -> None:
     """Trap 6: the middle generation is not listed for minutes; it is read, and the end is reached."""
     orders = bench.serve()

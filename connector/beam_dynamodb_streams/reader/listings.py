@@ -41,6 +41,7 @@ class Listings:
     _lineage: Lineage = field(default_factory=Lineage)
     _gone: set[str] = field(default_factory=set)
     _found: set[str] = field(default_factory=set)  # asked after, and there
+    _unlinked: set[str] = field(default_factory=set)  # found, and read as roots since nothing lists them
     _status: str = "UNKNOWN"
     _changed: bool = True  # something was shown that no look has seen
     _knows_shard_filter: bool = True
@@ -85,6 +86,7 @@ class Listings:
             self._listed,
             frozenset(self._gone),
             frozenset(self._found),
+            frozenset(self._unlinked),
             tuple(self._ended.leaves(now, self._gone)),
             settled=self.settled(now),
             forget_before=int(second) - int(self.retention) - REMEMBER_SECONDS,
@@ -276,6 +278,7 @@ class Listings:
         self._lineage.forget(old)
         parents = {parent for shard in self._lineage for parent in self._lineage.parents(shard)}
         self._gone = {shard for shard in self._gone if shard in parents or shard in shards}
+        self._unlinked.intersection_update(self._lineage)
 
     def _take_found(self, shard: str, now: float) -> None:
         """Read an unlisted parent as a root once it was in doubt for long enough: its own parents cannot be known."""
@@ -288,6 +291,7 @@ class Listings:
             self._next_pass = min(self._next_pass, now)
         else:
             self._changed |= self._lineage.add([Shard(shard)])
+            self._unlinked.add(shard)
 
     def _take_page(self, request: List, page: ShardPage, now: float) -> None:
         self._status = page.status

@@ -65,6 +65,7 @@ class _Frontier(msgspec.Struct, array_like=True):
     closed: bool
     awaited: list[_Awaited]
     unconfirmed: list[_Name]
+    unlinked: list[_Name]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -87,6 +88,7 @@ def encode_frontier(frontier: Frontier) -> bytes:
         frontier.closed,
         [_Awaited(_pack_shard(shard), _pack_shard(frontier.awaited[shard])) for shard in sorted(frontier.awaited)],
         [_pack_shard(shard) for shard in sorted(frontier.unconfirmed)],
+        [_pack_shard(shard) for shard in sorted(frontier.unlinked)],
     )
     return bytes([VERSION]) + _encoder.encode(stored)
 
@@ -126,6 +128,7 @@ def decode_frontier(data: bytes) -> Frontier:
             closed=stored.closed,
             awaited={_shard(entry.shard): _shard(entry.parent) for entry in stored.awaited},
             unconfirmed=frozenset(map(_shard, stored.unconfirmed)),
+            unlinked=frozenset(map(_shard, stored.unlinked)),
         )
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise ConnectorError(f"stored frontier is damaged: {error}") from error

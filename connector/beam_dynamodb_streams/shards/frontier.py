@@ -71,6 +71,8 @@ class Frontier:
             parent. After a pause in which the links between were trimmed, no listing shows whose they are.
         unconfirmed: Of the frontier that adopts: the shards of other frontiers that it saw so lately that the others
             may not have seen them. If a pause begins now, they may never see them, and this frontier adopts them.
+        unlinked: The shards that began as roots since no listing showed them, nor their parents. A listing that shows
+            a parent later shows a shard that was not read.
     """
 
     stream_arn: str = ""
@@ -83,6 +85,7 @@ class Frontier:
     closed: bool = False
     awaited: Mapping[str, str] = field(default_factory=dict)
     unconfirmed: frozenset[str] = frozenset()
+    unlinked: frozenset[str] = frozenset()
 
     @property
     def open_shards(self) -> tuple[str, ...]:
@@ -163,7 +166,9 @@ class Frontier:
             or shard in self.unconfirmed
             or shard in leading
         }
-        return self if len(kept) == len(self.finished) else replace(self, finished=kept)
+        if len(kept) == len(self.finished):
+            return self
+        return replace(self, finished=kept, unlinked=self.unlinked & (self.shards.keys() | kept.keys()))
 
     def confirm(self, *, before: int, listed: Container[str]) -> Frontier:
         """Return the frontier without the unconfirmed shards that all frontiers of the stream have listed by now.
@@ -185,7 +190,8 @@ class Frontier:
 
     def close(self) -> Frontier:
         """Return the frontier with nothing left to read: the stream is disabled and read, or the stop is met."""
-        return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={}, unconfirmed=frozenset())
+        none: frozenset[str] = frozenset()
+        return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={}, unconfirmed=none, unlinked=none)
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
         """Return `(kept, given)`: the frontier of `mine` and its descendants, and the frontier of the rest.
@@ -217,6 +223,7 @@ class Frontier:
                 adopts=False,
                 awaited={shard: self.awaited[shard] for shard in theirs},
                 unconfirmed=frozenset(),
+                unlinked=frozenset(),
             ),
         )
 

@@ -13,6 +13,7 @@ A discovery takes each listed shard that the frontier has not reached, parents f
 | an ancestor of a shard that was reached | belongs to whoever reads its siblings |
 | new as well | waits: the parent is taken first |
 | unlisted | waits while the service is asked whether the parent is gone |
+| listed late, and its child began as a root | begins like any other, though after its child: late beats never |
 
 A shard that a merge made has more parents. It begins once all of them have ended, of those that this frontier reads:
 see `Growth.holds_back`. A parent that is gone counts as ended.
@@ -37,11 +38,13 @@ class Growth:
         self.saved = dict(frontier.saved)
         self.awaited = dict(frontier.awaited)
         self.unconfirmed = set(frontier.unconfirmed)
+        self.unlinked = set(frontier.unlinked)
         self.opened: list[str] = []
         self.doubtful: dict[str, str] = {}
         self._before = frontier
         self._lineage = seen.lineage
         self._gone = seen.gone
+        self._seen_unlinked = seen.unlinked
         self._second = seen.second
         self._adopts = frontier.adopts
         self._start = frontier.start
@@ -50,13 +53,16 @@ class Growth:
     def passed(self) -> set[str]:
         """The shards that were reached before, and their ancestors: by the law of order these were read.
 
-        Of a shard that is not read here, only its first ancestors are: a second parent may be this frontier's own.
+        Of a shard that is not read here, only its first ancestors are: a second parent may be this frontier's own. Of
+        one that began as a root because nothing listed it, none are: a parent that is listed later was not read.
         """
         before, lineage = self._before, self._lineage
         foreign = [shard for shard, done in before.finished.items() if done.children is None]
         own = [*before.shards, *(before.finished.keys() - foreign)]
         passed = set(own)
         for ancestor in own:
+            if ancestor in self.unlinked:
+                continue
             new = [parent for parent in lineage.parents(ancestor) if parent not in passed]
             passed.update(new)
             own += new
@@ -76,6 +82,8 @@ class Growth:
         if parent is None:
             if self._adopts:
                 self.open(shard, self._start)
+                if shard in self._seen_unlinked:
+                    self.unlinked.add(shard)
         elif (done := self.finished.get(parent)) is not None:
             if done.children is not None:
                 self.begin(shard, done.children)
@@ -276,4 +284,5 @@ class Growth:
             saved=self.saved,
             awaited=awaited,
             unconfirmed=frozenset(self.unconfirmed),
+            unlinked=frozenset(filter(self._holds, self.unlinked)),
         )

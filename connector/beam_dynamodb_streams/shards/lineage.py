@@ -145,7 +145,8 @@ class Seen:
 
     `listed`: the shards of the latest whole listing. `gone`: the shards that the service says do not exist; a shard
     that is merely unlisted is not among them, since listings have holes (trap 6). `found`: the shards that were asked
-    after and exist. `leaves`: ended shards that will have no children. `settled`: whether the listings prove that
+    after and exist. `unlinked`: those of them that were read as roots since no listing shows them; their parents cannot
+    be known yet. `leaves`: ended shards that will have no children. `settled`: whether the listings prove that
     nothing else is there. `forget_before`: finished shards that are older than this second may be forgotten.
     `confirm_before`: what was seen before this second, all frontiers of the stream have seen. `retention`: seconds for
     which the stream keeps a record. `lineage` only grows.
@@ -156,6 +157,7 @@ class Seen:
     listed: Set[str] = frozenset()
     gone: Set[str] = frozenset()
     found: Set[str] = frozenset()
+    unlinked: Set[str] = frozenset()
     leaves: tuple[str, ...] = ()
     settled: bool = False
     forget_before: int = 0
