@@ -331,7 +331,7 @@ def _client(service: LocalStreams, clock: Clock, *, sockets: bool) -> Client:
         max_attempts=2,
     )
     if not sockets:
-        transports = client._caller._transports
-        opened = transports["dynamodbstreams"]
-        transports["dynamodbstreams"] = _NoSockets(service, opened.url, opened.user_agent)
+        transports = client._caller._by_url
+        for url, opened in transports.items():
+            transports[url] = _NoSockets(service, opened.url, opened.user_agent)
     return client
