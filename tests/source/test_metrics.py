@@ -47,9 +47,12 @@ class Told:
 
     service: LocalStreams
     orders: Table
-    frontier: Frontier = field(default_factory=lambda: begin(TRIM_HORIZON))
+    frontier: Frontier = field(init=False)
     container: MetricsContainer = field(default_factory=lambda: MetricsContainer("Read"))
     run: str = field(default_factory=lambda: uuid4().hex)
+
+    def __post_init__(self) -> None:
+        self.frontier = begin(TRIM_HORIZON, stream_arn=self.orders.stream_arn)
 
     def slices(self, count: int = 1) -> Told:
         options = ReadOptions(
@@ -168,7 +171,7 @@ def test_an_expired_iterator_is_a_renewal(told: Told) -> None:
 
 def test_shards_that_end_are_finished_and_wait_for_their_children(told: Told) -> None:
     first, _ = told.orders.open_shard_ids
-    told.frontier = Frontier(shards={first: Reading(TRIM_HORIZON)})
+    told.frontier = Frontier(told.orders.stream_arn, shards={first: Reading(TRIM_HORIZON)})
     told.service.faults = Faults(list_delay=3600.0)
     told.orders.split(first)
     told.slices(2)
@@ -199,7 +202,9 @@ def test_shards_that_vanish_and_ranges_that_are_trimmed_are_losses(told: Told) -
     numbers = {change.shard_id: change.sequence_number for change in reversed(told.orders.changes)}
     told.orders.trim(trimmed, keep=1)
     told.orders.drop(lost)
-    told.frontier = Frontier(shards={shard: Reading(After(numbers[shard])) for shard in (lost, trimmed)})
+    told.frontier = Frontier(
+        told.orders.stream_arn, shards={shard: Reading(After(numbers[shard])) for shard in (lost, trimmed)}
+    )
     told.slices(3)
     assert told[metrics.SHARDS_LOST] == 1
     assert told[metrics.LOSSES] == 2

@@ -24,7 +24,7 @@ from beam_dynamodb_streams.errors import DataLossError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.shards.position import TRIM_HORIZON
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
 from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -86,8 +86,11 @@ class Slices:
         found = _ReadDoFn()
         pipeline.visit(found)
         found.do_fn.setup()
-        tracker = tracker or FrontierTracker(frontier or begin(TRIM_HORIZON), bounded=False)
+        tracker = tracker or FrontierTracker(frontier or self.start(), bounded=False)
         return Bundle(found.do_fn, StreamRead(uuid4().hex, self.table.stream_arn), tracker)
+
+    def start(self) -> Frontier:
+        return begin(TRIM_HORIZON, stream_arn=self.table.stream_arn)
 
     def read(self, count: int, frontier: Frontier | None = None) -> tuple[list[ChangeRecord], Frontier]:
         """Bundle after bundle, until so many changes came; with what the last of them deferred."""
@@ -156,7 +159,7 @@ def test_a_step_whose_claim_is_refused_is_not_emitted(service: LocalStreams, cla
     slices = serve(service, shards=3)
     for shard in slices.table.open_shard_ids:
         slices.table.put_many(slices.table.keys_in(shard, 2))
-    tracker = CheckpointedBeforeAClaim(begin(TRIM_HORIZON), claims=claims)
+    tracker = CheckpointedBeforeAClaim(slices.start(), claims=claims)
     emitted = slices.bundle(tracker=tracker).changes()
     assert len(emitted) == 2 * max(0, claims - 1), "the first claim opens the shards"
     rest, _ = slices.read(6 - len(emitted), tracker.residual)
@@ -211,3 +214,29 @@ def test_with_continue_a_loss_is_data_and_the_rest_is_delivered(service: LocalSt
     assert [(type(loss), loss.certain) for loss in losses] == [(Loss, True)]
     delivered = [output.value for output in outputs if not isinstance(output, TaggedOutput)]
     assert ids(delivered) == [orders.changes[-1].event_id]
+
+
+class MovedToAnotherStream(FrontierTracker):
+    """Claims, with the last record of one stream, the beginning of another one."""
+
+    def __init__(self, frontier: Frontier, *, following: str) -> None:
+        super().__init__(frontier, bounded=False)
+        self._following = following
+
+    def try_claim(self, position: Frontier) -> bool:
+        begun = any(isinstance(reading.position, After) for reading in position.shards.values())
+        return super().try_claim(begin(TRIM_HORIZON, stream_arn=self._following) if begun else position)
+
+
+def test_a_claim_can_move_the_read_to_another_stream(service: LocalStreams) -> None:
+    """The next slice reads the stream that the restriction names, whatever the element says."""
+    slices = serve(service)
+    slices.table.put({"id": "o-1"})
+    following = service.create_table("payments", keys={"id": "S"}, shards=1)
+    following.put_many({"id": f"p-{number}"} for number in range(3))
+    first = slices.bundle(tracker=MovedToAnotherStream(slices.start(), following=following.stream_arn))
+    assert ids(first.changes()) == ids(slices.table.changes)
+    residual = first.deferred()
+    assert residual.stream_arn == following.stream_arn
+    changes, _ = slices.read(3, residual)
+    assert ids(changes) == ids(following.changes)

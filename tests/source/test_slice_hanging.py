@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from beam_dynamodb_streams.shards.frontier import begin
-from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import Faults, LocalStreams
 from tests.source.test_slice import serve
@@ -30,7 +28,7 @@ def test_what_hung_is_read_once_the_service_answers(service: LocalStreams) -> No
     slices = serve(service, shards=3)
     slices.table.put_many({"id": f"o-{n}"} for n in range(10))
     service.faults = Faults(hang={"GetRecords": 1.0})
-    bundle = slices.bundle(begin(TRIM_HORIZON), seconds=0.5)
+    bundle = slices.bundle(seconds=0.5)
     bundle.changes()
     residual, _ = bundle.tracker.deferred_status()
     service.faults = Faults()

@@ -36,9 +36,13 @@ from beam_dynamodb_streams.wire import Client
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Reader:
-    """Return a reader of one stream, with threads of its own to wait for the network."""
-    stream = DynamoDBStream(service, element.stream_arn, limit=options.pace.page)
+def reader_of(service: Client, element: StreamRead, options: ReadOptions, stream_arn: str) -> Reader:
+    """Return a reader of one stream, with threads of its own to wait for the network.
+
+    The stream is the one that the frontier names. What an earlier run had read says nothing about another one.
+    """
+    stream = DynamoDBStream(service, stream_arn, limit=options.pace.page)
+    began_here = stream_arn == element.stream_arn
     return Reader(
         ThreadedFetcher(StreamCaller(stream).perform, threads=options.pace.requests),
         time.monotonic,
@@ -46,7 +50,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions) -> Rea
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop),
         options.pace,
-        EarlierRun(element.saved, element.until),
+        EarlierRun(element.saved, element.until) if began_here else EarlierRun(),
         retention=stream.traits.retention_seconds,
     )
 
@@ -83,13 +87,17 @@ class _ReadStream(beam.DoFn):
         if tracker.current_restriction().closed:
             self._linger(tracker, bundle)
             return
-        reader = READERS.take(element.run, lambda: reader_of(self._service, element, self._options))
+        stream_arn = tracker.current_restriction().stream_arn
+        key = f"{element.run} {stream_arn}"
+        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn))
         worth_keeping = False
         try:
             longest = self._options.slice_seconds
             deadline = reader.now() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
-            while (claim := reader.next(tracker.current_restriction(), deadline, rests=rests)) is not None:
+            while (frontier := tracker.current_restriction()).stream_arn == stream_arn:
+                if (claim := reader.next(frontier, deadline, rests=rests)) is None:
+                    break
                 emitted = self._emission.of(claim, checked=self._dead_letters)
                 self._raise_for(claim, emitted)
                 if not tracker.try_claim(claim.frontier):
@@ -98,21 +106,22 @@ class _ReadStream(beam.DoFn):
                 _log(claim, emitted)
                 yield from elements
                 if self._tagged:
-                    yield from _tagged(element, claim, emitted, watermark.current_watermark())
+                    yield from _tagged(stream_arn, claim, emitted, watermark.current_watermark())
                 watermark.advance(claim.watermark)
                 self._metrics.delivered(element, claim, emitted)
                 if bundle is not None:
                     bundle.add(claim)
             self._metrics.slice(reader, tracker.current_restriction())
-            worth_keeping = not tracker.current_restriction().closed
-            if worth_keeping:
+            frontier = tracker.current_restriction()  # the runner may have taken its checkpoint meanwhile
+            worth_keeping = not frontier.closed and frontier.stream_arn == stream_arn
+            if not frontier.closed:  # after a claim in another stream, the next slice has a reader of that one
                 wait = max(0.0, reader.resumes - reader.now())
                 tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest)))
             else:
                 self._linger(tracker, bundle)
         finally:
             if worth_keeping:
-                READERS.give_back(element.run, reader, reader.now())
+                READERS.give_back(key, reader, reader.now())
             else:
                 reader.close()
 
@@ -215,13 +224,13 @@ def _log(claim: Claim, emitted: Emitted) -> None:
         _LOGGER.warning("malformed record in shard %s at %s: %s", claim.shard, entry.sequence_number, entry.reason)
 
 
-def _tagged(element: StreamRead, claim: Claim, emitted: Emitted, now: Timestamp) -> Iterator[TaggedOutput]:
+def _tagged(stream_arn: str, claim: Claim, emitted: Emitted, now: Timestamp) -> Iterator[TaggedOutput]:
     """Yield the losses and dead letters of a claim, for the outputs of their own."""
     for loss in claim.losses:
         yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
     for entry in emitted.malformed:
-        yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(element, claim.shard, entry), now))
+        yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(stream_arn, claim.shard, entry), now))
 
 
-def dead_letter(element: StreamRead, shard: str, entry: Malformed) -> DeadLetter:
-    return DeadLetter(element.stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)
+def dead_letter(stream_arn: str, shard: str, entry: Malformed) -> DeadLetter:
+    return DeadLetter(stream_arn, shard, entry.sequence_number, entry.payload, entry.reason)

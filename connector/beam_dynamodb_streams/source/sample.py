@@ -183,7 +183,7 @@ def sample(
     options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
     service = client(options.connection, options.pace.requests)
     read = replace(begin_read(service, options), records=limit)
-    reader = reader_of(service, read, options)
+    reader = reader_of(service, read, options, read.stream_arn)
     try:
         return collect(reader, read, reader.now() + seconds)
     finally:
@@ -199,7 +199,7 @@ def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
     while (claim := reader.next(frontier, deadline)) is not None:
         changes, malformed = well_formed(records_of(claim), claim.shard)
         records += changes
-        dead_letters += [dead_letter(read, claim.shard, entry) for entry in (*claim.malformed, *malformed)]
+        dead_letters += [dead_letter(read.stream_arn, claim.shard, entry) for entry in (*claim.malformed, *malformed)]
         losses += claim.losses
         frontier = claim.frontier
     limited = frontier.remaining == 0
