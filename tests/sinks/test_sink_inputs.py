@@ -12,13 +12,26 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
-from apache_beam.transforms.trigger import AccumulationMode, AfterCount, Repeatedly
+from apache_beam.transforms.trigger import (
+    AccumulationMode,
+    AfterAll,
+    AfterAny,
+    AfterCount,
+    AfterEach,
+    AfterProcessingTime,
+    AfterWatermark,
+    OrFinally,
+    Repeatedly,
+    TriggerFn,
+)
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, IntervalWindow, SlidingWindows, TimestampedValue
+from apache_beam.utils.timestamp import Duration
 from change_source import START_SECOND, change
 
 from beam_dynamodb_streams.columns import Columns, Schema, from_avro_row
-from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.errors import InvalidOptionError, RunnerError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
 from beam_dynamodb_streams.sinks.batches import Chunk, decode_chunk, encode_chunk
@@ -27,6 +40,7 @@ from beam_dynamodb_streams.sinks.coverage import SequenceRange, ShardKey
 from beam_dynamodb_streams.sinks.files import FileOptions, WriteFiles
 from beam_dynamodb_streams.sinks.formats import ParquetFormat
 from beam_dynamodb_streams.sinks.layouts import RowLayout
+from beam_dynamodb_streams.sinks.windows import sink_windows
 
 CHANGES = [change(number, second=number) for number in range(200)]
 IDS = Counter(record.event_id for record in CHANGES)
@@ -229,3 +243,64 @@ def test_partitions_are_of_each_changes_own_hour(tmp_path, options):
 def test_a_bad_option_is_refused_at_construction(tmp_path, option, says):
     with pytest.raises(InvalidOptionError, match=says):
         WriteChangesToParquet(tmp_path, **option)
+
+
+LOSING = [
+    Repeatedly(AfterCount(100)),
+    Repeatedly(AfterAll(AfterCount(7), AfterCount(1))),
+    Repeatedly(AfterAll(AfterCount(7), AfterWatermark())),
+    AfterEach(AfterCount(1), Repeatedly(AfterCount(2))),
+    Repeatedly(AfterAny(AfterCount(7), AfterCount(9))),
+    Repeatedly(AfterAny(AfterCount(7), AfterProcessingTime(60))),
+    Repeatedly(OrFinally(AfterCount(7), AfterCount(9))),
+]
+FIRING = [
+    Repeatedly(AfterCount(1)),
+    Repeatedly(AfterAny(AfterCount(100), AfterWatermark())),
+    AfterWatermark(early=AfterCount(100), late=AfterCount(1)),
+    Repeatedly(AfterAny(AfterCount(100), AfterCount(1))),
+    AfterEach(AfterCount(1), Repeatedly(AfterCount(1))),
+]
+
+
+def write_with(trigger: TriggerFn, path: Path, options: PipelineOptions) -> None:
+    windows = beam.WindowInto(
+        FixedWindows(60),
+        trigger=trigger,
+        accumulation_mode=AccumulationMode.DISCARDING,
+        allowed_lateness=Duration(seconds=90_000),
+    )
+    with beam.Pipeline(options=options) as pipeline:
+        stamped = [TimestampedValue(record, record.creation_micros / 1e6) for record in CHANGES]
+        _ = pipeline | beam.Create(stamped) | beam.Map(lambda each: each) | windows | WriteChangesToParquet(path)
+
+
+@pytest.mark.parametrize("trigger", LOSING, ids=repr)
+def test_a_count_trigger_that_loses_changes_on_fn_api_runner_is_refused_by_name(tmp_path, options, trigger):
+    with pytest.raises(RunnerError, match=r"trigger .*AfterCount\(\d+\).*leave the trigger out") as refused:
+        write_with(trigger, tmp_path, options)
+    assert repr(trigger) in str(refused.value)
+
+
+@pytest.mark.parametrize("trigger", FIRING, ids=repr)
+def test_a_count_trigger_that_fires_by_the_end_of_its_window_writes_every_change(tmp_path, options, trigger):
+    write_with(trigger, tmp_path, options)
+    assert ids(tmp_path) == IDS
+
+
+def test_direct_runner_warns_of_a_count_trigger_because_it_may_fall_back(caplog):
+    changes = beam.Pipeline("DirectRunner") | beam.Create(CHANGES[:1])
+    windows = beam.WindowInto(
+        FixedWindows(60), trigger=Repeatedly(AfterCount(100)), accumulation_mode=AccumulationMode.DISCARDING
+    )
+    assert sink_windows(changes | windows, None) is None
+    assert "trigger Repeatedly(AfterCount(100)) before the sink" in caplog.text
+
+
+def test_beam_has_nothing_to_warn_of_in_a_window_before_a_sink(tmp_path, options, caplog):
+    for sink in (WriteChangesToParquet, WriteChangesToAvro, WriteChangesToJsonLines):
+        with beam.Pipeline(options=options) as pipeline:
+            stamped = [TimestampedValue(record, record.creation_micros / 1e6) for record in CHANGES[:3]]
+            changes = pipeline | beam.Create(stamped) | beam.Map(lambda each: each)
+            _ = changes | beam.WindowInto(FixedWindows(60)) | sink(tmp_path / sink.__name__)
+    assert "returned None" not in caplog.text

@@ -37,6 +37,7 @@ class RunnerTraits:
       one_process: a step is never restored in another process; a failure ends the pipeline.
       finalizer_proves_delivery: once a bundle is finalized, it is over for good with all steps that are fused to it.
       passes_groupings: an unbounded PCollection passes a GroupByKey before its source ends.
+      fires_last_pane: at the end of a window, what its trigger has not fired yet is fired, and not dropped.
       keeps_residuals: with several workers, what a splittable source has yet to read is not dropped.
       reads_several_elements: where one transform reads several restrictions, the records of those that lag are kept.
       runs_splittable_dofns: a splittable source runs at all.
@@ -49,6 +50,7 @@ class RunnerTraits:
     one_process: bool = False
     finalizer_proves_delivery: bool = False
     passes_groupings: bool = True
+    fires_last_pane: bool = True
     keeps_residuals: bool = True
     reads_several_elements: bool = True
     runs_splittable_dofns: bool = True
@@ -61,6 +63,7 @@ FN_API: Final = RunnerTraits(
     one_process=True,
     finalizer_proves_delivery=True,
     passes_groupings=False,
+    fires_last_pane=False,
     keeps_residuals=False,
 )
 PRISM: Final = RunnerTraits(

@@ -225,7 +225,7 @@ class ChunkByInputWindows(_ChunkChanges):
             self._records.setdefault(window, []).append(element)
             return self._drain() if self._are_enough(1, _size(element)) else None
         if self._is_again(element, window):
-            return None
+            return iter(())  # Beam warns of a process() with the line "return None"
         batch = self._checked(element)
         self._batches.append(batch)
         return self._drain() if self._are_enough(len(batch), batch.nbytes) else None

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import timedelta
 
 import apache_beam as beam
 from apache_beam.transforms.core import Windowing
-from apache_beam.transforms.trigger import AccumulationMode, DefaultTrigger
+from apache_beam.transforms.trigger import (
+    AccumulationMode,
+    AfterAll,
+    AfterAny,
+    AfterCount,
+    AfterEach,
+    AfterWatermark,
+    DefaultTrigger,
+    OrFinally,
+    Repeatedly,
+    TriggerFn,
+)
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, NonMergingWindowFn
 from apache_beam.utils.timestamp import Duration
 
-from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.beam.runners import DIRECT, RunnerTraits, traits_of
+from beam_dynamodb_streams.errors import InvalidOptionError, RunnerError
 
 DEFAULT_SECONDS = 60.0
 """The default length of windows for unbounded input in the global window."""
@@ -78,6 +91,7 @@ def sink_windows(changes: beam.PCollection, seconds: float | None) -> beam.Windo
             )
         if not changes.is_bounded:
             _warn_of_drops(windowing)
+        _refuse_lost_panes(windowing, traits_of(changes.pipeline))
         return None
     if seconds is None:
         if changes.is_bounded:
@@ -88,6 +102,57 @@ def sink_windows(changes: beam.PCollection, seconds: float | None) -> beam.Windo
         accumulation_mode=AccumulationMode.DISCARDING,
         allowed_lateness=Duration.of(LATENESS_SECONDS),
     )
+
+
+def unfired(trigger: TriggerFn) -> AfterCount | None:
+    """Return the count above 1 because of which a trigger may not fire again before its window ends; None if it fires.
+
+    The sink groups chunks of many changes, so a window has few of them. Those that do not reach the count stay unfired.
+    """
+    return None if _fires_by_the_end(trigger) else next(_counts(trigger), None)
+
+
+def _fires_by_the_end(trigger: TriggerFn) -> bool:
+    """Return whether a trigger fires for whatever arrived since it last fired, once the watermark passes the window."""
+    match trigger:
+        case AfterCount():
+            return bool(trigger.count == 1)
+        case Repeatedly():
+            return _fires_by_the_end(trigger.underlying)
+        case AfterAny() | OrFinally():
+            return any(map(_fires_by_the_end, trigger.triggers))
+        case AfterAll() | AfterEach():
+            return all(map(_fires_by_the_end, trigger.triggers))
+    return isinstance(trigger, DefaultTrigger | AfterWatermark)
+
+
+def _counts(trigger: TriggerFn) -> Iterator[AfterCount]:
+    match trigger:
+        case AfterCount(count=count) if count > 1:
+            yield trigger
+        case Repeatedly():
+            yield from _counts(trigger.underlying)
+        case AfterAny() | OrFinally() | AfterAll() | AfterEach():
+            for each in trigger.triggers:
+                yield from _counts(each)
+
+
+def _refuse_lost_panes(windowing: Windowing, runner: RunnerTraits) -> None:
+    count = unfired(windowing.triggerfn)
+    if count is None:
+        return
+    what = (
+        f"the trigger {windowing.triggerfn!r} before the sink counts chunks of many changes, and drops the changes of"
+        f" the last ones where they do not reach {count!r}"
+    )
+    fix = (
+        "leave the trigger out, or use Repeatedly(AfterAny(AfterCount(1), AfterWatermark())), or PrismRunner or"
+        " FlinkRunner, which fire them when their window ends"
+    )
+    if not runner.fires_last_pane:
+        raise RunnerError(f"{what}, without an error, on {runner.name}: {fix}")
+    if runner == DIRECT:
+        _LOGGER.warning("On FnApiRunner, which DirectRunner falls back to without Prism, %s: %s.", what, fix)
 
 
 def _warn_of_drops(windowing: Windowing) -> None:
