@@ -5,32 +5,13 @@ In `records/`, only the modules named `beam_…` import Beam.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pyarrow as pa
 from apache_beam import coders
 
 from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.records.beam_keys import OwnCoder, register_key_coders
 from beam_dynamodb_streams.records.beam_row import ChangeRow
 from beam_dynamodb_streams.records.record import ChangeRecord
-
-
-class OwnCoder(coders.Coder):
-    """A coder without state: deterministic, equal by type, and pickled as its name alone."""
-
-    hint: ClassVar[type]
-
-    def is_deterministic(self) -> bool:
-        return True
-
-    def to_type_hint(self) -> type:
-        return self.hint
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
 
 
 class ChangeRecordCoder(OwnCoder):
@@ -103,3 +84,4 @@ def register_coders() -> None:
     registry.register_coder(ChangeRow, coders.RowCoder)
     if isinstance(registry.get_coder(pa.RecordBatch), coders.FastPrimitivesCoder):  # Beam's default
         registry.register_coder(pa.RecordBatch, RecordBatchCoder)
+    register_key_coders()

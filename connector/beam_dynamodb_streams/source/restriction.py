@@ -10,7 +10,7 @@ from apache_beam.transforms.core import RestrictionProvider, WatermarkEstimatorP
 from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.records.beam_coders import OwnCoder
+from beam_dynamodb_streams.records.beam_keys import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.source.stream_read import StreamRead

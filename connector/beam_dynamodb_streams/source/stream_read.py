@@ -10,7 +10,7 @@ import msgspec
 from apache_beam import coders
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.records.beam_coders import OwnCoder
+from beam_dynamodb_streams.records.beam_keys import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
