@@ -210,19 +210,11 @@ class Network:
 
 
 def dealt(shards: int) -> str:
-    """Measure from the first listing to the frontiers of all groups, with one request at a time."""
+    """Measure from the first listing to the frontiers of all groups."""
     stream = Stream(shards)
-
-    def passes(seconds: float) -> None:
-        stream.now += seconds
-
-    def perform(request: Request) -> Answer:
-        passes(ANSWER_SECONDS)
-        return stream.perform(request)
-
     cpu = time.process_time()
     frontier, lineage = first_frontier(
-        begin(AtTime(NOW)), perform, lambda: NOW + stream.now, lambda: stream.now, passes
+        begin(AtTime(NOW)), Network(stream), lambda: NOW + stream.now, lambda: stream.now
     )
     parts = deal(frontier, lineage, GROUPS, second=NOW)
     cpu = time.process_time() - cpu

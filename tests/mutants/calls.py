@@ -304,7 +304,7 @@ MUTANTS = (
         15,
         "a refused listing is never made again",
         "reader/listings.py::Listings.delayed",
-        "self._in_flight -= 1",
+        "self._in_flight = False",
         "pass",
         "reader/test_listings.py::test_a_refused_request_is_made_again_when_its_delay_is_over",
     ),

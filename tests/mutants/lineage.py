@@ -226,9 +226,9 @@ MUTANTS = (
     Mutant(
         8,
         "the service is never asked whether an unlisted parent is gone",
-        f"{LISTING}::Listings._take_probe",
-        "probe <= now",
-        "False",
+        f"{LISTING}::Listings.doubt",
+        "self._ask_after(parent, now)",
+        "pass",
         "reader/test_listings.py::test_an_unlisted_parent_is_asked_about",
     ),
     Mutant(
@@ -314,9 +314,9 @@ MUTANTS = (
     Mutant(
         13,
         "the service is never asked whether an ended shard without children is gone",
-        f"{SETTLING}::EndedShards.take_probe",
-        "ended.probe <= now",
-        "ended.probe < 0",
+        f"{LISTING}::Listings.await_children",
+        "self.probes.ask(parent, now + RELIST_SECONDS)",
+        "pass",
         "reader/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
     ),
     Mutant(
@@ -475,5 +475,37 @@ MUTANTS = (
         "case End(children): return [_pack_start(children)]",
         "case End(children): return _pack_start(children)",
         "reader/test_reader_children.py::test_a_parents_end_is_stored_until_its_children_are_known",
+    ),
+    Mutant(
+        23,
+        "the service is asked after one trimmed parent at a time",
+        f"{READER}::Reader._ask",
+        "not schedule.is_full and ...",
+        "not listings.probes._in_flight and (shard := listings.probes.take(now)) is not None",
+        "reader/test_old_streams.py::test_hundreds_of_roots_behind_trimmed_parents_begin_within_seconds",
+    ),
+    Mutant(
+        23,
+        "each answer about a trimmed parent is a discovery of its own",
+        f"{LISTING}::Listings.changed",
+        "not self.probes.busy(now)",
+        "True",
+        "reader/test_old_streams.py::test_answers_to_many_probes_are_looked_at_together",
+    ),
+    Mutant(
+        23,
+        "past a stop the listings settle again for each root that begins",
+        f"{READER}::Reader._is_found",
+        "return ...",
+        "return True",
+        "reader/test_old_streams.py::test_a_read_to_a_stop_settles_once_for_all_roots",
+    ),
+    Mutant(
+        23,
+        "a question about a trimmed parent that is throttled is never asked again",
+        "reader/probes.py::Probes.failed",
+        "self.ask(shard, now + back_off(failures))",
+        "pass",
+        "reader/test_old_streams.py::test_a_probe_that_is_throttled_waits_alone",
     ),
 )

@@ -28,6 +28,7 @@ TRAPS = {
     20: "a parent's end is handed to its children in one step with the checkpoint",
     21: "progress is stored for what was delivered only",
     22: "an answer with status 200 may be no page, and an empty text is absent",
+    23: "on a stream older than a day the oldest shards name parents that are trimmed",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(

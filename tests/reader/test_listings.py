@@ -39,13 +39,14 @@ class Hand:
     def go(self, seconds: float) -> list[List | Probe]:
         """Return the requests of that many seconds."""
         end, before = self.now + seconds, len(self.asked)
-        while (due := max(self.now, self.listings.due(self.now))) <= end:
+        while (due := max(self.now, min(self.listings.due(self.now), self.listings.probes.due()))) <= end:
             self.now = due
-            request = self.listings.request(self.now)
+            shard = self.listings.probes.take(self.now)
+            request = self.listings.request(self.now) if shard is None else Probe(shard)
             self.asked.append((self.now, request))
             answer = self.answer(request)
             if answer is None:
-                self.listings.delayed(self.now, 1.0)
+                self.listings.delayed(request, self.now, lambda _: 1.0)
             else:
                 if isinstance(answer, StreamPage):
                     assert isinstance(request, List)
@@ -153,7 +154,7 @@ def test_a_known_listing_shows_nothing_new() -> None:
     hand.go(1)
     hand.listings.look(hand.now, NOW)
     hand.go(10 * RELIST_SECONDS)
-    assert not hand.listings.changed
+    assert not hand.listings.changed(hand.now)
 
 
 # At a parent's end
@@ -280,7 +281,7 @@ def test_an_unlisted_parent_is_asked_about() -> None:
     hand.listings.doubt({"parent"}, hand.now, patient=False)
     assert hand.go(0.5) == [Probe("parent")]
     assert "parent" in hand.listings.seen(hand.now, NOW).gone
-    assert hand.listings.changed
+    assert hand.listings.changed(hand.now)
 
 
 def test_an_unlisted_parent_that_exists_is_read_as_a_root_after_a_while() -> None:
@@ -388,7 +389,7 @@ def test_a_stream_that_is_gone_counts_as_disabled() -> None:
     hand = Hand(lambda request: Gone(request))
     hand.go(1)
     assert hand.listings.disabled
-    assert hand.listings.changed
+    assert hand.listings.changed(hand.now)
 
 
 # Rates
@@ -432,8 +433,7 @@ def test_a_refused_request_is_made_again_when_its_delay_is_over(credit: float) -
     hand = Hand(lambda _: None)
     hand.listings.due(hand.now)
     hand.listings.budget._credit = credit
-    hand.listings.request(hand.now)
-    hand.listings.delayed(hand.now, 5.0)
+    hand.listings.delayed(hand.listings.request(hand.now), hand.now, lambda _: 5.0)
     hand.answer = shows("a")
     hand.go(4.9)
     assert hand.asked == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import apache_beam as beam
 import pytest
@@ -19,7 +20,7 @@ from beam_dynamodb_streams.source.sharing import first_frontier, groups_on
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams
 from beam_dynamodb_streams.wire import Client
 from tests.e2e.workload import Note, assert_each_once_and_in_order, read_orders
-from tests.inline import ListingInPages, Network
+from tests.inline import InlineFetcher, ListingInPages, Network
 
 
 def test_groups_hold_about_as_many_of_the_youngest_shards_each() -> None:
@@ -34,6 +35,10 @@ def test_groups_hold_about_as_many_of_the_youngest_shards_each() -> None:
 def test_there_are_no_more_groups_than_shards_to_begin_with() -> None:
     whole = Frontier(shards={"a": Reading(TRIM_HORIZON)})
     assert deal(whole, Lineage.draw({"a": ["b", "c"]}), 4, second=7) == (whole,)
+
+
+def inline(caller: StreamCaller, clock: Clock) -> InlineFetcher:
+    return InlineFetcher(caller.perform, clock, Random(1))
 
 
 def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> None:
@@ -53,10 +58,9 @@ def test_the_first_frontier_waits_until_listings_with_holes_have_settled() -> No
         )
         frontier, _ = first_frontier(
             begin(TRIM_HORIZON),
-            StreamCaller(DynamoDBStream(client, orders.stream_arn, limit=10)).perform,
+            inline(StreamCaller(DynamoDBStream(client, orders.stream_arn, limit=10)), clock),
             client.service_time,
             clock,
-            clock.advance,
         )
         lineage = orders.lineage
         alive = set(orders.shard_ids)
@@ -72,7 +76,7 @@ def test_a_long_listing_is_dealt_as_fast_as_the_service_allows() -> None:
         client = Client(endpoint_url=service.endpoint_url, region_name="us-east-1", clock=clock)
         caller = StreamCaller(DynamoDBStream(ListingInPages(client, Network(listing_page=1)), orders.stream_arn))
         began = clock()
-        frontier, _ = first_frontier(begin(TRIM_HORIZON), caller.perform, client.service_time, clock, clock.advance)
+        frontier, _ = first_frontier(begin(TRIM_HORIZON), inline(caller, clock), client.service_time, clock)
     assert frontier.shards.keys() == set(orders.shard_ids)
     assert 5 < service.counts.calls["DescribeStream"] / (clock() - began) < 10
 

@@ -11,7 +11,7 @@ BURST: Final = 200.0  # calls that may be made at once, above one a second
 
 @dataclass(slots=True)
 class CallBudget:
-    """Keeps `SPACING` seconds between calls of any kind and, after `burst` pages of listings, one page a second.
+    """Keeps `SPACING` seconds between pages of listings and, after `burst` of them, one page a second.
 
     A reader that lists before there are others need not keep to the latter: `burst=inf`.
     """
@@ -31,11 +31,8 @@ class CallBudget:
         return max(self._next_call, now if self._credit >= 1 else now + (1 - self._credit))
 
     def call(self, now: float) -> None:
-        """Count a call of any kind."""
+        """Count a call for a page of a listing."""
         self._next_call = now + SPACING
-
-    def listing(self) -> None:
-        """Count the call as one for a page of a listing."""
         self._credit -= 1
 
     def wait(self, until: float) -> None:

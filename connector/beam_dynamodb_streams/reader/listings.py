@@ -1,29 +1,37 @@
 """When to list, and what listings have shown so far. No I/O: it returns the request that is due and takes the answer.
 
 Listings leave shards out (trap 6), so everything rests on repetition (`reader.settling`), within what the service
-allows (`reader.call_budget`). What they have shown is one frozen value, `Seen`.
+allows (`reader.call_budget`). Shards that no listing shows are asked after beside that (`reader.probes`). What all of
+this has shown is one frozen value, `Seen`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Set
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from beam_dynamodb_streams.reader.call_budget import CallBudget
+from beam_dynamodb_streams.reader.probes import Probes
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
 from beam_dynamodb_streams.reader.stream import ShardPage
 from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 
-PROBE_SECONDS: Final = 2.0
 DOUBT_SECONDS: Final = 60.0
 PATIENT_DOUBT_SECONDS: Final = 3600.0  # while a shard is read that may turn out to be its ancestor
 FAILED_PAGES: Final = 5
 
 #: How soon a stream that lists no shard is listed again: one that was just enabled has its first shards soon.
 EMPTY_RELIST_SECONDS: Final = 2.0
+
+#: The answers of many probes are looked at together, this many seconds after the first of them.
+PROBES_SECONDS: Final = 0.5
+
+#: How often to look which ended shards of a disabled stream are to be asked after: it takes time for each of them.
+LEAVES_SECONDS: Final = 0.1
 
 #: After this many listings of one frontier, all other frontiers of the stream have listed it once.
 CONFIRMING_LISTINGS: Final = 3
@@ -38,17 +46,22 @@ class Listings:
 
     retention: float = RETENTION_SECONDS
     budget: CallBudget = field(default_factory=CallBudget)
+    probes: Probes = field(default_factory=Probes)
     _lineage: Lineage = field(default_factory=Lineage)
     _gone: set[str] = field(default_factory=set)
     _found: set[str] = field(default_factory=set)  # asked after, and there
     _unlinked: set[str] = field(default_factory=set)  # found, and read as roots since nothing lists them
     _status: str = "UNKNOWN"
     _changed: bool = True  # something was shown that no look has seen
+    _answered: float = inf  # when the first answer came to a probe that no look has seen
     _knows_shard_filter: bool = True
-    _to_probe: set[str] = field(default_factory=set)  # once each
+    _once: set[str] = field(default_factory=set)  # asked after, and not again
+    _postponed: set[str] = field(default_factory=set)  # asked after once the listing that is under way is over
+    _leaves_due: float = 0.0
+    _recent: set[str] = field(default_factory=set)  # shown since `settle`, and not before
     _ended: EndedShards = field(init=False)
     _start: Settling | None = None
-    _doubts: dict[str, tuple[float, float]] = field(default_factory=dict)  # parent: (since, next probe)
+    _doubts: dict[str, float] = field(default_factory=dict)  # parent: since when
     _shown: set[str] = field(default_factory=set)  # by the listing that is under way
     _listed: frozenset[str] = frozenset()
     _page_starts: list[str | None] = field(default_factory=list)  # the cursors of this listing's pages
@@ -57,8 +70,7 @@ class Listings:
     _passing: bool = False
     _pages: int = 1
     _next_pass: float = 0.0
-    _in_flight: int = 0
-    _probed: bool = False  # the latest request was a probe
+    _in_flight: bool = False
     _patient: bool = False
     _shared: bool = False
     _failed_pages: int = 0
@@ -68,14 +80,22 @@ class Listings:
 
     # What is known
 
+    def changed(self, now: float) -> bool:
+        """Return whether something was shown since the last `look`.
+
+        The answers of probes count once all have come, or some time after the first: a discovery takes time for each
+        shard, so that one for each of thousands of answers would take minutes.
+        """
+        return self._changed or now >= self.answers_due or (self._answered <= now and not self.probes.busy(now))
+
     @property
-    def changed(self) -> bool:
-        """Whether something was shown since the last `look`."""
-        return self._changed
+    def answers_due(self) -> float:
+        """When to look at the answers of probes, though others are under way."""
+        return self._answered + PROBES_SECONDS
 
     def look(self, now: float, second: float) -> Seen:
         """Return what was shown, and count it as seen. `second`: the service's clock."""
-        self._changed = False
+        self._changed, self._answered = False, inf
         return self.seen(now, second)
 
     def seen(self, now: float, second: float) -> Seen:
@@ -126,30 +146,37 @@ class Listings:
         """Seconds from one whole listing to the next, while nothing needs one."""
         return max(RELIST_SECONDS, 2.0 * self._pages)
 
-    def _unproven_leaves(self, now: float) -> list[str]:
-        return self._ended.unproven_leaves(now, self._gone) if self.disabled else []
-
     # What is wanted
 
     def settle(self, now: float) -> None:
         """Look from now on whether there is anything that was not listed before."""
         self._start = Settling(now, now)
         self._next_pass = min(self._next_pass, now)
+        self._recent.clear()
+
+    def is_recent(self, shard: str) -> bool:
+        """Return whether a shard was shown since `settle`, and not before."""
+        return shard in self._recent
 
     def start_over(self, now: float) -> None:
         """Serve a frontier that was shown nothing yet: which shards wait, and for which, is its own affair."""
         self._ended.clear()
-        self._doubts, self._found = {}, set()
+        self.doubt(set(), now, patient=self._patient)
+        self._found = set()
         self._changed = True
         self.settle(now)
 
     def await_children(self, parent: str, watermark: int, now: float) -> bool:
         """Look for the children of an ended shard. Return whether it is new: the listings may show them already."""
-        return self._ended.add(parent, watermark, now)
+        new = self._ended.add(parent, watermark, now)
+        if new:
+            self.probes.ask(parent, now + RELIST_SECONDS)
+        return new
 
     def left(self, shard: str) -> None:
         """Look no longer for children of an ended shard, which left the frontier without any."""
         self._ended.remove(shard)
+        self._drop_probe(shard)
 
     def denied(self, shard: str) -> None:
         """Record that the service does not know the shard."""
@@ -162,41 +189,59 @@ class Listings:
         unlisted parent may be theirs, so it is waited for until it is listed or gone.
         """
         self._patient, self._shared = patient, shared
-        self._doubts = {parent: self._doubts.get(parent, (now, now)) for parent in sorted(parents)}
+        before, self._doubts = self._doubts, {parent: self._doubts.get(parent, now) for parent in sorted(parents)}
+        for parent in self._doubts.keys() - before.keys():
+            self._ask_after(parent, now)
+        for parent in before.keys() - self._doubts.keys():
+            self._drop_probe(parent)
 
-    def probe_only(self, shards: Iterable[str]) -> None:
+    def probe_only(self, shards: Set[str], now: float) -> None:
         """Ask once whether the service knows each of these shards, and no longer after others."""
-        self._to_probe = set(shards)
+        dropped, self._once = self._once - shards, set(shards)
+        for shard in shards:
+            self._ask_after(shard, now)
+        for shard in dropped:
+            self._drop_probe(shard)
 
-    def probe_also(self, shards: set[str]) -> None:
+    def probe_also(self, shards: Set[str], now: float) -> None:
         """Ask once whether the service knows each of these shards."""
-        self._to_probe |= shards
+        self._once |= shards
+        for shard in shards:
+            self._ask_after(shard, now)
+
+    def _ask_after(self, shard: str, now: float) -> None:
+        """Ask after a shard that no listing has shown; the rest of one that is under way may still show it."""
+        if self._passing:
+            self._postponed.add(shard)
+        else:
+            self.probes.ask(shard, now)
+
+    def _drop_probe(self, shard: str) -> None:
+        if shard not in self._doubts and shard not in self._once and shard not in self._ended:
+            self.probes.drop(shard)
+
+    def _ask_after_leaves(self, now: float) -> None:
+        """Ask after the ended shards of a disabled stream that seem to have no children, before that is believed."""
+        if self.disabled and now >= self._leaves_due:
+            self._leaves_due = now + LEAVES_SECONDS
+            for leaf in self._ended.unproven_leaves(now, self._gone):
+                self.probes.ask(leaf, now)
 
     def due(self, now: float) -> float:
-        """Return when to make the next request; never before the call budget allows it."""
+        """Return when to make the next request for a listing; never before the call budget allows it."""
+        self._ask_after_leaves(now)
         if self._in_flight:
-            return float("inf")
+            return inf
         wanted = self._next_pass if not self._passing else now
         if self._start is not None and not self._start.settled(now):
             wanted = min(wanted, self._start.due)
-        wanted = min(wanted, self._ended.due())
-        if self._unproven_leaves(now):
-            wanted = now
-        if not self._passing:
-            wanted = min([wanted, *(probe for _, probe in self._doubts.values()), *[now for _ in self._to_probe]])
-        return max(wanted, self.budget.allowed(now))
+        return max(min(wanted, self._ended.due()), self.budget.allowed(now))
 
-    def request(self, now: float) -> List | Probe:
-        """Return the request that is due. Call it only when `due` is not after `now`."""
-        self._in_flight += 1
+    def request(self, now: float) -> List:
+        """Return the page of a listing that is due. Call it only when `due` is not after `now`."""
+        self._in_flight = True
         self.budget.call(now)
         parents = self._ended.to_list(now)
-        pages_wait = self._listing_is_due(now) or (self._probed and (self._passing or bool(parents)))
-        probed = None if pages_wait else self._take_probe(now)
-        self._probed = probed is not None
-        if probed is not None:
-            return Probe(probed)
-        self.budget.listing()
         if (parent := self._worth_a_filter(parents, now)) is not None:
             return List(after=self._ended.cursor(parent), children_of=parent)
         if not self._passing:
@@ -218,41 +263,20 @@ class Listings:
             return None
         return parents[0]
 
-    def _take_probe(self, now: float) -> str | None:
-        """Return the shard to ask after, if any.
-
-        A probe is never made before a listing that is due, and only in turn with the pages of one under way. Many
-        probes would put the listing off for ever, since the first is due again before the last one had its turn.
-        """
-        if self._doubts and not self._passing:  # the rest of a listing may still show it
-            parent, (since, probe) = min(self._doubts.items(), key=lambda doubt: doubt[1][1])
-            if probe <= now:
-                self._doubts[parent] = (since, now + PROBE_SECONDS)
-                return parent
-        if (ended := self._ended.take_probe(now)) is not None:
-            return ended
-        for shard in self._unproven_leaves(now):
-            return shard
-        return self._to_probe.pop() if self._to_probe and not self._passing else None
-
     # What was answered
 
     def take(self, answer: PageListed | Found | Gone | NoShardFilter, now: float) -> bool:
         """Take the answer to a request. Return whether a whole listing is over with it."""
-        self._in_flight -= 1
+        if isinstance(answer.request, Probe):
+            self._take_probe(answer.request.shard, now, gone=isinstance(answer, Gone))
+            return False
+        self._in_flight = False
         listed = self._listed
-        if isinstance(answer.request, Probe) and self.disabled:
-            self._ended.probed(answer.request.shard)
         match answer:
             case PageListed(request, page):
                 self._take_page(request, page, now)
             case NoShardFilter():
                 self._knows_shard_filter = False
-            case Found(request):
-                self._take_found(request.shard, now)
-            case Gone(request=Probe(shard)):
-                self._gone.add(shard)
-                self._changed = True
             case Gone(request=List(children_of=str(parent))):  # says nothing of the stream
                 self._ended.listed(parent, now)
             case Gone(request=List(after=str())):  # the shard that the cursor names is gone: list from the beginning
@@ -264,10 +288,13 @@ class Listings:
         self._changed |= self._ended.drop_settled(now, self._gone)
         return self._listed is not listed
 
-    def delayed(self, now: float, seconds: float) -> None:
-        """Make the next request `seconds` later, since this one failed."""
-        self._in_flight -= 1
-        self.budget.wait(now + seconds)
+    def delayed(self, request: List | Probe, now: float, back_off: Callable[[int], float]) -> None:
+        """Make a request again later, since it failed. `back_off` returns the seconds after that many failures."""
+        if isinstance(request, Probe):
+            self.probes.failed(request.shard, now, back_off)
+            return
+        self._in_flight = False
+        self.budget.wait(now + back_off(3))
         self._failed_pages += 1
         if self._passing and self._failed_pages >= FAILED_PAGES:
             self._finish_pass(now, whole=False)
@@ -279,19 +306,35 @@ class Listings:
         parents = {parent for shard in self._lineage for parent in self._lineage.parents(shard)}
         self._gone = {shard for shard in self._gone if shard in parents or shard in shards}
         self._unlinked.intersection_update(self._lineage)
+        self._recent.difference_update(old)
+
+    def _take_probe(self, shard: str, now: float, *, gone: bool) -> None:
+        self.probes.answered(shard)
+        self._once.discard(shard)
+        if self.disabled:
+            self._ended.probed(shard)
+        if gone:
+            self._gone.add(shard)
+        else:
+            self._found.add(shard)
+            self._take_found(shard, now)
+        if gone or (self.disabled and shard in self._ended):
+            self._answered = min(self._answered, now)
 
     def _take_found(self, shard: str, now: float) -> None:
         """Read an unlisted parent as a root once it was in doubt for long enough: its own parents cannot be known."""
-        self._found.add(shard)
-        since, _ = self._doubts.get(shard, (now, now))
-        doubted = now - since >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
+        if shard in self._doubts:
+            self.probes.repeat(shard, now, len(self._doubts))
+        elif shard in self._ended:
+            self.probes.ask(shard, now + RELIST_SECONDS)
+        doubted = now - self._doubts.get(shard, now) >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
         if not doubted or self._shared or shard in self._lineage:
             return
         if now - self._whole_began > RELIST_SECONDS:  # nothing was listed for long: list again before believing it
             self._next_pass = min(self._next_pass, now)
-        else:
-            self._changed |= self._lineage.add([Shard(shard)])
+        elif self._lineage.add([Shard(shard)]):
             self._unlinked.add(shard)
+            self._answered = min(self._answered, now)
 
     def _take_page(self, request: List, page: ShardPage, now: float) -> None:
         self._status = page.status
@@ -299,6 +342,7 @@ class Listings:
         shards = [
             Shard(s.shard_id, s.parents, s.starting_sequence_number, s.ending_sequence_number) for s in page.shards
         ]
+        self._recent.update(shard.shard_id for shard in shards if shard.shard_id not in self._lineage)
         self._changed |= self._lineage.add(shards)
         if request.children_of is not None:
             if any(request.children_of not in shard.parents for shard in shards):
@@ -324,3 +368,7 @@ class Listings:
         if self._start is not None:
             self._start.listed(now, whole=whole)
         self._ended.all_listed(now, began=self._pass_began, whole=whole)
+        for shard in self._postponed:
+            if shard in self._doubts or shard in self._once:
+                self.probes.ask(shard, now)
+        self._postponed.clear()

@@ -18,12 +18,13 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.fetcher import Fetcher
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.page import Rules
-from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Gone, PageRead, Read
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Gone, PageRead, Probe, Read
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun, ResumedShards
 from beam_dynamodb_streams.reader.schedule import Pace, Schedule
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS
 from beam_dynamodb_streams.shards.discovery import discover, take_over
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.shards.lineage import Seen
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import End
 
@@ -140,22 +141,30 @@ class Reader:
     # What the listings show
 
     def _discover(self, frontier: Frontier, now: float) -> Claim | None:
-        if not self._listings.changed and not self._relisted:
+        if not self._listings.changed(now) and not self._relisted:
             return self._take_over(frontier, now) if self._shard_ended else None
         self._shard_ended = self._relisted = False
         seen = self._listings.look(now, self.service_time())
         found = discover(frontier, seen)
         patient = bool(frontier.open_shards)
         self._listings.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)
-        self._listings.probe_only(found.fading | self._resumed.ask_after(frontier, seen))
+        self._listings.probe_only(found.fading | self._resumed.ask_after(frontier, seen), now)
         for leaf in seen.leaves:
             if leaf in frontier.shards:
                 self._listings.left(leaf)
         if found.frontier is frontier:
             return None
-        self._ending = False
+        self._ending &= not any(self._is_found(shard, seen) for shard in found.opened)
         losses = [loss for loss in found.losses if loss.shard_id not in self._gone_reported]
         return self._complete(Claim(found.frontier, opened=found.opened, losses=losses), now)
+
+    def _is_found(self, shard: str, seen: Seen) -> bool:
+        """Return whether a shard that begins is a find, so that there may be others like it.
+
+        One that listings showed before, and that only waited for the proof that its parents are gone, is not.
+        """
+        parents = seen.lineage.parents(shard)
+        return self._listings.is_recent(shard) or not parents or any(parent not in seen.gone for parent in parents)
 
     def _take_over(self, frontier: Frontier, now: float) -> Claim | None:
         self._shard_ended = False
@@ -170,7 +179,7 @@ class Reader:
             return None
         seen = self._listings.seen(now, self.service_time())
         decided = self._resumed.forget(frontier, seen, now)
-        self._listings.probe_also(self._resumed.ask_after(frontier, seen))
+        self._listings.probe_also(self._resumed.ask_after(frontier, seen), now)
         return None if decided is None else self._complete(Claim(decided[0], losses=decided[1]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Claim | None:
@@ -191,12 +200,16 @@ class Reader:
         return self._complete(Claim(frontier.close()), now)
 
     def _ask(self, now: float) -> float:
-        """Make the requests that are due. Return when the next one is."""
-        upcoming = self._listings.due(now)
+        """Make the requests that are due. Return when the next one is, or when to look at what probes have shown."""
+        listings, schedule = self._listings, self._schedule
+        upcoming = listings.due(now)
         if upcoming <= now:
-            self._schedule.submit(self._listings.request(now))
+            schedule.submit(listings.request(now))
             upcoming = inf
-        return min(upcoming, self._schedule.ask(now))
+        upcoming = min(upcoming, schedule.ask(now, shared=listings.probes.busy(now)), listings.answers_due)
+        while not schedule.is_full and (shard := listings.probes.take(now)) is not None:
+            schedule.submit(Probe(shard))
+        return upcoming if schedule.is_full else min(upcoming, listings.probes.due())
 
     # What an answer moves
 
@@ -210,7 +223,7 @@ class Reader:
             case Delayed(request):
                 self.tally[metrics.DELAYS] += 1
                 if not isinstance(request, Read):
-                    self._listings.delayed(now, self._schedule.back_off(3))
+                    self._listings.delayed(request, now, self._schedule.back_off)
                 elif state is not None:
                     self._schedule.after_failure(request.shard, now)
                 return None

@@ -79,14 +79,20 @@ class Schedule:
     def unanswered(self) -> int:
         return self._unanswered
 
-    def ask(self, now: float) -> float:
-        """Make the reads that are due. Return when the next one is."""
+    @property
+    def is_full(self) -> bool:
+        """Whether no more requests may be made before an answer comes."""
+        return self._unanswered >= self.pace.requests
+
+    def ask(self, now: float, *, shared: bool = False) -> float:
+        """Make the reads that are due. Return when the next one is. `shared`: half of the requests are for probes."""
+        reads = self.pace.requests // 2 if shared else self.pace.requests
         while self._heap:
             due, shard = self._heap[0]
             state = self._shards.get(shard)
             if state is None or state.due != due or shard in self._in_flight:
                 heappop(self._heap)
-            elif self._unanswered >= self.pace.requests:
+            elif self.is_full or len(self._in_flight) >= reads:
                 return inf  # the next answer frees a place
             elif due > now:
                 return due

@@ -40,14 +40,13 @@ class Settling:
 class EndedShard:
     """A shard whose children are looked for.
 
-    `watermark` is held for the children. `probe`: when to ask whether the service still has the shard. `cursors`: the
-    cursors that a listing of its children alone has followed. `probed`: whether the service was asked after the stream
-    was disabled. If not, children may have been there, and are gone like their parent.
+    `watermark` is held for the children. `cursors`: the cursors that a listing of its children alone has followed.
+    `probed`: whether the service was asked after the stream was disabled. If not, children may have been there, and are
+    gone like their parent.
     """
 
     settling: Settling
     watermark: int
-    probe: float
     probed: bool = False
     cursors: list[str] = field(default_factory=list)
 
@@ -68,7 +67,7 @@ class EndedShards:
         """Add a shard that has ended. Return whether it is new."""
         if parent in self._ended:
             return False
-        self._ended[parent] = EndedShard(Settling(now, now), watermark, now + RELIST_SECONDS)
+        self._ended[parent] = EndedShard(Settling(now, now), watermark)
         self._due = None
         return True
 
@@ -76,15 +75,18 @@ class EndedShards:
         self._ended.pop(parent, None)
         self._due = None
 
+    def __contains__(self, shard: object) -> bool:
+        return shard in self._ended
+
     def clear(self) -> None:
         self._ended, self._due = {}, None
 
     # What is due
 
     def due(self) -> float:
-        """Return when the first one needs a listing or a probe. Cached: it is asked far more often than it changes."""
+        """Return when the first one needs a listing. Cached: it is asked far more often than it changes."""
         if self._due is None:
-            self._due = min((min(e.settling.due, e.probe) for e in self._ended.values()), default=inf)
+            self._due = min((ended.settling.due for ended in self._ended.values()), default=inf)
         return self._due
 
     def unproven_leaves(self, now: float, gone: Container[str]) -> list[str]:
@@ -108,15 +110,6 @@ class EndedShards:
     def was_asked(self, parent: str) -> bool:
         """Return whether any listing since its end has looked for its children."""
         return self._ended[parent].settling.asked > 0
-
-    def take_probe(self, now: float) -> str | None:
-        """Return the shard that the service is to be asked after, if one is due; the next probe comes later."""
-        for parent, ended in self._ended.items():
-            if ended.probe <= now:
-                ended.probe = now + RELIST_SECONDS
-                self._due = None
-                return parent
-        return None
 
     # What was answered
 

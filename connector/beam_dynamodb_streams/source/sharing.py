@@ -13,17 +13,9 @@ from beam_dynamodb_streams.beam.runners import slots_of, traits_of
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
+from beam_dynamodb_streams.reader.fetcher import Fetcher, ThreadedFetcher
 from beam_dynamodb_streams.reader.listings import Listings
-from beam_dynamodb_streams.reader.requests import (
-    Answer,
-    Delayed,
-    Failed,
-    Found,
-    Gone,
-    NoShardFilter,
-    PageListed,
-    Request,
-)
+from beam_dynamodb_streams.reader.requests import Delayed, Failed, Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.discovery import Discovery, discover
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
@@ -36,6 +28,9 @@ from beam_dynamodb_streams.wire import Client
 
 #: Flink spreads elements over its slots by hash: with one for each slot, every other slot of two would stay idle.
 GROUPS_PER_SLOT = 2
+
+#: A lease is renewed at least this often while the shards are distributed.
+LONGEST_WAIT_SECONDS = 1.0
 
 
 def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
@@ -69,43 +64,67 @@ def share(
         return
     caller = StreamCaller(DynamoDBStream(service, read.stream_arn, limit=options.pace.page))
     whole = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
-
-    def perform(request: Request) -> Answer:
-        renew()
-        return caller.perform(request)
-
-    frontier, lineage = first_frontier(whole, perform, service.service_time, time.monotonic, time.sleep)
+    fetcher = ThreadedFetcher(caller.perform, threads=options.pace.requests)
+    try:
+        frontier, lineage = first_frontier(
+            whole, fetcher, service.service_time, time.monotonic, requests=options.pace.requests, renew=renew
+        )
+    finally:
+        fetcher.close()
     for number, part in enumerate(deal(frontier, lineage, groups, second=int(service.service_time()))):
         yield replace(read, run=f"{read.run}-{number}", frontier=part)
 
 
 def first_frontier(
     frontier: Frontier,
-    perform: Callable[[Request], Answer],
+    fetcher: Fetcher,
     service_time: Callable[[], float],
     now: Callable[[], float],
-    sleep: Callable[[float], object],
+    *,
+    requests: int = 16,
+    renew: Callable[[], None] = lambda: None,
 ) -> tuple[Frontier, Lineage]:
     """Return what `frontier` holds once the listings have settled, and what they showed.
 
     This takes at least five seconds. It is done once, before the elements exist, because two listings need not agree on
     which shards have no parent. It lists as fast as the service allows, since no other part of the read lists the
     stream yet: 10,000 shards take about five minutes.
+
+    Args:
+        frontier: Where the read begins.
+        fetcher: Performs the requests.
+        service_time: The service's clock, in epoch seconds.
+        now: The clock of all deadlines and pauses, in seconds.
+        requests: How many requests may be in flight at once.
+        renew: Called before each wait for an answer.
     """
     listings = Listings(budget=CallBudget(burst=inf))
     listings.settle(now())
     found = Discovery(frontier)
+    unanswered = 0
     while True:
-        if listings.changed:
-            found = discover(frontier, listings.look(now(), service_time()))
-            listings.doubt(set(found.doubtful.values()), now(), patient=False)
-        if listings.settled(now()):
+        moment = now()
+        if listings.changed(moment):
+            found = discover(frontier, listings.look(moment, service_time()))
+            listings.doubt(set(found.doubtful.values()), moment, patient=False)
+        if listings.settled(moment):
             return found.frontier, listings.lineage
-        sleep(max(0.0, listings.due(now()) - now()))
-        match perform(listings.request(now())):
+        if listings.due(moment) <= moment:
+            fetcher.submit(listings.request(moment))
+            unanswered += 1
+        while unanswered < requests and (shard := listings.probes.take(moment)) is not None:
+            fetcher.submit(Probe(shard))
+            unanswered += 1
+        renew()
+        upcoming = min(listings.due(moment), listings.probes.due(), listings.answers_due, moment + LONGEST_WAIT_SECONDS)
+        answer = fetcher.take(max(0.0, upcoming - moment))
+        unanswered -= answer is not None
+        match answer:
             case Failed(_, error):
                 raise error
-            case Delayed():
-                listings.delayed(now(), 1.0)
-            case PageListed() | Found() | Gone() | NoShardFilter() as answer:
+            case Delayed(List() | Probe() as request):
+                listings.delayed(request, now(), lambda failures: min(5.0, 0.5 * 2.0 ** min(failures, 10)))
+            case PageListed() | Found() | Gone() | NoShardFilter():
                 listings.take(answer, now())
+            case _:
+                pass  # no answer yet

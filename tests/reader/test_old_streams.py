@@ -1,0 +1,116 @@
+"""A stream older than a day: its oldest listed shards name parents that are trimmed and not listed (trap 23)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from beam_dynamodb_streams.errors import ThrottledError
+from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, Probe, Request
+from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.reader.stream_caller import StreamCaller
+from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
+from tests.inline import DrivenRead, Network
+
+ROOTS = 300
+
+
+class ThrottledProbes(Network):
+    """A network whose first probe of each tenth shard is throttled."""
+
+    def __init__(self) -> None:
+        super().__init__(listings=0.05)
+        self._probed: Counter[str] = Counter()
+
+    def perform(self, caller: StreamCaller, request: Request) -> Answer:
+        if isinstance(request, Probe):
+            self._probed[request.shard] += 1
+            if self._probed[request.shard] == 1 and len(self._probed) % 10 == 0:
+                return Delayed(request, ThrottledError("slow down"))
+        return super().perform(caller, request)
+
+
+def older_than_a_day(service: LocalStreams, *, roots: int, split: bool = False) -> Table:
+    """Return a table whose listed shards name parents that are gone; `split`: two of them the same one."""
+    orders = service.create_table("orders", keys={"id": "S"}, shards=roots // 2 if split else roots)
+    for parent in orders.open_shard_ids:
+        if split:
+            orders.split(parent)
+        else:
+            orders.roll(parent)
+        orders.drop(parent)
+    return orders
+
+
+@contextmanager
+def old_read(
+    *, roots: int, split: bool = False, stops: bool = False, network: Network | None = None
+) -> Iterator[DrivenRead]:
+    """Read a stream whose answers take 50 ms, on a clock that moves with them."""
+    clock = Clock()
+    service = LocalStreams(clock=clock, seed=3)
+    orders = older_than_a_day(service, roots=roots, split=split)
+    read = DrivenRead(
+        service,
+        clock,
+        orders.stream_arn,
+        rules=Rules(stop=int(clock()) if stops else None, slack=1.0, quiet=QuietRule(2, 0.1)),
+        pace=Pace(page=50),
+        network=network or Network(listings=0.05),
+        sockets=False,
+    )
+    yield read
+    read.close()
+
+
+def probes(read: DrivenRead) -> list[str]:
+    return [request.shard for request in read.requests if isinstance(request, Probe)]
+
+
+def test_hundreds_of_roots_behind_trimmed_parents_begin_within_seconds() -> None:
+    """Trap 23: each parent costs a call, and one after the other they would take 15 s."""
+    with old_read(roots=ROOTS) as read:
+        read.run(3.0)
+        assert len(read.frontier.open_shards) == ROOTS
+        assert len(probes(read)) == ROOTS
+
+
+def test_siblings_behind_one_trimmed_parent_ask_after_it_once() -> None:
+    """Trap 23."""
+    with old_read(roots=ROOTS, split=True) as read:
+        read.run(10.0)
+        assert len(read.frontier.open_shards) == ROOTS
+        assert max(Counter(probes(read)).values()) == 1
+
+
+def test_answers_to_many_probes_are_looked_at_together() -> None:
+    """Trap 23: a discovery takes time for each shard, so that one for each answer would take minutes."""
+    with old_read(roots=ROOTS) as read:
+        read.run(5.0)
+        assert sum(bool(claim.opened) for claim in read.claims) < 10
+
+
+def test_a_probe_that_is_throttled_waits_alone() -> None:
+    """Traps 15 and 23: the others begin meanwhile, and it is made again."""
+    with old_read(roots=ROOTS, network=ThrottledProbes()) as read:
+        read.run(1.4)
+        assert len(read.frontier.open_shards) > ROOTS // 2
+        read.run(5.0)
+        assert len(read.frontier.open_shards) == ROOTS
+
+
+def test_a_read_to_a_stop_settles_once_for_all_roots() -> None:
+    """Trap 23: roots that begin past the stop are no find, after which the listings would have to settle again."""
+
+    def seconds(roots: int) -> float:
+        with old_read(roots=roots, stops=True) as read:
+            began = read._clock()
+            read.go(600)
+            assert read.frontier.closed
+            assert len({shard for claim in read.claims for shard in claim.opened}) == roots
+            return read._clock() - began
+
+    assert seconds(ROOTS) - seconds(8) < 3.0
