@@ -1,4 +1,4 @@
-"""The progress of a read outside the runner: what each bundle delivers, and when that is proven."""
+"""The progress of a read outside the runner: what each bundle delivers, and when its delivery is proven."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def has_one_group(run: str) -> bool:
 
 
 def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
-    """Yield where another read of the claim's shard begins once the claim is delivered. Pure.
+    """Yield where a later read of the claim's shard resumes once the claim is delivered. Pure.
 
-    Nothing is yielded for a shard that ended before any of its records was as young as the start: its children would
-    then begin at the trim horizon and not at the start.
+    Nothing is yielded for a shard that ended before any of its records was as young as the start. Otherwise its
+    children would begin at the trim horizon and not at the start.
     """
     if not claim.shard and not claim.ended:
         return
@@ -42,16 +42,16 @@ def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
 
 @dataclass(slots=True)
 class BundleProgress:
-    """What one bundle of a read delivers. The run's lease gets it once the bundle is finalized.
+    """What one bundle of a read delivers. It is passed to the run's lease once the bundle is finalized.
 
-    A read releases the application only if it knows that nothing is under way any more: not while other groups of the
-    run still read, or while a sink behind it still delivers.
+    A read releases the application only if it knows that no work is left. It does not know this while other groups of
+    the run still read, or while a sink behind it still delivers.
 
     Args:
       lease: the run's lease of its application.
       run: the name of the read.
       longest: how many seconds a bundle, or the time between two, may last, so that the lease is renewed in time.
-      commits: whether a finalized bundle proves that it was delivered; else a step behind the read writes progress.
+      commits: whether a finalized bundle proves that it was delivered. If not, a step behind the read writes progress.
     """
 
     lease: Lease
@@ -68,7 +68,8 @@ class BundleProgress:
     def emitted(self, elements: Iterable[Any]) -> Iterator[Any]:
         """Yield the elements, and renew the lease between them where it is due.
 
-        A step that is fused to the read may work on one page for long. An element costs one look at the clock.
+        A step that is fused to the read may work on one page for a long time. Each element costs one reading of the
+        clock.
         """
         now = self.lease.clock.now
         due = now() + self.longest
@@ -89,9 +90,9 @@ class BundleProgress:
     def lingers(self) -> bool:
         """Wait a second and return True while a read that is at its end needs one more bundle; else return False.
 
-        Where a finalized bundle proves nothing by itself, a last and empty one must follow long enough after all that
-        it proves. The second is spent here, because Flink ignores the delay that a source asks for once its sources
-        are shut down.
+        Where a finalized bundle proves nothing by itself, a last, empty bundle must follow late enough to prove the
+        others. The second is spent here, because Flink ignores the delay that a source requests once its sources are
+        shut down.
         """
         if not (self.commits and self.lease.confirms_late):
             return False
@@ -102,7 +103,7 @@ class BundleProgress:
         return False
 
     def finalized(self) -> None:
-        """Report to the lease what the bundle delivered, if its end proves that."""
+        """Report to the lease what the bundle delivered, if the finalization proves the delivery."""
         if not self.commits:
             return
         self.lease.bundle_finalized(self._positions, read=self.run, last=self._last)

@@ -14,21 +14,24 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 
 class DeliveredPosition(beam.PTransform):
-    """Folds change records into the :class:`StreamPosition` that covers them: one, of a bounded read.
+    """Combines the change records of a bounded read into the one `StreamPosition` that covers them.
 
-    PCollection[ChangeRecord], or of our record batches, → PCollection[StreamPosition]. Put it behind whatever
-    delivers, on the records that were delivered, and it covers no more than those (trap 21). ``base`` is the position
-    that the read started from; the result goes on from it.
+    It takes a PCollection of `ChangeRecord`, or of this package's record batches, and returns a PCollection with one
+    `StreamPosition`. Apply it to the records that a step passes on after it delivered them. The position then covers
+    only what was delivered (trap 21). `base` is the position from which the read started; the result adds to it.
 
     A change names its shard, not its stream: the result is a position of the stream that `base` names. For the first
     read of a stream pass `StreamPosition(stream_arn)`. A later read then refuses the position once the table has
     another stream (trap 14). Without a stream the result is a position of any stream, and only shard ids keep streams
     apart.
 
-    A read that stops at a moment must have begun at a saved position (``StreamPosition()`` is one): only then a shard
-    ends at its first change past the stop, and no change before the position is left out (trap 19). Raises
-    InvalidOptionError for windows: creation times are out of order, so the last change of a window does not cover all
-    before it. `CommitProgress` is for unbounded reads.
+    A read that stops at a moment must have begun at a saved position (`StreamPosition()` is one). Only then a shard
+    ends at its first change past the stop, and no change before the position is left out (trap 19). For an unbounded
+    read use `CommitProgress`.
+
+    Raises:
+        InvalidOptionError: The input has windows. Creation times are out of order, so the last change of a window does
+            not cover all changes before it.
     """
 
     def __init__(self, base: StreamPosition | None = None) -> None:
@@ -48,7 +51,7 @@ class DeliveredPosition(beam.PTransform):
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
 @beam.typehints.with_output_types(StreamPosition)
 class _Fold(beam.CombineFn):
-    """The accumulator is ``{shard_id: sequence number}``: only the largest of each shard counts (trap 4)."""
+    """The accumulator is `{shard_id: sequence number}`: only the largest of each shard counts (trap 4)."""
 
     def __init__(self, base: StreamPosition) -> None:
         self._base = base

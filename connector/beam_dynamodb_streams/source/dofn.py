@@ -63,7 +63,7 @@ class _ReadStream(beam.DoFn):
         emission: The form in which changes are delivered.
         tagged: Whether losses and dead letters have outputs of their own.
         trailing: See `bundle_progress`.
-        commits: Whether a finalized bundle proves that all it brought was delivered.
+        commits: Whether a finalized bundle proves that all its changes were delivered.
     """
 
     def __init__(
@@ -126,12 +126,12 @@ class _ReadStream(beam.DoFn):
                 reader.close()
 
     def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
-        """Keep a read that is at its end going until its progress is written."""
+        """Keep a read that is at its end alive until its progress is written."""
         if bundle is not None and bundle.lingers():
             tracker.defer_remainder(Duration(bundle.longest))
 
     def _raise_for(self, claim: Claim, emitted: Emitted) -> None:
-        """Raise the error of a loss or a malformed record that is to fail the pipeline, before anything is claimed."""
+        """Raise the error of a loss or a malformed record that must fail the pipeline, before anything is claimed."""
         if claim.losses and self._options.on_data_loss == "fail":
             raise DataLossError(
                 f'{claim.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
@@ -159,7 +159,7 @@ class _ReadStream(beam.DoFn):
 
 
 class ReadUnboundedStream(_ReadStream):
-    """Reads until the stream is disabled and read."""
+    """Reads until the stream is disabled and read to its end."""
 
     @beam.DoFn.unbounded_per_element()
     def process(
@@ -172,7 +172,7 @@ class ReadUnboundedStream(_ReadStream):
 
 
 class ReadBoundedStream(_ReadStream):
-    """Reads until the stop is reached, or the stream is disabled and read."""
+    """Reads until the stop is reached, or until the stream is disabled and read to its end."""
 
     def process(
         self,
@@ -225,7 +225,7 @@ def _log(claim: Claim, emitted: Emitted) -> None:
 
 
 def _tagged(stream_arn: str, claim: Claim, emitted: Emitted, now: Timestamp) -> Iterator[TaggedOutput]:
-    """Yield the losses and dead letters of a claim, for the outputs of their own."""
+    """Yield the losses and dead letters of a claim, each tagged for its own output."""
     for loss in claim.losses:
         yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
     for entry in emitted.malformed:

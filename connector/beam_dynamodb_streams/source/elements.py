@@ -1,7 +1,7 @@
-"""What the page of a claim becomes in the pipeline: its elements, and what of it is malformed.
+"""What the page of a claim becomes in the pipeline: its elements, and its malformed entries.
 
-This is decided once, before the claim, so that a read that fails at a malformed record claims nothing beyond it, and
-what is counted as delivered is what is emitted.
+This is decided once, before the claim. So a read that fails at a malformed record claims nothing beyond it, and only
+what is emitted is counted as delivered.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Elements = Iterable[TimestampedValue]
 class DeadLetter:
     """A record that is not what the service documents: where it was, its bytes as received, and what is wrong.
 
-    `sequence_number` is None where the record has none that can be read.
+    `sequence_number` is None if it cannot be read.
     """
 
     stream_arn: str
@@ -56,9 +56,9 @@ class Emitted:
     """What a claim delivers.
 
     Attributes:
-        elements: The elements, made while they are taken.
+        elements: The elements, lazily: each is made when it is taken.
         changes: How many changes they hold.
-        malformed: All that is malformed of the page: entries that are not as the service documents, changes with
+        malformed: Everything malformed in the page: entries that differ from the service's documentation, changes with
             values that cannot be decoded, and attributes that do not fit their column.
     """
 
@@ -68,7 +68,7 @@ class Emitted:
 
 
 def records_of(claim: Claim) -> Sequence[RawRecord]:
-    """Return the records of a claim. The stream of every read is a DynamoDB stream, so its entries are these."""
+    """Return the records of a claim: every read has a DynamoDB stream, so its entries are stream records."""
     return cast("Sequence[RawRecord]", claim.records)
 
 
@@ -82,14 +82,15 @@ class Emission(Protocol):
         """Return what the claim delivers.
 
         Args:
-            claim: Of which the records and the malformed entries are used.
-            checked: Whether a change that cannot be decoded is malformed; if not, it fails where it is first read.
+            claim: The claim; its records and its malformed entries are used.
+            checked: Whether to decode each change here, so that one that cannot be decoded is malformed. If not, such a
+                change fails where its values are first read.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One `ChangeRecord` for each change, at its creation time. It is decoded here if checked, and else when read."""
+    """One `ChangeRecord` for each change, at its creation time. It is decoded here if `checked`, else at its first use."""
 
     element_type: type = ChangeRecord
 
@@ -114,8 +115,9 @@ def _stamped(changes: Iterable[ChangeRecord]) -> Iterator[TimestampedValue]:
 class Batches:
     """Record batches in the order of the changes, cut where creation times pass a multiple of `span` seconds.
 
-    Each is at the creation time of its earliest change, so a window whose borders are multiples of `span` holds all of
-    a batch. With a `schema` they have its typed columns, without one the columns of `records.CHANGE_SCHEMA`.
+    The timestamp of a batch is the creation time of its earliest change, so a window whose borders are multiples of
+    `span` holds all of a batch. With a `schema` the batches have its typed columns, without one the columns of
+    `records.CHANGE_SCHEMA`.
     """
 
     schema: Schema | None
@@ -132,7 +134,7 @@ class Batches:
         *,
         checked: bool,  # noqa: ARG002 - text has nothing to check, and columns check each value
     ) -> Emitted:
-        """Return the rows of all entries: one with an attribute that does not fit has a null, and is delivered."""
+        """Return the rows of all entries. A misfit attribute is null in its column, and its row is delivered."""
         records = records_of(claim)
         if not records:
             return Emitted(malformed=claim.malformed)
@@ -149,7 +151,7 @@ class Batches:
             run = list(times)
             part = rows.slice(start, len(run))
             if len(run) < len(created):
-                part = pa.concat_batches([part])  # its own rows alone: a slice holds, and pickles, the whole page
+                part = pa.concat_batches([part])  # only its own rows: a slice pickles the whole page
             yield TimestampedValue(part, Timestamp(micros=round(min(run) * MICROS)))
             start += len(run)
 

@@ -1,4 +1,4 @@
-"""Which changes of a page are delivered, and which have values that cannot be decoded: no other module decides that."""
+"""Which changes of a page are delivered, and which have values that cannot be decoded. No other module decides this."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Where = Callable[[ChangeRecord], bool]
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """The filter of a read, as `reader.page.Rules` takes it. What does not pass is read, and counts as done.
+    """The filter of a read, as `reader.page.Rules` takes it. A change that does not pass counts as read.
 
     Attributes:
         event_names: The kinds of change that pass, which needs no decoding; None for all.
-        where: Whether a change passes; None if all do.
+        where: The function that returns whether a change passes; None if all pass.
     """
 
     event_names: frozenset[str] | None = None
@@ -39,7 +39,7 @@ class ChangeFilter:
 
 
 def well_formed(entries: Sequence[RawRecord], shard: str) -> tuple[list[ChangeRecord], list[MalformedEntry]]:
-    """Return the changes whose values can all be decoded, decoded, and the other entries."""
+    """Return the changes whose values can all be decoded, in decoded form, and the other entries."""
     malformed: list[MalformedEntry] = []
     return [change for _, change, _ in _examined(entries, shard, _decode, malformed)], malformed
 
@@ -49,7 +49,7 @@ def _examined(
 ) -> Iterator[tuple[RawRecord, ChangeRecord, _T]]:
     """Yield each entry with its change and what `look` returns of it. Adds those that it cannot decode to `malformed`.
 
-    Their envelopes could be read, so their bytes are written again.
+    Only their values are malformed, so their bytes are encoded again from the envelope.
     """
     for entry, change in zip(entries, change_records(entries, shard), strict=True):
         try:

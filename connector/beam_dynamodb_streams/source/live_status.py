@@ -1,8 +1,8 @@
 """The live status of the reads in this process, for a program that looks at them while they run.
 
-Beam's metrics come too late for that: from FnApiRunner once the pipeline has ended, and the result of a job server
-keeps its first answer (Beam 2.77). The status covers reads whose workers run in this process: on FnApiRunner, on Prism
-and with `--environment_type=LOOPBACK`. It costs nothing unless somebody looks, and nothing for each record.
+Beam's metrics come too late for this: FnApiRunner returns them once the pipeline has ended, and the result of a job
+server repeats its first answer (Beam 2.77). The status covers reads whose workers run in this process: on FnApiRunner,
+on Prism and with `--environment_type=LOOPBACK`. It costs nothing unless somebody looks, and nothing for each record.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class LiveStatus:
     Attributes:
         read: The element of the read.
         frontier: What was claimed last.
-        moment: When that was, by the service's clock (epoch seconds).
-        records: The changes delivered since somebody began to look, counted again where a runner repeats them.
-        finished: The shards read to their end, or to the stop, in the same time.
-        lag: The largest of the pages since the last look, in seconds, as in `docs/metrics.md`; None without a page.
+        moment: The time of that claim by the service's clock (epoch seconds).
+        records: The number of changes delivered since the watch began; changes that a runner repeats count again.
+        finished: The number of shards read to their end, or to the stop, in the same time.
+        lag: The largest lag of a page since the last look, in seconds, as in `docs/metrics.md`; None without a page.
     """
 
     read: StreamRead
@@ -60,7 +60,7 @@ class Watch:
             )
 
     def look(self) -> list[LiveStatus]:
-        """Return the status of each read that has delivered anything, ended ones too."""
+        """Return the status of each read that has delivered anything, including reads that have ended."""
         with self._lock:
             reads = list(self._reads.values())
             self._reads = {run: replace(read, lag=None) for run, read in self._reads.items()}
@@ -82,6 +82,6 @@ def watching() -> Iterator[Watch]:
 
 
 def report(read: StreamRead, claim: Claim, changes: int, service_time: Callable[[], float]) -> None:
-    """Report to everybody who watches that the claim was delivered, with that many changes."""
+    """Report to all watches that the claim was delivered, with that many changes."""
     for watch in tuple(_WATCHES):
         watch.add(read, claim, changes, service_time())

@@ -25,7 +25,7 @@ _EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE"})
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How a worker reaches the service; the rest is botocore's default chain on that worker."""
+    """How a worker reaches the service. botocore's default chain on that worker finds everything else."""
 
     region_name: str | None = None
     endpoint_url: str | None = None
@@ -33,7 +33,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """The options of `ReadFromDynamoDBStreams`, checked; that class documents them."""
+    """The checked options of `ReadFromDynamoDBStreams`; that class documents them."""
 
     table: str | None
     stream_arn: str | None
@@ -50,9 +50,10 @@ class ReadOptions:
 
     @property
     def rest_seconds(self) -> float:
-        """The shortest rest that is worth ending a bundle for.
+        """The shortest rest that is worth ending a bundle for, in seconds.
 
-        It is half a slice, so idle shards do not end bundles more often than the length of a slice says.
+        It is half a slice (at least half a second), so that idle shards do not end bundles much more often than busy
+        ones.
         """
         return max(0.5, self.slice_seconds / 2)
 

@@ -1,4 +1,4 @@
-"""The restriction and the watermark to Beam, with their stored forms. What moves a frontier is in `shards/`."""
+"""The restriction and the watermark as Beam sees them, with their stored forms. `shards/` has what moves a frontier."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FrontierCoder(OwnCoder):
 
 
 class FrontierTracker(RestrictionTracker):
-    """Claims a frontier: the one that the read has once the page at hand is delivered."""
+    """Claims the frontier that a read has once the current page is delivered."""
 
     def __init__(self, frontier: Frontier, *, bounded: bool) -> None:
         self._frontier = frontier
@@ -42,9 +42,9 @@ class FrontierTracker(RestrictionTracker):
         return self._frontier
 
     def try_claim(self, position: Frontier) -> bool:
-        """Move the restriction to `position`, and return True. Return False after a checkpoint.
+        """Move the restriction to `position` and return True; after a checkpoint return False.
 
-        The page belongs to the residual then, which has not moved.
+        After a checkpoint the page belongs to the residual, which has not moved.
         """
         if self._checkpointed:
             return False
@@ -54,9 +54,9 @@ class FrontierTracker(RestrictionTracker):
     def try_split(self, fraction_of_remainder: float) -> tuple[Frontier, Frontier] | None:
         """Return the primary and the residual of a checkpoint; decline to split at any other fraction.
 
-        The primary is what is claimed, with nothing left to read; the residual is the rest. Of a read that is at its
-        end the residual is at its end too: it may still have progress to write. Several restrictions from one element
-        make Prism drop late data, and Flink lose data after a restore.
+        The primary is what was claimed, with nothing left to read; the residual is the rest. If the read is at its end,
+        so is the residual, but it may still have progress to write. Other splits are declined, because several
+        restrictions from one element make Prism drop late data, and Flink lose data after a restore.
         """
         if fraction_of_remainder != 0 or self._checkpointed:
             return None
@@ -69,10 +69,10 @@ class FrontierTracker(RestrictionTracker):
             raise ValueError(f"{len(self._frontier.shards)} shards are still being read: defer the remainder")
 
     def current_progress(self) -> RestrictionProgress:
-        """Return the share of the known shards that are read: 1 only when all are.
+        """Return the fraction of the known shards that are read to their end: 1 only when all are.
 
-        It is a fraction, not two amounts. Beside amounts Beam (2.77) puts its own estimate of the bytes sent, which is
-        NaN until it has sampled one, and a split that Prism asks for at that moment fails the job.
+        It is one fraction, not two amounts. Beam (2.77) combines amounts with its own estimate of the bytes sent, which
+        is NaN until it has sampled an element. A split that Prism requests at that moment would fail the job.
         """
         if self._frontier.closed:
             return RestrictionProgress(fraction=1.0)
@@ -139,7 +139,7 @@ class WatermarkCoder(OwnCoder):
 
 
 class StreamWatermark(WatermarkEstimator):
-    """The largest value that `advance` was given, also after a restore: a lower one is ignored."""
+    """The largest value that `advance` received. It ignores a lower one, also after a restore."""
 
     def __init__(self, micros: int) -> None:
         self._micros = micros
@@ -148,7 +148,7 @@ class StreamWatermark(WatermarkEstimator):
         self._micros = max(self._micros, micros)
 
     def observe_timestamp(self, timestamp: Timestamp) -> None:
-        """Do nothing: shards move the watermark, and not elements."""
+        """Do nothing: the shards move the watermark, not the elements."""
 
     def current_watermark(self) -> Timestamp:
         return Timestamp(micros=self._micros)

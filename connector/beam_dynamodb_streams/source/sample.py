@@ -97,7 +97,7 @@ class Sample(Sequence[ChangeRecord]):
         return f"<Sample of {', '.join(self._facts())}>"
 
     def _facts(self) -> Iterator[str]:
-        """What is known of the whole, without any item's content."""
+        """Return what is known of the whole sample, without the content of any item."""
         shards = len({record.shard_id for record in self.records})
         yield _counted(len(self.records), "change") + (f" from {_counted(shards, 'shard')}" if shards else "")
         if self.records:
@@ -148,7 +148,7 @@ def sample(
     time. Losses and malformed records do not end it; they are in the sample. A record that turns out to be malformed
     counts towards the limit.
 
-    While it runs it is one of the two readers that a shard may have. Its GetRecords calls are billed.
+    While it runs, it is one of the two readers that the service allows for each shard. Its GetRecords calls are billed.
 
     Args:
         table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name` and `endpoint_url` are as in
@@ -191,7 +191,7 @@ def sample(
 
 
 def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
-    """Return what the reader delivers until `deadline` of its own clock, or the end, with everything decoded."""
+    """Return what the reader delivers until `deadline` on its own clock, or until its end, with everything decoded."""
     frontier = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []

@@ -1,4 +1,4 @@
-"""How many elements a read becomes, and the listing by which the shards are distributed over them."""
+"""How many elements a read becomes, and the listing that distributes the shards over them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from beam_dynamodb_streams.source.options import ReadOptions
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.wire import Client
 
-#: Flink spreads elements over its slots by hash: with one for each slot, every other slot of two would stay idle.
+#: Flink places elements on its slots by hash. With one element for each slot, one of two slots would often stay idle.
 GROUPS_PER_SLOT = 2
 
 #: A lease is renewed at least this often while the shards are distributed.
@@ -34,10 +34,10 @@ LONGEST_WAIT_SECONDS = 1.0
 
 
 def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
-    """Return the option `shard_groups`, or what suits the runner.
+    """Return the number of groups: the option `shard_groups`, or what suits the runner.
 
     Raises:
-      RunnerError: for several groups where the runner loses the records of those that lag.
+      RunnerError: for several groups on a runner that loses the records of a group that lags.
     """
     asked = options.shard_groups
     if asked is None:
@@ -55,9 +55,9 @@ def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
 def share(
     read: StreamRead, service: Client, options: ReadOptions, groups: int, renew: Callable[[], None]
 ) -> Iterator[StreamRead]:
-    """Yield the read as at most `groups` reads; each shard of the stream belongs to exactly one of them.
+    """Yield the read as at most `groups` reads. Each shard of the stream belongs to exactly one of them.
 
-    `renew` is called at each request, of which there may be thousands.
+    `renew` is called at each request, because there may be thousands of requests.
     """
     if groups == 1:
         yield read
@@ -84,7 +84,7 @@ def first_frontier(
     requests: int = 16,
     renew: Callable[[], None] = lambda: None,
 ) -> tuple[Frontier, Lineage]:
-    """Return what `frontier` holds once the listings have settled, and what they showed.
+    """Return the frontier once the listings have settled, and the lineage that they showed.
 
     This takes at least five seconds. It is done once, before the elements exist, because two listings need not agree on
     which shards have no parent. It lists as fast as the service allows, since no other part of the read lists the

@@ -1,4 +1,4 @@
-"""The moment at which the pipeline starts: the table is resolved to its stream, "NOW" and "LATEST" to seconds."""
+"""The start of the pipeline: it resolves the table to its stream, and "NOW" and "LATEST" to seconds."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.wire import Client, Table
 
 _LOGGER: Final = logging.getLogger(__name__)
-_LISTINGS: Final = 3  # a hole in one listing is filled by another (trap 6)
+_LISTINGS: Final = 3  # a listing may leave shards out that another one shows (trap 6)
 
 
 class StartRead(StartsRun):
-    """Turns one element into one `StreamRead` for each group. Runs once: a restored pipeline starts behind it."""
+    """Turns one element into one `StreamRead` for each group. It runs once; a restored pipeline resumes behind it."""
 
     def __init__(self, options: ReadOptions, groups: int = 1) -> None:
         self._options = options
@@ -121,7 +121,7 @@ def find_table(service: Client, table: str) -> tuple[Table, str]:
 def check_position(start: object, stream_arn: str) -> None:
     """Raise `NotFoundError` for a position of another stream.
 
-    A stream that is enabled again is another stream (trap 14), and a position of the old one says nothing about it.
+    A stream that is enabled again is a new stream (trap 14), and a position in the old one means nothing in it.
     """
     if isinstance(start, StreamPosition) and start.stream_arn not in (None, stream_arn):
         raise NotFoundError(
@@ -133,7 +133,7 @@ def check_position(start: object, stream_arn: str) -> None:
 
 @contextmanager
 def application_acquired(progress: Progress, owner: str, stream_arn: str) -> Iterator[StreamPosition | None]:
-    """Acquire the application while a read begins, and yield its saved position in the stream, if it has one.
+    """Acquire the application while a read begins, and yield its saved position in the stream; None if it has none.
 
     The application is released again if the body fails.
 
@@ -170,7 +170,7 @@ def _check_other_streams(progress: Progress, stream_arn: str, saved: list[str]) 
 
 
 def lease_renewal(progress: Progress | None, run: str, stream_arn: str) -> Callable[[], None]:
-    """Return what renews the run's lease where it is due, while its read begins."""
+    """Return a function that renews the run's lease where that is due, while its read begins."""
     if progress is None:
         return _nothing
     return Lease(store_of(progress), owner_of(run), stream_arn, progress, WallClock()).renew
@@ -183,7 +183,7 @@ def _nothing() -> None:
 def resolve_start(
     start: Start, stream_arn: str, service: Client, connection: Connection, renew: Callable[[], None] = _nothing
 ) -> StreamStart:
-    """Return the start as a place in the stream: a lease table of the KCL becomes the position that it stands for."""
+    """Return the start as a position in the stream. A lease table of the KCL becomes the position that it stores."""
     if not isinstance(start, Leases):
         return start
     leases, created = read_leases(start.table, region_name=connection.region_name, endpoint_url=connection.endpoint_url)
@@ -192,7 +192,7 @@ def resolve_start(
 
 
 def list_lineage(service: Client, stream_arn: str, renew: Callable[[], None] = _nothing) -> Lineage:
-    """Return what a few whole listings show together; each has 100 pages for 10,000 shards.
+    """Return what a few whole listings show together. A listing of 10,000 shards has 100 pages.
 
     `renew` is called at each page. Raises what `Client.describe_stream` does.
     """

@@ -1,4 +1,4 @@
-"""The element of the source: one stream to read, all moments fixed. Runners store it, so its form is a promise."""
+"""The element of the source: one stream to read, all moments resolved. Runners store it, so its form is a promise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartP
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 VERSION: Final = 1
-SHARED_VERSION: Final = 2  # with a frontier of its own: a release that knew none would read the whole stream
+SHARED_VERSION: Final = 2  # has a frontier of its own: a release that does not support it would read the whole stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,13 @@ class StreamRead:
     """One stream to read.
 
     Attributes:
-        run: The name of this read since its pipeline started, so that two reads of one stream in one process stay
-            apart.
+        run: The name of this read since its pipeline started. It keeps two reads of one stream in one process apart.
         stream_arn: The stream.
         start: Where it starts.
         saved: The positions of an earlier run, as in `StreamPosition`.
         stop: The last second to deliver; None without such an end.
         records: How many changes to deliver; None without such an end.
-        frontier: Where it begins if several elements share the stream; None if it reads all that listings will show.
+        frontier: The first frontier if several elements share the stream; None if this one reads all shards.
         until: The second up to which an earlier run had read everything, as in `StreamPosition`.
     """
 
@@ -60,7 +59,7 @@ _decoder: Final = msgspec.json.Decoder(_Stored)
 
 
 def encode_stream_read(element: StreamRead) -> bytes:
-    """JSON text; where the read starts is a saved position's own text, a frontier is its own stored form."""
+    """Return JSON text. The start has the text form of a saved position, the frontier its own stored form."""
     position = StreamPosition(element.stream_arn, element.start, element.saved, element.until).to_json()
     frontier = None if element.frontier is None else encode_frontier(element.frontier)
     version = VERSION if frontier is None else SHARED_VERSION

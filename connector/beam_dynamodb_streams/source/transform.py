@@ -57,55 +57,57 @@ class ReadFromDynamoDBStreams(CheckedRead):
     keys. Every change that the service still holds is delivered at least once. After a failure the runner may deliver
     changes again, with the same `event_id`.
 
-    On a runner with a job server (Prism, Flink) Beam's driver gives up any job after 300 seconds, however well it runs.
-    So the read raises the `job_server_timeout` of its pipeline, unless the flag `--job_server_timeout` is given. The
-    options object that the pipeline was made with stays as it is.
+    On a runner with a job server (Prism, Flink) Beam's driver gives up every job after 300 seconds, even one that runs
+    well. So the read raises the `job_server_timeout` of its pipeline, unless the flag `--job_server_timeout` is given.
+    It does not change the options object from which the pipeline was made.
 
     Args:
       table: the table's name or its ARN; its latest stream is read. Give this or `stream_arn`. An ARN may be of another
         account, and says the region.
       stream_arn: the stream itself, for example of a stream that was disabled less than 24 hours ago.
       start: where to begin. `"TRIM_HORIZON"` is the oldest change that the service still has, at most 24 hours back.
-        `"LATEST"` is the moment at which the pipeline starts; changes of up to one second before may be delivered too.
-        A timezone-aware datetime begins with the changes created at or after it, with a warning if it is more than 24
-        hours ago. A `StreamPosition` was saved by an earlier run. `"kcl://LEASE_TABLE"` is where the workers of a
-        Kinesis Client Library application stopped.
-      stop: where to end. None is never (unbounded). `"NOW"` is the moment at which the pipeline starts. A
-        timezone-aware datetime includes the changes created at it. A `timedelta` counts from the start of the pipeline.
-        A number counts changes before their values are decoded, so a change that becomes a dead letter for its values
-        counts. With a stop the PCollection is bounded.
+        `"LATEST"` is the moment at which the pipeline starts; changes from up to one second before may be delivered
+        too. A timezone-aware datetime begins with the changes created at or after it, with a warning if it is more than
+        24 hours ago. A `StreamPosition` resumes where an earlier run saved it. `"kcl://LEASE_TABLE"` resumes where the
+        workers of a Kinesis Client Library application stopped.
+      stop: where to end. None: never (unbounded). `"NOW"` is the moment at which the pipeline starts. A timezone-aware
+        datetime includes the changes created at it. A `timedelta` counts from the start of the pipeline. A number is a
+        number of changes. They are counted before their values are decoded, so a change that becomes a dead letter
+        because of its values counts too. With a stop the PCollection is bounded.
       region_name, endpoint_url: as in boto3. By default botocore finds region, endpoint and credentials on the worker.
       on_data_loss: `"fail"` raises `DataLossError` when changes were, or may have been, trimmed unread. `"continue"`
         continues to read and reports each `Loss` (see `with_outputs`).
-      on_malformed: `"fail"` or `"skip"` (counted and logged), where there is no output for dead letters.
-      watermark_slack: how far creation times may be out of order inside a shard. The watermark trails by it.
+      on_malformed: what happens to a malformed record if there is no output for dead letters: `"fail"` raises
+        `MalformedRecordError`, `"skip"` counts and logs it.
+      watermark_slack: how far creation times may be out of order inside a shard. The watermark trails by this time.
       poll_interval: how often to poll a shard whose pages are not full. A full page is followed at once.
       idle_poll_interval: the same for a shard that is proven quiet. Each call is billed: an interval of 2 seconds makes
         1,800 GetRecords calls an hour for each shard, and a change may wait that long.
-      quiet_pages, quiet_time: when a shard counts as caught up: after this many empty pages in a row over this time.
-        Real shards return runs of empty pages before data. A stop and the watermark of an idle shard wait for it.
+      quiet_pages, quiet_time: a shard counts as caught up after this many empty pages in a row over this time, because
+        real shards return runs of empty pages before data. A stop, and the watermark of an idle shard, wait for it.
       max_concurrent_reads: how many GetRecords calls are in flight at once. It also bounds the pages in memory, of at
         most 1 MB each.
-      slice_time: how long the source keeps a bundle before it checkpoints itself. Where shards are idle it may end a
-        bundle earlier, but not to rest for less than half of this time.
-      shard_groups: over how many elements the stream is spread; each is read by one worker at a time. Unset, it is one,
-        and on Flink with a parallelism above 1 it is two for each slot. More than one is refused on Prism, which drops
-        the records of the lagging ones as late.
+      slice_time: how long the source keeps a bundle before it checkpoints itself. While its shards are idle it may end
+        a bundle earlier, and then rests for at least half of this time.
+      shard_groups: the number of elements over which the stream is spread. One worker at a time reads each. The default
+        is one, and on Flink with a parallelism above 1 two for each slot. Prism drops the records of lagging groups as
+        late, so more than one is refused there.
       event_names: the kinds of change to deliver, of `"INSERT"`, `"MODIFY"` and `"REMOVE"`; None for all.
-      where: a function that returns whether to deliver a change. It is called before anything is decoded, so a function
-        that looks only at `event_name`, `is_ttl_delete` or `keys` saves decoding the images of all other changes.
-      progress: where to keep, outside the runner, how far was delivered: `"dynamodb://TABLE/APPLICATION"`,
-        `"file:PATH"` or a `Progress`. A run resumes where the last run of the application stopped. What the runner
-        itself restores wins over that, and that wins over `start`. A second run is refused while the first is alive;
-        after a killed run it waits (30 seconds). If all steps behind the read are in its bundle, progress is written
-        once a bundle is finalized (on Flink 10 seconds later, and after another checkpoint). Else the `CommitProgress`
-        behind the sink writes it. After a killed run, what it delivered since the last write is delivered again. With
-        a `stop` that is a time, a shard ends at its first change past it.
+      where: a function that returns whether to deliver a change. It is called before anything is decoded. If it uses
+        only `event_name`, `is_ttl_delete` or `keys`, the images of the changes that it skips are never decoded.
+      progress: where to keep, outside the runner, how far the read has delivered: `"dynamodb://TABLE/APPLICATION"`,
+        `"file:PATH"` or a `Progress`. A run resumes where the last run of the application stopped. State that the
+        runner itself restores wins over this progress, and progress wins over `start`. A second run is refused while
+        the first is alive. After a run was killed, the next one waits until its lease has expired (30 seconds), and
+        delivers again what was delivered since the last write. If all steps behind the read are fused to it, progress
+        is written once a bundle is finalized (on Flink 10 seconds later, and after another checkpoint). Else a
+        `CommitProgress` behind the sink writes it. With a `stop` that is a time, a shard ends at its first change past
+        the stop.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
-      RunnerError: when the pipeline is run, if the runner cannot stream what the pipeline asks for, or if nothing in it
-        can prove how much `progress` to write.
+      RunnerError: when the pipeline is run, if the runner cannot stream this pipeline, or if no step in it can prove
+        how much `progress` to write.
       ProgressHeldError, FencedError: while it runs, if another run of the application is alive, or has taken over.
     """
 
@@ -163,9 +165,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
     def with_outputs(self) -> ReadFromDynamoDBStreams:
         """Return the same read with three outputs: `changes, dead_letters, losses = pipeline | read.with_outputs()`.
 
-        Malformed records go to the dead letters, with their bytes; the rest of their page is delivered. To find them,
-        every change is decoded where it is read; batches find them while they are made. There are losses only with
-        `on_data_loss="continue"`. This read stays as it is.
+        Malformed records are in the dead letters, with their bytes; the rest of their page is delivered. To find them,
+        every change is decoded in the read; batches are checked while they are made. There are losses only with
+        `on_data_loss="continue"`. This read is not changed.
         """
         return self._variant(_tagged=True)
 
@@ -180,8 +182,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
         its earliest change, so a window whose borders are multiples of the span holds it whole. The sinks
         `WriteChangesToParquet` and `WriteChangesToAvro` take batches of any span.
 
-        An attribute that does not fit its column is null there. Under `on_misfit="dead_letter"` it goes to the dead
-        letters, or counts as malformed where there is no such output; see `Schema`. This read stays as it is.
+        An attribute that does not fit its column is null there. With `on_misfit="dead_letter"` it is also in the dead
+        letters, or counts as malformed where there is no such output; see `Schema`. This read is not changed.
         """
         seconds = span.total_seconds() if isinstance(span, timedelta) else 0
         if seconds < 1 or seconds != int(seconds):
@@ -193,7 +195,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         return self._variant(_emission=Batches(schema, int(seconds)))
 
     def _variant(self, **changes: object) -> ReadFromDynamoDBStreams:
-        """Return a copy with these attributes, which is applied nowhere yet. This read stays as it is."""
+        """Return a copy with these attributes that is not applied yet. This read is not changed."""
         variant = copy.copy(self)
         variant.__dict__.update(changes, pipeline=None, _pipeline=None)  # Beam's own attribute, and this class's
         return variant
@@ -204,7 +206,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         pipeline = self._pipeline = pbegin.pipeline
         wait_for_long_runs(pipeline)
         start = StartRead(self._options, groups_on(pipeline, self._options))
-        # Beam infers Any without the type, and runners would store the element pickled and not in its own form.
+        # Without the type Beam infers Any, and runners would store the element pickled instead of in its own form.
         started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start).with_output_types(StreamRead)
         read = CompletedParDo(self._dofn(pipeline), lambda _: self._dofn(pipeline))
         if not self._tagged:
@@ -216,7 +218,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         return outputs
 
     def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
-        """Return the DoFn for the pipeline as it stands now. Steps behind the read change only who writes progress."""
+        """Return the DoFn for the pipeline as it is now. The steps behind the read decide only who writes progress."""
         options, emission, tagged = self._options, self._emission, self._tagged
         if options.progress is None:
             return (ReadBoundedStream if self._bounded else ReadUnboundedStream)(options, emission, tagged=tagged)

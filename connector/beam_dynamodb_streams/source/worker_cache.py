@@ -1,8 +1,8 @@
 """What a worker process keeps between bundles: one client for each connection, and the readers that are idle.
 
-The next slice of the same read on the same worker uses the same reader. Without that every slice would list again, ask
-for iterators again, and discard what is in flight. One bundle at a time uses a reader. A second bundle of the same read
-at the same time gets a reader of its own; runners make one only when something has failed.
+The next slice of the same read on the same worker uses the same reader. Otherwise every slice would list again, request
+iterators again, and discard what is in flight. One bundle at a time uses a reader. A second bundle of the same read at
+the same time gets a reader of its own; that happens only after a failure.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class ReaderCache:
         self._idle: dict[str, tuple[Reader, float]] = {}
 
     def take(self, key: str, make: Callable[[], Reader]) -> Reader:
-        """Return the idle reader of the read, which is no longer idle then, or make one."""
+        """Return the idle reader of the read and mark it as used, or make one."""
         with self._lock:
             entry = self._idle.pop(key, None)
         return make() if entry is None else entry[0]
 
     def give_back(self, key: str, reader: Reader, now: float) -> None:
-        """Keep the reader for its next slice, and close those that no slice has used for long."""
+        """Keep the reader for its next slice, and close readers that no slice has used for `FORGET_SECONDS`."""
         with self._lock:
             old = [k for k, (_, since) in self._idle.items() if k == key or now - since > FORGET_SECONDS]
             closing = [self._idle.pop(k)[0] for k in old]
