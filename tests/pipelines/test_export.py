@@ -241,7 +241,7 @@ def test_a_run_that_fails_is_reported_in_one_line_with_exit_code_1(
     assert exit_.value.code == 1
     said = capsys.readouterr().err
     assert "python -m pipelines.export: failed: malformed record" in said
-    assert "To go on, use --dead_letters DIR [" in said
+    assert "To continue, use --dead_letters DIR [" in said
 
 
 def test_a_malformed_record_goes_to_the_dead_letters_unchanged(service: LocalStreams, tmp_path: Path) -> None:

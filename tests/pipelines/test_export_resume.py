@@ -224,7 +224,7 @@ def test_a_misfit_ends_the_run_and_both_advised_fixes_resume_the_output(
     option = schema_file(schema, pa.string())
     says = refused(capsys, service, output, "--stop=21", option, code=1)
     assert "new_image.n does not fit its column" in says
-    assert 'To go on, use --dead_letters DIR, or "on_misfit": "text" in the schema' in says
+    assert 'To continue, use --dead_letters DIR, or "on_misfit": "text" in the schema' in says
     dead = tmp_path / "dead"
     assert run(service, output, "--stop=21", option, f"--dead_letters={dead}") == 0
     (line,) = [json.loads(line) for file in dead.glob("*.jsonl") for line in file.read_text().splitlines()]

@@ -1,7 +1,7 @@
-"""What the answer to a read moves: a page, an empty page, a shard that is gone. No I/O.
+"""What the answer to a read changes: a page, an empty page, a shard that is gone. No I/O.
 
-An empty page moves no position, so it is not worth a claim. What it brings (a newer iterator, a newer watermark) is
-collected, and joins the next claim.
+An empty page moves no position, so it is not worth a claim. Its newer iterator and watermark are collected and become
+part of the next claim.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Answers:
 
     @property
     def collected(self) -> bool:
-        """Whether empty pages brought something that no claim has."""
+        """Whether something was collected from empty pages that no claim has yet."""
         return bool(self._hints or self._watermarks)
 
     def join(self, frontier: Frontier) -> Frontier:
-        """Return the frontier with what empty pages brought, which is no longer collected then."""
+        """Return the frontier with everything collected from empty pages, and clear the collection."""
         if self.collected:
             frontier = frontier.refresh(self._hints, self._watermarks)
             self.forget()
@@ -48,7 +48,7 @@ class Answers:
         self._hints, self._watermarks = {}, {}
 
     def page(self, frontier: Frontier, read: PageRead, state: Remembered, now: float) -> Claim | None:
-        """Return the claim of a page; None for an empty one that moves nothing."""
+        """Return the claim of a page; None for an empty page that moves nothing."""
         shard = read.request.shard
         self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
         losses = self._losses(frontier, read, frontier.shards[shard], state)
@@ -74,14 +74,14 @@ class Answers:
         )
 
     def gone(self, frontier: Frontier, shard: str) -> Claim:
-        """Return the claim that ends a shard which the service no longer knows."""
+        """Return the claim that ends a shard that no longer exists in the service."""
         reading = frontier.shards[shard]
         loss = shard_gone(frontier.stream_arn, shard, reading, now=self.service_time(), retention=self.retention)
         self.tally[metrics.SHARDS_LOST] += loss is not None
         return Claim(frontier.end(shard), losses=[loss] if loss else [], ended=shard)
 
     def _losses(self, frontier: Frontier, read: PageRead, reading: Reading, state: Remembered) -> list[Loss]:
-        """Return what the page shows to be lost before it; each position's loss is reported once."""
+        """Return the losses before the page that the page proves. The loss at a position is reported once."""
         stream, shard, retention = frontier.stream_arn, read.request.shard, self.retention
         loss = None
         if read.trimmed is not None and state.trim_reported != read.request.position:
@@ -99,7 +99,7 @@ class Answers:
         self.tally[metrics.EMPTY_PAGES] += 1
         stopping = self.rules.past_stop(read.asked)
         if stopping and not self.rules.past_stop(state.quiet.first):
-            state.quiet = NOT_QUIET  # pages asked for before the stop say nothing about what came after them
+            state.quiet = NOT_QUIET  # pages requested before the stop prove nothing about what was written after them
         state.quiet = state.quiet.empty_page(read.asked)
         state.hint = self._hints[shard] = hint
         if not state.quiet.proves(self.rules.quiet):

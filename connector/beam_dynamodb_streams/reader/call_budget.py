@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 SPACING: Final = 0.125
-BURST: Final = 200.0  # calls that may be made at once, above one a second
+BURST: Final = 200.0  # calls that may be made at once, in addition to one a second
 
 
 @dataclass(slots=True)
 class CallBudget:
     """Keeps `SPACING` seconds between pages of listings and, after `burst` of them, one page a second.
 
-    A reader that lists before there are others need not keep to the latter: `burst=inf`.
+    A reader that lists while no other reader does needs no limit of pages: `burst=inf`.
     """
 
     burst: float = BURST
@@ -36,5 +36,5 @@ class CallBudget:
         self._credit -= 1
 
     def wait(self, until: float) -> None:
-        """Make no call before `until`, since one failed."""
+        """Make no call before `until`, because a call failed."""
         self._next_call = max(self._next_call, until)

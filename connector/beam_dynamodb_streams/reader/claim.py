@@ -1,4 +1,4 @@
-"""What a reader returns: the next thing to claim, and what is delivered with it."""
+"""What a reader returns: the next frontier to claim, and what is delivered with it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from beam_dynamodb_streams.shards.loss import Loss
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The next thing to claim: `frontier` is the state of the read once the rest of the claim is delivered.
+    """The next claim: `frontier` is the state of the read once everything else in the claim is delivered.
 
     Args:
         frontier: What the tracker claims.
         watermark: Microseconds since the epoch that no later record precedes, except for records that the service
             itself delivers out of order by more than the slack.
-        shard: The shard of the records; "" where a claim brings none.
+        shard: The shard of the records; "" if the claim has none.
         records: The records to deliver, in order.
         malformed: The entries of the page that could not be decoded.
-        losses: What was, or may have been, lost before this claim.
+        losses: The changes that were, or may have been, lost before this claim.
         opened: The shards that begin.
         ended: The shard that was read to its end, or to the stop; "" for none.
-        lag: Seconds from the newest record's creation to its page; None without a record.
+        lag: Seconds from the newest record's creation to the request for its page; None without a record.
         page_bytes: The size of the page's answer.
     """
 

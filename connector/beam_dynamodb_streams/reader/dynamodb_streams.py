@@ -33,9 +33,10 @@ class Calls(Protocol):
 
 
 class DynamoDBStream:
-    """One stream of a table. Thread-safe: it only remembers whether the endpoint knows AT_TIMESTAMP.
+    """One stream of a table. Thread-safe: its only state is whether the endpoint supports AT_TIMESTAMP.
 
-    It proves to have caught up by a run of empty pages alone (`shards.quiet`): no answer says how far it is behind.
+    Only a run of empty pages proves that a reader has caught up (`shards.quiet`), because no answer says how far it is
+    behind.
 
     Args:
         calls: The client.
@@ -72,7 +73,7 @@ class DynamoDBStream:
     def fetch(self, shard: str, iterator: str) -> RecordsPage:
         try:
             return self._calls.get_records(iterator, limit=self._limit, stream_arn=self.name, shard_id=shard)
-        except IteratorTypeError:  # some emulators hand out an AT_TIMESTAMP iterator that they cannot read
+        except IteratorTypeError:  # some emulators return an AT_TIMESTAMP iterator and then refuse it
             self._knows_at_timestamp = False
             raise
 

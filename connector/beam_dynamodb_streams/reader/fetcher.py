@@ -23,15 +23,15 @@ class Fetcher(Protocol):
 class ThreadedFetcher:
     """Runs `perform` on up to `threads` daemon threads, started as they are needed.
 
-    They are daemons because a hanging socket must hold up neither the bundle nor the exit of a worker.
+    They are daemons, because a socket that hangs must not delay the bundle or the exit of a worker.
     """
 
     def __init__(self, perform: Callable[[Request], Answer], *, threads: int) -> None:
         self._perform = perform
         self._limit = threads
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        # Not a SimpleQueue: if its time runs out while it looks again, CPython's (3.11 to 3.13) waits for ever, because
-        # it computes a negative rest and takes that for no limit.
+        # Not a SimpleQueue: if the timeout passes during a spurious wake-up, CPython (3.11 to 3.13) computes a negative
+        # rest, takes it for no limit and waits forever.
         self._answers: queue.Queue[Answer] = queue.Queue()
         self._threads: list[threading.Thread] = []
         self._unanswered = 0

@@ -1,8 +1,8 @@
 """When to list, and what listings have shown so far. No I/O: it returns the request that is due and takes the answer.
 
-Listings leave shards out (trap 6), so everything rests on repetition (`reader.settling`), within what the service
-allows (`reader.call_budget`). Shards that no listing shows are asked after beside that (`reader.probes`). What all of
-this has shown is one frozen value, `Seen`.
+Listings leave shards out (trap 6), so they are repeated (`reader.settling`), as often as the service allows
+(`reader.call_budget`). Shards that no listing shows are probed in between (`reader.probes`). What listings and probes
+have shown is one frozen value, `Seen`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LEAVES_SECONDS: Final = 0.1
 #: After this many listings of one frontier, all other frontiers of the stream have listed it once.
 CONFIRMING_LISTINGS: Final = 3
 
-#: For how much longer than the retention a finished shard is remembered.
+#: How long a finished shard is remembered after the retention has passed, in seconds.
 REMEMBER_SECONDS: Final = 3600
 
 
@@ -81,25 +81,25 @@ class Listings:
     # What is known
 
     def changed(self, now: float) -> bool:
-        """Return whether something was shown since the last `look`.
+        """Return whether listings or probes showed something new since the last `look`.
 
-        The answers of probes count once all have come, or some time after the first: a discovery takes time for each
-        shard, so that one for each of thousands of answers would take minutes.
+        The answers of probes count once all have arrived, or some time after the first one. A discovery takes time in
+        proportion to the shards, so a discovery for each of thousands of answers would take minutes.
         """
         return self._changed or now >= self.answers_due or (self._answered <= now and not self.probes.busy(now))
 
     @property
     def answers_due(self) -> float:
-        """When to look at the answers of probes, though others are under way."""
+        """When to look at the answers of probes even if others are still in flight."""
         return self._answered + PROBES_SECONDS
 
     def look(self, now: float, second: float) -> Seen:
-        """Return what was shown, and count it as seen. `second`: the service's clock."""
+        """Return what listings and probes have shown, and mark it as seen. `second`: the service's clock."""
         self._changed, self._answered = False, inf
         return self.seen(now, second)
 
     def seen(self, now: float, second: float) -> Seen:
-        """Return what was shown. `second`: the service's clock."""
+        """Return what the listings have shown. `second`: the service's clock."""
         return Seen(
             self._lineage,
             int(second),
@@ -129,27 +129,30 @@ class Listings:
         return self._status == "DISABLED"
 
     def settled(self, now: float) -> bool:
-        """Return whether the listings since `settle` prove that nothing else is there, and no parent is in doubt."""
+        """Return whether the listings since `settle` prove that there is no other shard, and no parent is in doubt."""
         return self._start is not None and self._start.settled(now) and not self._doubts
 
     def held_watermarks(self) -> list[int]:
-        """Return those of parents whose children may not all be known yet: a late child's records must not be late."""
+        """Return the watermarks of parents whose children may not all be known yet.
+
+        They are held, so that a child that is found late has no late records.
+        """
         return self._ended.watermarks
 
     @property
     def doubts(self) -> int:
-        """How many unlisted parents keep shards waiting."""
+        """The number of unlisted parents whose children wait."""
         return len(self._doubts)
 
     @property
     def _interval(self) -> float:
-        """Seconds from one whole listing to the next, while nothing needs one."""
+        """The seconds from one whole listing to the next while nothing needs one sooner."""
         return max(RELIST_SECONDS, 2.0 * self._pages)
 
     # What is wanted
 
     def settle(self, now: float) -> None:
-        """Look from now on whether there is anything that was not listed before."""
+        """Begin to prove, from now on, that there is no shard that was not listed before."""
         self._start = Settling(now, now)
         self._next_pass = min(self._next_pass, now)
         self._recent.clear()
@@ -159,7 +162,10 @@ class Listings:
         return shard in self._recent
 
     def start_over(self, now: float) -> None:
-        """Serve a frontier that was shown nothing yet: which shards wait, and for which, is its own affair."""
+        """Begin to serve another frontier.
+
+        Forget which shards wait, and for which parents, because that differs between frontiers.
+        """
         self._ended.clear()
         self.doubt(set(), now, patient=self._patient)
         self._found = set()
@@ -167,26 +173,29 @@ class Listings:
         self.settle(now)
 
     def await_children(self, parent: str, watermark: int, now: float) -> bool:
-        """Look for the children of an ended shard. Return whether it is new: the listings may show them already."""
+        """Look for the children of an ended shard.
+
+        Return whether the shard is new; listings may have shown its children already.
+        """
         new = self._ended.add(parent, watermark, now)
         if new:
             self.probes.ask(parent, now + RELIST_SECONDS)
         return new
 
     def left(self, shard: str) -> None:
-        """Look no longer for children of an ended shard, which left the frontier without any."""
+        """Stop looking for children of an ended shard that left the frontier without any."""
         self._ended.remove(shard)
         self._drop_probe(shard)
 
     def denied(self, shard: str) -> None:
-        """Record that the service does not know the shard."""
+        """Record that the shard does not exist in the service."""
         self._gone.add(shard)
 
     def doubt(self, parents: set[str], now: float, *, patient: bool, shared: bool = False) -> None:
-        """Ask after the unlisted parents that keep a shard waiting, and after no others.
+        """Probe the unlisted parents for which a shard waits, and no others.
 
-        `patient`: shards are read that may be their ancestors. `shared`: other frontiers read this stream, and an
-        unlisted parent may be theirs, so it is waited for until it is listed or gone.
+        `patient`: shards that may be their ancestors are being read. `shared`: other frontiers read this stream. An
+        unlisted parent may then be theirs, so its children wait until it is listed or gone.
         """
         self._patient, self._shared = patient, shared
         before, self._doubts = self._doubts, {parent: self._doubts.get(parent, now) for parent in sorted(parents)}
@@ -196,7 +205,7 @@ class Listings:
             self._drop_probe(parent)
 
     def probe_only(self, shards: Set[str], now: float) -> None:
-        """Ask once whether the service knows each of these shards, and no longer after others."""
+        """Probe each of these shards once, and no others any more."""
         dropped, self._once = self._once - shards, set(shards)
         for shard in shards:
             self._ask_after(shard, now)
@@ -204,13 +213,13 @@ class Listings:
             self._drop_probe(shard)
 
     def probe_also(self, shards: Set[str], now: float) -> None:
-        """Ask once whether the service knows each of these shards."""
+        """Probe each of these shards once, in addition to others."""
         self._once |= shards
         for shard in shards:
             self._ask_after(shard, now)
 
     def _ask_after(self, shard: str, now: float) -> None:
-        """Ask after a shard that no listing has shown; the rest of one that is under way may still show it."""
+        """Probe an unlisted shard, after the current listing, because its other pages may still show the shard."""
         if self._passing:
             self._postponed.add(shard)
         else:
@@ -221,7 +230,7 @@ class Listings:
             self.probes.drop(shard)
 
     def _ask_after_leaves(self, now: float) -> None:
-        """Ask after the ended shards of a disabled stream that seem to have no children, before that is believed."""
+        """Probe the ended shards of a disabled stream that seem to have no children: the answers prove it."""
         if self.disabled and now >= self._leaves_due:
             self._leaves_due = now + LEAVES_SECONDS
             for leaf in self._ended.unproven_leaves(now, self._gone):
@@ -253,12 +262,12 @@ class Listings:
         return not self._passing and (start_is_due or self._next_pass <= now)
 
     def _worth_a_filter(self, parents: list[str], now: float) -> str | None:
-        """Return the parent whose children to list alone, where that is cheaper or more urgent than listing all."""
+        """Return a parent whose children to list alone, if that is cheaper or more urgent than a whole listing."""
         if not self._knows_shard_filter:
             return None
         fresh = [parent for parent in parents if not self._ended.was_asked(parent)]
         if fresh and len(fresh) <= self._pages and not self._lineage.children(fresh[0]):
-            return fresh[0]  # waits neither for the rest of a listing nor for confirmations of others
+            return fresh[0]  # does not wait for the rest of a listing, or for other shards to be confirmed
         if self._passing or self._listing_is_due(now) or not parents or len(parents) > self._pages:
             return None
         return parents[0]
@@ -279,9 +288,9 @@ class Listings:
                 self._knows_shard_filter = False
             case Gone(request=List(children_of=str(parent))):  # says nothing of the stream
                 self._ended.listed(parent, now)
-            case Gone(request=List(after=str())):  # the shard that the cursor names is gone: list from the beginning
+            case Gone(request=List(after=str())):  # the shard of the cursor is gone: list from the beginning
                 self._finish_pass(now, whole=False)
-            case Gone():  # the stream itself: what is left to read will be denied shard by shard
+            case Gone():  # the stream itself is gone: the open shards will be reported as gone one by one
                 self._status, self._changed = "DISABLED", True
                 self._shown = set()
                 self._finish_pass(now, whole=True)
@@ -300,7 +309,7 @@ class Listings:
             self._finish_pass(now, whole=False)
 
     def keep(self, shards: Container[str]) -> None:
-        """Forget what is neither listed any more nor one of `shards`: memory follows the stream, not the run."""
+        """Forget shards that are neither listed nor in `shards`, so that memory does not grow with the run."""
         old = [shard for shard in self._lineage if shard not in self._listed and shard not in shards]
         self._lineage.forget(old)
         parents = {parent for shard in self._lineage for parent in self._lineage.parents(shard)}
@@ -330,7 +339,7 @@ class Listings:
         doubted = now - self._doubts.get(shard, now) >= (PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS)
         if not doubted or self._shared or shard in self._lineage:
             return
-        if now - self._whole_began > RELIST_SECONDS:  # nothing was listed for long: list again before believing it
+        if now - self._whole_began > RELIST_SECONDS:  # the last listing is old: list again before relying on it
             self._next_pass = min(self._next_pass, now)
         elif self._lineage.add([Shard(shard)]):
             self._unlinked.add(shard)

@@ -1,4 +1,4 @@
-"""What a page moves: which of its records are delivered, and where the frontier stands after them. No I/O."""
+"""What a page changes: which of its records are delivered, and the frontier after them. No I/O."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def pass_all(entries: Sequence[Entry], shard: str) -> tuple[Sequence[Entry], Seq
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a read is asked for.
+    """What a read delivers, and when it counts as caught up.
 
     Attributes:
         stop: The last second to deliver, inclusive; None for a read without such an end.
         slack: How far creation times may be out of order inside a shard (trap 19), in seconds.
         quiet: When empty pages prove that a shard is caught up.
-        filter: Which changes are delivered. What it leaves out is read, and counts as done.
-        gapless: Whether a shard ends at its first change past the stop, so that what is delivered of it has no gap, and
-            the next read may resume after the last.
+        filter: Which changes are delivered. A change that it leaves out counts as read.
+        gapless: Whether a shard ends at its first change past the stop. Then the delivered changes have no gap, and the
+            next read can resume after the last one.
     """
 
     stop: int | None = None
@@ -46,9 +46,9 @@ class Rules:
     gapless: bool = False
 
     def past_stop(self, moment: float) -> bool:
-        """Return whether, at `moment`, all that belongs before the stop was written and visible.
+        """Return whether, at `moment`, every change up to the stop was written and visible.
 
-        The stop's own second is over then, and the slack too.
+        This is so once the second of the stop and the slack have passed.
         """
         return self.stop is not None and moment > self.stop + 1 + self.slack
 
@@ -66,12 +66,12 @@ class Delivery:
 
 
 def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
-    """Return what a page delivers, with its shard moved to the end of the page or to the stop inside it.
+    """Return what a page delivers, with its shard moved to the end of the page, or to the stop inside the page.
 
-    Records past the stop are skipped. The shard is finished once one is later than the stop by more than the slack,
-    since an earlier one may follow until then, and at once where the rules want no gap. A record from the future
-    proves nothing about those that follow it. It is delivered as it is without a stop, and with one where the rules
-    want no gap: the next read resumes after it.
+    Records past the stop are skipped. The shard is finished by a record that is later than the stop by more than the
+    slack, because until then an earlier one may follow. With `Rules.gapless` the first record past the stop finishes
+    it. A record from the future proves nothing about the records after it. It is delivered if there is no stop, and
+    with `Rules.gapless`, because the next read resumes after it.
     """
     shard = read.request.shard
     latest = read.asked + AHEAD_SECONDS
@@ -103,21 +103,24 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
         return Delivery(moved.close(), records, malformed, newest)
     if cut_off or (rules.stop is not None and newest is not None and newest > rules.stop + rules.slack):
         return Delivery(moved.finish(shard, second=int(read.asked)), records, malformed, newest, finished=True)
-    if read.hint is None:  # the last page may bring records and no next iterator (trap 1)
+    if read.hint is None:  # the last page may have records and no next iterator (trap 1)
         return Delivery(moved.end(shard), records, malformed, newest, ended=True)
     return Delivery(moved, records, malformed, newest)
 
 
 def _before_the_stop(read: PageRead, stop: int, latest: float) -> tuple[Sequence[Entry], Sequence[Malformed]]:
-    """Return what the page has before its first record past the stop; one dated later than `latest` is not past it."""
+    """Return the entries before the first record past the stop.
+
+    One dated later than `latest` does not count as past it.
+    """
     first = next(n for n, entry in enumerate(read.records) if stop + 1 <= entry.creation_time <= latest)
     return read.records[:first], _before(read.records[first], read.page.malformed, read)
 
 
 def _before(entry: Entry, malformed: Sequence[Malformed], read: PageRead) -> list[Malformed]:
-    """Return those that stand before an entry of the page; the next read reports those that follow it.
+    """Return the malformed entries before an entry of the page. The next read reports those after it.
 
-    One without a sequence number is found by its place in the page, which counts the malformed ones too.
+    An entry without a sequence number is found by its index in the page, which counts malformed entries too.
     """
     taken = {other.index for other in read.page.malformed}
     places = (place for place in count() if place not in taken)
@@ -131,9 +134,9 @@ def _before(entry: Entry, malformed: Sequence[Malformed], read: PageRead) -> lis
 
 
 def _last(position: Position, records: Sequence[Entry], malformed: Sequence[Malformed]) -> Position | None:
-    """Return the position after the page that was read from `position`; None if it names none.
+    """Return the position after the page that was read from `position`; None if the page has no sequence number.
 
-    A page still before the start moment moves nothing.
+    A page whose records are all before the start moment moves nothing.
     """
     numbers = [entry.sequence_number for entry in malformed if entry.sequence_number is not None]
     if records:

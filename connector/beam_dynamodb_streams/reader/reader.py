@@ -1,8 +1,8 @@
 """The poll loop: which request is next, and what the listings move. No Beam, no threads, no sleeping.
 
-A reader keeps what is not worth storing (iterators, quiet runs, pages asked for ahead) between the slices of one
-worker. The frontier that it is given is the truth: it drops whatever it remembers that does not fit. So a reader may be
-thrown away, or be given an older frontier, at any time, and nothing is lost.
+Between the slices of one worker a reader keeps what is not worth storing: iterators, quiet runs, and pages requested
+ahead. The frontier that is passed to it is the truth, and it drops everything that does not fit. So nothing is lost if
+a reader is discarded, or receives an older frontier, at any time.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Reader:
 
     Args:
         fetcher: Performs the requests.
-        now: The monotonic clock of all deadlines and pauses, in seconds.
+        now: The monotonic clock of all deadlines and rests, in seconds.
         service_time: The service's clock, in epoch seconds.
         random: Returns 0 to 1, for jitter.
         rules: What is delivered.
         pace: How often each shard is asked.
-        earlier: What an earlier run had read.
+        earlier: The state of an earlier run.
         tally: Counts what happens, by the names of `metrics`.
         retention: For how many seconds the stream keeps a record.
-        resumes: When, on the clock `now`, there is something to do again after `next` returned None.
+        resumes: After `next` returned None, the time on the clock `now` at which the next request is due.
     """
 
     fetcher: Fetcher
@@ -63,7 +63,7 @@ class Reader:
     _resumed: ResumedShards = field(init=False)
     _known: Frontier | None = None
     _shard_ended: bool = False  # since the last discovery
-    _relisted: bool = False  # a whole listing is over that may confirm the frontier's unconfirmed shards
+    _relisted: bool = False  # a whole listing was completed that may confirm unconfirmed shards of the frontier
     _ending: bool = False
     _gone_reported: set[str] = field(default_factory=set)
     _empty_watermark: int = EARLIEST
@@ -77,16 +77,16 @@ class Reader:
     def next(self, frontier: Frontier, deadline: float, *, rests: float | None = None) -> Claim | None:
         """Return the next claim from `frontier`, or None at the deadline or when all is read.
 
-        Call it again with the claim's own frontier once that is claimed. It is harmless to call it too early: it waits.
+        Call it again with the claim's own frontier once that is claimed. If nothing is due yet, it waits.
 
         Args:
             frontier: Where the read stands.
-            deadline: On the clock `now`.
-            rests: If given, None is also returned once an answer has come, all requests are answered, and nothing is
-                due for at least this many seconds; `resumes` says until when.
+            deadline: When to return at the latest, on the clock `now`.
+            rests: If given, None is also returned once at least one request was made, all are answered, and nothing is
+                due for at least this many seconds; see `resumes`.
 
         Raises:
-            Exception: Whatever error of the service no waiting mends.
+            ConnectorError: An error of the service that does not pass with time.
         """
         while not frontier.closed:
             now = self.now()
@@ -109,17 +109,17 @@ class Reader:
 
     @property
     def doubts(self) -> int:
-        """How many parents that no listing shows keep their children waiting (trap 8)."""
+        """The number of parents that no listing shows and whose children wait (trap 8)."""
         return self._listings.doubts
 
     def close(self) -> None:
         self.fetcher.close()
 
     def _resume(self, frontier: Frontier, now: float) -> None:
-        """Take a frontier that was not returned just now as the truth, and drop what was remembered of another."""
+        """Adopt a frontier that is not the one just returned, and drop what was remembered of the other."""
         known = self._known
         if known != frontier:
-            self._listings.start_over(now)  # whatever they have shown, this frontier has not seen it
+            self._listings.start_over(now)  # whatever the listings have shown is new to this frontier
             self._ending = False
             self._resumed.start_over()
             self._gone_reported.clear()
@@ -183,11 +183,11 @@ class Reader:
         return None if decided is None else self._complete(Claim(decided[0], losses=decided[1]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Claim | None:
-        """Return the claim of the end of the read: the frontier is empty, and nothing else will be found.
+        """Return the claim that ends the read: the frontier is empty, and no other shard will be found.
 
-        The listings must have settled since the end came in sight and since the last shard was found.
+        The listings must have settled since the frontier became empty and since the last shard was found.
         """
-        deserted = not frontier.adopts and not frontier.shards and not frontier.awaited  # nothing will ever come to it
+        deserted = not frontier.adopts and not frontier.shards and not frontier.awaited  # nothing can be added to it
         if not self._listings.disabled and not self.rules.past_stop(self.service_time()) and not deserted:
             return None
         if not self._ending:
@@ -218,7 +218,7 @@ class Reader:
         state = self._schedule.answered(answer.request)
         now = self.now()
         match answer:
-            case Failed(_, error):  # the reader is not asked again: what it remembers went with the request
+            case Failed(_, error):  # the error ends the read: the reader will not be used again
                 raise error
             case Delayed(request):
                 self.tally[metrics.DELAYS] += 1
@@ -232,7 +232,7 @@ class Reader:
                     return None
                 state.failures = 0
                 if request.position != frontier.shards[request.shard].position:
-                    self._schedule.at_once(request.shard, now)  # asked for ahead of a frontier that was never claimed
+                    self._schedule.at_once(request.shard, now)  # requested ahead for a frontier that was never claimed
                     return None
                 if isinstance(answer, PageRead):
                     claim = self._answers.page(frontier, answer, state, now)
@@ -244,7 +244,7 @@ class Reader:
                     return None
                 claim = self._complete(claim, now)
                 if claim.shard:
-                    self._ask(now)  # the next page comes over the network while this one is decoded and emitted
+                    self._ask(now)  # the next page is fetched while this one is decoded and emitted
                 return claim
             case _:
                 if self._listings.take(answer, now):
@@ -253,7 +253,7 @@ class Reader:
                 return None
 
     def _refresh(self, frontier: Frontier) -> Claim | None:
-        """Return, at the end of a slice, the claim of what empty pages brought: it is worth storing once."""
+        """Return, at the end of a slice, the claim of what empty pages changed: it is stored once in a slice."""
         collected = self._answers.collected
         if not collected and (frontier.shards or not frontier.shared):
             return None
@@ -264,15 +264,18 @@ class Reader:
         return claim
 
     def _complete(self, claim: Claim, now: float) -> Claim:
-        """Return the claim with what empty pages brought, and its watermark; its frontier is the known one then."""
+        """Return the claim with what empty pages changed, and with its watermark.
+
+        Its frontier is then the known one.
+        """
         frontier = self._answers.join(claim.frontier)
         if claim.opened or claim.ended:
             self._follow(frontier, now)
-        self._known = frontier  # the positions of the rest are already those remembered
-        watermark = EARLIEST  # held until the listings settled: a shard may be there that none has shown yet
+        self._known = frontier  # the positions of the other shards are already those remembered
+        watermark = EARLIEST  # held until the listings have settled: one may still show another shard
         if self._listings.settled(now):
             if frontier.shards:
                 watermark = min([frontier.watermark, *self._listings.held_watermarks()])
-            elif frontier.shared:  # the others' changes wait for this one, whatever it may yet adopt
+            elif frontier.shared:  # it holds the watermark of all groups, because it may adopt shards later
                 watermark = int((self.service_time() - self.rules.slack - RELIST_SECONDS) * MICROS)
         return replace(claim, frontier=frontier, watermark=watermark)

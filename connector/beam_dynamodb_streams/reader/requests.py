@@ -1,4 +1,4 @@
-"""What the reader asks, and what each answer means to it. No calls: `reader.stream_caller` makes them."""
+"""The requests of the reader and their answers, as values. `reader.stream_caller` makes the calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Asks whether the service still knows a shard that no listing shows."""
+    """Asks whether a shard that no listing shows still exists in the service."""
 
     shard: str
 
@@ -48,7 +48,8 @@ class PageRead:
         records: The entries of the page without those older than the start.
         hint: The next iterator; None at the shard's end.
         renewals: How many iterators were asked for.
-        trimmed: None, or that unread records before this page are gone: True if that is certain.
+        trimmed: None if nothing before the page was trimmed unread; True if something certainly was, False if it may
+            have been.
     """
 
     request: Read
@@ -75,21 +76,21 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The service does not know the shard, or the whole stream."""
+    """The shard, or the whole stream, does not exist in the service."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class NoShardFilter:
-    """The endpoint cannot list the children of a shard alone: they are found in full listings."""
+    """The endpoint cannot list the children of one shard. They are found in whole listings instead."""
 
     request: List
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """A fault that passes (trap 15): ask again later."""
+    """A temporary fault (trap 15): request again later."""
 
     request: Request
     error: DelayError
@@ -97,7 +98,7 @@ class Delayed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An error that waiting does not mend."""
+    """An error that does not pass with time."""
 
     request: Request
     error: Exception

@@ -1,4 +1,4 @@
-"""The shards of an earlier run that are no longer there: which of them are losses, and which were read. Pure."""
+"""The shards of an earlier run that no longer exist: which of them are losses, and which were read. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHECK_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EarlierRun:
-    """What an earlier run had read, and until when it had read all there was; see `StreamPosition`."""
+    """The positions of an earlier run, and the second up to which it had read everything; see `StreamPosition`."""
 
     saved: Mapping[str, Position] = field(default_factory=dict)
     until: int | None = None
@@ -26,7 +26,7 @@ class EarlierRun:
 
 @dataclass(slots=True)
 class ResumedShards:
-    """Decides about saved shards once the listings have settled and the service was asked after each one they lack."""
+    """Decides about saved shards once the listings have settled and each shard that they lack was probed."""
 
     earlier: EarlierRun
     retention: float = RETENTION_SECONDS
@@ -35,7 +35,7 @@ class ResumedShards:
 
     @property
     def due(self) -> float:
-        """When to check again; never, unless the service is still to be asked after a shard."""
+        """When to check again; never, unless a shard is still to be probed."""
         return self._next if self._asking else inf
 
     def start_over(self) -> None:
@@ -45,7 +45,7 @@ class ResumedShards:
         return bool(frontier.saved) and now >= self._next
 
     def ask_after(self, frontier: Frontier, seen: Seen) -> set[str]:
-        """Return the shards that the service is still to be asked after; none before the listings have settled."""
+        """Return the shards that are still to be probed; none before the listings have settled."""
         return self._unknown(frontier, seen) if self._asking else set()
 
     def undecided(self, frontier: Frontier, seen: Seen) -> bool:
@@ -82,10 +82,10 @@ class ResumedShards:
     def _was_read(self, shard: str, seen: Seen, *, left: bool) -> bool:
         """Return whether the earlier run left nothing unread of a shard that is gone.
 
-        `left`: whether other shards that it saved are still there. If the run saved the shards that it had read to
-        their end as such, then it had not read the others. If it may have saved only what it delivered, then a shard
-        may have brought nothing since, and neither may its children. Such a shard counts as read, unless nothing is
-        left at all, or its child was not begun although not all was read within the last day.
+        `left`: whether other shards that it saved still exist. A run that saved which shards it read to their end had
+        not read the others. A run that saved only the positions of delivered records may have read further, because the
+        shard and its children may have had no records after that. Such a shard counts as read, with two exceptions: no
+        saved shard is left, or its child was not begun although not everything was read within the last day.
         """
         saved, until = self.earlier.saved, self.earlier.until
         if until is not None and until > seen.second - self.retention:
@@ -99,5 +99,5 @@ class ResumedShards:
         return any(child in saved for child in children) if children else left
 
     def _unknown(self, frontier: Frontier, seen: Seen) -> set[str]:
-        """Return the saved shards that are not listed, and that the service has neither denied nor found."""
+        """Return the saved shards that are not listed, and that were not probed yet."""
         return frontier.saved.keys() - seen.listed - seen.gone - seen.found

@@ -1,4 +1,4 @@
-"""Which shard is asked next: at most one request for a shard and `Pace.requests` in all, the longest due first."""
+"""Which shard is polled next: at most one request for each shard and `Pace.requests` in all, the longest due first."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from beam_dynamodb_streams.shards.frontier import Frontier, Hint
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRun
 
-#: Idle shards are asked in rounds at least this far apart: between them nothing is due, and a bundle may rest.
+#: Idle shards are polled in rounds at least this many seconds apart. Between rounds nothing is due, and a bundle may
+#: rest.
 ROUND_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a shard is asked, in seconds, and how much is asked at once.
+    """How often a shard is polled, in seconds, and how many requests are in flight at once.
 
-    After a page that was full, or older than `behind`, the next one is asked for at once. A shard whose pages are not
-    full is asked every `poll`. A shard that is proven quiet is asked less and less often, down to every `idle`. At most
-    `requests` pages are in flight or unread, one for a shard: that bounds the memory. `page` is the most records that a
-    page may bring.
+    After a page that was full, or older than `behind`, the next one is requested at once. A shard whose pages are not
+    full is polled every `poll` seconds. A shard that is proven quiet is polled less and less often, in the end every
+    `idle` seconds. At most `requests` pages are in flight or unread, one for each shard, which bounds the memory.
+    `page` is the most records that a page may have.
     """
 
     poll: float = 0.2
@@ -50,7 +51,7 @@ class Remembered:
 
 @dataclass(slots=True)
 class Schedule:
-    """The shards that are to be read, by the moment at which each is asked. `random` returns 0 to 1."""
+    """The shards to read, ordered by when each is due. `random` returns a number from 0 to 1."""
 
     fetcher: Fetcher
     random: Callable[[], float]
@@ -70,7 +71,10 @@ class Schedule:
             del self._shards[shard]
 
     def forget(self) -> None:
-        """Forget everything but what is in flight: its answers still count, and find their shard moved."""
+        """Forget everything but requests in flight.
+
+        Their answers are still counted, and are dropped because their shard has moved.
+        """
         self._shards = {}
 
     # What is asked
@@ -123,7 +127,10 @@ class Schedule:
         self._schedule(shard, now + self.pace.poll)
 
     def seldom(self, shard: str, now: float) -> None:
-        """Ask less and less often, in the end every `idle`: then in rounds, and each shard has drawn its own."""
+        """Poll a quiet shard less and less often, in the end every `idle` seconds, in rounds.
+
+        Each shard has a random round of its own.
+        """
         state, idle = self._shards[shard], self.pace.idle
         has_a_round = state.wait == idle
         state.wait = min(idle, max(self.pace.poll, state.wait * 1.5))
@@ -142,7 +149,7 @@ class Schedule:
         self._schedule(shard, now + self.back_off(state.failures))
 
     def back_off(self, failures: int) -> float:
-        """Return the seconds to wait: they double with the failures in a row, up to 5."""
+        """Return the seconds to wait. They double with each failure in a row, up to 5 seconds."""
         return min(5.0, 0.1 * 2.0 ** min(failures, 10)) * (0.5 + self.random() / 2)
 
     def _schedule(self, shard: str, due: float) -> None:

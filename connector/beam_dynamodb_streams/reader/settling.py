@@ -1,6 +1,6 @@
 """How many listings prove an absence, and the ended shards whose children are looked for (traps 6 and 20).
 
-One listing may leave a shard out. Its absence is believed after `SETTLED_LISTINGS` listings over `SETTLED_SECONDS`.
+One listing may leave a shard out. `SETTLED_LISTINGS` listings over `SETTLED_SECONDS` prove that a shard is absent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ class Settling:
     listings: int = 0
 
     def listed(self, now: float, *, whole: bool = True) -> None:
-        """Count a listing that is over. One that broke off proves nothing, but another at once would break off too."""
+        """Count a listing that has ended.
+
+        One that failed proves nothing. The next one still waits for the interval, because another one at once would
+        fail too.
+        """
         self.listings += whole
         self.asked += 1
         self.due = now + min(15.0, 2.0 ** max(0, min(self.asked, 10) - 5))
@@ -53,11 +57,11 @@ class EndedShard:
 
 @dataclass(slots=True)
 class EndedShards:
-    """The ended shards, by id. `gone`, where a method takes it, is what the service denies."""
+    """The ended shards, by id. `gone`, where a method takes it, are the shards that do not exist in the service."""
 
     lineage: Lineage
     _ended: dict[str, EndedShard] = field(default_factory=dict)
-    _due: float | None = None  # the earliest of theirs, while nothing has moved them
+    _due: float | None = None  # the earliest due time of all, while nothing has changed it
 
     @property
     def watermarks(self) -> list[int]:
@@ -90,7 +94,7 @@ class EndedShards:
         return self._due
 
     def unproven_leaves(self, now: float, gone: Container[str]) -> list[str]:
-        """Return those of a disabled stream that are leaves if the service still knows them."""
+        """Return those of a disabled stream that are leaves if they still exist in the service."""
         return [
             parent
             for parent, ended in self._ended.items()
@@ -98,12 +102,15 @@ class EndedShards:
         ]
 
     def to_list(self, now: float) -> list[str]:
-        """Return those whose children are to be listed now; first those without a known child: nobody reads theirs."""
+        """Return those whose children are to be listed now.
+
+        Those without a known child come first, because nobody reads their children.
+        """
         due = [parent for parent, ended in self._ended.items() if ended.settling.due <= now]
         return sorted(due, key=lambda parent: len(self.lineage.children(parent)) > 0)
 
     def cursor(self, parent: str) -> str | None:
-        """Return after which child the listing of its children alone resumes; None at the first page."""
+        """Return the child after which the listing of its children alone resumes; None for the first page."""
         cursors = self._ended[parent].cursors
         return cursors[-1] if cursors else None
 
@@ -134,12 +141,15 @@ class EndedShards:
         self._due = None
 
     def probed(self, parent: str) -> None:
-        """Record that the service was asked after the shard while the stream is disabled."""
+        """Record that the shard was probed while the stream is disabled."""
         if parent in self._ended:
             self._ended[parent].probed = True
 
     def drop_settled(self, now: float, gone: Container[str]) -> bool:
-        """Drop those whose children are all known. Return whether that, or a leaf, changes what a discovery finds."""
+        """Drop those whose children are all known.
+
+        Return whether that, or a leaf, changes the result of a discovery.
+        """
         settled = [parent for parent, ended in self._ended.items() if ended.settling.settled(now)]
         known = [parent for parent in settled if self.lineage.children(parent)]
         for parent in known:

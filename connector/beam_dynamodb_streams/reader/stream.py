@@ -1,7 +1,8 @@
 """What the reader knows of a stream: a stream lists shards and serves pages of entries. No service, no I/O.
 
-A kind of stream is one implementation of `Stream` (`reader.dynamodb_streams` is the first), the pages of a `wire`
-module, and an envelope in `records`. Its calls raise the errors of `errors`, on which `reader.stream_caller` decides.
+A kind of stream has one implementation of `Stream` (`reader.dynamodb_streams` is the first), the pages of a `wire`
+module, and an envelope in `records`. Its calls raise the exceptions of `errors`; `reader.stream_caller` decides what
+each one means.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from beam_dynamodb_streams.shards.position import Position
 
 
 class Entry(Protocol):
-    """One change as the stream delivers it. Its payload is the object itself, which only the envelope's module reads.
+    """One change as the stream delivers it. The object also is its own payload, which only the envelope's module reads.
 
     Attributes:
         sequence_number: An integer in text, comparable within one shard's lineage (trap 4).
@@ -31,7 +32,7 @@ class Malformed(Protocol):
     """An entry that is not as the service documents.
 
     Attributes:
-        index: Its place in the page; -1 if its envelope could be read and one of its values could not.
+        index: Its index in the page; -1 if its envelope could be read and one of its values could not.
         payload: Its bytes.
         reason: What is wrong, without any content of the item.
         sequence_number: None if it has none that can be read.
@@ -48,7 +49,7 @@ class Malformed(Protocol):
 
 
 class EntryPage(Protocol):
-    """One answer with entries, in the shard's order; `records` and `malformed` together are all of it.
+    """One answer with entries, in the shard's order. Each entry is in `records` or in `malformed`.
 
     An empty page is not the end (trap 5): the shard has ended where `next_iterator` is None (trap 1).
     """
@@ -92,7 +93,7 @@ class StreamTraits:
     """What a kind of stream promises.
 
     Attributes:
-        retention_seconds: How long a record can be read.
+        retention_seconds: How long a record can be read after it was written.
         iterator_seconds: How long an iterator can be used.
         page_entries: How many entries a page has at most.
     """
@@ -107,7 +108,7 @@ class Stream(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the stream."""
+        """The name of the stream in errors."""
 
     @property
     def traits(self) -> StreamTraits: ...
@@ -117,7 +118,7 @@ class Stream(Protocol):
         endpoint cannot list children alone."""
 
     def find_shard(self, shard: str) -> None:
-        """Return if the service knows the shard. Raises `NotFoundError` if it does not."""
+        """Return None if the shard exists. Raises `NotFoundError` if it does not."""
 
     def iterator(self, shard: str, position: Position) -> str:
         """Return an iterator at the position. Raises `TrimmedDataError` if the position is no longer there."""

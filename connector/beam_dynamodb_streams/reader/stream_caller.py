@@ -1,4 +1,7 @@
-"""Makes the calls of a request, on the fetcher's threads. An answer is data; only what no reader can mend fails."""
+"""Makes the calls of a request, on the fetcher's threads.
+
+Answers are data; an error that no reader can handle is `Failed`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ from beam_dynamodb_streams.shards.position import AtTime, Horizon
 #: An iterator with less than this left of its life is not worth the call.
 SPARE_SECONDS: Final = 60
 
-#: One for each reason to ask again within a page, with some to spare. More is a fault of the endpoint.
+#: One for each reason to repeat the request for a page, and some in reserve. More is a fault of the endpoint.
 MOST_ITERATORS: Final = 5
 
 
@@ -87,7 +90,7 @@ class StreamCaller:
                 renewals += 1
                 try:
                     iterator = self._stream.iterator(shard, position if trimmed is None else Horizon())
-                except TrimmedDataError:  # the position is past the horizon; what follows it may be there in full
+                except TrimmedDataError:  # the position is past the horizon; everything after it may still exist
                     trimmed = bool(trimmed)
                     continue
             asked = self._stream.time()
@@ -95,7 +98,7 @@ class StreamCaller:
                 page = self._stream.fetch(shard, iterator)
             except (ExpiredIteratorError, IteratorTypeError):
                 pass
-            except TrimmedDataError:  # the iterator's own record is gone: the service says so (trap 10)
+            except TrimmedDataError:  # the service says that the iterator's own record is gone (trap 10)
                 trimmed = True
             except (NotFoundError, DelayError):
                 raise
@@ -113,7 +116,7 @@ class StreamCaller:
 
 
 def _from(records: Sequence[Entry], second: int) -> Sequence[Entry]:
-    """Return the entries from the first one that was created at or after `second`, as a start at a moment means it."""
+    """Return the entries from the first one created at or after `second`, as a start at a moment means it."""
     for index, record in enumerate(records):
         if record.creation_time >= second:
             return records[index:]

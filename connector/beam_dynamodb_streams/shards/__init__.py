@@ -1,4 +1,4 @@
-"""The shards of a stream, as values: who is related to whom, how far each is read, what begins next. Pure.
+"""The shards of a stream as values: how they are related, how far each is read, and which begins next. Pure.
 
 The states of a shard, as one frontier sees it. Each has one word, here and in the code:
 
@@ -30,7 +30,7 @@ unlisted -> doubtful -> listed ----> open ----> ended ----> finished ----> forgo
                          foreign (unconfirmed) ---------> fading -- gone -----+
 ```
 
-A shard begins (listed to open) once all its parents that this frontier reads have ended, or are gone. An ended shard
-leaves in the same step in which the last of its known children begins, so that no stored frontier has lost one without
-having the other. A shard that is gone while it is open ends, with a loss (`loss`).
+A shard begins (listed to open) once all its parents that this frontier reads have ended or are gone. An ended shard
+leaves in the same step in which the last of its known children begins. So a stored frontier always has the parent or
+all its known children. A shard that is gone while it is open ends, with a loss (`loss`).
 """

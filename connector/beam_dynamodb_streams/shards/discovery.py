@@ -1,4 +1,4 @@
-"""What the listings mean for a frontier: which shard begins, waits, is not read, or needs the service's word first.
+"""What the listings mean for a frontier: which shard begins, waits, is not read, or must be probed first.
 
 The cases are a table in `growth`.
 """
@@ -18,9 +18,10 @@ from beam_dynamodb_streams.shards.loss import Loss, children_missed
 class Discovery:
     """The next `frontier`, with all that may begin now.
 
-    `opened`: the shards that began, in this order. `doubtful`: a shard and its parent that no listing has shown; the
-    shard begins once the parent is known to be gone (trap 8). `fading`: finished shards of which only the service's
-    denial is missing to forget them. Both are to be asked after. `losses`: generations that came and went unseen.
+    `opened`: the shards that began, in this order. `doubtful`: shards, each with a parent that no listing has shown;
+    the shard begins once the parent is known to be gone (trap 8). `fading`: finished shards that are forgotten once
+    they are known to be gone. The service must be asked about the doubtful parents and the fading shards. `losses`:
+    children that were trimmed before any listing showed them.
     """
 
     frontier: Frontier
@@ -45,7 +46,7 @@ def discover(frontier: Frontier, seen: Seen) -> Discovery:
         if parent in growth.unconfirmed and shard in growth.unconfirmed:
             growth.inherit(shard, parent)
     for shard in _parents_first(lineage, growth.passed):
-        if shard not in growth.shards:  # else a child that has just taken its parent's place
+        if shard not in growth.shards:  # a child may have just taken its parent's place
             growth.decide(shard)
     for shard in growth.opened:  # an earlier run may have saved that it was read to its end
         growth.hand_over(shard)
@@ -66,7 +67,7 @@ def discover(frontier: Frontier, seen: Seen) -> Discovery:
 
 
 def take_over(frontier: Frontier, seen: Seen) -> Discovery:
-    """Return what `discover` would if only shards have ended since the last discovery: children take their places.
+    """Return what `discover` would, if since the last discovery only shards have ended and children replace them.
 
     It takes time in proportion to the frontier, not to the lineage.
     """

@@ -1,8 +1,8 @@
 """The stored form of a frontier: a version byte, then MessagePack. A promise: golden bytes are in `tests/compat`.
 
-Shard ids of the service's form and sequence numbers are packed to their numbers, so that an open shard with the
-finished ancestors that stay listed beside it takes less than 200 bytes. A shard iterator longer than
-`LONGEST_STORED_HINT` is left out: it is only a hint, and costs one call to replace.
+Shard ids in the service's form and sequence numbers are stored as numbers. So an open shard, with the finished
+ancestors that stay listed beside it, takes less than 200 bytes. A shard iterator longer than `LONGEST_STORED_HINT` is
+left out: it is only a hint, and costs one call to replace.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The restriction: for every shard that is being read, the position to resume from, and what finds the other shards.
+"""The restriction: the position of every shard that is being read, and what is needed to find the other shards.
 
-A frontier is a value; every method is a pure function to the next one. Its laws, held by `tests/properties`:
+A frontier is a value; every method is pure and returns the next one. Its laws, tested by `tests/properties`:
 
 * a shard is in it, or finished, or not yet reached, and never two of these;
 * a child enters once all its parents have ended (trap 8). A parent leaves in the same step in which the last of its
@@ -17,7 +17,7 @@ from typing import Final
 
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, End, Position, StartPosition, is_at_or_past
 
-#: Watermark of a shard of which nothing is known yet: Beam's smallest timestamp, in microseconds.
+#: The watermark of a shard about which nothing is known yet: Beam's smallest timestamp, in microseconds.
 EARLIEST: Final = -9_223_372_036_854_775_000
 
 
@@ -44,10 +44,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A shard that needs no more reading but may stay listed for hours (trap 12), and the second since which.
+    """A shard that needs no more reading but may stay listed for hours (trap 12), and the `second` at which it
+    finished.
 
-    `children` is where a child begins that is listed late. It is None if the children are not for this frontier: they
-    are past the stop, or another frontier's.
+    `children` is where a child begins that is listed late. It is None if this frontier does not read the children,
+    because they are past the stop or belong to another frontier.
     """
 
     second: int
@@ -60,19 +61,21 @@ class Frontier:
 
     Args:
         stream_arn: The stream whose shards these are.
-        start: Where a shard begins whose parents were not read by this read.
+        start: Where a shard begins if this read did not read its parents.
         shards: The shards that are being read, and the ended ones that wait for their children.
         finished: The shards that need no more reading.
         saved: Positions of an earlier run, for shards that are not reached yet.
         remaining: The number of records left under `stop=N`.
-        adopts: Whether shards without any known relative are this frontier's; true of exactly one of a split's parts.
+        adopts: Whether this frontier reads shards without any known relative. Exactly one part of a split does.
         closed: Whether nothing is left to read.
-        awaited: Of a frontier that does not adopt: the known descendants that are not reached yet, each with its first
-            parent. After a pause in which the links between were trimmed, no listing shows whose they are.
-        unconfirmed: Of the frontier that adopts: the shards of other frontiers that it saw so lately that the others
-            may not have seen them. If a pause begins now, they may never see them, and this frontier adopts them.
-        unlinked: The shards that began as roots since no listing showed them, nor their parents. A listing that shows
-            a parent later shows a shard that was not read.
+        awaited: In a frontier that does not adopt: the known descendants that are not reached yet, each with its first
+            parent. They are stored because after a pause the links between may be trimmed, and then no listing shows
+            which frontier they belong to.
+        unconfirmed: In the frontier that adopts: shards of other frontiers that it saw so recently that those frontiers
+            may not have seen them yet. If a pause begins now, they may never see them, and this frontier adopts the
+            shards.
+        unlinked: The shards that began as roots because no listing showed them or their parents. If a later listing
+            shows a parent of one, that parent was not read.
     """
 
     stream_arn: str = ""
@@ -130,18 +133,21 @@ class Frontier:
     def end(self, shard: str) -> Frontier:
         """Return the frontier after `shard` was read to its end.
 
-        Its children begin at TRIM_HORIZON; or where it began itself, if it met no record as young as that (trap 2).
+        Its children begin at TRIM_HORIZON, or where it began itself if it had no record as young as that (trap 2).
         """
         position = self.shards[shard].position
         return self.advance(shard, End(position if isinstance(position, AtTime) else TRIM_HORIZON))
 
     def finish(self, shard: str, *, second: int, children: StartPosition | None = None) -> Frontier:
-        """Return the frontier in which `shard` needs no more reading; with `children=None`, nor do its descendants."""
+        """Return the frontier in which `shard` needs no more reading.
+
+        With `children=None` its descendants need none either.
+        """
         shards = {other: state for other, state in self.shards.items() if other != shard}
         return replace(self, shards=shards, finished={**self.finished, shard: Finished(second, children)})
 
     def refresh(self, hints: Mapping[str, Hint], watermarks: Mapping[str, int]) -> Frontier:
-        """Return the frontier with newer iterators and watermarks of shards that brought no record."""
+        """Return the frontier with newer iterators and watermarks of shards that returned no record."""
         shards = dict(self.shards)
         for shard in hints.keys() | watermarks.keys():
             if (reading := shards.get(shard)) is not None:
@@ -150,11 +156,12 @@ class Frontier:
         return replace(self, shards=shards)
 
     def forget_finished(self, *, before: int, listed: Container[str], gone: Container[str]) -> Frontier:
-        """Return the frontier without shards that finished before a second and are no longer listed.
+        """Return the frontier without the shards that finished before the second `before` and are no longer listed.
 
-        So its size follows its open shards. A shard that this frontier did not read to its end may still be read by
-        another one. It is kept until the service itself denies it, since a listing that leaves it out proves nothing
-        (trap 6). A shard that is unconfirmed is kept, and so is one that leads to awaited shards that are listed.
+        So the size of a frontier follows its open shards. A shard that this frontier did not read to its end may still
+        be read by another one. It is kept until the service says that it is gone, because a listing that leaves it out
+        proves nothing (trap 6). Unconfirmed shards are kept, and so are shards that lead to awaited shards that are
+        listed.
         """
         leading = {top(self.awaited, shard) for shard in self.awaited if shard in listed}
         kept = {
@@ -173,7 +180,7 @@ class Frontier:
     def confirm(self, *, before: int, listed: Container[str]) -> Frontier:
         """Return the frontier without the unconfirmed shards that all frontiers of the stream have listed by now.
 
-        These are the shards that were first seen before a second and are still listed.
+        These are the shards that were first seen before the second `before` and are still listed.
         """
         left = frozenset(
             shard for shard in self.unconfirmed if self.finished[shard].second >= before or shard not in listed
@@ -181,7 +188,7 @@ class Frontier:
         return self if left == self.unconfirmed else replace(self, unconfirmed=left)
 
     def fading(self, *, before: int, listed: Container[str]) -> set[str]:
-        """Return the shards that are forgotten once the service denies them."""
+        """Return the shards that are forgotten once the service says that they are gone."""
         return {
             shard
             for shard, done in self.finished.items()
@@ -189,19 +196,20 @@ class Frontier:
         }
 
     def close(self) -> Frontier:
-        """Return the frontier with nothing left to read: the stream is disabled and read, or the stop is met."""
+        """Return the frontier with nothing left to read: at the stop, or at the end of a disabled stream."""
         none: frozenset[str] = frozenset()
         return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={}, unconfirmed=none, unlinked=none)
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
         """Return `(kept, given)`: the frontier of `mine` and its descendants, and the frontier of the rest.
 
-        Each part knows the other's shards as finished, with children that are not its own. So exactly one part reads
-        whatever a listing shows later: the descendants follow their first parents. Shards without a known relative stay
-        with the part that already adopts. Both parts know what a run has saved for shards that are not reached yet.
+        Each part has the other's shards as finished, with children that are not its own. So exactly one part reads each
+        shard that a listing shows later: a descendant belongs to the part of its first parent. Shards without a known
+        relative stay with the part that already adopts. Both parts have the saved positions of shards that are not
+        reached yet.
 
-        The child of a merge whose parents are in both parts belongs to the part of its first parent, which cannot know
-        when the other part has read the other parent: between the two parts there is no order.
+        The child of a merge may have a parent in each part. It belongs to the part of its first parent. That part
+        cannot know when the other part has read the other parent, so between the two parts there is no order.
         """
         keep = set(mine)
         kept = {shard: state for shard, state in self.shards.items() if shard in keep}
@@ -229,7 +237,7 @@ class Frontier:
 
 
 def top(awaited: Mapping[str, str], shard: str) -> str:
-    """Return the eldest shard to which the awaited links lead from `shard`."""
+    """Return the oldest ancestor to which the awaited links lead from `shard`."""
     while (parent := awaited.get(shard)) is not None:
         shard = parent
     return shard

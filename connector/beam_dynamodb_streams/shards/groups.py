@@ -1,8 +1,8 @@
-"""One stream that is read by several frontiers: which of them begins with which shards.
+"""How several frontiers share one stream: which shards each begins with.
 
-Ownership needs no agreement later. Each frontier holds the roots that it was dealt and knows those of all others, and a
-shard belongs to the frontier that holds its first parent. A shard without any known relative belongs to the first
-frontier; only a pause longer than the retention, or a hole in the first listings, leaves such a shard behind.
+The frontiers need no agreement later. Each holds the roots that were assigned to it and knows those of all others, and
+a shard belongs to the frontier that holds its first parent. A shard without any known relative belongs to the first
+frontier. Such a shard exists only after a pause longer than the retention, or if the first listings left a shard out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from beam_dynamodb_streams.shards.lineage import Lineage
 def deal(frontier: Frontier, lineage: Lineage, groups: int, *, second: int) -> tuple[Frontier, ...]:
     """Return `frontier` as at most `groups` frontiers that share no shard and together are the whole.
 
-    Each holds at least one shard, and about as many of the youngest known shards as any other. The first one adopts.
+    Each holds at least one shard. All hold about the same number of the youngest known shards. The first one adopts.
     """
     hands: list[set[str]] = [set() for _ in range(max(1, min(groups, len(frontier.shards))))]
     weights = [0] * len(hands)
@@ -31,7 +31,7 @@ def deal(frontier: Frontier, lineage: Lineage, groups: int, *, second: int) -> t
 
 
 def _leaves(frontier: Frontier, lineage: Lineage) -> dict[str, int]:
-    """Return how many shards without known children each shard of the frontier owns: what it will have to read."""
+    """Return, for each shard of the frontier, how many of its descendants have no known children: its work."""
     counts = dict.fromkeys(frontier.shards, 0)
     for shard in dict.fromkeys([*lineage, *frontier.shards]):
         if not lineage.children(shard):

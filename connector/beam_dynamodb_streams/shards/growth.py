@@ -1,22 +1,24 @@
-"""A frontier while one discovery changes it: the cases of a shard that a listing shows.
+"""A frontier while one discovery changes it: what becomes of each shard that a listing shows.
 
-A discovery takes each listed shard that the frontier has not reached, parents first. Its first parent decides:
+A discovery decides about each listed shard that the frontier has not reached, parents first. The shard's first parent
+decides:
 
 | first parent | the shard |
 |---|---|
 | none, or gone and never listed | begins at the start position, if the frontier adopts |
 | ended | begins where the parent says |
 | finished, its children are to be read | begins where the parent says: it was listed late |
-| finished, its children are not | is not read either: another frontier's, or past the stop |
+| finished, its children are not | is not read: it is another frontier's, or past the stop |
 | … but the other frontier may never have seen it | is adopted once the parent is gone; until then, ask |
 | being read, or awaited | waits |
 | an ancestor of a shard that was reached | belongs to whoever reads its siblings |
-| new as well | waits: the parent is taken first |
+| also not reached yet | waits, because the parent comes first |
 | unlisted | waits while the service is asked whether the parent is gone |
-| listed late, and its child began as a root | begins like any other, though after its child: late beats never |
+| listed late, and its child began as a root | begins as usual, although after its child, because late is better than
+never |
 
-A shard that a merge made has more parents. It begins once all of them have ended, of those that this frontier reads:
-see `Growth.holds_back`. A parent that is gone counts as ended.
+A shard that a merge made has several parents. It begins once all of them that this frontier reads have ended: see
+`Growth.holds_back`. A parent that is gone counts as ended.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, End, Sta
 
 
 class Growth:
-    """The tables of a frontier while one discovery changes them: one copy for a listing, not one for every shard."""
+    """The tables of a frontier while one discovery changes them.
+
+    They are copied once for a discovery, not for each shard.
+    """
 
     def __init__(self, frontier: Frontier, seen: Seen) -> None:
         self.shards = dict(frontier.shards)
@@ -51,10 +56,11 @@ class Growth:
 
     @cached_property
     def passed(self) -> set[str]:
-        """The shards that were reached before, and their ancestors: by the law of order these were read.
+        """The shards that were reached before, and their ancestors, which were read because parents come first.
 
-        Of a shard that is not read here, only its first ancestors are: a second parent may be this frontier's own. Of
-        one that began as a root because nothing listed it, none are: a parent that is listed later was not read.
+        For a shard that this frontier does not read, only its first ancestors count, because another parent may be this
+        frontier's own. For a shard that began as a root because nothing listed it, none count, because a parent that is
+        listed later was not read.
         """
         before, lineage = self._before, self._lineage
         foreign = [shard for shard, done in before.finished.items() if done.children is None]
@@ -95,7 +101,7 @@ class Growth:
             else:
                 self.wait(shard, parent)
         elif parent in self.passed:
-            # An ancestor, read so long ago that it is no longer remembered; of a split's parts both may have it.
+            # An ancestor that was read so long ago that it was forgotten. Both parts of a split may have it.
             ours = self.reads_child_of(parent)
             if ours or (ours is None and self._adopts):
                 self.begin(shard, self._start)
@@ -107,21 +113,22 @@ class Growth:
                 self.begin_or_ask(shard, parent)  # what led here is read or gone
         elif parent in lineage:
             pass  # the parent is new too, and comes first
-        elif self._adopts:  # shards without a known relative are of the one that adopts
+        elif self._adopts:  # shards without a known relative belong to the frontier that adopts
             self.begin_or_ask(shard, parent)
 
     def begin_or_ask(self, shard: str, unlisted: str) -> None:
-        """`shard` begins if its `unlisted` parent is gone, and else the service is to be asked."""
+        """Open `shard` if its `unlisted` parent is gone; otherwise note that the service must be asked."""
         if unlisted in self._gone:
             self.begin(shard, self._start)
         else:
             self.doubtful[shard] = unlisted
 
     def inherit(self, shard: str, parent: str) -> None:
-        """`shard` is another frontier's as its `parent` is, unless that went before the other can have seen it.
+        """Leave `shard` to the frontier of its `parent`, unless the parent was gone before that frontier can have seen
+        it.
 
-        The shard is adopted then, since reading it twice is better than never. While the service was not asked after
-        the parent, that is in doubt.
+        In that case adopt the shard, because reading it twice is better than never. Until the service was asked about
+        the parent, the shard is doubtful.
         """
         unproven = parent in self.unconfirmed
         if unproven and parent in self._gone:
@@ -132,7 +139,7 @@ class Growth:
             self.disown(shard)
 
     def adopt(self, shard: str) -> None:
-        """`shard` begins, and what is known to descend from it follows as it would have."""
+        """Open `shard`, and let its known descendants follow it as usual."""
         released = [shard]
         for known in released:
             self.finished.pop(known, None)
@@ -145,7 +152,7 @@ class Growth:
         self.begin(shard, self._start)
 
     def disown(self, shard: str) -> None:
-        """`shard` is another frontier's, or past the stop."""
+        """Record that `shard` is another frontier's, or past the stop."""
         if shard not in self.finished:
             self.finished[shard] = Finished(self._second, None)
             if self._adopts:
@@ -153,7 +160,10 @@ class Growth:
             self.release_parents(shard)
 
     def wait(self, shard: str, parent: str) -> None:
-        """`shard` is this frontier's, and not reached yet. One that adopts would find it again without a link."""
+        """Record that `shard` is this frontier's and not reached yet.
+
+        A frontier that adopts finds it again without a link.
+        """
         if not self._adopts:
             self.awaited.setdefault(shard, parent)  # a link once seen stays true, whatever a listing says later
 
@@ -164,14 +174,15 @@ class Growth:
     # Merges
 
     def begin(self, shard: str, position: StartPosition) -> None:
-        """`shard` begins at `position` by its first parent, unless another parent holds it back.
+        """Open `shard` at the `position` that its first parent implies, unless another parent holds it back.
 
-        With several parents the position is TRIM_HORIZON if one of them met a record: all of the shard's records are
-        younger than that record. Else it is the earliest of their moments. The watermark is the minimum of the parents.
+        With several parents the position is TRIM_HORIZON if one of them had a record, because all records of the shard
+        are younger than that record. Otherwise it is the earliest of the parents' start moments. The watermark is the
+        minimum of the parents' watermarks.
         """
         parents = self._lineage.parents(shard)
         others = parents[1:]
-        if sum(self.holds_back(shard, other) for other in others):  # all are looked at: each may have to be asked after
+        if sum(self.holds_back(shard, other) for other in others):  # each may have to be probed
             self.wait(shard, parents[0])
             return
         known = [self.shards[parent] for parent in parents if parent in self.shards]
@@ -182,7 +193,7 @@ class Growth:
         self.release_parents(shard)
 
     def _children_start(self, parent: str) -> StartPosition | None:
-        """Where the children of an ended parent begin; None if another frontier reads it, and knows."""
+        """Return where the children of an ended parent begin; None if another frontier reads the parent."""
         if (reading := self.shards.get(parent)) is not None:
             return reading.position.children if isinstance(reading.position, End) else None
         done = self.finished.get(parent)
@@ -192,7 +203,7 @@ class Growth:
         """Return whether `shard` has to wait for `parent`, which is not its first one.
 
         It waits for a parent that this frontier reads or will read, and for one that the service must be asked about.
-        Parents of other frontiers hold nothing back: nobody here can know when they end.
+        Parents of other frontiers do not hold it back, because this frontier cannot know when they end.
         """
         reading = self.shards.get(parent)
         if reading is not None:
@@ -209,7 +220,7 @@ class Growth:
         return True
 
     def _will_read(self, shard: str) -> bool:
-        """Return whether a listed shard that was not reached yet is this frontier's, as its first ancestors say."""
+        """Return whether a listed shard that was not reached yet is this frontier's, by its first ancestors."""
         line = [shard, *self._lineage.first_ancestors(shard)]
         for ancestor in line[1:]:
             if ancestor in self.shards or ancestor in self.awaited:
@@ -223,7 +234,7 @@ class Growth:
         return self._adopts and not loops
 
     def release_parents(self, shard: str) -> None:
-        """The ended parents of a merge's `shard` leave, if that was the last of their children to be decided."""
+        """Remove the ended parents of a merge's `shard` for which it was the last undecided child."""
         parents = self._lineage.parents(shard)
         if len(parents) > 1:
             for parent in parents:
@@ -233,9 +244,10 @@ class Growth:
     # The end of a shard
 
     def hand_over(self, parent: str) -> None:
-        """If it has ended, the parent leaves and its known children take its place, in one step (trap 20).
+        """If the parent has ended, replace it with its known children in one step (trap 20).
 
-        A child of a merge may have to wait for its other parent. The parent then stays, and holds the watermark for it.
+        The child of a merge may have to wait for its other parent. The parent then stays, and holds the watermark for
+        the child.
         """
         reading = self.shards.get(parent)
         children = self._lineage.children(parent)
@@ -259,7 +271,7 @@ class Growth:
     # What is known
 
     def reads_child_of(self, parent: str) -> bool | None:
-        """Return whether the remembered heirs of a parent are this frontier's; None where that decides nothing."""
+        """Return whether the known children of a parent are this frontier's; None if they differ, or none is known."""
         children = self._lineage.children(parent)
         known = [child for child in children if self._holds(child) and self._lineage.first_parent(child) == parent]
         ours = {child in self.shards or self.finished[child].children is not None for child in known}

@@ -3,8 +3,9 @@
 A shard has no parent, one, or several: a shard of DynamoDB Streams has at most one, a merge of Kinesis has two.
 Listings leave shards out (trap 6), so a lineage only grows while it is in memory: a link shown once stays true.
 
-The *first* parent of a shard (the smallest id) decides whose the shard is where several frontiers share a stream. First
-parents alone form a forest, so every shard has exactly one owner. All parents together decide when the shard begins.
+The *first* parent of a shard has the smallest id. Where several frontiers share a stream, the shard belongs to the
+frontier of its first parent. First parents alone form a forest, so every shard has exactly one owner. All parents
+together decide when the shard begins.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ class Shard:
 
 
 def parents_of(parent: str | None) -> tuple[str, ...]:
-    """Return the link of a shard that names one parent, or none."""
+    """Return the parents of a shard that names one parent, or none."""
     return () if parent is None else (parent,)
 
 
 def created(shard_id: str) -> float | None:
-    """Return when a shard was created, in epoch seconds, as its id says; None if the id does not say it.
+    """Return when a shard was created, in epoch seconds, as its id shows; None if the id has no time.
 
-    The service does not document this. The first number of its ids is a time in milliseconds, and Flink's connector
-    relies on that. It is good enough to show to people; nothing here decides what to read by it.
+    The service does not document this, but the first number of its ids is a time in milliseconds, and Flink's connector
+    relies on it. It is only shown to people. No decision about reading uses it.
     """
     number = shard_id.removeprefix("shardId-").partition("-")[0]
     return int(number) / 1000 if len(number) == 20 and number.isascii() and number.isdecimal() else None
@@ -56,7 +57,7 @@ class Lineage:
 
     @classmethod
     def draw(cls, tree: Mapping[str, Iterable[str]]) -> Lineage:
-        """Return the lineage of a drawing such as `{"a": ["c"], "b": ["c", "d"]}`; who is not a child is a root."""
+        """Return the lineage of a drawing such as `{"a": ["c"], "b": ["c", "d"]}`; others are roots."""
         parents: dict[str, tuple[str, ...]] = dict.fromkeys(tree, ())
         for parent, children in tree.items():
             for child in children:
@@ -98,7 +99,7 @@ class Lineage:
         return shard.parents if shard else ()
 
     def first_parent(self, shard_id: str) -> str | None:
-        """Return the parent that decides whose the shard is; None for a root and for an unlisted shard."""
+        """Return the parent whose frontier owns the shard; None for a root and for an unlisted shard."""
         shard = self._shards.get(shard_id)
         return shard.parents[0] if shard and shard.parents else None
 
@@ -108,7 +109,7 @@ class Lineage:
 
     def ancestors(self, shard_id: str) -> Iterator[str]:
         """Yield parents, grandparents and so on, each once, up to and including those that no listing has shown."""
-        seen = {shard_id}  # a listing that loops must not loop the reader
+        seen = {shard_id}  # parents that form a loop in a listing must not loop the reader
         ahead = [*self.parents(shard_id)]
         for ancestor in ahead:
             if ancestor not in seen:
@@ -141,13 +142,13 @@ class Lineage:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the listings and the service's denials have shown at `second` of the service's clock.
+    """What the listings and probes have shown at `second` of the service's clock.
 
     `listed`: the shards of the latest whole listing. `gone`: the shards that the service says do not exist; a shard
-    that is merely unlisted is not among them, since listings have holes (trap 6). `found`: the shards that were asked
-    after and exist. `unlinked`: those of them that were read as roots since no listing shows them; their parents cannot
-    be known yet. `leaves`: ended shards that will have no children. `settled`: whether the listings prove that
-    nothing else is there. `forget_before`: finished shards that are older than this second may be forgotten.
+    that is only unlisted is not among them, because listings leave shards out (trap 6). `found`: the shards that were
+    probed and exist. `unlinked`: the found shards that were read as roots because no listing shows them, so their
+    parents are not known yet. `leaves`: ended shards that will have no children. `settled`: whether the listings prove
+    that nothing else is there. `forget_before`: finished shards that are older than this second may be forgotten.
     `confirm_before`: what was seen before this second, all frontiers of the stream have seen. `retention`: seconds for
     which the stream keeps a record. `lineage` only grows.
     """

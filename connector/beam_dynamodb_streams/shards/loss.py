@@ -1,13 +1,13 @@
 """Losses: records that were trimmed, or may have been trimmed, before they were read. Pure.
 
-The last four functions are the only makers of a `Loss`. Each one returns None where nothing was promised:
+Only the last four functions make a `Loss`. Each returns None where the read had promised nothing:
 
 | what happened | maker |
 |---|---|
 | the service refused a position as trimmed | `records_trimmed` |
 | a shard was known, and not begun, for longer than the retention | `waited_too_long` |
 | the service no longer knows a shard that was not read to its end | `shard_gone` |
-| a shard was read to its end, but its children came and went unlisted | `children_missed` |
+| a shard was read to its end, but its children were trimmed before a listing showed them | `children_missed` |
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def records_trimmed(
 ) -> Loss | None:
     """Return the loss of a shard that resumes at the trim horizon: the records before it are gone (trap 10).
 
-    None for a root that was to be read from the horizon and was never read: the horizon moved, and such a read promises
-    only what the service still has.
+    Return None for a root that was to be read from the horizon and was never read. The horizon has moved, and such a
+    read promises only what the service still has.
     """
     if isinstance(reading.position, Horizon) and reading.watermark == EARLIEST:
         return None
@@ -77,8 +77,8 @@ def waited_too_long(
 ) -> Loss | None:
     """Return the loss of a shard that was known, and not begun, for longer than the service keeps records (trap 13).
 
-    Its oldest records are gone without an error, because the horizon and a moment are positions that are always served.
-    `asked`: when the shard's page was asked for (epoch seconds, the service's clock).
+    Its oldest records are gone without an error, because the service accepts the horizon and a moment as positions at
+    any time. `asked`: when the shard's page was requested (epoch seconds, the service's clock).
     """
     unread = isinstance(reading.position, Horizon | AtTime) and reading.watermark != EARLIEST
     if unread and reading.watermark < (asked - retention) * MICROS:
@@ -97,8 +97,8 @@ def shard_gone(
 ) -> Loss | None:
     """Return the loss of a shard that the service no longer knows (trap 11).
 
-    None if the shard cannot have held anything that was asked for. A shard is gone once all its records are older than
-    the retention, so a start moment younger than that lost nothing. Neither did a root that was to be read from the
+    Return None if the shard cannot have held a change of this read. A shard is gone once all its records are older than
+    the retention, so a read from a younger start moment lost nothing. Neither did a root that was to be read from the
     horizon and was never read: such a read promises only what the service still has, unless an earlier run `promised`
     the shard.
     """
@@ -118,7 +118,7 @@ def shard_gone(
 
 
 def children_missed(stream_arn: str, shard: str, reading: Reading, *, retention: float = RETENTION_SECONDS) -> Loss:
-    """Return the loss of a shard that was read to its end, but whose children came and went unseen (trap 13)."""
+    """Return the loss of a shard that was read to its end, but whose children were trimmed unseen (trap 13)."""
     return Loss(
         stream_arn,
         shard,

@@ -1,6 +1,6 @@
 """The position from which one shard is read: four closed cases, and the order between them.
 
-A position is a promise about records already delivered. The shard iterator that may come with it is only a hint; see
+A position says which records were delivered. A shard iterator that is stored beside it is only a hint; see
 `shards.frontier.Hint`.
 """
 
@@ -46,7 +46,7 @@ class After:
 class End:
     """Every record was delivered; the children begin at `children`.
 
-    That is TRIM_HORIZON (trap 2), or the start moment if the parent held nothing as young as that.
+    That is TRIM_HORIZON (trap 2), or the start moment if the parent had no record as young as that.
     """
 
     children: Horizon | AtTime
@@ -63,7 +63,7 @@ StartPosition: TypeAlias = Horizon | AtTime
 
 
 def is_at_or_past(later: Position, earlier: Position) -> bool:
-    """Return whether a shard at `later` has read at least what one at `earlier` has: positions only move forward.
+    """Return whether a shard at `later` has read at least as far as one at `earlier`. Positions only move forward.
 
     Sequence numbers are integers in text, and compare only inside one shard's lineage (trap 4).
     """

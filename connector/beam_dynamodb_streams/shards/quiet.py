@@ -1,7 +1,7 @@
 """The quiet rule: when a run of empty pages proves that a shard is caught up.
 
 One empty page proves nothing, because real shards return runs of them before data (trap 5). A shard counts as caught up
-after `pages` empty pages in a row that were asked for over at least `seconds` seconds.
+after `pages` empty pages in a row, requested over at least `seconds` seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class QuietRule:
 
 @dataclass(frozen=True, slots=True)
 class QuietRun:
-    """Empty pages in a row: how many, and when the first and the last were asked for (seconds, the service's clock)."""
+    """Empty pages in a row: their number, and when the first and last were requested (seconds, the service's clock)."""
 
     pages: int = 0
     first: float = 0.0
@@ -27,7 +27,7 @@ class QuietRun:
         return QuietRun(self.pages + 1, self.first if self.pages else asked, asked)
 
     def proves(self, rule: QuietRule) -> bool:
-        """Return whether the shard held nothing unread when the last page of the run was asked for."""
+        """Return whether the run proves that nothing was unread when its last page was requested."""
         return self.pages >= rule.pages and self.last - self.first >= rule.seconds
 
 

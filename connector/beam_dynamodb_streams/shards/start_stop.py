@@ -1,4 +1,4 @@
-"""Where a read starts and stops: from options as users write them to closed types, and to moments of a clock.
+"""Where a read starts and stops: the options as users write them become closed types, and then moments of a clock.
 
 "NOW" and "LATEST" mean the moment at which the pipeline starts. It is taken once, from the service's own clock, and
 rounded down. Creation times are floored to the second (trap 19), so a whole second loses nothing (trap 3).
@@ -48,7 +48,7 @@ class ForDuration:
 
 @dataclass(frozen=True, slots=True)
 class RecordCount:
-    """At most this many changes, whichever shards bring them first."""
+    """At most this many changes, from whichever shards deliver them first."""
 
     records: int
 

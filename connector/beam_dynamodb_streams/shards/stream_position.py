@@ -1,4 +1,4 @@
-"""A saved position: how far a whole stream was delivered, as text that any run, runner or notebook reads and writes."""
+"""A saved position: how far a whole stream was delivered, as text that any run, runner or notebook can use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN: Final = 20  # the shards that a notebook shows
 
 
 class Delivered(Protocol):
-    """What a position needs of a change record."""
+    """The attributes of a change record that a position uses."""
 
     @property
     def shard_id(self) -> str: ...
@@ -37,14 +37,15 @@ class Delivered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """The last sequence number of every shard that delivered something; `start` for all that did not.
+    """The last delivered sequence number of every shard that delivered a change, and `start` for all other shards.
 
-    `until`: the second up to which a bounded read delivered all there was, if that is known. A stream may be quiet for
-    so long that none of its shards is left. If all was read less than a day ago, that lost nothing.
+    `until`: the second up to which a bounded read delivered everything, if that is known. A stream may be quiet for so
+    long that none of its shards still exists. If everything was read less than a day before, this is not a loss.
 
-    A position is built from delivered records, in any order and with repeats, by `position.after(record)` and
-    `position.merge(other)`. A read that starts from it delivers every change that it does not cover. It delivers none
-    that it covers, except where reads that ran side by side were merged and overlap.
+    Build a position from delivered records, in any order and with repeats, with `position.after(record)` and
+    `position.merge(other)`. A read that starts from a position delivers every change that the position does not cover,
+    and no change that it covers. Changes may repeat only if the position merges reads that ran side by side and
+    overlap.
     """
 
     stream_arn: str | None = None
@@ -58,13 +59,13 @@ class StreamPosition:
         return cls(shards={shard: After(number) for shard, number in sequence_numbers.items()})
 
     def after(self, record: Delivered) -> StreamPosition:
-        """Return this position after `record` is delivered too."""
+        """Return the position that also covers `record`."""
         return self.merge(StreamPosition.delivered({record.shard_id: record.sequence_number}))
 
     def merge(self, other: StreamPosition) -> StreamPosition:
         """Return the further of the two positions in every shard.
 
-        The order of merges does not matter for positions of one read, and repeats change nothing.
+        For positions of one read the order of merges does not matter, and repeats change nothing.
 
         Raises:
             InvalidOptionError: The positions are of two streams: sequence numbers compare only within one (traps 4

@@ -134,13 +134,13 @@ class _ReadStream(beam.DoFn):
         """Raise the error of a loss or a malformed record that must fail the pipeline, before anything is claimed."""
         if claim.losses and self._options.on_data_loss == "fail":
             raise DataLossError(
-                f'{claim.losses[0]}. To go on and have each loss reported as data, set on_data_loss="continue"',
+                f'{claim.losses[0]}. To continue, with each loss reported as data, set on_data_loss="continue"',
                 stream=claim.losses[0].stream_arn,
             )
         if emitted.malformed and not self._tagged and self._options.on_malformed == "fail":
             entry = emitted.malformed[0]
             error = MalformedRecordError(
-                f"malformed record: {entry.reason}. To go on, use .with_outputs() for dead letters, "
+                f"malformed record: {entry.reason}. To continue, use .with_outputs() for dead letters, "
                 'or on_malformed="skip"',
                 shard=claim.shard,
                 position=entry.sequence_number,

@@ -90,7 +90,7 @@ class Emission(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """One `ChangeRecord` for each change, at its creation time. It is decoded here if `checked`, else at its first use."""
+    """One `ChangeRecord` for each change, at its creation time; decoded here if `checked`, else at its first use."""
 
     element_type: type = ChangeRecord
 
