@@ -29,7 +29,7 @@ from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading, b
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.source.dofn import ReadUnboundedStream
 from beam_dynamodb_streams.source.elements import ONE_BY_ONE
-from beam_dynamodb_streams.source.live_status import watching
+from beam_dynamodb_streams.source.live_status import faults_now, watching
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from beam_dynamodb_streams.source.restriction import FrontierTracker, StreamWatermark
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -249,6 +249,21 @@ def test_how_far_a_read_is_behind_and_from_loss(tmp_path: Path) -> None:
         assert 22 * 3600 - 60 < told[metrics.HEADROOM_SECONDS] <= 22 * 3600 - slack
 
 
+def test_how_long_the_oldest_call_fails_is_a_gauge_and_known_to_this_process(told: Told) -> None:
+    told.orders.put({"id": "o-1"})
+    told.slices(1)
+    assert told[metrics.OLDEST_FAULT_SECONDS] == 0
+    told.service.faults = Faults(error={"GetRecords": 1.0})
+    while not told[metrics.OLDEST_FAULT_SECONDS]:
+        told.slices()
+    (fault,) = [fault for fault in faults_now() if fault.operation == "GetRecords"]
+    assert "InternalServerError" in str(fault)
+    told.service.faults = Faults()
+    while told[metrics.OLDEST_FAULT_SECONDS]:
+        told.slices()
+    assert faults_now() == []
+
+
 def test_a_runner_is_told_in_the_one_namespace(service: LocalStreams) -> None:
     """By its result, as docs/metrics.md shows it."""
     service.create_table("orders", keys={"id": "S"}).put_many({"id": f"o-{n}"} for n in range(7))
@@ -290,6 +305,7 @@ def test_every_metric_has_a_value_once_what_it_counts_has_happened(told: Told) -
     names = {name for constant, name in TOLD.items() if constant != "NAMESPACE"}
     assert names <= {key.metric_name.name for key in told.container.metrics}
     gauges = {metrics.SHARDS_OPEN, metrics.SHARDS_WAITING, metrics.PARENTS_DOUBTED, metrics.HEADROOM_SECONDS}
+    gauges |= {metrics.OLDEST_FAULT_SECONDS}
     assert {name for name in names - gauges - {metrics.LAG_MILLIS} if not told[name]} == set()
 
 

@@ -1,4 +1,4 @@
-"""The argparse types of `--start`, `--stop` and `--window`: from the text of an argument to a value of the library."""
+"""The argparse types of times, moments and durations: from the text of an argument to a value of the library."""
 
 from __future__ import annotations
 
@@ -59,6 +59,17 @@ def window_argument(text: str) -> float | timedelta:
         return duration
     raise argparse.ArgumentTypeError(
         f"{text!r} is not the length of a window: use seconds such as 90, or a duration such as 5m or 1h30m"
+    )
+
+
+def give_up_argument(text: str) -> float | timedelta:
+    """Return `--give_up_after` as the source takes it: seconds or a duration."""
+    if text.isdecimal() and int(text):
+        return float(text)
+    if (duration := _duration(text)) is not None:
+        return duration
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a time to wait: use seconds such as 90, or a duration such as 10m or 1h30m"
     )
 
 

@@ -12,14 +12,19 @@ from typing import Any, Final, NoReturn
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
-from beam_dynamodb_streams.commands.argument_types import start_argument, stop_argument, window_argument
+from beam_dynamodb_streams.commands.argument_types import (
+    give_up_argument,
+    start_argument,
+    stop_argument,
+    window_argument,
+)
 
 _PYTHON: Final = re.compile(r"(?<![\w/-])(\w+)=(?=(\S?))")
 _OPTION_OF: Final = {"path": "output"}
 _WITH_OUTPUTS: Final = re.compile(r"\.with_outputs\(\) for dead letters, or on_malformed=\"skip\"")
 _RUNNERS_WITH_SERVER: Final = ("flinkrunner", "portablerunner", "sparkrunner")
 
-_STREAM: Final = ("table", "stream_arn", "start", "stop", "region_name", "endpoint_url")
+_STREAM: Final = ("table", "stream_arn", "start", "stop", "region_name", "endpoint_url", "give_up_after")
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,6 +66,16 @@ class Parser(argparse.ArgumentParser):
         stream = self.add_mutually_exclusive_group(required=True)
         stream.add_argument("--table", metavar="TABLE", help="the table's name or ARN; its latest stream is read")
         stream.add_argument("--stream_arn", metavar="ARN", help="the stream, in place of its table")
+
+    def add_give_up_after(self) -> None:
+        """Add the option that ends a read whose calls keep failing."""
+        self.add_argument(
+            "--give_up_after",
+            type=give_up_argument,
+            metavar="LENGTH",
+            help="end the run when a call has failed for this long without a break, in seconds or such as 10m (default:"
+            " never; it is reported in the log)",
+        )
 
 
 class PipelineParser(Parser):
@@ -114,6 +129,7 @@ class PipelineParser(Parser):
             help='where to end: NOW, a time, a number of changes such as "1000 records", or a duration such as 10m'
             " (default: never, which needs a streaming runner)",
         )
+        self.add_give_up_after()
         self.add_connection()
 
     def add_files(self, formats: Iterable[str], layouts: Iterable[str], partitions: Iterable[str]) -> None:

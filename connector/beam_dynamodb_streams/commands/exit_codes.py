@@ -16,6 +16,7 @@ import apache_beam as beam
 
 from beam_dynamodb_streams import ConnectorError, errors
 from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.source.live_status import faults_now
 
 _RAISED: Final = re.compile(r"^beam_dynamodb_streams\.errors\.(\w+): (.+)$", re.MULTILINE)
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
@@ -73,6 +74,8 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
         signals.append(number)
+        for fault in faults_now():
+            sys.stderr.write(f"{parser.prog}: {fault}\n")
         logging.disable()  # Beam's threads report at length that their peer has gone
         threading.excepthook = lambda _: None
         sys.exit(128 + number)

@@ -121,6 +121,7 @@ def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argpar
     if arguments.json:
         for seen in overviews:
             _draw(parser, seen, arguments.svg)
+            _warn(parser, seen)
             print(msgspec.json.encode(seen.to_dict()).decode(), flush=True)
         return
     try:
@@ -133,11 +134,23 @@ def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argpar
         for seen in overviews:
             _draw(parser, seen, arguments.svg)
             console.print(overview_table(seen))
+            _warn(parser, seen)
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         for seen in overviews:
             _draw(parser, seen, arguments.svg)
             live.update(overview_table(seen), refresh=True)
+
+
+def _warn(parser: Parser, seen: StreamOverview) -> None:
+    """Report on stderr which shards could not be sampled: what is shown of them is not whole."""
+    failures = seen.failures
+    if failures:
+        shard, failure = next(iter(failures.items()))
+        sys.stderr.write(
+            f"{parser.prog}: {len(failures):,} of {len(seen.shards):,} shards could not be sampled, such as {shard!r}: "
+            f"{failure}\n"
+        )
 
 
 def _draw(parser: Parser, seen: StreamOverview, file: Path | None) -> None:

@@ -57,6 +57,8 @@ def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
         yield "headroom", f"{duration(seen.headroom)} until it is trimmed"
     if seen.application is not None:
         yield from _facts_of(seen.application)
+    if failures := seen.failures:
+        yield "not sampled", f"{len(failures):,} shards: {next(iter(failures.values()))}"
     cost = seen.cost
     yield "GetRecords a day", f"{cost.idle_calls:,} ({cost.idle_usd:.2f} USD) while all shards are idle"
     yield "", f"{cost.busy_calls:,} ({cost.busy_usd:.2f} USD) while all bring changes"

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, TrimmedDataError
+from beam_dynamodb_streams.errors import DelayError, InvalidOptionError, NotFoundError, TrimmedDataError
 from beam_dynamodb_streams.inspection.shard_sample import creation_time, first_records
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
@@ -59,6 +59,7 @@ class ShardProgress:
         moved: when the position was last written; None if that is not stored.
         unread: the creation time of the first change that is not delivered; None if no sample found one.
         caught_up: whether a sample looked for such a change and found none.
+        failure: the error of a call of the sample that did not succeed; None without one.
     """
 
     shard_id: str
@@ -67,6 +68,7 @@ class ShardProgress:
     moved: datetime | None = None
     unread: datetime | None = None
     caught_up: bool = False
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,10 @@ def compare_application(
             return found
         if isinstance(position, After) and _is_trimmed(client, stream_arn, shard, position):
             found = replace(found, state="trimmed")
-        records = None if caller is None else first_records(caller, shard, position)
+        try:
+            records = None if caller is None else first_records(caller, shard, position)
+        except DelayError as error:
+            return replace(found, failure=str(error))
         if records is None:
             return found
         return replace(found, unread=creation_time(records[0])) if records else replace(found, caught_up=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from beam_dynamodb_streams.reader.requests import Failed, PageRead, Read
+from beam_dynamodb_streams.errors import DelayError
+from beam_dynamodb_streams.reader.requests import Delayed, Failed, PageRead, Read
 from beam_dynamodb_streams.reader.stream import Entry
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.frontier import Hint
@@ -32,15 +33,24 @@ class ShardSample:
         records: how many records were read.
         first: when the oldest record was created; None if no record was found.
         last: when the newest record was created, or one that is at most as far from it as the search looked back.
+        failure: the error of a call that did not succeed, so that the sample is not whole; None without one.
     """
 
     records: int
     first: datetime | None = None
     last: datetime | None = None
+    failure: str | None = None
 
 
 def sample_shard(caller: StreamCaller, shard: str, end: float) -> ShardSample:
     """Return a sample of the shard, which ended at `end`, in seconds since the epoch, or is open until then."""
+    try:
+        return _sample(caller, shard, end)
+    except DelayError as error:
+        return ShardSample(0, failure=str(error))
+
+
+def _sample(caller: StreamCaller, shard: str, end: float) -> ShardSample:
     oldest = first_records(caller, shard, TRIM_HORIZON)
     if not oldest:
         return ShardSample(0)
@@ -59,12 +69,15 @@ def first_records(caller: StreamCaller, shard: str, position: Position) -> Seque
     """Return the first page from `position` on that has records.
 
     Returns:
-        The records, empty if there are none; None if the shard is throttled or gone, since an overview does without it.
+        The records, empty if there are none; None if the shard is gone, since an overview does without it.
+
+    Raises:
+        DelayError: The shard is throttled, or its answers fail, however often they are asked for.
     """
     hint: Hint | None = None
     for _ in range(_QUIET_PAGES):  # an empty page proves nothing (trap 5)
         match caller.perform(Read(shard, position, hint)):
-            case Failed(_, error):
+            case Failed(_, error) | Delayed(_, error):
                 raise error
             case PageRead() as page if page.records or page.hint is None:
                 return page.records

@@ -107,6 +107,13 @@ class StreamOverview:
         return None if self.oldest is None else max(timedelta(0), RETENTION - (self.taken - self.oldest))
 
     @property
+    def failures(self) -> dict[str, str]:
+        """The error of each shard whose sample did not succeed, so that the overview is not whole."""
+        sampled = {shard.shard_id: shard.sampled.failure for shard in self.shards if shard.sampled is not None}
+        followed = {} if self.application is None else {s.shard_id: s.failure for s in self.application.shards}
+        return {shard: failure for shard, failure in [*followed.items(), *sampled.items()] if failure is not None}
+
+    @property
     def lineage(self) -> Lineage:
         """The listed shards, which a notebook shows as a picture."""
         return Lineage(

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.errors import ServiceError
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.requests import PageRead
@@ -18,6 +20,9 @@ from beam_dynamodb_streams.reader.schedule import Remembered, Schedule
 from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.loss import MICROS, Loss, records_trimmed, shard_gone, waited_too_long
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET
+
+#: A page that moves nothing may come again after a fault, but not this often in a row.
+MOST_REPEATS: Final = 5
 
 
 @dataclass(slots=True)
@@ -58,6 +63,8 @@ class Answers:
         self._hints.pop(shard, None)
         reading = delivery.frontier.shards.get(shard)
         if reading is not None and not reading.ended:
+            if reading.position == read.request.position:
+                _check_repeats(frontier.stream_arn, read, state)
             full = len(read.page.records) + len(read.page.malformed) >= self.schedule.pace.page
             lagging = delivery.newest is not None and read.asked - delivery.newest > self.schedule.pace.behind
             state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0
@@ -110,3 +117,26 @@ class Answers:
         self._watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
         self.schedule.seldom(shard, now)
         return None
+
+
+def _check_repeats(stream_arn: str, read: PageRead, state: Remembered) -> None:
+    """Raise if a page that moves nothing is the same again and again: it would be for ever.
+
+    Such a page is from before a start moment, or has malformed entries without a number alone.
+    """
+    page = read.page
+    if not page.records and not page.malformed:
+        return
+    brought = [entry.sequence_number for entry in page.records], [entry.payload for entry in page.malformed]
+    before, times = state.repeated
+    state.repeated = (brought, times + 1 if brought == before else 1)
+    if state.repeated[1] >= MOST_REPEATS:
+        numbers = brought[0] or ["none"]
+        raise ServiceError(
+            f"GetRecords returned the same page {MOST_REPEATS} times in a row, with new iterators ({len(brought[0])} "
+            f"records with sequence numbers {numbers[0]} to {numbers[-1]}, {len(brought[1])} malformed): the endpoint "
+            "repeats it for ever. Check the endpoint",
+            stream=stream_arn or None,
+            shard=read.request.shard,
+            position=str(read.request.position),
+        )

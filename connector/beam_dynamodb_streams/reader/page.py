@@ -12,7 +12,7 @@ from beam_dynamodb_streams.reader.requests import PageRead
 from beam_dynamodb_streams.reader.stream import Entry, Malformed
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS
-from beam_dynamodb_streams.shards.position import After, AtTime, Position
+from beam_dynamodb_streams.shards.position import After, AtTime, Position, is_at_or_past
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 
@@ -92,9 +92,10 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
         position = After(records[-1].sequence_number)
         malformed = _before(records[-1], malformed, read)
     watermark = EARLIEST if newest is None else int((newest - rules.slack) * MICROS)
+    before = frontier.shards[shard].position
     moved = frontier.advance(
         shard,
-        frontier.shards[shard].position if position is None else position,
+        before if position is None or not is_at_or_past(position, before) else position,
         watermark=watermark,
         hint=read.hint,
         records=len(records),
@@ -136,11 +137,18 @@ def _before(entry: Entry, malformed: Sequence[Malformed], read: PageRead) -> lis
 def _last(position: Position, records: Sequence[Entry], malformed: Sequence[Malformed]) -> Position | None:
     """Return the position after the page that was read from `position`; None if the page has no sequence number.
 
-    A page whose records are all before the start moment moves nothing.
+    A page whose records are all before the start moment moves nothing. The position is the largest number, whatever
+    the order of the page.
     """
     numbers = [entry.sequence_number for entry in malformed if entry.sequence_number is not None]
     if records:
-        numbers.append(records[-1].sequence_number)
+        numbers += [entry.sequence_number for entry in records]
     elif isinstance(position, AtTime):
         return None
-    return After(max(numbers, key=int)) if numbers else None
+    return After(_largest(numbers)) if numbers else None
+
+
+def _largest(numbers: list[str]) -> str:
+    """Return the largest number. Texts of one length compare as numbers do, in a tenth of the time."""
+    same_length = len(min(numbers, key=len)) == len(max(numbers, key=len))
+    return max(numbers) if same_length else max(numbers, key=int)

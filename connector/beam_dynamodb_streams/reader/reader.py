@@ -16,6 +16,7 @@ from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.answers import Answers
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.fetcher import Fetcher
+from beam_dynamodb_streams.reader.lasting_faults import LastingFault, LastingFaults
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Gone, PageRead, Probe, Read
@@ -43,6 +44,7 @@ class Reader:
         earlier: The state of an earlier run.
         tally: Counts what happens, by the names of `metrics`.
         retention: For how many seconds the stream keeps a record.
+        give_up_after: How long a request may fail without a break, in seconds, before its error is raised.
         resumes: After `next` returned None, the time on the clock `now` at which the next request is due.
     """
 
@@ -55,8 +57,10 @@ class Reader:
     earlier: EarlierRun = EarlierRun()
     tally: Counter[str] = field(default_factory=Counter)
     retention: float = RETENTION_SECONDS
+    give_up_after: float | None = None
     resumes: float = 0.0
     _answered: bool = False
+    _faults: LastingFaults = field(init=False)
     _listings: Listings = field(init=False)
     _schedule: Schedule = field(init=False)
     _answers: Answers = field(init=False)
@@ -70,7 +74,8 @@ class Reader:
 
     def __post_init__(self) -> None:
         self._listings = Listings(self.retention)
-        self._schedule = Schedule(self.fetcher, self.random, self.pace)
+        self._faults = LastingFaults(self.fetcher, self.now, give_up_after=self.give_up_after)
+        self._schedule = Schedule(self._faults, self.random, self.pace)
         self._answers = Answers(self._schedule, self.rules, self.tally, self.service_time, self.retention)
         self._resumed = ResumedShards(self.earlier, self.retention)
 
@@ -102,7 +107,7 @@ class Reader:
                 if (claim := self._refresh(frontier)) is None:
                     self._answered, self.resumes = False, upcoming if resting else now
                 return claim
-            answer = self.fetcher.take(max(0.0, min(upcoming, deadline) - now))
+            answer = self._faults.take(max(0.0, min(upcoming, deadline) - now))
             if answer is not None and (claim := self._take(frontier, answer)) is not None:
                 return claim
         return None
@@ -112,8 +117,16 @@ class Reader:
         """The number of parents that no listing shows and whose children wait (trap 8)."""
         return self._listings.doubts
 
-    def close(self) -> None:
-        self.fetcher.close()
+    @property
+    def lasting_faults(self) -> list[LastingFault]:
+        """The oldest request of each operation that fails, or is not answered, now."""
+        return self._faults.lasting()
+
+    def close(self, *, report: bool = False) -> None:
+        """Close the fetcher. `report`: the read ends here, so what has not answered until now is logged."""
+        if report:
+            self._faults.report_end()
+        self._faults.close()
 
     def _resume(self, frontier: Frontier, now: float) -> None:
         """Adopt a frontier that is not the one just returned, and drop what was remembered of the other."""
@@ -130,6 +143,7 @@ class Reader:
             self._answers.forget()
         self._follow(frontier, now)
         self._known = frontier
+        self._faults.stream_arn = frontier.stream_arn
 
     def _follow(self, frontier: Frontier, now: float) -> None:
         """Look for the children of each ended shard, and read each open one."""

@@ -47,6 +47,7 @@ class Remembered:
     wait: float = 0.0
     quiet: QuietRun = NOT_QUIET
     trim_reported: Position | None = None
+    repeated: tuple[object, int] = (None, 0)  # what a page brought that moved nothing, and how often in a row
 
 
 @dataclass(slots=True)

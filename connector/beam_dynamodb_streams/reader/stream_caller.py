@@ -32,9 +32,9 @@ from beam_dynamodb_streams.reader.requests import (
     Read,
     Request,
 )
-from beam_dynamodb_streams.reader.stream import Entry, Stream
+from beam_dynamodb_streams.reader.stream import Entry, EntryPage, Stream
 from beam_dynamodb_streams.shards.frontier import Hint
-from beam_dynamodb_streams.shards.position import AtTime, Horizon
+from beam_dynamodb_streams.shards.position import After, AtTime, Horizon, Position
 
 #: An iterator with less than this left of its life is not worth the call.
 SPARE_SECONDS: Final = 60
@@ -75,44 +75,74 @@ class StreamCaller:
     def _read(self, request: Read) -> Answer:
         shard, position, renewals = request.shard, request.position, 0
         trimmed: bool | None = None
+        refusal: ServiceError | None = None
         iterator = ""
         if request.hint and self._stream.time() - request.hint.second < self._hint_seconds:
             iterator = request.hint.iterator
         while True:
             if not iterator:
                 if renewals == MOST_ITERATORS:
-                    raise UnavailableError(
-                        "every new shard iterator was refused",
-                        stream=self._stream.name,
-                        shard=shard,
-                        position=str(position),
-                    )
+                    raise self._refused(shard, position, refusal)
                 renewals += 1
                 try:
                     iterator = self._stream.iterator(shard, position if trimmed is None else Horizon())
-                except TrimmedDataError:  # the position is past the horizon; everything after it may still exist
-                    trimmed = bool(trimmed)
+                except TrimmedDataError as error:  # past the horizon; everything after the position may still exist
+                    trimmed, refusal = bool(trimmed), error
                     continue
             asked = self._stream.time()
             try:
                 page = self._stream.fetch(shard, iterator)
-            except (ExpiredIteratorError, IteratorTypeError):
-                pass
-            except TrimmedDataError:  # the service says that the iterator's own record is gone (trap 10)
-                trimmed = True
+            except (ExpiredIteratorError, IteratorTypeError) as error:
+                refusal = error
+            except TrimmedDataError as error:  # the service says that the iterator's own record is gone (trap 10)
+                trimmed, refusal = True, error
             except (NotFoundError, DelayError):
                 raise
-            except ServiceError:
+            except ServiceError as error:
                 if renewals:
                     raise
-                # An iterator is only a hint: this one is not of this stream.
+                refusal = error  # an iterator is only a hint: this one is not of this stream
             else:
-                records = page.records
-                if isinstance(position, AtTime):
-                    records = _from(records, position.second)
-                hint = None if page.next_iterator is None else Hint(page.next_iterator, int(asked))
-                return PageRead(request, asked, page, records, hint, renewals, trimmed)
+                if (number := _repeated(page, position)) is None:
+                    return self._page_read(request, page, asked, renewals, trimmed)
+                if renewals == MOST_ITERATORS:
+                    raise ServiceError(
+                        f"GetRecords returned sequence number {number} after the position {position} was asked for, "
+                        f"{renewals} times with new iterators: the endpoint repeats what was delivered, or its numbers "
+                        "go back. Check the endpoint; if the stream was made anew under its old ARN, start anew",
+                        stream=self._stream.name,
+                        shard=shard,
+                        position=str(position),
+                    )
             iterator = ""
+
+    def _page_read(self, request: Read, page: EntryPage, asked: float, renewals: int, trimmed: bool | None) -> PageRead:
+        records = page.records
+        if isinstance(request.position, AtTime):
+            records = _from(records, request.position.second)
+        hint = None if page.next_iterator is None else Hint(page.next_iterator, int(asked))
+        return PageRead(request, asked, page, records, hint, renewals, trimmed)
+
+    def _refused(self, shard: str, position: Position, refusal: ServiceError | None) -> UnavailableError:
+        error = UnavailableError(
+            f"GetRecords refused {MOST_ITERATORS} new shard iterators: {refusal.message if refusal else 'no reason'}",
+            stream=self._stream.name,
+            shard=shard,
+            position=str(position),
+        )
+        error.operation = "GetRecords"
+        return error
+
+
+def _repeated(page: EntryPage, position: Position) -> str | None:
+    """Return the first sequence number of a page if it is not after the position, which is never right."""
+    if not isinstance(position, After):
+        return None
+    numbers = [entry.sequence_number for entry in page.malformed if entry.sequence_number is not None]
+    if page.records:
+        numbers.append(page.records[0].sequence_number)
+    first = min(numbers, key=int, default=None)
+    return None if first is None or int(first) > int(position.sequence_number) else first
 
 
 def _from(records: Sequence[Entry], second: int) -> Sequence[Entry]:

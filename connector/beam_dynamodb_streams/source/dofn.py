@@ -51,6 +51,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions, stream
         replace(options.rules, stop=element.stop),
         options.pace,
         EarlierRun(element.saved, element.until) if began_here else EarlierRun(),
+        give_up_after=options.give_up_after,
         retention=stream.traits.retention_seconds,
     )
 
@@ -111,7 +112,7 @@ class _ReadStream(beam.DoFn):
                 self._metrics.delivered(element, claim, emitted)
                 if bundle is not None:
                     bundle.add(claim)
-            self._metrics.slice(reader, tracker.current_restriction())
+            self._metrics.slice(element, reader, tracker.current_restriction())
             frontier = tracker.current_restriction()  # the runner may have taken its checkpoint meanwhile
             worth_keeping = not frontier.closed and frontier.stream_arn == stream_arn
             if not frontier.closed:  # after a claim in another stream, the next slice has a reader of that one
@@ -123,7 +124,7 @@ class _ReadStream(beam.DoFn):
             if worth_keeping:
                 READERS.give_back(key, reader, reader.now())
             else:
-                reader.close()
+                reader.close(report=True)
 
     def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
         """Keep a read that is at its end alive until its progress is written."""

@@ -8,12 +8,13 @@ on Prism and with `--environment_type=LOOPBACK`. It costs nothing unless somebod
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.reader.lasting_faults import LastingFault
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.source.stream_read import StreamRead
 
@@ -85,3 +86,19 @@ def report(read: StreamRead, claim: Claim, changes: int, service_time: Callable[
     """Report to all watches that the claim was delivered, with that many changes."""
     for watch in tuple(_WATCHES):
         watch.add(read, claim, changes, service_time())
+
+
+_FAULTS: Final[dict[str, tuple[LastingFault, ...]]] = {}
+
+
+def report_faults(read: StreamRead, faults: Sequence[LastingFault]) -> None:
+    """Report which calls of a read fail now, or are not answered."""
+    if faults:
+        _FAULTS[read.run] = tuple(faults)
+    else:
+        _FAULTS.pop(read.run, None)
+
+
+def faults_now() -> list[LastingFault]:
+    """Return which calls of the reads of this process fail, as of their last slices."""
+    return [fault for faults in tuple(_FAULTS.values()) for fault in faults]

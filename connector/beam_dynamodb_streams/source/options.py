@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Final, Literal, get_args
 
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -47,6 +48,7 @@ class ReadOptions:
     pace: Pace = field(default_factory=Pace)
     shard_groups: int | None = None
     progress: Progress | None = None
+    give_up_after: float | None = None
 
     @property
     def rest_seconds(self) -> float:
@@ -79,6 +81,7 @@ def parse_options(
     where: Where | None,
     shard_groups: int | None = None,
     progress: object = None,
+    give_up_after: object = None,
 ) -> ReadOptions:
     """Return the options of a read.
 
@@ -123,6 +126,7 @@ def parse_options(
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
         groups,
         parsed_progress,
+        parse_give_up_after(give_up_after),
     )
 
 
@@ -153,6 +157,23 @@ def check_table(table: object) -> None:
             f'table={table!r} is not a table\'s name or ARN: use e.g. table="orders", or '
             f"arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE{stream}"
         )
+
+
+def parse_give_up_after(option: object) -> float | None:
+    """Return the seconds after which a request that keeps failing ends the read; None for never.
+
+    Raises:
+      InvalidOptionError: the option is not None, a timedelta or a number of seconds, or is not above 0.
+    """
+    if option is None:
+        return None
+    seconds = option.total_seconds() if isinstance(option, timedelta) else option
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < inf:
+        raise InvalidOptionError(
+            f"give_up_after={option!r} is not a time to wait: use a datetime.timedelta or seconds above 0, such as "
+            "timedelta(minutes=10), or None to wait for as long as it takes"
+        )
+    return float(seconds)
 
 
 def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFilter:

@@ -10,7 +10,7 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.source.elements import Emitted
-from beam_dynamodb_streams.source.live_status import report
+from beam_dynamodb_streams.source.live_status import report, report_faults
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.wire import Client
 
@@ -24,6 +24,7 @@ class ReadMetrics:
         self._open = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_OPEN)
         self._waiting = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_WAITING)
         self._doubted = Metrics.gauge(metrics.NAMESPACE, metrics.PARENTS_DOUBTED)
+        self._oldest_fault = Metrics.gauge(metrics.NAMESPACE, metrics.OLDEST_FAULT_SECONDS)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
     def delivered(self, read: StreamRead, claim: Claim, emitted: Emitted) -> None:
@@ -39,7 +40,7 @@ class ReadMetrics:
         if claim.lag is not None:
             self._lag.update(int(claim.lag * 1000))
 
-    def slice(self, reader: Reader, frontier: Frontier) -> None:
+    def slice(self, read: StreamRead, reader: Reader, frontier: Frontier) -> None:
         """Report what the reader and the client counted since the last slice, and the gauges.
 
         All reads of the process with the same connection share one client. Its counts are reported once, by the read
@@ -58,6 +59,9 @@ class ReadMetrics:
         self._open.set(len(frontier.shards) - ended)
         self._waiting.set(ended)
         self._doubted.set(reader.doubts)
+        faults = reader.lasting_faults
+        report_faults(read, faults)
+        self._oldest_fault.set(int(max((fault.seconds for fault in faults), default=0)))
         if frontier.watermark != EARLIEST:
             behind = self._service.service_time() - frontier.watermark / MICROS
             self._headroom.set(int(RETENTION_SECONDS - behind))

@@ -51,6 +51,7 @@ class Sample(Sequence[ChangeRecord]):
         complete: Whether the sample has everything from the start up to the moment at which the read began; False if
             the limit or the time ended the read.
         limited: Whether the limit ended it.
+        unanswered: Which calls failed without a break, or were not answered, when the read ended, and for how long.
     """
 
     stream_arn: str
@@ -59,6 +60,7 @@ class Sample(Sequence[ChangeRecord]):
     losses: tuple[Loss, ...] = ()
     complete: bool = False
     limited: bool = False
+    unanswered: tuple[str, ...] = ()
 
     def to_arrow(self, schema: Schema | None = None) -> pa.Table:
         """Return one row for each change, in this order.
@@ -109,6 +111,8 @@ class Sample(Sequence[ChangeRecord]):
             yield _counted(len(self.dead_letters), "dead letter")
         if self.losses:
             yield f"{len(self.losses):,} {'loss' if len(self.losses) == 1 else 'losses'}"
+        if self.unanswered:
+            yield f"not answered: {'; '.join(self.unanswered)}"
         yield "complete" if self.complete else "limit reached" if self.limited else "incomplete"
 
     def _repr_html_(self) -> str:
@@ -140,6 +144,7 @@ def sample(
     event_names: Collection[str] | None = None,
     region_name: str | None = None,
     endpoint_url: str | None = None,
+    give_up_after: timedelta | float | None = None,
 ) -> Sample:
     """Read some of a table's changes in this process, as `ReadFromDynamoDBStreams` would, and return them.
 
@@ -151,8 +156,8 @@ def sample(
     While it runs, it is one of the two readers that the service allows for each shard. Its GetRecords calls are billed.
 
     Args:
-        table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name` and `endpoint_url` are as in
-            `ReadFromDynamoDBStreams`.
+        table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name`, `endpoint_url` and `give_up_after`
+            are as in `ReadFromDynamoDBStreams`.
         limit: How many records to read at most.
         seconds: How long to read at most.
 
@@ -178,6 +183,7 @@ def sample(
         quiet_time=timedelta(seconds=1),
         event_names=event_names,
         where=where,
+        give_up_after=give_up_after,
     )
     options = asked._options
     options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
@@ -187,7 +193,7 @@ def sample(
     try:
         return collect(reader, read, reader.now() + seconds)
     finally:
-        reader.close()
+        reader.close(report=True)
 
 
 def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
@@ -204,7 +210,8 @@ def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
         frontier = claim.frontier
     limited = frontier.remaining == 0
     complete = frontier.closed and not limited
-    return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited)
+    unanswered = tuple(map(str, reader.lasting_faults))
+    return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited, unanswered)
 
 
 def _counted(number: int, noun: str) -> str:

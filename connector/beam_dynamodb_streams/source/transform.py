@@ -103,6 +103,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
         is written once a bundle is finalized (on Flink 10 seconds later, and after another checkpoint). Else a
         `CommitProgress` behind the sink writes it. With a `stop` that is a time, a shard ends at its first change past
         the stop.
+      give_up_after: how long a call may fail without a break, as a timedelta or in seconds, before its error ends the
+        read. By default the read waits for as long as it takes. Either way a call that has failed for 20 seconds is
+        reported in the log, and again each minute.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
@@ -133,6 +136,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         event_names: Collection[str] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
         progress: str | Progress | None = None,
+        give_up_after: timedelta | float | None = None,
     ) -> None:
         super().__init__()
         self._options = parse_options(
@@ -155,6 +159,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             event_names=event_names,
             where=where,
             progress=progress,
+            give_up_after=give_up_after,
         )
         self._tagged = False
         self._emission: Emission = ONE_BY_ONE
