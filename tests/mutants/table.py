@@ -29,6 +29,8 @@ TRAPS = {
     21: "progress is stored for what was delivered only",
     22: "an answer with status 200 may be no page, and an empty text is absent",
     23: "on a stream older than a day the oldest shards name parents that are trimmed",
+    24: "a fault may never pass",
+    25: "a page may be repeated for ever, or go back",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(

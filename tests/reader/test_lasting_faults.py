@@ -1,4 +1,7 @@
-"""A fault that does not pass is reported, and ends the read where that is asked; a page that repeats is an error."""
+"""A fault that does not pass is reported, and ends the read where that is asked; a page that repeats is an error.
+
+Traps 24 and 25.
+"""
 
 from __future__ import annotations
 

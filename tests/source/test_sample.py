@@ -4,6 +4,7 @@ nothing else is to do."""
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from math import floor
 from random import Random
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from beam_dynamodb_streams import ChangeRecord, StreamPosition, read_schema, sample
-from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError
+from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams, StreamPosition, read_schema, sample
+from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, UnavailableError
 from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.reader import Reader
@@ -23,7 +24,7 @@ from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.source.sample import Sample, collect
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
+from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 from beam_dynamodb_streams.wire import Client
 from tests.inline import InlineFetcher
 
@@ -194,3 +195,23 @@ def test_a_wrong_option_is_refused_before_anything_is_asked(service: LocalStream
 def test_a_table_that_does_not_exist_is_reported_as_in_a_pipeline(service: LocalStreams) -> None:
     with pytest.raises(NotFoundError, match="table 'orders' does not exist"):
         sample_of(service)
+
+
+@pytest.mark.parametrize("option", [0, -1, True, "10m", float("nan"), float("inf"), timedelta(0), object()])
+def test_a_wrong_give_up_after_is_refused_where_it_is_written(option: Any) -> None:
+    with pytest.raises(InvalidOptionError, match=r"give_up_after=.* is not a time to wait"):
+        ReadFromDynamoDBStreams("orders", give_up_after=option)
+
+
+def test_a_sample_names_what_did_not_answer_and_gives_up_where_that_is_asked() -> None:
+    with LocalStreams() as service:
+        service.create_table("orders", keys={"id": "S"}).put({"id": "o-1"})
+        service.faults = Faults(error={"GetRecords": 1.0})
+        given = {"endpoint_url": service.endpoint_url, "region_name": service.region_name}
+        got = sample("orders", seconds=4, **given)
+        assert not got.complete
+        (line,) = got.unanswered
+        assert line.startswith("GetRecords of shard ")
+        assert line in repr(got)
+        with pytest.raises(UnavailableError, match="longer than give_up_after=2 s"):
+            sample("orders", seconds=30, give_up_after=2, **given)

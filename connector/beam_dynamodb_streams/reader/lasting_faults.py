@@ -185,7 +185,7 @@ class LastingFaults:
         for fault in self._oldest(now, lambda pending: now - pending.since >= WARN_SECONDS):
             if now - self._warned.get(fault.operation, -inf) >= AGAIN_SECONDS:
                 self._warned[fault.operation] = now
-                _LOGGER.warning("%s. It is repeated until it succeeds; nothing is lost meanwhile", fault)
+                _LOGGER.warning("%s. It is retried until it succeeds; give_up_after= would end the read instead", fault)
         self._due = min((self._next_look(key, pending, now) for key, pending in self._pending.items()), default=inf)
 
     def _next_look(self, key: _Key, pending: _Pending, now: float) -> float:
