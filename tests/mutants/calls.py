@@ -22,15 +22,15 @@ MUTANTS = (
         9,
         "an expired iterator fails the read",
         f"{CALLER}::StreamCaller._read",
-        "except (ExpiredIteratorError, IteratorTypeError): pass",
-        "except (ExpiredIteratorError, IteratorTypeError): raise",
+        "except (ExpiredIteratorError, IteratorTypeError) as error: refusal = error",
+        "except (ExpiredIteratorError, IteratorTypeError) as error: raise",
         "reader/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
     ),
     Mutant(
         9,
         "an expired iterator restarts the shard",
         f"{CALLER}::StreamCaller._read",
-        "except (ExpiredIteratorError, IteratorTypeError): pass",
+        "except (ExpiredIteratorError, IteratorTypeError) as error: refusal = error",
         "except (ExpiredIteratorError, IteratorTypeError): position = Horizon()",
         "reader/test_reader_faults.py::test_an_expired_iterator_is_asked_for_again_from_the_position",
     ),
@@ -38,7 +38,7 @@ MUTANTS = (
         9,
         "an expired iterator skips to the shard's newest record",
         f"{CALLER}::StreamCaller._read",
-        "except (ExpiredIteratorError, IteratorTypeError): pass",
+        "except (ExpiredIteratorError, IteratorTypeError) as error: refusal = error",
         (
             "except (ExpiredIteratorError, IteratorTypeError):\n"
             "    iterator = self._stream.iterator(shard, AtTime(int(self._stream.time())))\n"
@@ -66,7 +66,7 @@ MUTANTS = (
         10,
         "the rest of a shard is dropped when GetShardIterator finds its prefix trimmed",
         f"{CALLER}::StreamCaller._read",
-        "trimmed = bool(trimmed)\ncontinue",
+        "trimmed, refusal = bool(trimmed), error\ncontinue",
         "raise",
         "reader/test_reader_faults.py::"
         "test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read[seen by GetShardIterator]",
@@ -75,8 +75,8 @@ MUTANTS = (
         10,
         "the rest of a shard is dropped when GetRecords finds its prefix trimmed",
         f"{CALLER}::StreamCaller._read",
-        "except TrimmedDataError: trimmed = True",
-        "except TrimmedDataError: raise",
+        "except TrimmedDataError as error: trimmed, refusal = True, error",
+        "except TrimmedDataError as error: raise",
         "reader/test_reader_faults.py::"
         "test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read[seen by GetRecords]",
     ),

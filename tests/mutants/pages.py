@@ -113,9 +113,9 @@ MUTANTS = (
     Mutant(
         4,
         "the last number of a page is the largest text",
-        f"{DELIVERY}::_last",
-        "After(max(numbers, key=int))",
-        "After(max(numbers))",
+        f"{DELIVERY}::_largest",
+        "max(numbers) if same_length else max(numbers, key=int)",
+        "max(numbers)",
         "reader/test_page.py::test_the_position_after_a_page_is_its_largest_number_and_not_its_longest_text",
     ),
     Mutant(
@@ -169,7 +169,7 @@ MUTANTS = (
     Mutant(
         5,
         "a page without records is the end of its shard",
-        f"{CALLER}::StreamCaller._read",
+        f"{CALLER}::StreamCaller._page_read",
         "page.next_iterator is None",
         "page.next_iterator is None or not page.records",
         "reader/test_reader_records.py::test_a_run_of_twenty_empty_pages_before_data_does_not_end_a_read_that_stops_now",

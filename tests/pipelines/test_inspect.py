@@ -117,7 +117,7 @@ def test_a_sample_adds_first_and_last_times_and_the_headroom(orders: Table, cloc
     sampled = {shard["shard_id"]: shard["sampled"] for shard in seen["shards"]}
     assert sampled[shard]["first"] == "2026-01-01T12:00:00Z"
     assert sampled[shard]["last"] == "2026-01-01T16:59:00Z"
-    assert sampled[idle] == {"records": 0, "first": None, "last": None}
+    assert sampled[idle] == {"records": 0, "first": None, "last": None, "failure": None}
     assert seen["headroom_seconds"] == pytest.approx(19 * 3600, abs=1)
     printed = run("--table=orders", "--sample")
     assert "12:00:00" in printed
@@ -248,3 +248,14 @@ def test_a_usage_error_is_one_line(
 )
 def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
     assert duration(timedelta(seconds=seconds)) == text
+
+
+def test_a_shard_that_cannot_be_sampled_is_named_with_its_error(
+    orders: Table, run: Run, service: LocalStreams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.faults = Faults(throttle={"GetRecords": 1.0})
+    seen = as_json(run("--table=orders", "--json", "--sample"))
+    for shard in seen["shards"]:
+        assert "ProvisionedThroughputExceededException" in shard["sampled"]["failure"]
+    assert "2 of 2 shards could not be sampled" in capsys.readouterr().err
+    assert "not sampled" in run("--table=orders", "--sample")
