@@ -251,11 +251,15 @@ def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None
 
 
 def test_a_shard_that_cannot_be_sampled_is_named_with_its_error(
-    orders: Table, run: Run, service: LocalStreams, capsys: pytest.CaptureFixture[str]
+    orders: Table, local: LocalStreams, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service.faults = Faults(throttle={"GetRecords": 1.0})
-    seen = as_json(run("--table=orders", "--json", "--sample"))
-    for shard in seen["shards"]:
+    local.faults = Faults(throttle={"GetRecords": 1.0})
+    given = [f"--endpoint_url={local.endpoint_url}", "--region_name=us-east-1", "--table=orders", "--sample"]
+    assert main([*given, "--json"]) == 0
+    printed = capsys.readouterr()
+    for shard in as_json(printed.out)["shards"]:
         assert "ProvisionedThroughputExceededException" in shard["sampled"]["failure"]
-    assert "2 of 2 shards could not be sampled" in capsys.readouterr().err
-    assert "not sampled" in run("--table=orders", "--sample")
+    assert "2 of 2 shards could not be sampled" in printed.err
+    assert main(given) == 0
+    assert "not sampled" in capsys.readouterr().out
+    assert len(orders.open_shard_ids) == 2
