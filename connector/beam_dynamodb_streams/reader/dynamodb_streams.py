@@ -8,9 +8,16 @@ from beam_dynamodb_streams.errors import IteratorTypeError
 from beam_dynamodb_streams.reader.stream import StreamTraits
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import After, AtTime, Position
+from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.wire import RecordsPage, StreamPage
 
-TRAITS: Final = StreamTraits(retention_seconds=RETENTION_SECONDS, iterator_seconds=15 * 60, page_entries=1000)
+#: No answer says how far it is behind, and real shards return runs of empty pages before data (trap 5).
+TRAITS: Final = StreamTraits(
+    retention_seconds=RETENTION_SECONDS,
+    iterator_seconds=15 * 60,
+    page_entries=1000,
+    quiet=QuietRule(pages=30, seconds=10.0),
+)
 
 
 class Calls(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from beam_dynamodb_streams.shards.position import Position
+from beam_dynamodb_streams.shards.quiet import QuietRule
 
 
 class Entry(Protocol):
@@ -96,11 +97,13 @@ class StreamTraits:
         retention_seconds: How long a record can be read after it was written.
         iterator_seconds: How long an iterator can be used.
         page_entries: How many entries a page has at most.
+        quiet: The run of empty pages that proves a shard caught up, unless the read asks for another one.
     """
 
     retention_seconds: int
     iterator_seconds: int
     page_entries: int
+    quiet: QuietRule
 
 
 class Stream(Protocol):

@@ -18,6 +18,7 @@ from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
+from beam_dynamodb_streams.reader.dynamodb_streams import TRAITS
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import (
@@ -128,8 +129,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
         watermark_slack: timedelta = timedelta(seconds=5),
         poll_interval: timedelta = timedelta(milliseconds=200),
         idle_poll_interval: timedelta = timedelta(seconds=2),
-        quiet_pages: int = 30,
-        quiet_time: timedelta = timedelta(seconds=10),
+        quiet_pages: int = TRAITS.quiet.pages,
+        quiet_time: timedelta = timedelta(seconds=TRAITS.quiet.seconds),
         max_concurrent_reads: int = 16,
         slice_time: timedelta = timedelta(seconds=1),
         shard_groups: int | None = None,
