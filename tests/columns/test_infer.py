@@ -7,9 +7,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from beam_dynamodb_streams.columns import infer, json_field, read_schema
+from beam_dynamodb_streams.columns import Schema, infer, json_field, read_schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import Value, encode_image
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToParquet
 
 KEY = {"id": "S"}
 
@@ -142,3 +143,48 @@ def test_text_that_is_not_an_item_counts_and_does_not_fit():
 def test_what_numbers_shall_be_is_one_of_two():
     with pytest.raises(InvalidOptionError, match="numbers='float'"):
         infer([], KEY, numbers="float")  # type: ignore[arg-type]
+
+
+def test_attributes_that_differ_only_in_case_are_reported_and_one_has_a_column():
+    inferred = infer(items(*[{"userId": "right"}] * 9, {"userid": "typo"}), KEY)
+    assert inferred.schema.attributes.names == ["id", "userId"]
+    (conflict,) = inferred.case_conflicts
+    assert conflict.counts == {"userId": 9, "userid": 1}
+    assert inferred.fitting == 9
+    assert Schema.from_json(inferred.schema.to_json()) == inferred.schema
+
+
+def test_a_key_keeps_its_column_beside_a_more_frequent_name_in_another_case():
+    inferred = infer(items(*[{"ID": "a", "Other_Attributes": "b"}] * 3), KEY)
+    assert inferred.schema.attributes.names == ["id", "Other_Attributes"]
+    assert inferred.schema.other == "other_attributes_"
+    assert [conflict.counts for conflict in inferred.case_conflicts] == [{"ID": 3, "id": 3}]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "place"),
+    [
+        (lambda members: {"a": members}, "a"),
+        (lambda members: {"a": [members]}, "a[]"),
+        (lambda members: {"a": {"b": {"c": members}}}, "a.b.c"),
+        (lambda members: {"a": {str(n): members for n in range(60)}}, "a.*"),
+    ],
+)
+@pytest.mark.parametrize("write", [WriteChangesToParquet, WriteChangesToAvro])
+def test_members_that_differ_only_in_case_are_reported_and_refused_in_a_struct(tmp_path, wrap, place, write):
+    sample = items(*[wrap({"City": "Ulm"})] * 2, wrap({"city": "Ulm"}))
+    inferred = infer(sample, KEY)
+    (conflict,) = inferred.case_conflicts
+    assert set(conflict.counts) == {f"{place}.City", f"{place}.city"}
+    assert inferred.fitting == 3
+    write(tmp_path, schema=inferred.schema)
+    declared = read_schema({"id": "string", "a": [{"b": {"City": "string", "city": "string"}}]}, keys=["id"])
+    with pytest.raises(InvalidOptionError, match=r"'a\[\]\.b\.City' and 'a\[\]\.b\.city', which differ only in case"):
+        write(tmp_path, schema=declared)
+
+
+@pytest.mark.parametrize("names", [("userId", "userid"), ("Other_attributes", "n")])
+def test_a_sink_refuses_columns_that_differ_only_in_case(tmp_path, names):
+    schema = read_schema({"id": "string", **dict.fromkeys(names, "string")}, keys=["id"])
+    with pytest.raises(InvalidOptionError, match=r"differ only in case.*Leave one attribute out"):
+        WriteChangesToParquet(tmp_path, schema=schema)

@@ -175,6 +175,25 @@ def test_it_becomes_a_frame_of_python_values() -> None:
     assert a_sample().to_arrow().num_rows == 0
 
 
+def test_a_typed_frame_has_exact_integers_beside_nulls_at_every_depth() -> None:
+    pytest.importorskip("pandas")
+    large = 2**53 + 1
+    schema = read_schema(
+        {"id": "string", "n": "int64", "many": ["int64"], "deep": {"n": "int64"}, "any": {"*": "int64"}}, keys=["id"]
+    )
+    item = {"n": Decimal(large), "many": [Decimal(large), None], "deep": {"n": Decimal(large)}, "any": {"a": large}}
+    frame = a_sample(item, {"n": None, "deep": {"n": None}, "any": {"b": None}}).to_pandas(schema)
+    first, second = frame.new_image
+    assert (first["n"], list(first["many"]), first["deep"], dict(first["any"])) == (
+        large,
+        [large, None],
+        {"n": large},
+        {"a": large},
+    )
+    assert (second["n"], second["deep"]) == (None, {"n": None})
+    assert str(frame.size_bytes.dtype) == "Int64"
+
+
 def test_its_text_has_no_item_in_it() -> None:
     found = a_sample({"name": "Ada"}, {"name": "Grace"})
     assert repr(found) == (

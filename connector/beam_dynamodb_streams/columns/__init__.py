@@ -11,11 +11,12 @@ from beam_dynamodb_streams.columns.avro import (
 )
 from beam_dynamodb_streams.columns.batch import ColumnBatch, Columns, Misfit
 from beam_dynamodb_streams.columns.declare import SchemaOptions, read_schema
-from beam_dynamodb_streams.columns.infer import Conflict, Inferred, infer
+from beam_dynamodb_streams.columns.infer import CaseConflict, Conflict, Inferred, infer
 from beam_dynamodb_streams.columns.schema import Schema, check_keys
 from beam_dynamodb_streams.columns.types import json_field
 
 __all__ = [
+    "CaseConflict",
     "ColumnBatch",
     "Columns",
     "Conflict",

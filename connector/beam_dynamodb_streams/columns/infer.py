@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from beam_dynamodb_streams.columns.scalar import convert_attribute, convert_image
 from beam_dynamodb_streams.columns.schema import Schema
-from beam_dynamodb_streams.columns.types import json_field
+from beam_dynamodb_streams.columns.types import json_field, names_that_clash
 from beam_dynamodb_streams.errors import InvalidOptionError
 
 Numbers: TypeAlias = Literal["text", "narrow"]
@@ -98,8 +98,21 @@ class Observed:
             for name in sorted(self.members):
                 yield from self.members[name].paths(f"{path}.{name}")
 
+    def case_conflicts(self, place: str) -> Iterator[CaseConflict]:
+        """Yield the members at every depth, of maps that are structs by their size, that differ only in case."""
+        if self.elements is not None:
+            yield from self.elements.case_conflicts(f"{place}[]")
+        if len(self.members) > MEMBERS:
+            yield from merged(self.members.values()).case_conflicts(f"{place}.*")
+            return
+        for group in names_that_clash(self.members):
+            counts = {f"{place}.{name}": self.members[name].tags.total() for name in group}
+            yield CaseConflict(counts, f"{place} is a map of any names, or json")
+        for name in sorted(self.members):
+            yield from self.members[name].case_conflicts(f"{place}.{name}")
+
     def _map_type(self, numbers: Numbers) -> pa.DataType:
-        if not 0 < len(self.members) <= MEMBERS:
+        if not 0 < len(self.members) <= MEMBERS or names_that_clash(self.members):
             return pa.map_(pa.string(), merged(self.members.values()).column_type(numbers))
         return pa.struct([(name, self.members[name].column_type(numbers)) for name in sorted(self.members)])
 
@@ -168,6 +181,19 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseConflict:
+    """Names that differ only in case, of attributes or of members of one map. Spark and DuckDB take them for one name.
+
+    Attributes:
+        counts: The count of values by path.
+        handling: What the schema does about it, in words.
+    """
+
+    counts: Mapping[str, int]
+    handling: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inferred:
     """The schema for a sample of items, and how well it fits them.
 
@@ -177,6 +203,7 @@ class Inferred:
         fitting: The count of items of which each attribute has a column and fits it.
         seen: For each attribute, the count of items that have it.
         conflicts: The paths at which values of several types occurred.
+        case_conflicts: The names that differ only in case.
     """
 
     schema: Schema
@@ -184,6 +211,7 @@ class Inferred:
     fitting: int
     seen: Mapping[str, int]
     conflicts: tuple[Conflict, ...]
+    case_conflicts: tuple[CaseConflict, ...] = ()
 
 
 def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numbers = "text") -> Inferred:
@@ -195,6 +223,8 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
       lists.
     - Values of several types: S and N together become text. Otherwise the column has the type that takes most of the
       values if these are at least 95 %; else it is a json column. An attribute that was always NULL becomes text.
+    - Names that differ only in case: the most frequent of such attributes, or the key, has a column, and the others go
+      to the column `other`. A map with such members becomes a map of any names.
 
     The columns are the keys, then the other attributes by name, so that another sample of the same table results in the
     same schema where possible. An item that is not a JSON object counts as an item that does not fit.
@@ -211,11 +241,18 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
             raws.setdefault(name, []).append(raw)
             observed.setdefault(name, Observed()).add(_value(raw))
     others = sorted(observed.keys() - key_types.keys(), key=lambda name: (-len(raws[name]), name))
+    case_conflicts = [conflict for name in sorted(observed) for conflict in observed[name].case_conflicts(name)]
+    for group in names_that_clash(observed):
+        ranked = sorted(group, key=lambda name: (name not in key_types, -len(raws.get(name, ())), name))
+        without = [name for name in ranked[1:] if name not in key_types]
+        others = [name for name in others if name not in without]
+        counts = {name: len(raws.get(name, ())) for name in group}
+        case_conflicts.append(CaseConflict(counts, f"{', '.join(without) or 'none'} without a column"))
     columns = [_key(name, tag, observed[name], numbers) for name, tag in key_types.items()]
     columns += [_column(name, observed[name], raws[name], numbers) for name in sorted(others[: COLUMNS - len(columns)])]
     attributes = pa.schema(columns)
     other = "other_attributes"
-    while other in attributes.names:
+    while other in {name.lower() for name in observed}:
         other += "_"
     schema = Schema(attributes, tuple(key_types), other=other)
     conflicts = [
@@ -225,7 +262,9 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
         if len(seen.type_tags()) > 1
     ]
     seen = {name: len(raws.get(name, ())) for name in observed}
-    return Inferred(schema, len(items), sum(_fits(schema, item) for item in items), seen, tuple(conflicts))
+    return Inferred(
+        schema, len(items), sum(_fits(schema, item) for item in items), seen, tuple(conflicts), tuple(case_conflicts)
+    )
 
 
 def _key(name: str, tag: str, observed: Observed, numbers: Numbers) -> pa.Field:

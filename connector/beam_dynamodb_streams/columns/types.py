@@ -19,6 +19,7 @@ An absent attribute and a NULL are null in every column. Every column is nullabl
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -48,6 +49,28 @@ def nullable(column: pa.Field) -> pa.Field:
     elif pa.types.is_map(kind):
         kind = pa.map_(pa.string(), nullable(kind.item_field))
     return json_field(column.name) if is_json(column) else pa.field(column.name, kind)
+
+
+def names_that_clash(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the groups of names that differ only in case: Spark, DuckDB, Hive and Trino take each for one name."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.lower(), []).append(name)
+    return [tuple(sorted(group)) for group in groups.values() if len(group) > 1]
+
+
+def first_clash(kind: pa.DataType, place: str = "") -> str | None:
+    """Return names in a struct, at any depth, that differ only in case, as paths; None if there are none."""
+    if pa.types.is_list(kind):
+        return first_clash(kind.value_type, f"{place}[]")
+    if pa.types.is_map(kind):
+        return first_clash(kind.item_type, f"{place}.*")
+    if not pa.types.is_struct(kind):
+        return None
+    prefix = f"{place}." if place else ""
+    for group in names_that_clash(member.name for member in kind):
+        return " and ".join(repr(f"{prefix}{name}") for name in group)
+    return next((found for member in kind if (found := first_clash(member.type, f"{prefix}{member.name}"))), None)
 
 
 def tags(kind: pa.DataType) -> tuple[str, ...]:

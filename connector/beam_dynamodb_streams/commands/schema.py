@@ -158,6 +158,9 @@ def report(sampled: InferredFromSample) -> Iterator[str]:
     for conflict in inferred.conflicts:
         counts = ", ".join(f"{count:,} {tag}" for tag, count in conflict.counts.items())
         yield f"conflict: {conflict.place} was {counts}; {conflict.column.name} is {type_text(conflict.column)}"
+    for case in inferred.case_conflicts:
+        counts = ", ".join(f"{name} ({count:,})" for name, count in case.counts.items())
+        yield f"names differ only in case: {counts}; Spark and DuckDB take them for one, so: {case.handling}"
     if sampled.without is not None:
         yield sampled.without
     share = f"{math.floor(inferred.fitting / images * 1000) / 10:g} %" if images else "none"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from fastavro.write import Writer
 
 from beam_dynamodb_streams.columns import avro_records, avro_schema_of
+from beam_dynamodb_streams.columns.types import first_clash
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records.json_lines import encode_lines
 from beam_dynamodb_streams.sinks.layouts import RowLayout
@@ -67,7 +68,7 @@ class ParquetFormat:
         check_count("row_group_rows", self.row_group_rows)
 
     def check(self, layout: RowLayout) -> None:
-        """Accept every layout: Parquet holds all of them."""
+        check_case(layout)
 
     def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
         return _ParquetWriter(handle, layout, self)
@@ -105,6 +106,7 @@ class AvroFormat:
             ) from error
 
     def check(self, layout: RowLayout) -> None:
+        check_case(layout)
         fastavro.parse_schema(avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout]))
 
     def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
@@ -185,6 +187,17 @@ class _Unclosed(io.RawIOBase):
 def _check_codec(codec: str, known: tuple[str, ...]) -> None:
     if codec not in known:
         raise InvalidOptionError(f"codec={codec!r} is unknown: use one of {', '.join(map(repr, known))}")
+
+
+def check_case(layout: RowLayout) -> None:
+    """Raise `InvalidOptionError` for a schema with names that readers of the files take for one name."""
+    clash = None if layout.schema is None else first_clash(layout.schema.image)
+    if clash is not None:
+        raise InvalidOptionError(
+            f"the schema has {clash}, which differ only in case: Spark, DuckDB and others take them for one name, and"
+            " cannot open the files or mix up the values. Leave one attribute out, so that it goes to the column"
+            " other, or declare the map around them {'*': T} or 'json'"
+        )
 
 
 def check_count(name: str, option: object) -> int:

@@ -72,14 +72,22 @@ class Sample(Sequence[ChangeRecord]):
         rows = to_arrow(self.records) if schema is None else Columns(schema).of_records(self.records).rows
         return pa.Table.from_batches([rows])
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return one row for each change, in this order, with the record's fields as columns.
+    def to_pandas(self, schema: Schema | None = None) -> pd.DataFrame:
+        """Return one row for each change, in this order. Needs pandas.
 
-        Keys and images are dicts of Python values: `frame.new_image.str.get("total")` is an attribute as a column. For
-        typed columns of attributes use `to_arrow(schema).to_pandas()`. Needs pandas.
+        Without a schema the columns are the record's fields, and keys and images are dicts of Python values:
+        `frame.new_image.str.get("total")` is an attribute as a column.
+
+        With a schema the columns are those of `to_arrow(schema)`, and every integer is exact. pandas itself makes a
+        column of integers with a null one of floats, also inside a struct or a list, which rounds above 2**53. Pass
+        `integer_object_nulls=True` to `pyarrow.Table.to_pandas`, as this method does, where you convert a table.
         """
         import pandas as pd
 
+        if schema is not None:
+            return self.to_arrow(schema).to_pandas(
+                integer_object_nulls=True, types_mapper={pa.int64(): pd.Int64Dtype()}.get
+            )
         return pd.DataFrame([record.to_dict() for record in self.records], columns=CHANGE_SCHEMA.names)
 
     @overload
