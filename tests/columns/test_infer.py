@@ -150,7 +150,7 @@ def test_attributes_that_differ_only_in_case_are_reported_and_one_has_a_column()
     assert inferred.schema.attributes.names == ["id", "userId"]
     (conflict,) = inferred.case_conflicts
     assert conflict.counts == {"userId": 9, "userid": 1}
-    assert inferred.fitting == 9
+    assert inferred.fitting == 10
     assert Schema.from_json(inferred.schema.to_json()) == inferred.schema
 
 

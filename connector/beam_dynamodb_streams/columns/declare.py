@@ -77,7 +77,7 @@ def _parsed(path: str | os.PathLike[str]) -> Mapping[str, Any]:
         parsed = msgspec.json.decode(Path(path).read_bytes())
     except OSError as error:
         raise InvalidOptionError(f"schema {os.fspath(path)!r} cannot be read: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidOptionError(f"schema {os.fspath(path)!r} is not JSON: {error}") from error
     if not isinstance(parsed, dict):
         raise InvalidOptionError(f"schema {os.fspath(path)!r} is not a JSON object: see read_schema for what it may be")

@@ -200,7 +200,8 @@ class Inferred:
     Attributes:
         schema: The schema.
         items: The count of items.
-        fitting: The count of items of which each attribute has a column and fits it.
+        fitting: The count of items of which each attribute has a column and fits it. An attribute that differs only in
+            case from one with a column needs none.
         seen: For each attribute, the count of items that have it.
         conflicts: The paths at which values of several types occurred.
         case_conflicts: The names that differ only in case.
@@ -242,12 +243,14 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
             observed.setdefault(name, Observed()).add(_value(raw))
     others = sorted(observed.keys() - key_types.keys(), key=lambda name: (-len(raws[name]), name))
     case_conflicts = [conflict for name in sorted(observed) for conflict in observed[name].case_conflicts(name)]
+    left_out: set[str] = set()
     for group in names_that_clash(observed):
         ranked = sorted(group, key=lambda name: (name not in key_types, -len(raws.get(name, ())), name))
         without = [name for name in ranked[1:] if name not in key_types]
-        others = [name for name in others if name not in without]
+        left_out.update(without)
         counts = {name: len(raws.get(name, ())) for name in group}
         case_conflicts.append(CaseConflict(counts, f"{', '.join(without) or 'none'} without a column"))
+    others = [name for name in others if name not in left_out]
     columns = [_key(name, tag, observed[name], numbers) for name, tag in key_types.items()]
     columns += [_column(name, observed[name], raws[name], numbers) for name in sorted(others[: COLUMNS - len(columns)])]
     attributes = pa.schema(columns)
@@ -263,7 +266,12 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
     ]
     seen = {name: len(raws.get(name, ())) for name in observed}
     return Inferred(
-        schema, len(items), sum(_fits(schema, item) for item in items), seen, tuple(conflicts), tuple(case_conflicts)
+        schema,
+        len(items),
+        sum(_fits(schema, item, left_out) for item in items),
+        seen,
+        tuple(conflicts),
+        tuple(case_conflicts),
     )
 
 
@@ -277,9 +285,12 @@ def _column(name: str, observed: Observed, raws: Sequence[msgspec.Raw], numbers:
     return column if fitting >= LEAST_FIT * len(raws) else json_field(name)
 
 
-def _fits(schema: Schema, item: bytes) -> bool:
+def _fits(schema: Schema, item: bytes, left_out: set[str]) -> bool:
     row, misfits = convert_image(schema, item)
-    return row is not None and not misfits and row[schema.other or ""] is None
+    if row is None or misfits:
+        return False
+    others = row[schema.other or ""]
+    return others is None or _members(str(others).encode()).keys() <= left_out
 
 
 def _members(item: bytes) -> dict[str, msgspec.Raw]:

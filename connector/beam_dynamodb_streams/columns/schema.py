@@ -113,7 +113,7 @@ def decode_schema(text: str | bytes) -> Schema:
     """Return the schema of a saved form. Raises as `schema_of` does."""
     try:
         return schema_of(msgspec.json.decode(text))
-    except (msgspec.DecodeError, UnicodeError) as fault:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
 
 

@@ -73,7 +73,10 @@ def column_of(name: str, notation: object, path: str | None = None) -> pa.Field:
     path = name if path is None else path
     if notation in ("json", object) or notation is Any:
         return json_field(name)
-    return pa.field(name, _type_of(notation, path))
+    try:
+        return pa.field(name, _type_of(notation, path))
+    except RecursionError:
+        raise InvalidOptionError(f"attribute {name!r} is declared with too many levels: use 'json'") from None
 
 
 def _type_of(notation: object, path: str) -> pa.DataType:

@@ -27,6 +27,7 @@ from beam_dynamodb_streams.progress.store import (
     SavedProgress,
     SavedShard,
     fenced_error,
+    seconds_of,
 )
 from beam_dynamodb_streams.shards.position import AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
@@ -182,8 +183,8 @@ def _stored(lease: LeaseRecord) -> dict[str, Any]:
 
 
 def _lease_of(stored: Any) -> LeaseRecord:
-    silent = float(stored.get("takeover_after", TAKEOVER_SECONDS))
-    return LeaseRecord(str(stored["owner"]), str(stored["stream"]), float(stored["renewed_at"]), silent)
+    silent = seconds_of(stored.get("takeover_after", TAKEOVER_SECONDS))
+    return LeaseRecord(str(stored["owner"]), str(stored["stream"]), seconds_of(stored["renewed_at"]), silent)
 
 
 def application_of(text: str, name: str) -> Application:
@@ -210,12 +211,14 @@ def application_of(text: str, name: str) -> Application:
                 for arn, stream in stored["streams"].items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        if isinstance(error, ConnectorError):
+            raise
         raise _damaged(name, error) from error
 
 
 def _damaged(name: str, error: Exception) -> ConnectorError:
     return ConnectorError(
-        f"{name} is not progress that this package wrote, or it is damaged ({error}): restore it from a copy, or "
-        "remove it to begin without progress"
+        f"{name} is not progress that this package wrote, or it is damaged ({error!r:.200}): "
+        "restore it from a copy, or remove it to begin without progress"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from beam_dynamodb_streams.errors import FencedError
 from beam_dynamodb_streams.shards.position import (
@@ -30,6 +30,7 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 SHARD_RETENTION_SECONDS: Final = 3 * 24 * 3600
 #: Seconds. A lease that was not renewed for this long has expired, unless its holder asked for another length.
 TAKEOVER_SECONDS: Final = 30.0
+LONGEST_SECONDS: Final = 253_402_300_800  # the year 10000
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,14 @@ def rank(position: Position) -> str:
             return "3"
         case _:
             return "0"
+
+
+def seconds_of(stored: Any) -> float:
+    """Return a stored number of seconds. Raises ValueError for one that no clock shows: a lease would never expire."""
+    seconds = float(stored)
+    if not 0 <= seconds < LONGEST_SECONDS:
+        raise ValueError(f"{stored!r:.60} is not a number of seconds")
+    return seconds
 
 
 def fenced_error(name: str, owner: str, lease: LeaseRecord | None) -> FencedError:

@@ -17,6 +17,7 @@ from beam_dynamodb_streams.progress.store import (
     SavedProgress,
     SavedShard,
     rank,
+    seconds_of,
 )
 from beam_dynamodb_streams.shards.position import AtTime, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_of, position_text, second_of, start_of
@@ -55,7 +56,23 @@ def shard_item(position: Position, second: int) -> Item:
 
 
 def application_of(items: Sequence[Item]) -> Application:
-    """Return the application that is saved in its items. Raises ConnectorError for a version that is not known."""
+    """Return the application that is saved in its items.
+
+    Raises:
+        ConnectorError: The items have a version that is not known, or are damaged.
+    """
+    try:
+        return _application_of(items)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        if isinstance(error, ConnectorError):
+            raise
+        raise ConnectorError(
+            f"an item of the progress is not what this package wrote, or it is damaged ({error!r:.200}): restore it, or"
+            " remove the items of this application to begin without progress"
+        ) from error
+
+
+def _application_of(items: Sequence[Item]) -> Application:
     lease: LeaseRecord | None = None
     starts: dict[str, Item] = {}
     shards: dict[str, dict[str, SavedShard]] = {}
@@ -67,8 +84,8 @@ def application_of(items: Sequence[Item]) -> Application:
             )
         stream_arn, found, shard = item["item"]["S"].partition("|")
         if not found:
-            silent = float(item["takeover_after"]["N"]) if "takeover_after" in item else TAKEOVER_SECONDS
-            lease = LeaseRecord(item["owner"]["S"], item["stream"]["S"], float(item["renewed_at"]["N"]), silent)
+            silent = seconds_of(item["takeover_after"]["N"]) if "takeover_after" in item else TAKEOVER_SECONDS
+            lease = LeaseRecord(item["owner"]["S"], item["stream"]["S"], seconds_of(item["renewed_at"]["N"]), silent)
         elif not shard:
             starts[stream_arn] = item
         else:

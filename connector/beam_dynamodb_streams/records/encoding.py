@@ -40,7 +40,7 @@ def decode_fields(stored: bytes) -> RecordFields:
         )
     try:
         fields: RecordFields = _decode(memoryview(stored)[1:])
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise _refused(f"a stored change record cannot be read: {fault}", stored) from None
     return fields
 

@@ -87,7 +87,7 @@ def decode_line(line: str | bytes) -> RecordFields:
     """
     try:
         parsed = _decode(line)
-    except (msgspec.DecodeError, UnicodeEncodeError) as fault:
+    except (msgspec.DecodeError, UnicodeError) as fault:
         error = MalformedRecordError(f"not a change record in JSON: {fault}")
         error.payload = line.encode(errors="backslashreplace") if isinstance(line, str) else bytes(line)
         raise error from None

@@ -131,7 +131,9 @@ def decode_frontier(data: bytes) -> Frontier:
             unlinked=frozenset(map(_shard, stored.unlinked)),
         )
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
-        raise ConnectorError(f"stored frontier is damaged: {error}") from error
+        raise ConnectorError(
+            f"stored frontier is damaged ({error}): start the job without its checkpoint or savepoint"
+        ) from error
 
 
 def _pack_reading(shard: str, reading: Reading) -> _Reading:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.sinks.coverage import Coverage, SequenceRange, ShardKey
+from beam_dynamodb_streams.sinks.coverage import DIGITS, NOTHING_BEFORE, Coverage, SequenceRange, ShardKey
 
 VERSION: Final = 1
 FOLDER: Final = "_manifests"
@@ -100,16 +100,27 @@ class Manifest:
                 [WrittenFile(str(file["path"]), int(file["rows"]), int(file["bytes"])) for file in stored["files"]],
                 {
                     ShardKey(str(stream), str(shard)): [
-                        SequenceRange(after, str(first), str(last)) for after, first, last in ranges
+                        SequenceRange(_before(after), _number(first), _number(last)) for after, first, last in ranges
                     ]
                     for stream, shards in stored["streams"].items()
                     for shard, ranges in shards.items()
                 },
             )
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             raise ConnectorError(
-                f"{path} is not a manifest of an export, or it is damaged ({error}): restore it from a copy"
+                f"{path} is not a manifest of an export, or it is damaged ({error!r:.200}): restore it from a copy, or"
+                " export to a new directory"
             ) from error
+
+
+def _number(text: object) -> str:
+    if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
+        raise ValueError(f"{text!r:.60} is not a sequence number")
+    return text
+
+
+def _before(text: object) -> str | None:
+    return text if text is None or text == NOTHING_BEFORE else _number(text)
 
 
 def _stored(coverage: Coverage) -> dict[str, dict[str, list[list[str | None]]]]:

@@ -128,8 +128,11 @@ def _moments(data: bytes, path: str) -> dict[str, int]:
     try:
         until = json.loads(data)["until"]
         return {str(arn): int(datetime.fromisoformat(moment).timestamp()) for arn, moment in until.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConnectorError(f"{path} is damaged ({error}): remove it") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError) as error:
+        raise ConnectorError(
+            f"{path} is damaged ({error!r:.200}): remove it."
+            " A stream that was quiet for a day is then reported as a loss"
+        ) from error
 
 
 def _first_start(output: Output, paths: list[str], directory: str, export: Export) -> Any:
@@ -153,8 +156,11 @@ def _first_start(output: Output, paths: list[str], directory: str, export: Expor
     try:
         found = json.loads(output.read(EXPORT))
         found_start = found["start"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConnectorError(f"{directory}/{EXPORT} is damaged ({error}): restore it from a copy") from error
+        StreamPosition.from_json(json.dumps(found_start))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise ConnectorError(
+            f"{directory}/{EXPORT} is damaged ({error!r:.200}): restore it from a copy, or export to a new directory"
+        ) from error
     for name, value in wanted.items():
         if name == "start" or found.get(name) == value:
             continue
@@ -246,7 +252,14 @@ def _locked(directory: str) -> Iterator[None]:
         return
     import fcntl
 
-    with open(os.path.join(directory, OWNER), "a+", encoding="utf-8") as owner:
+    try:
+        lock = open(os.path.join(directory, OWNER), "a+", encoding="utf-8", errors="replace")  # noqa: SIM115
+    except OSError as error:
+        raise InvalidOptionError(
+            f"path={directory!r} cannot be locked, since its {OWNER} is not a file that can be written ({error}):"
+            " remove it when no export runs"
+        ) from error
+    with lock as owner:
         try:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -69,8 +69,10 @@ def encode_stream_read(element: StreamRead) -> bytes:
 def decode_stream_read(data: bytes) -> StreamRead:
     try:
         stored = _decoder.decode(data)
-    except msgspec.DecodeError as error:
-        raise ConnectorError(f"stored stream element is damaged: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConnectorError(
+            f"stored stream element is damaged ({error}): start the job without its checkpoint or savepoint"
+        ) from error
     if stored.version not in (VERSION, SHARED_VERSION):
         raise ConnectorError(
             f"stored stream element has version {stored.version}, this release reads {VERSION} and {SHARED_VERSION}: "
@@ -108,7 +110,7 @@ class StreamPositionCoder(OwnCoder):
         return value.to_json().encode()
 
     def decode(self, encoded: bytes) -> StreamPosition:
-        return StreamPosition.from_json(encoded.decode())
+        return StreamPosition.from_json(encoded.decode(errors="replace"))
 
 
 def register_coders() -> None:
