@@ -20,9 +20,10 @@ from change_source import START_SECOND, change, mark
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.sinks import WriteChangesToParquet
+from beam_dynamodb_streams.sinks.directory import output_directory
 from beam_dynamodb_streams.sinks.leftovers import prepare_window
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span
-from beam_dynamodb_streams.sinks.output import BeamOutput, LocalOutput, open_output, output_directory, write_whole
+from beam_dynamodb_streams.sinks.output import BeamOutput, LocalOutput, open_output, write_whole
 
 CHANGES = [change(number, second=number // 3) for number in range(60)]
 WINDOW = Span(START_SECOND * 1_000_000, (START_SECOND + 10) * 1_000_000)

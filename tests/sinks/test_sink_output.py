@@ -12,8 +12,9 @@ from apache_beam.transforms.window import FixedWindows
 from change_source import START_SECOND
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
+from beam_dynamodb_streams.sinks.directory import check_writable, output_directory
 from beam_dynamodb_streams.sinks.manifest import Span, file_name, manifest_path, span_of
-from beam_dynamodb_streams.sinks.output import check_writable, open_output, output_directory, write_whole
+from beam_dynamodb_streams.sinks.output import open_output, write_whole
 from beam_dynamodb_streams.sinks.windows import window_seconds
 
 

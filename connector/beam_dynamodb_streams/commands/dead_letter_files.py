@@ -10,7 +10,8 @@ import apache_beam as beam
 import msgspec
 
 from beam_dynamodb_streams import DeadLetter
-from beam_dynamodb_streams.sinks.output import check_writable, open_output, write_whole
+from beam_dynamodb_streams.sinks.directory import check_writable
+from beam_dynamodb_streams.sinks.output import open_output, write_whole
 
 
 class WriteDeadLetters(beam.DoFn):

@@ -34,8 +34,8 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.shards.start_stop import parse_start, parse_stop, resolve_bounds
 from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
+from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
-from beam_dynamodb_streams.sinks.output import check_writable, is_local
 from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.source.start import find_table, resolve_start
 from beam_dynamodb_streams.source.worker_cache import client

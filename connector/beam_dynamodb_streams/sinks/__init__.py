@@ -4,7 +4,8 @@
   shuffle.
 * `batches`, `layouts` and `changed_attributes` say what a row is; `formats` turns rows into the bytes of one file.
 * `windows` decides which windows the files follow.
-* `output` is the output directory; with `unfinished`, a file gets there whole or not at all.
+* `directory` says which output directories are accepted. With `output` and `unfinished`, a file gets there whole or
+  not at all.
 * `manifest`, `leftovers`, `coverage` and `resume` make the output its own checkpoint.
 """
 

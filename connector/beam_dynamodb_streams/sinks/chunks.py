@@ -23,8 +23,8 @@ from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_chunk
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Arrivals, Coverage, find_ranges
+from beam_dynamodb_streams.sinks.directory import check_writable
 from beam_dynamodb_streams.sinks.layouts import RowLayout
-from beam_dynamodb_streams.sinks.output import check_writable
 
 MISFITS: Final = "misfits"
 FULL_ROWS: Final = 20_000

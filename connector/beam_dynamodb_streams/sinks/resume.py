@@ -34,6 +34,7 @@ from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE, UNKNOWN_STREAM, SequenceRange, settled_up_to
+from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.leftovers import (
     ending_after,
     latest_start,
@@ -42,7 +43,7 @@ from beam_dynamodb_streams.sinks.leftovers import (
     retention_start,
 )
 from beam_dynamodb_streams.sinks.manifest import FOLDER, WRITING, Manifest, is_change_file, span_of
-from beam_dynamodb_streams.sinks.output import Output, check_writable, is_local, is_unfinished, open_output, write_whole
+from beam_dynamodb_streams.sinks.output import Output, is_unfinished, open_output, write_whole
 
 VERSION: Final = 1
 EXPORT: Final = "_export.json"

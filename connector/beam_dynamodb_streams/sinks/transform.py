@@ -27,13 +27,13 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.batches import PARTITIONS, Partitions
 from beam_dynamodb_streams.sinks.chunks import MISFITS, ChunkByInputWindows, ChunkBySinkWindows, ChunkOptions, Tracking
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM
+from beam_dynamodb_streams.sinks.directory import check_writable, is_local, output_directory
 from beam_dynamodb_streams.sinks.files import FileOptions, WriteFiles
 from beam_dynamodb_streams.sinks.formats import (
     Format,
     check_count,
 )
 from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout
-from beam_dynamodb_streams.sinks.output import check_writable, is_local, output_directory
 from beam_dynamodb_streams.sinks.resume import Export, open_export, save_caught_up
 from beam_dynamodb_streams.sinks.windows import has_default_windows, sink_windows, window_seconds
 
