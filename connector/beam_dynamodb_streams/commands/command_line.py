@@ -18,6 +18,7 @@ from beam_dynamodb_streams.commands.argument_types import (
     stop_argument,
     window_argument,
 )
+from beam_dynamodb_streams.commands.printable import printable, printable_lines
 
 _PYTHON: Final = re.compile(r"(?<![\w/-])(\w+)=(?=(\S?))")
 _OPTION_OF: Final = {"path": "output"}
@@ -36,8 +37,12 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str = "", *, epilog: str | None = None, **options: Any) -> None:
         super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False, **options)
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        super().exit(status, message and printable_lines(message))
+        raise AssertionError("unreachable: argparse has exited")
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {printable(message)}\n")
 
     def in_options(self, message: object) -> str:
         """Return a message of the library with its advice in terms of the command line: `stop=` becomes `--stop`."""

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -16,6 +16,7 @@ import apache_beam as beam
 
 from beam_dynamodb_streams import ConnectorError, errors
 from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.printable import printable, printable_lines
 from beam_dynamodb_streams.source.live_status import faults_now
 
 _RAISED: Final = re.compile(r"^beam_dynamodb_streams\.errors\.(\w+): (.+)$", re.MULTILINE)
@@ -40,7 +41,7 @@ def exit_with(parser: Parser, error: Exception) -> NoReturn:
     message = parser.in_options(error)
     if isinstance(error, USAGE_ERRORS):
         parser.error(message)
-    parser.exit(1, f"{parser.prog}: failed: {message}\n")
+    parser.exit(1, f"{parser.prog}: failed: {printable(message)}\n")
 
 
 def connector_error(failure: BaseException) -> ConnectorError | None:
@@ -75,7 +76,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
     def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
         signals.append(number)
         for fault in faults_now():
-            sys.stderr.write(f"{parser.prog}: {fault}\n")
+            sys.stderr.write(f"{parser.prog}: {printable(str(fault))}\n")
         logging.disable()  # Beam's threads report at length that their peer has gone
         threading.excepthook = lambda _: None
         sys.exit(128 + number)
@@ -109,6 +110,9 @@ def _quiet_loggers(names: Iterable[str]) -> Iterator[None]:
     before = {name: logging.getLogger(name).level for name in levels}
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
+    handlers = [handler for handler in (logging.lastResort, *logging.getLogger().handlers) if handler is not None]
+    for handler in handlers:
+        handler.addFilter(_make_printable)
     for name in _PRISM_LOGGERS:
         logging.getLogger(name).addFilter(_is_news)
     try:
@@ -116,7 +120,16 @@ def _quiet_loggers(names: Iterable[str]) -> Iterator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
-        # The filters stay: Prism ends after the command, when the interpreter exits.
+        for handler in handlers:
+            handler.removeFilter(_make_printable)
+        # The filters of these loggers stay: Prism ends after the command, when the interpreter exits.
+
+
+def _make_printable(record: logging.LogRecord) -> bool:
+    """Keep every record, and neutralise what ids and names in it would do to a terminal."""
+    with suppress(TypeError, ValueError, KeyError):  # a record whose arguments do not fit is reported by its handler
+        record.msg, record.args = printable_lines(record.getMessage()), ()
+    return True
 
 
 def _is_news(record: logging.LogRecord) -> bool:

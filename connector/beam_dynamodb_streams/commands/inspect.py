@@ -26,6 +26,7 @@ from beam_dynamodb_streams import ConnectorError
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.commands.overview_table import age, overview_table
+from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.errors import DelayError
 from beam_dynamodb_streams.inspection.application_progress import StoredProgress, read_stored_progress
 from beam_dynamodb_streams.inspection.shard_tree import svg
@@ -122,7 +123,7 @@ def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argpar
         for seen in overviews:
             _draw(parser, seen, arguments.svg)
             _warn(parser, seen)
-            print(msgspec.json.encode(seen.to_dict()).decode(), flush=True)
+            print(printable_json(msgspec.json.encode(seen.to_dict()).decode()), flush=True)
         return
     try:
         from rich.console import Console
@@ -149,7 +150,7 @@ def _warn(parser: Parser, seen: StreamOverview) -> None:
         shard, failure = next(iter(failures.items()))
         sys.stderr.write(
             f"{parser.prog}: {len(failures):,} of {len(seen.shards):,} shards could not be sampled, such as {shard!r}: "
-            f"{failure}\n"
+            f"{printable(str(failure))}\n"
         )
 
 

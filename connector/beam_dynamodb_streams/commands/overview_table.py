@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from beam_dynamodb_streams.commands.printable import printable
 from beam_dynamodb_streams.inspection.application_progress import ApplicationProgress, ShardProgress
 from beam_dynamodb_streams.inspection.shard_sample import ShardSample
 from beam_dynamodb_streams.inspection.shard_tree import boxes, short_id
@@ -28,7 +29,7 @@ def overview_table(seen: StreamOverview) -> RenderableType:
 
     facts = Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
     for name, text in _facts(seen):
-        facts.add_row(Text(name, "dim"), text)
+        facts.add_row(Text(name, "dim"), Text(printable(text)))  # a str would be markup
     sampled = any(shard.sampled for shard in seen.shards)
     heads = ["sampled", "first (UTC)", "last (UTC)"] if sampled else []
     followed = {} if seen.application is None else {each.shard_id: each for each in seen.application.shards}
@@ -39,7 +40,7 @@ def overview_table(seen: StreamOverview) -> RenderableType:
     for box in tree[:_MOST_SHARDS]:
         shard = shards[box.shard_id]
         guide = "  " * (box.generation - 1) + "└ " if box.generation else ""
-        label = Text.assemble((guide, "dim"), (short_id(shard.shard_id), _STYLES[shard.state]))
+        label = Text.assemble((guide, "dim"), (printable(short_id(shard.shard_id)), _STYLES[shard.state]))
         times = _times(shard.sampled) if sampled else ()
         progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
         table.add_row(label, _state(shard), age(shard, seen.taken), *times, *progress)

@@ -28,6 +28,7 @@ from pathlib import Path
 from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
+from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.errors import DelayError, InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
@@ -96,17 +97,17 @@ def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
     progress = _progress(arguments)
     stored = store_of(progress).read()
     if stored == Application():
-        print(f"{progress.address} is empty")
+        print(printable(f"{progress.address} is empty"))
         return 0
     if stored.lease is not None:
-        print(_lease_text(stored.lease, clock.now()))
+        print(printable(_lease_text(stored.lease, clock.now())))
     for arn in sorted(_streams(stored, arguments.stream_arn)):
         stream = stored.streams[arn]
-        print(f"{arn}: {len(stream.shards):,} shards, all others from {position_text(stream.start)}")
+        print(printable(f"{arn}: {len(stream.shards):,} shards, all others from {position_text(stream.start)}"))
         width = max(map(len, stream.shards), default=0)
         for shard, saved in sorted(stream.shards.items()):
             moved = datetime.fromtimestamp(saved.moved_at, UTC)
-            print(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(saved.position)}")
+            print(printable(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(saved.position)}"))
     return 0
 
 
@@ -119,7 +120,7 @@ def _lease_text(lease: LeaseRecord, now: float) -> str:
 
 def _export(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001 - the signature of a command
     arn, stored = _chosen_stream(store_of(_progress(arguments)).read(), arguments)
-    print(stored.position(arn).to_json())
+    print(printable_json(stored.position(arn).to_json()))
     return 0
 
 
@@ -146,7 +147,7 @@ def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
             return 1
         store.forget(owner, arn, None)
         store.begin(owner, position, int(clock.now()))
-    print(f"{arn}: {len(position.shards):,} shards")
+    print(printable(f"{arn}: {len(position.shards):,} shards"))
     return 0
 
 
@@ -173,7 +174,7 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
         if not _confirmed(arguments, lost, store.name):
             return 1
         store.forget(owner, arn, None)
-    print(f"{arn}: deleted")
+    print(printable(f"{arn}: deleted"))
     return 0
 
 
@@ -182,15 +183,15 @@ def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: 
         connection = connection_to(None, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
         position = resolve_start(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
         assert isinstance(position, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
-        print(position.to_json())
+        print(printable_json(position.to_json()))
         return 0
     leases, _ = read_leases(arguments.table, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
     for stream in sorted({lease.stream for lease in leases}):
         ours = [lease for lease in leases if lease.stream == stream]
-        print(f"{stream or 'one stream, whose ARN is not in the table'}: {len(ours):,} leases")
+        print(printable(f"{stream or 'one stream, whose ARN is not in the table'}: {len(ours):,} leases"))
         width = max(len(lease.shard) for lease in ours)
         for lease in ours:
-            print(f"  {lease.shard:{width}}  {lease.checkpoint:40}  {lease.owner or 'nobody'}".rstrip())
+            print(printable(f"  {lease.shard:{width}}  {lease.checkpoint:40}  {lease.owner or 'nobody'}".rstrip()))
     return 0
 
 
@@ -235,7 +236,7 @@ def _confirmed(arguments: argparse.Namespace, what: str, name: str) -> bool:
     if not sys.stdin.isatty():
         raise InvalidOptionError(f"{name}: {what}. Add --yes to do it")
     try:
-        answer = input(f"{name}: {what}. Do it? [y/N] ")
+        answer = input(printable(f"{name}: {what}. Do it? [y/N] "))
     except EOFError:
         print()
         return False

@@ -33,6 +33,7 @@ from beam_dynamodb_streams.columns import Inferred, infer
 from beam_dynamodb_streams.columns.type_notation import notation_of
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
+from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.records.envelope import entry_images
 from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.wire import Client, DynamoDB
@@ -85,9 +86,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams sch
         sampled = infer_from_sample(arguments)
     except ConnectorError as error:
         exit_with(parser, error)
-    text = sampled.inferred.schema.to_json() + "\n"
+    text = printable_json(sampled.inferred.schema.to_json()) + "\n"
     sys.stdout.write(text)
-    sys.stderr.writelines(f"{line}\n" for line in report(sampled))
+    sys.stderr.writelines(f"{printable(line)}\n" for line in report(sampled))
     if arguments.output is not None:
         try:
             arguments.output.write_text(text, "utf-8")
@@ -148,11 +149,11 @@ def report(sampled: InferredFromSample) -> Iterator[str]:
     inferred = sampled.inferred
     schema, images = inferred.schema, inferred.items
     columns = schema.attributes.names
-    width = max(map(len, columns))
+    width = max((len(printable(name)) for name in columns), default=0)
     for column in schema.attributes:
         seen = f"in {inferred.seen[column.name]:,} of {images:,}" if images else "not sampled"
         key = ", key" if column.name in schema.keys else ""
-        yield f"{column.name:{width}}  {type_text(column)}  ({seen}{key})"
+        yield f"{printable(column.name):{width}}  {type_text(column)}  ({seen}{key})"
     if rest := [name for name in inferred.seen if name not in columns]:
         yield f"{len(rest):,} rarer attributes have no column and go to {schema.other}"
     for conflict in inferred.conflicts:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from typing import Final, NamedTuple, TextIO
 
+from beam_dynamodb_streams.commands.printable import printable
 from beam_dynamodb_streams.commands.terminal import Terminal
 from beam_dynamodb_streams.shards.frontier import EARLIEST
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
@@ -41,7 +42,7 @@ def status_line(*, interval: float = 1.0) -> Iterator[None]:
 
     def refresh() -> None:
         while not ended.wait(interval):
-            terminal.show(status.update(watch.look(), time.monotonic()))
+            terminal.show(printable(status.update(watch.look(), time.monotonic())))
 
     with watching() as watch, _redirected(terminal, sys.stderr):
         threading.Thread(target=refresh, name="status line", daemon=True).start()

@@ -22,6 +22,7 @@ import apache_beam as beam
 from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams
 from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
+from beam_dynamodb_streams.commands.printable import printable_json
 
 
 def build(pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams) -> None:
@@ -32,7 +33,7 @@ def build(pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams) -> None:
 def print_line(change: ChangeRecord) -> None:
     """Print the change as one line of JSON."""
     try:
-        sys.stdout.write(change.to_json() + "\n")
+        sys.stdout.write(printable_json(change.to_json()) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has read what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from typing import Final
 
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 
@@ -35,6 +36,10 @@ def parents_of(parent: str | None) -> tuple[str, ...]:
     return () if parent is None else (parent,)
 
 
+#: The year 2200. Digits that say a later moment are not a time, and no date could be made of some of them.
+_LATEST_CREATION: Final = 7_258_118_400.0
+
+
 def created(shard_id: str) -> float | None:
     """Return when a shard was created, in epoch seconds, as its id shows; None if the id has no time.
 
@@ -42,7 +47,10 @@ def created(shard_id: str) -> float | None:
     relies on it. It is only shown to people. No decision about reading uses it.
     """
     number = shard_id.removeprefix("shardId-").partition("-")[0]
-    return int(number) / 1000 if len(number) == 20 and number.isascii() and number.isdecimal() else None
+    if len(number) != 20 or not (number.isascii() and number.isdecimal()):
+        return None
+    seconds = int(number) / 1000
+    return seconds if seconds < _LATEST_CREATION else None
 
 
 class Lineage:

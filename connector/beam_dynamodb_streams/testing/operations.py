@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -14,6 +14,7 @@ from beam_dynamodb_streams.testing.iterators import IteratorContent, Iterators
 from beam_dynamodb_streams.testing.shard import Shard
 from beam_dynamodb_streams.testing.stream import Lifetimes, Stream
 from beam_dynamodb_streams.testing.table import Table
+from beam_dynamodb_streams.testing.values import Attributes
 
 Members = dict[str, object]
 ShardFilter = Literal["supported", "ignored", "rejected"]
@@ -21,6 +22,8 @@ ShardFilter = Literal["supported", "ignored", "rejected"]
 MAX_RECORDS = 1000
 MAX_SHARDS = 100
 MAX_STREAMS = 100
+MAX_ITEMS = 1_000_000
+_SCAN_MEMBERS = {"TableName", "Limit", "ExclusiveStartKey", "ConsistentRead", "Select", "ReturnConsumedCapacity"}
 ITERATOR_TYPES = ("TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP")
 
 
@@ -52,6 +55,7 @@ class Operations:
             "DynamoDBStreams_20120810.GetRecords": self.get_records,
             "DynamoDB_20120810.DescribeTable": self.describe_table,
             "DynamoDB_20120810.ListTables": self.list_tables,
+            "DynamoDB_20120810.Scan": self.scan,
         }
 
     def resource(self, members: Members) -> str:
@@ -177,10 +181,7 @@ class Operations:
         return b",".join(records)
 
     def describe_table(self, members: Members) -> bytes:
-        name = needed(members, "TableName", least=3, most=1024).rpartition("/")[2]
-        table = self.tables.get(name)
-        if table is None:
-            raise not_found(f"Table: {name} not found")
+        table = self._table(members)
         description: dict[str, object] = {
             "TableName": table.name,
             "TableArn": table.arn,
@@ -207,6 +208,28 @@ class Operations:
         if len(names) > most:
             answer["LastEvaluatedTableName"] = names[most - 1]
         return msgspec.json.encode(answer)
+
+    def scan(self, members: Members) -> bytes:
+        table = self._table(members)
+        most = limit(members, MAX_ITEMS)
+        if unknown := members.keys() - _SCAN_MEMBERS:
+            raise invalid(f"This endpoint does not support {', '.join(sorted(unknown))} of Scan")
+        after = members.get("ExclusiveStartKey")
+        try:
+            start = None if after is None else table.key_of(cast(Attributes, after))
+        except (ValueError, AttributeError, TypeError):
+            raise invalid("The provided starting key is invalid") from None
+        items, last = table.scan(start, most)
+        count = b'],"Count":%d,"ScannedCount":%d' % (len(items), len(items))
+        following = b"" if last is None else b',"LastEvaluatedKey":' + msgspec.json.encode(last)
+        return b'{"Items":[' + b",".join(items) + count + following + b"}"
+
+    def _table(self, members: Members) -> Table:
+        name = needed(members, "TableName", least=3, most=1024).rpartition("/")[2]  # or an ARN
+        table = self.tables.get(name)
+        if table is None:
+            raise not_found(f"Table: {name} not found")
+        return table
 
     def _stream(self, members: Members) -> Stream:
         arn = needed(members, "StreamArn", least=37, most=1024)

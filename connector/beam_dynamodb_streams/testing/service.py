@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from random import Random
 from types import TracebackType
 from typing import Literal, Self, TypedDict
@@ -34,8 +35,8 @@ class LocalStreams:
     """A local DynamoDB Streams service: a real HTTP server on loopback, for boto3 and any other client.
 
     It has the whole life cycle of shards (open, rolled, split, ended, trimmed, gone), and a clock and faults that a
-    test controls. It answers the four operations of DynamoDB Streams, and DescribeTable and ListTables of DynamoDB, at
-    one `endpoint_url`. Tests write from Python, through the tables that `create_table` returns:
+    test controls. It answers the four operations of DynamoDB Streams, and DescribeTable, ListTables and Scan of
+    DynamoDB, at one `endpoint_url`. Tests write from Python, through the tables that `create_table` returns:
 
     ```python
     with LocalStreams(clock=Clock()) as service:
@@ -53,9 +54,9 @@ class LocalStreams:
         region_name: The region in ARNs and records.
         account: The account id in ARNs.
         faults: The faults to begin with. Assign to `faults` to change them.
-        retention: Seconds from a record's write until it is trimmed. A closed shard without a record left, and a
-            stream disabled for that long, are gone.
-        iterator_life: Seconds after which an iterator expires.
+        retention: Seconds, or a timedelta, from a record's write until it is trimmed. A closed shard without a
+            record left, and a stream disabled for that long, are gone.
+        iterator_life: Seconds, or a timedelta, after which an iterator expires.
         iterator_length: Characters of an iterator, at most 2,048.
         max_readers: The service throttles more simultaneous GetRecords calls on one shard than this; None for no
             limit.
@@ -74,8 +75,8 @@ class LocalStreams:
         region_name: str = "us-east-1",
         account: str = "000000000000",
         faults: Faults | None = None,
-        retention: float = 24 * 3600.0,
-        iterator_life: float = 15 * 60.0,
+        retention: float | timedelta = 24 * 3600.0,
+        iterator_life: float | timedelta = 15 * 60.0,
         iterator_length: int = 300,
         max_readers: int | None = None,
         checks_date: bool = False,
@@ -90,7 +91,7 @@ class LocalStreams:
         self._lock = threading.RLock()
         self._seed = seed
         self._rules = FaultRules(clock, seed, faults or Faults())
-        lifetimes = Lifetimes(retention, iterator_life)
+        lifetimes = Lifetimes(_seconds("retention", retention), _seconds("iterator_life", iterator_life))
         self._state = ServiceState(self._rules, self._lock, lifetimes, region_name, account)
         self._tables: dict[str, Table] = {}
         iterators = Iterators(f"seed {seed}".encode(), iterator_length)
@@ -189,3 +190,10 @@ class LocalStreams:
     def reset_counts(self) -> None:
         """Set all counts to zero."""
         self._calls.reset()
+
+
+def _seconds(name: str, length: float | timedelta) -> float:
+    seconds = length.total_seconds() if isinstance(length, timedelta) else length
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ValueError(f"{name}={length!r} is not a length of time: use seconds greater than 0, or a timedelta")
+    return float(seconds)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Literal
@@ -14,6 +17,7 @@ from beam_dynamodb_streams.testing.shard import Shard
 from beam_dynamodb_streams.testing.values import Attributes, Image, attributes, to_json
 
 _MAX_ITEM = 400 * 1024
+_MAX_PAGE = 1024 * 1024
 
 
 class Table(StreamControls):
@@ -75,10 +79,31 @@ class Table(StreamControls):
             image = self._items.get(to_json(self._keys.of(attributes(keys))))
         return None if image is None else image.item()
 
+    def scan(self, after: Attributes | None, most: int) -> tuple[list[bytes], Attributes | None]:
+        """Return the items of one page as JSON, and the key after which the next page begins, None if there is none.
+
+        The order is that of a hash of the keys, and says nothing of the writes. A page has at most 1 MB.
+        """
+        with self._service.lock:
+            order = sorted(self._items, key=_scan_order)
+            first = 0 if after is None else bisect_right(order, _scan_order(to_json(after)), key=_scan_order)
+            page: list[bytes] = []
+            size = 0
+            for key in order[first:]:
+                page.append(self._items[key].json)
+                size += self._items[key].size
+                if len(page) == most or size >= _MAX_PAGE:
+                    return page, json.loads(key)
+            return page, None
+
     @property
     def keys(self) -> dict[str, KeyType]:
         """The key attributes with their types, the partition key first."""
         return self._keys.types
+
+    def key_of(self, values: Attributes) -> Attributes:
+        """Return the key among these attributes. Raises ValueError if one is missing or has another type."""
+        return self._keys.of(values)
 
     @property
     def key_schema(self) -> list[dict[str, str]]:
@@ -134,3 +159,7 @@ class Table(StreamControls):
         change = Change(self.stream.arn, shard.shard_id, str(number), body)
         self._changes.append(change)
         return change
+
+
+def _scan_order(key: bytes) -> bytes:
+    return hashlib.md5(key, usedforsecurity=False).digest()
