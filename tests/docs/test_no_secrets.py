@@ -9,15 +9,18 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToParquet
-from beam_dynamodb_streams.commands import export
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToParquet, sample
+from beam_dynamodb_streams.commands import COMMANDS, export, main
+from beam_dynamodb_streams.inspection.stream_overview import inspect_stream
 from beam_dynamodb_streams.shards.encoding import encode_frontier
 from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON
 from beam_dynamodb_streams.source.dofn import reader_of
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import encode_stream_read
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
+from beam_dynamodb_streams.wire import Client, DynamoDB
 
 ACCESS_KEY = "AKIACANARYOFTHEACCESS"
 CANARIES = ("canary-of-the-secret-key", "canary-of-the-session-token")
@@ -99,3 +102,47 @@ def test_refused_credentials_are_reported_without_them(
     said = capfd.readouterr()
     assert "have expired" in said.err
     assert_clean(said.out, said.err, logged(caplog))
+
+
+def test_no_command_shows_or_logs_a_credential(
+    signed: Table, service: LocalStreams, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+) -> None:
+    """Every command of the program, at DEBUG, and each with an endpoint that refuses the credentials."""
+    saved = tmp_path / "saved.json"
+    stored = f"file:{tmp_path / 'progress.json'}"
+    saved.write_text(StreamPosition(signed.stream_arn, TRIM_HORIZON, {}).to_json())
+    calls = {
+        "inspect": [
+            ["--table", "orders", "--sample"],
+            ["--table", "orders", "--json", "--svg", str(tmp_path / "a.svg")],
+        ],
+        "schema": [["--table", "orders", "--output", str(tmp_path / "schema.json")]],
+        "progress": [["import", stored, str(saved), "--yes"], ["list", stored], ["export", stored]],
+        "tail": [["--table", "orders", "--start", "TRIM_HORIZON", "--stop", "NOW"]],
+        "export": [asked(tmp_path)],
+    }
+    assert calls.keys() == COMMANDS.keys()
+    for command, words in ((command, words) for command, each in calls.items() for words in each):
+        assert main([command, *words]) == 0, command
+    service.expire_credentials(ACCESS_KEY)
+    for command in ("inspect", "schema", "tail", "export"):
+        with pytest.raises(SystemExit) as ended:
+            main([command, *calls[command][0]])
+        assert ended.value.code == 2, command
+    said = capfd.readouterr()
+    assert_clean(said.out, said.err, logged(caplog))
+    assert_clean(*(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()))
+
+
+def test_no_repr_has_a_credential_in_it(signed: Table) -> None:
+    """What a notebook shows of the objects that hold or use credentials, and of the errors that they raise."""
+    streams, tables = Client(), DynamoDB()
+    read = ReadFromDynamoDBStreams(table="orders", progress="dynamodb://progress/a")
+    shown = [streams, tables, streams._caller, streams._caller._signer, read, read._options, read._options.connection]
+    shown += [sample("orders"), read._options.progress, inspect_stream(streams, signed.stream_arn)]
+    for each in shown:
+        html = getattr(each, "_repr_html_", str)
+        assert_clean(repr(each), str(each), html() if html is not str else "")
+        assert_clean(str(vars(each)) if hasattr(each, "__dict__") else "")
+    streams.close()
+    tables.close()

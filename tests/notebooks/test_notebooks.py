@@ -14,6 +14,11 @@ from tests.notebooks.executed import NOTEBOOKS, SCRIPT, execute, sources
 
 NAMES = [path.stem for path in sources()]
 STREAMS = ("3_lag_and_life",)
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "AKIACANARYOFTHEACCESS",
+    "AWS_SECRET_ACCESS_KEY": "canary-of-the-secret-key",
+    "AWS_SESSION_TOKEN": "canary-of-the-session-token",
+}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -29,7 +34,10 @@ def runs() -> dict[str, nbformat.NotebookNode | BaseException]:
     async def run() -> list[nbformat.NotebookNode | BaseException]:
         return await asyncio.gather(*map(execute, sources()), return_exceptions=True)
 
-    return dict(zip(NAMES, asyncio.run(run()), strict=True))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in SECRETS.items():
+            environment.setenv(name, value)
+        return dict(zip(NAMES, asyncio.run(run()), strict=True))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.prism] * (name in STREAMS)) for name in NAMES])
@@ -68,6 +76,13 @@ def test_no_cell_shows_a_value_of_the_environment(name: str, runs: dict[str, nbf
     saved, run = [list(cells(name)), [cell for cell in runs[name].cells if cell.cell_type == "code"]]
     for cell in [*saved, *run]:
         assert "AWS_" not in cell.source or not cell.outputs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_output_has_a_credential_in_it(name: str, runs: dict[str, nbformat.NotebookNode | BaseException]) -> None:
+    run = runs[name]
+    text = f"{run!r} {run}" if isinstance(run, BaseException) else nbformat.writes(run)
+    assert "canary" not in text.lower()
 
 
 @pytest.mark.parametrize("name", NAMES)
