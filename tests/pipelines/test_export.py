@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -301,3 +304,20 @@ def test_an_error_is_found_in_the_text_of_a_worker_on_another_runner() -> None:
     assert type(error) is errors.NotFoundError
     assert str(error) == "table 'x' does not exist"
     assert connector_error(RuntimeError("a failure of the user's own")) is None
+
+
+def test_a_run_leaves_nothing_in_the_temporary_directory(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
+    """Beam leaves 2 to 4 directories there."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = ["--table", orders.name, "--output", str(tmp_path / "out"), "--format=jsonl", "--stop=NOW", *DIRECT]
+    command += ["--endpoint_url", service.endpoint_url, "--region_name", "us-east-1"]
+    run = subprocess.run(
+        [sys.executable, "-m", "pipelines.export", *command],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert list(temporary.iterdir()) == []

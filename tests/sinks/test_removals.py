@@ -260,8 +260,9 @@ class OneFolderAtATime(LocalFileSystem):
         return True
 
 
-def test_an_output_listed_one_folder_at_a_time_cannot_resume_and_loses_nothing(tmp_path):
+def test_an_output_listed_one_folder_at_a_time_cannot_resume_and_loses_nothing(tmp_path, tmp_path_factory, monkeypatch):
     """Its manifests are out of sight, so that all of its files would seem to be named by none."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("folders"))  # it takes its paths as relative ones, to write to
     output = LocalOutput(str(tmp_path))
     write_whole(output, NAME, b"a million changes")
     write_whole(output, f"_manifests/2026-11-24/{NAME.removeprefix('changes-')}.json", b"{}")

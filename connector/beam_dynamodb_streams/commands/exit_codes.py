@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import re
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -88,7 +91,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
 
     handlers = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _quiet_loggers(quiet):
+        with _quiet_loggers(quiet), _temporary_directory():
             yield run
     except (ConnectorError, RuntimeError) as failure:
         if signals:  # inside a step, where Beam turns what the handler raised into a RuntimeError
@@ -100,6 +103,21 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[None]:
+    """Let what Beam leaves behind, 2 to 4 directories a run, be in one that is removed when the interpreter exits.
+
+    Not before: Prism ends then. Handlers run in the reverse order of their registration, so Beam's run first.
+    """
+    before, place = tempfile.tempdir, tempfile.mkdtemp(prefix="dynamodb-streams-")
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    tempfile.tempdir = place
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager
