@@ -1,4 +1,4 @@
-"""The API reference, from docstrings: ``python -m docs.reference DIRECTORY``. Anything doubtful is an error."""
+"""The API reference, made of docstrings: `python -m docs.reference DIRECTORY`. Anything doubtful is an error."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_every_part_is_in_the_law() -> None:
 
 
 def module_named(name: str) -> str | None:
-    """The module that holds ``name``, which is a module's name or that of something in it; None if it is not ours."""
+    """Return the module that holds `name`, a module's name or that of something in it; None if it is not ours."""
     parts = name.split(".")
     if parts[0] != NAME:
         return None

@@ -1,4 +1,4 @@
-"""What an endpoint does otherwise than the service, asked of it by boto3 with none of our code."""
+"""How an endpoint differs from the service, observed by boto3 without our code."""
 
 from __future__ import annotations
 

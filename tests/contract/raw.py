@@ -1,4 +1,4 @@
-"""What an endpoint's own GetRecords gives, read by boto3 with none of our code: the expectation of the contract."""
+"""What an endpoint's own GetRecords returns to boto3, without our code: the expectation of the contract."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def raw_changes(url: str, table: str) -> list[Seen]:
 
 
 def from_second(changes: Iterable[Seen], second: datetime) -> list[Seen]:
-    """Of each shard, the first change created at or after `second` and all that follow it, as AT_TIMESTAMP does."""
+    """Return, for each shard, the first change created at or after `second` and all after it, as AT_TIMESTAMP does."""
     kept: list[Seen] = []
     for in_order in by_shard(changes).values():
         kept += dropwhile(lambda change: change.created < second, in_order)

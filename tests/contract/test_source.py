@@ -53,7 +53,7 @@ def noted(path: Path) -> list[ChangeRecord]:
 
 
 def records_of(url: str, notes: Path, **options: Any) -> list[ChangeRecord]:
-    """What one bounded read gives, in the order in which it comes."""
+    """Return what one bounded read delivers, in order."""
     with new_pipeline() as pipeline:
         _ = pipeline | reading(url, **options) | beam.ParDo(NoteLine(str(notes)))
     return noted(notes)

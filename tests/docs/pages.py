@@ -1,6 +1,6 @@
 """The pages for people, taken apart: fenced blocks, commands, links.
 
-A block runs, unless a comment right before it says why not: ``<!-- not run: needs BigQuery -->``.
+A block runs, unless a comment right before it says why not: `<!-- not run: needs BigQuery -->`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mutants of which shards are read and when: children, listings, order, ends (traps 2, 6 to 8, 12 to 14 and 20)."""
+"""Mutants about which shards are read, and when: children, listings, order, ends (traps 2, 6 to 8, 12 to 14 and 20)."""
 
 from __future__ import annotations
 
@@ -346,7 +346,7 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a saved position of which no shard is left reports nothing",
+        "a saved position without a remaining shard reports nothing",
         f"{SAVED}::ResumedShards.forget",
         "sorted(unlisted)",
         "()",

@@ -24,11 +24,11 @@ def test_the_demo_accounts_for_every_change_and_names_the_next_command(
     before = dict(os.environ)
     output = tmp_path / "demo-output"
     assert demo.main(["--changes=300", f"--output={output}"]) == 0
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     for part in ("300 changes", "INSERT", "MODIFY", "REMOVE", "TTL DELETE", "16 shards", "records a second"):
-        assert part in told.out
-    assert "python -m pipelines.export --table NAME" in told.out
-    assert "\r" not in told.err, "progress is refreshed on a terminal only"
+        assert part in printed.out
+    assert "python -m pipelines.export --table NAME" in printed.out
+    assert "\r" not in printed.err, "progress is refreshed on a terminal only"
     for name in READERS:
         assert written_files(output / name, name)
     assert dict(os.environ) == before
@@ -42,10 +42,10 @@ def test_the_demo_fails_and_says_why_where_a_file_lacks_changes(
 
     monkeypatch.setitem(READERS, "parquet", without_the_first)
     assert demo.main(["--changes=20", f"--output={tmp_path / 'out'}"]) == 1
-    told = capsys.readouterr().out
-    assert told.startswith("FAILED")
-    assert "is missing" in told
-    assert "avro:" not in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("FAILED")
+    assert "is missing" in printed
+    assert "avro:" not in printed
 
 
 def test_a_directory_with_files_of_others_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

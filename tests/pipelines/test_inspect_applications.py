@@ -65,7 +65,7 @@ class Followed:
         self.store.begin("run-7", StreamPosition(self.orders.stream_arn), int(clock()))
 
     def put(self, shard: str, count: int) -> list[str]:
-        """One a minute; gives their sequence numbers."""
+        """Write one change a minute, and return their sequence numbers."""
         numbers = []
         for keys in self.orders.keys_in(shard, count):
             numbers += [change.sequence_number for change in self.orders.put_many([{**keys, "n": 1}])]
@@ -111,7 +111,7 @@ def test_it_shows_the_holder_and_the_positions_of_an_application_and_reads_nothi
     )
     clock.advance(90)
     shards = shards_of(run("--json"))
-    assert {shard: told["state"] for shard, told in shards.items()} == {
+    assert {shard: shown["state"] for shard, shown in shards.items()} == {
         one: "reading",
         other: "ended",
         child: "reading",

@@ -102,7 +102,7 @@ def test_what_loses_data_is_described_and_not_done_without_a_yes(
 ) -> None:
     file = saved(tmp_path, StreamPosition(ARN, TRIM_HORIZON, {"a": After("999"), "b": After("5")}))
     before = store.read()
-    for arguments, told in (
+    for arguments, advice in (
         (("import", file), "1 shards move forward, and the changes in between are never delivered; 1 move back"),
         (("reset",), "2 shards of arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream"),
     ):
@@ -110,7 +110,7 @@ def test_what_loses_data_is_described_and_not_done_without_a_yes(
             run(*arguments)
         said = capsys.readouterr().err
         assert (refused.value.code, said.count("\n")) == (2, 1)
-        assert told in said
+        assert advice in said
         assert "Add --yes to do it" in said
         monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
         monkeypatch.setattr("builtins.input", lambda _: "n")
@@ -193,7 +193,7 @@ def test_one_of_several_streams_must_be_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "advice"),
     [
         (["list", "progress"], "is not an address of progress"),
         (["export", "file:/not/there"], "has progress in nothing"),
@@ -202,12 +202,12 @@ def test_one_of_several_streams_must_be_named(
         (["forget", "file:x"], "invalid choice"),
     ],
 )
-def test_a_usage_error_is_one_line(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_usage_error_is_one_line(arguments: list[str], advice: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(arguments)
     said = capsys.readouterr().err
     assert (refused.value.code, said.count("\n")) == (2, 1)
-    assert told in said
+    assert advice in said
 
 
 def test_show_kcl_lists_leases_or_prints_the_position_of_one_stream(

@@ -30,7 +30,7 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture
 def orders(moto: str) -> Iterator[Any]:
-    """A table of 40 orders in two shapes, of which the newer conflicts with the older, and its stream."""
+    """A table of 40 orders in two shapes, the newer one in conflict with the older, and its stream."""
     tables = boto3.client("dynamodb", endpoint_url=moto)
     tables.create_table(
         TableName="orders",
@@ -73,7 +73,7 @@ def test_a_table_and_its_stream_yield_a_saved_schema_and_a_report(
     orders: Any, sampled: Sampled, tmp_path: Path
 ) -> None:
     saved = tmp_path / "schema.json"
-    code, schema, told = sampled(f"--output={saved}", "--numbers=narrow")
+    code, schema, printed = sampled(f"--output={saved}", "--numbers=narrow")
     assert code == 0
     assert saved.read_text("utf-8") == schema
     assert read_schema(saved) == read_schema(
@@ -88,7 +88,7 @@ def test_a_table_and_its_stream_yield_a_saved_schema_and_a_report(
         keys=["id", "line"],
         on_misfit="text",
     )
-    lines = told.splitlines()
+    lines = printed.splitlines()
     assert 'id         "string"  (in 80 of 80, key)' in lines
     assert 'conflict: note was 60 S, 20 L; note is "json"' in lines
     assert "of 40 items and 40 changes, 80 fit (100 %)" in lines
@@ -96,10 +96,10 @@ def test_a_table_and_its_stream_yield_a_saved_schema_and_a_report(
 
 @pytest.mark.parametrize("source", ["table", "stream"])
 def test_each_source_alone_yields_as_many_items_as_asked(orders: Any, sampled: Sampled, source: str) -> None:
-    code, _, told = sampled(f"--source={source}", "--sample=7")
+    code, _, printed = sampled(f"--source={source}", "--sample=7")
     assert code == 0
     of = "7 items and 0 changes" if source == "table" else "0 items and 7 changes"
-    assert f"of {of}, 7 fit (100 %)" in told
+    assert f"of {of}, 7 fit (100 %)" in printed
 
 
 def test_the_stream_is_sampled_from_all_its_shards_past_runs_of_empty_pages(
@@ -112,10 +112,10 @@ def test_the_stream_is_sampled_from_all_its_shards_past_runs_of_empty_pages(
     table.split(table.open_shard_ids[0])
     for number in range(30):
         table.delete({"id": str(number)})
-    code, _, told = sampled("--source=stream", endpoint_url=service.endpoint_url)
-    assert (code, told.splitlines()[-1]) == (0, "of 0 items and 60 changes, 60 fit (100 %)")
-    code, _, told = sampled("--source=stream", "--sample=9", endpoint_url=service.endpoint_url)
-    assert (code, told.splitlines()[-1]) == (0, "of 0 items and 9 changes, 9 fit (100 %)")
+    code, _, printed = sampled("--source=stream", endpoint_url=service.endpoint_url)
+    assert (code, printed.splitlines()[-1]) == (0, "of 0 items and 60 changes, 60 fit (100 %)")
+    code, _, printed = sampled("--source=stream", "--sample=9", endpoint_url=service.endpoint_url)
+    assert (code, printed.splitlines()[-1]) == (0, "of 0 items and 9 changes, 9 fit (100 %)")
 
 
 def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_for(
@@ -129,8 +129,8 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
         BillingMode="PAY_PER_REQUEST",
     )
     try:
-        code, _, told = sampled("--table=plain")
-        assert (code, told.splitlines()) == (
+        code, _, printed = sampled("--table=plain")
+        assert (code, printed.splitlines()) == (
             0,
             [
                 'id  "string"  (not sampled, key)',
@@ -138,9 +138,9 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
                 "of 0 items and 0 changes, 0 fit (none)",
             ],
         )
-        code, schema, told = sampled("--table=plain", "--source=stream")
+        code, schema, printed = sampled("--table=plain", "--source=stream")
         assert (code, schema) == (2, "")
-        assert "table 'plain' has no stream: use --source table" in told
+        assert "table 'plain' has no stream: use --source table" in printed
     finally:
         orders.delete_table(TableName="plain")
 
@@ -158,7 +158,7 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
     ],
 )
 def test_a_usage_error_of_schema_is_one_line(orders: Any, sampled: Sampled, arguments: list[str], reason: str) -> None:
-    code, _, told = sampled(*arguments)
+    code, _, printed = sampled(*arguments)
     assert code == 2
-    assert reason in told
-    assert "Traceback" not in told
+    assert reason in printed
+    assert "Traceback" not in printed

@@ -46,8 +46,8 @@ class Told:
         self._file = file
         self.text = ""
 
-    def until(self, told: Callable[[str], bool]) -> str:
-        while not told(self.text) and self.more():
+    def until(self, shown: Callable[[str], bool]) -> str:
+        while not shown(self.text) and self.more():
             pass
         return self.text
 
@@ -78,13 +78,13 @@ def test_an_export_on_a_terminal_shows_a_status_line_and_removes_it(
     service: LocalStreams, orders: Table, tmp_path: Path
 ) -> None:
     """On FnApiRunner, which reports nothing before the end."""
-    with on_a_terminal(service, tmp_path / "out", "--stop=400", *DIRECT) as (process, told):
-        told.until(lambda text: "\r300 records" in text)
+    with on_a_terminal(service, tmp_path / "out", "--stop=400", *DIRECT) as (process, output):
+        output.until(lambda text: "\r300 records" in text)
         orders.put_many({"id": f"p-{n}"} for n in range(100))
-        told.until(lambda _: False)
+        output.until(lambda _: False)
         assert process.wait() == 0
-    assert "2 shards open, 0 done" in told.text
-    assert not [line for line in screen(told.text) if "records" in line]
+    assert "2 shards open, 0 done" in output.text
+    assert not [line for line in screen(output.text) if "records" in line]
     assert exported(tmp_path / "out") == 400
 
 
@@ -93,22 +93,22 @@ def test_an_export_on_prism_shows_a_status_line(
     service: LocalStreams, orders: Table, prism: str, tmp_path: Path
 ) -> None:
     options = ("--stop=400", "--runner=PrismRunner", f"--prism_location={prism}")
-    with on_a_terminal(service, tmp_path / "out", *options) as (process, told):
-        told.until(lambda text: "\r300 records" in text)
+    with on_a_terminal(service, tmp_path / "out", *options) as (process, output):
+        output.until(lambda text: "\r300 records" in text)
         orders.put_many({"id": f"p-{n}"} for n in range(100))
-        told.until(lambda _: False)
+        output.until(lambda _: False)
         assert process.wait() == 0
-    assert not [line for line in screen(told.text) if "records" in line]
+    assert not [line for line in screen(output.text) if "records" in line]
 
 
 def test_an_interrupted_export_leaves_a_clean_terminal(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
-    with on_a_terminal(service, tmp_path / "out", "--stop=400", *DIRECT) as (process, told):
-        told.until(lambda text: "\r300 records" in text)
+    with on_a_terminal(service, tmp_path / "out", "--stop=400", *DIRECT) as (process, output):
+        output.until(lambda text: "\r300 records" in text)
         process.send_signal(signal.SIGINT)
-        told.until(lambda _: False)
+        output.until(lambda _: False)
         assert process.wait() == 130
-    assert not [line for line in screen(told.text) if "records" in line]
-    assert screen(told.text)[-1] == ""
+    assert not [line for line in screen(output.text) if "records" in line]
+    assert screen(output.text)[-1] == ""
 
 
 def test_an_export_whose_stderr_is_not_a_terminal_shows_no_status_line(

@@ -45,7 +45,7 @@ def dynamodb(moto: str) -> Iterator[DynamoDB]:
 
 
 class Hand:
-    """A clock that moves when it is moved, and when someone sleeps by it. ``during`` is called in each sleep."""
+    """A clock that moves when the test moves it or when code sleeps by it. `during` is called in each sleep."""
 
     def __init__(self, seconds: float = 1_769_860_800.0) -> None:
         self.seconds = seconds

@@ -1,8 +1,8 @@
 """A program as a user would write it: an unbounded read on Prism that notes what it delivers, with progress.
 
-``python -m tests.progress.driver ENDPOINT PRISM NOTES ADDRESS [TABLES_ENDPOINT]`` imports all that it needs, then
-starts one run for each line on its standard input, in a process group of its own whose id it answers with: a kill of
-the group takes the run's prism along.
+`python -m tests.progress.driver ENDPOINT PRISM NOTES ADDRESS [TABLES_ENDPOINT]` imports all that it needs, then starts
+one run for each line on its standard input, in a process group of its own whose id it answers with: a kill of the group
+takes the run's prism along.
 """
 
 from __future__ import annotations

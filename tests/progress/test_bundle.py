@@ -54,7 +54,7 @@ def bundle_of(run: Lease, read: str = "one", *, commits: bool = True) -> BundleP
     return BundleProgress(run, read, PROGRESS.renew_every, commits=commits)
 
 
-def beat_of(store: Store) -> float:
+def renewal_of(store: Store) -> float:
     lease = store.read().lease
     assert lease is not None
     return lease.renewed_at
@@ -68,7 +68,7 @@ def test_a_run_is_alive_while_a_step_works_on_one_page_for_long(store: Store, ha
     bundle.lease.renew()
     for _ in bundle.emitted(range(100)):
         hand.seconds += 2
-        assert hand.seconds - beat_of(store) <= PROGRESS.renew_every + 2
+        assert hand.seconds - renewal_of(store) <= PROGRESS.renew_every + 2
 
 
 def test_a_step_works_on_with_nothing_of_a_page_once_another_run_took_over(store: Store, hand: Hand) -> None:
@@ -85,10 +85,10 @@ def test_a_step_works_on_with_nothing_of_a_page_once_another_run_took_over(store
 def test_elements_do_not_make_calls_to_the_store(store: Store, hand: Hand) -> None:
     run = run_of(store, hand)
     run.renew()
-    before = beat_of(store)
+    before = renewal_of(store)
     hand.seconds += 1
     assert list(bundle_of(run).emitted(range(1000))) == list(range(1000))
-    assert beat_of(store) == before
+    assert renewal_of(store) == before
 
 
 def test_a_read_that_starts_shows_itself_at_each_page_of_its_listings(service: LocalStreams, tmp_path: Path) -> None:
@@ -149,30 +149,30 @@ def test_a_finite_read_makes_bundles_until_a_checkpoint_writes_its_progress(
     assert CHECKPOINT_MARGIN_SECONDS <= hand.seconds - began <= CHECKPOINT_MARGIN_SECONDS + 1
     assert len(bundles) <= CHECKPOINT_MARGIN_SECONDS + 2, "each takes a second"
     for bundle in order(bundles):
-        assert beat_of(store) > 0.0, "some are still to be finalized"
+        assert renewal_of(store) > 0.0, "some are still to be finalized"
         bundle.finalized()
     assert store.read().streams[ARN].position(ARN).shards == {"a": After("7")}
-    assert beat_of(store) == 0.0, "the next run need not wait"
+    assert renewal_of(store) == 0.0, "the next run need not wait"
 
 
-def test_a_group_that_ends_does_not_let_go_for_the_others(store: Store, hand: Hand) -> None:
+def test_a_group_that_ends_does_not_release_the_lease_of_the_others(store: Store, hand: Hand) -> None:
     run = run_of(store, hand, confirms_late=True)
     for bundle in [closing(run, "one-0"), *lingered(run, "one-0")]:
         bundle.finalized()
     assert store.read().streams[ARN].position(ARN).shards == {"a": After("7")}
-    assert beat_of(store) > 0.0
+    assert renewal_of(store) > 0.0
 
 
 @pytest.mark.parametrize(("trailing", "commits"), [(False, True), (True, False), (False, False)])
 def test_no_other_read_makes_a_bundle_after_its_end(store: Store, hand: Hand, trailing: bool, commits: bool) -> None:
-    """One whose finalization proves what it brought, or with a step behind it that tells."""
+    """If its finalization proves the delivery, or a step behind it writes the progress."""
     bundle = bundle_of(run_of(store, hand, confirms_late=trailing), commits=commits)
     bundle.add(Claim(Frontier(closed=True)))
     assert not bundle.lingers()
 
 
 def test_a_read_resumed_after_its_end_in_another_process_ends(store: Store, hand: Hand) -> None:
-    """What it had told the one that died comes again in the next run."""
+    """What it had reported to the process that died is delivered again in the next run."""
     assert closing(run_of(store, hand, confirms_late=True)).lingers()
     restored = Lease(store, "one", ARN, PROGRESS, hand.time, confirms_late=True)
     assert len(lingered(restored)) == 1

@@ -1,4 +1,4 @@
-"""A read with progress and a stop leaves no gap in a shard, so that the next read may go on after its last record."""
+"""A read with progress and a stop leaves no gap in a shard, so that the next read can resume after its last record."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def test_a_shard_ends_at_its_first_record_past_the_stop() -> None:
 
 
 def test_malformed_records_past_the_stop_are_reported_by_the_next_read() -> None:
-    for number, told in (("1", 1), ("3", 0)):
+    for number, reported in (("1", 1), ("3", 0)):
         moved_to = deliver(reading(), page(raw("2", NOW + 1), malformed=number), RULES)
-        assert (len(moved_to.malformed), moved_to.records) == (told, [])
+        assert (len(moved_to.malformed), moved_to.records) == (reported, [])
 
 
 def test_a_page_within_the_stop_is_delivered_whole() -> None:
@@ -39,7 +39,7 @@ def step(shards: dict[str, Reading], **rest: object) -> Claim:
     return Claim(Frontier(shards=shards), shard="a", **rest)  # type: ignore[arg-type]
 
 
-def test_a_step_moves_its_shard_to_where_another_read_may_go_on() -> None:
+def test_a_step_moves_its_shard_to_where_another_read_may_resume() -> None:
     assert dict(delivered_positions(step({"a": Reading(After("7"))}, records=[raw("5")]))) == {"a": After("7")}
     assert dict(delivered_positions(step({"a": Reading(SHARD_END)}, ended="a"))) == {"a": SHARD_END}
     assert dict(delivered_positions(step({}, records=[raw("5"), raw("6")]))) == {"a": After("6")}, "the stop is met"

@@ -38,14 +38,14 @@ def test_each_checkpoint_is_where_its_worker_stopped(generation: str) -> None:
 
 
 def test_a_pending_checkpoint_and_a_part_of_a_record_are_not_looked_at() -> None:
-    """What was announced was not done; and no change of DynamoDB has parts."""
+    """An announced checkpoint was not made, and a change of DynamoDB has no parts."""
     (item,) = lease_items("kcl2", {"reading": "5"}, {}, stream_arn=ARN)
     assert "pendingCheckpoint" in item
     item["checkpointSubSequenceNumber"] = {"N": "3"}
     assert position_of_leases(leases_of([item], "app"), ARN, "app").shards == {"reading": After("5")}
 
 
-def test_the_streams_of_a_table_of_several_are_told_apart() -> None:
+def test_the_streams_of_a_table_of_several_are_kept_apart() -> None:
     """The name is the one that the Streams adapter makes of an ARN."""
     assert adapter_name(ARN) == "123456789012:us-west-2$123456789012$orders$2026-01-31T12_00_00.000:1"
     assert names_stream(adapter_name(ARN), ARN)

@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of an unbounded read on Prism: what progress tells was delivered (traps 20 and 21)."""
+"""SIGKILL at random moments of an unbounded read on Prism: progress covers only delivered changes (traps 20 and 21)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def killed_and_started_again(service: LocalStreams, prism: str, notes: Path, kil
     assert set(came) == written
     repeats = len(came) - len(written)
     print(f"{kills} kills, {len(orders.shard_ids)} shards, {len(written)} changes, {repeats} repeats")
-    # A change comes again if it was delivered after the last write: 0.3 seconds of it, and the bundle under way.
+    # A change is repeated if it was delivered after the last write: those of 0.3 seconds, and of the current bundle.
     assert repeats < len(written) / 2
 
 

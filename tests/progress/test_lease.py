@@ -117,7 +117,7 @@ def test_a_run_that_has_ended_is_not_waited_for(store: Store, hand: Hand) -> Non
     assert (hand.seconds, kept(store)) == (began, {"a": After("7")})
 
 
-def test_the_end_of_one_group_gives_nothing_away(store: Store, hand: Hand) -> None:
+def test_the_end_of_one_group_releases_nothing(store: Store, hand: Hand) -> None:
     first = lease_of(store, hand)
     first.renew()
     first.bundle_finalized({"a": SHARD_END}, last=True)
@@ -171,7 +171,7 @@ def test_of_two_successors_one_resumes_and_the_other_is_refused(store: Store, ha
         acquire(store, "three", ARN, TAKEOVER, hand.time)
 
 
-def test_a_paused_run_that_lost_its_place_fails_at_its_next_beat_and_moves_nothing(store: Store, hand: Hand) -> None:
+def test_a_paused_run_that_lost_its_lease_fails_at_its_next_renewal_and_moves_nothing(store: Store, hand: Hand) -> None:
     first = lease_of(store, hand)
     first.renew()
     hand.seconds += TAKEOVER + 60
@@ -209,7 +209,7 @@ def test_a_run_resumes_after_a_restore_if_the_run_that_took_over_is_dead(store: 
 
 
 def test_what_a_runner_restored_after_a_reset_is_kept_from_where_its_run_began(store: Store, hand: Hand) -> None:
-    """Else nothing that it goes on to write would count, and the next run would begin at its start, or with LATEST."""
+    """Otherwise nothing that it writes later would count, and the next run would begin at its start, or with LATEST."""
     began = StreamPosition(ARN, AtTime(int(hand.seconds)), {"b": After("7")})
     lease_of(store, hand)
     hand.seconds += 60
@@ -230,7 +230,7 @@ def test_what_a_runner_restored_leaves_the_progress_that_is_kept_as_it_is(store:
     assert store.read().streams[ARN].position(ARN) == StreamPosition(ARN, TRIM_HORIZON, {"a": After("5")})
 
 
-def test_shards_a_long_run_no_longer_needs_are_forgotten_daily_some_at_each_beat(store: Store, hand: Hand) -> None:
+def test_shards_a_long_run_does_not_need_are_forgotten_daily_some_at_each_renewal(store: Store, hand: Hand) -> None:
     run = lease_of(store, hand)
     run.renew()
     old: dict[str, Position] = {f"old-{n:03}": SHARD_END for n in range(250)}
@@ -271,7 +271,7 @@ def test_processes_of_one_run_that_show_themselves_at_once_do_not_fence_each_oth
     assert kept(store) == {"a": After("1"), "b": After("2")}
 
 
-def test_a_run_whose_place_is_taken_between_a_look_and_its_first_beat_is_fenced(store: Store, hand: Hand) -> None:
+def test_a_run_whose_lease_is_taken_between_a_look_and_its_first_renewal_is_fenced(store: Store, hand: Hand) -> None:
     lease_of(store, hand)
     hand.seconds += TAKEOVER
     taken = Interleaved(store, lambda: acquire(store, "two", ARN, TAKEOVER, hand.time))

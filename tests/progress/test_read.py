@@ -1,4 +1,4 @@
-"""A read with progress on FnApiRunner: it goes on where the last run of the application got, whatever `start` says."""
+"""A read with progress on FnApiRunner: it resumes where the last run of the application stopped, whatever its start."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_table_whose_stream_was_enabled_again_is_reported_and_not_begun_silent
         read(service, tmp_path, progress)
     lease = store_of(Progress(progress)).read().lease
     assert lease is not None
-    assert lease.renewed_at == 0.0, "what fails to start lets go"
+    assert lease.renewed_at == 0.0, "a read that fails to start releases the lease"
 
 
 def test_a_run_that_cannot_begin_releases_the_application(
@@ -131,7 +131,7 @@ def test_a_run_that_cannot_begin_releases_the_application(
 def test_a_pipeline_that_beam_rebuilds_from_its_translation_writes_it_too(
     service: LocalStreams, orders: Table, tmp_path: Path, progress: str
 ) -> None:
-    """With --streaming, DirectRunner runs such a one."""
+    """With --streaming, DirectRunner runs an unbounded read."""
     options = PipelineOptions(["--runner=DirectRunner", "--prism_location=/prism/is/not/there", "--streaming"])
     Keep.kept[progress] = []
     for changes in (40, 20):
@@ -183,14 +183,14 @@ def test_a_pipeline_without_a_step_that_reports_deliveries_is_refused(
 
 
 def brief(progress: str) -> Progress:
-    """Whose next run waits for a second: behind a read whose step tells what was delivered, nobody lets go."""
+    """Its next run waits for a second: if a step behind the read writes the progress, nothing releases the lease."""
     return Progress(progress, takeover_after=timedelta(seconds=1), commit_every=timedelta(seconds=0.3))
 
 
 def through_a_grouping(
     progress: Progress, *, meanwhile: Callable[[], object] = lambda: None, **windows: Any
 ) -> Callable[[beam.PCollection], beam.PCollection]:
-    """A sink that delivers windows, and passes on what it delivered. ``meanwhile`` happens as it does."""
+    """A sink that delivers windows, and passes on what it delivered. `meanwhile` is called while it delivers."""
 
     def deliver(group: tuple[str, list[ChangeRecord]]) -> list[ChangeRecord]:
         meanwhile()

@@ -1,4 +1,4 @@
-"""What both stores promise: forward only, by the run that holds the application, apart from all others."""
+"""What both stores promise: progress moves forward only, by the run that holds the lease, apart from all others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_position_comes_back_as_it_was_kept(store: Store) -> None:
 
 
 def test_the_moment_until_which_all_was_delivered_is_kept_as_long_as_its_shards(store: Store) -> None:
-    """Else an imported position whose shards are gone, and were read, is told as a loss."""
+    """Otherwise an imported position whose shards are gone, and were read, is reported as a loss."""
     position = StreamPosition(ARN, TRIM_HORIZON, {"a": After("1")}, until=SECOND - 9)
     held(store).begin("one", position, SECOND)
     store.advance("one", ARN, {"b": After("2")}, SECOND + SHARD_RETENTION_SECONDS - 9)

@@ -1,4 +1,4 @@
-"""What a table answers that is no success: as our errors, each naming what to do, or waited for."""
+"""Error answers of a table: each becomes an error that names what to do, or is waited for."""
 
 from __future__ import annotations
 
@@ -128,17 +128,17 @@ def test_a_transaction_that_is_cancelled_for_a_reason_of_its_own_is_an_error_of_
         table.store.advance("one", ARN, {"a": After("5")}, 1)
 
 
-def test_an_unexpected_answer_is_reported_by_the_next_beat_too(table: Answers, hand: Hand) -> None:
-    """What a finalizer raises, nobody hears."""
+def test_an_unexpected_answer_is_reported_by_the_next_renewal_too(table: Answers, hand: Hand) -> None:
+    """Nobody sees what a finalizer raises."""
     table.answers("Query", Items=[])
     table.answers("PutItem")
     table.fails("TransactWriteItems", "KMSAccessDeniedException", "the key is disabled")
     run = Lease(table.store, "one", ARN, Progress("dynamodb://progress/orders"), hand.time)
     run.renew()
     run.bundle_finalized({"a": After("5")})
-    with pytest.raises(ServiceError, match=r"KMSAccessDeniedException, .*\): the key is disabled") as told:
+    with pytest.raises(ServiceError, match=r"KMSAccessDeniedException, .*\): the key is disabled") as raised:
         run.renew()
-    assert told.value.code == "KMSAccessDeniedException"
+    assert raised.value.code == "KMSAccessDeniedException"
 
 
 def test_a_failure_to_write_progress_is_reported_once_and_retried(table: Answers, hand: Hand) -> None:

@@ -53,7 +53,7 @@ class Group:
         )
 
     def forget(self) -> None:
-        """What was delivered since the checkpoint never happened."""
+        """Drop what was delivered since the checkpoint."""
         del self.read.delivered[self.checkpoint.delivered :]
         del self.read.losses[self.checkpoint.losses :]
         self.watermark = self.checkpoint.watermark
@@ -61,7 +61,10 @@ class Group:
 
 @dataclass
 class Ledger:
-    """The laws' memory. ``lied``: a listing left out a shard, or pages hid records, so that a record may come late."""
+    """What the laws remember.
+
+    `lied`: a listing left out a shard, or pages hid records, so that a record may be late.
+    """
 
     table: Table
     clock: Clock
@@ -79,7 +82,7 @@ class Ledger:
     # What happens
 
     def follow(self, group: Group, seconds: float) -> None:
-        """Reads for so many seconds, and holds each step against the laws of a step."""
+        """Read for that many seconds, and check the laws of a step at each step."""
         numbers = iter(self._numbers)
         for claim in group.read.each_claim(seconds):
             for record in claim.records:
@@ -109,16 +112,19 @@ class Ledger:
         shards = [shard for name in stream.shards.by_id if (shard := stream.find(name, now)) is not None]
         return {(shard.shard_id, number) for shard in shards for number in shard.sequence[shard.trimmed :]}
 
-    def note(self, groups: list[Group], *, anew: bool = False) -> None:
-        """Takes down what can never be read any more, and what is owed for it. ``anew``: a group went back."""
-        if anew:
+    def note(self, groups: list[Group], *, restored: bool = False) -> None:
+        """Record what can never be read any more, and the losses owed for it.
+
+        `restored`: a group went back to a checkpoint.
+        """
+        if restored:
             self.owed, self.owed_roots, self.trimmed = set(), set(), set()
         delivered = {(shard, int(number)) for group in groups for shard, number in group.read.delivered}
         served = self.served()
         for place, _, second in self.written():
             if place in served or place in delivered or place in self.trimmed:
                 continue
-            if not anew and second + DAY <= self.clock():
+            if not restored and second + DAY <= self.clock():
                 self.aged.add(place)
             self.trimmed.add(place)
             if self._stands_before(groups, place):

@@ -79,7 +79,7 @@ class StreamRules(RuleBasedStateMachine):
         raise NotImplementedError
 
     def write(self, changes: int) -> None:
-        """So many changes, to one key after the other."""
+        """Write that many changes, to one key after the other."""
         if not self.disabled:
             for _ in range(changes):
                 self.number += 1
@@ -137,7 +137,7 @@ class StreamRules(RuleBasedStateMachine):
 
     @rule(changes=changes, keep=st.integers(0, 5), which=which)
     def trim(self, changes: int, keep: int, which: int) -> None:
-        """What is trimmed is older than what is kept: of the shard's ancestors nothing is left."""
+        """Trim a shard. Trimmed records are older than kept ones, so nothing is left of the shard's ancestors."""
         if (shard := self.shard(which)) is not None:
             event("trim")
             self.write(changes)

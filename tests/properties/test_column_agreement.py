@@ -93,7 +93,7 @@ def read(page: list[tuple[dict[str, Value] | None, dict[str, Value] | None]]) ->
 
 
 def held(kind: pa.DataType, value: Value) -> object:
-    """What a column of this type holds of a value: written from the value alone, for want of a second reader."""
+    """Return what a column of this type holds of a value, computed from the value alone."""
     if value is None:
         return None
     if pa.types.is_string(kind):

@@ -277,7 +277,7 @@ class SimulatedStream:
 
 
 def read_on(stream: SimulatedStream, frontier: Frontier, lineage: Lineage, steps: int) -> tuple[Frontier, list[int]]:
-    """So many steps (a listing, or a page of the first open shard), and what they delivered."""
+    """Take that many steps (a listing, or a page of the first open shard) and return what they delivered."""
     delivered: list[int] = []
     for _ in range(steps):
         if not frontier.open_shards or stream.listings < 7:

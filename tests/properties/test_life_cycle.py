@@ -1,8 +1,8 @@
 """The laws of delivery under any life cycle: whatever shards and faults do, nothing is lost, doubled or out of order.
 
 The machine is small and its clock is ours, so that years of a stream's life pass in a minute. What happens to the
-stream is in ``life_cycle_stream.py``, the laws are in ``life_cycle_laws.py``. ``make nightly`` runs a hundred times as
-many examples, new ones each time.
+stream is in `life_cycle_stream.py`, the laws are in `life_cycle_laws.py`. `make nightly` runs a hundred times as many
+examples, new ones each time.
 """
 
 from __future__ import annotations
@@ -96,13 +96,13 @@ class LifeCycle(StreamRules):
 
     @rule(which=which, survived=st.booleans())
     def fall_back_to_the_checkpoint(self, which: int, survived: bool) -> None:
-        """A failure, which the worker may have survived: what was delivered since comes again, if it is still there."""
+        """A failure, which the worker may have survived: later deliveries repeat, if the changes still exist."""
         event("fall back to the checkpoint")
         group = self.group(which)
         group.forget()
         back = group.read.go_back if survived else group.read.restore
         back(group.checkpoint.stored)
-        self.ledger.note(self.groups, anew=True)
+        self.ledger.note(self.groups, restored=True)
 
     @rule(which=which)
     def refuse_a_claim(self, which: int) -> None:

@@ -104,7 +104,7 @@ def test_a_record_past_the_stop_ends_the_shard_only_beyond_the_slack() -> None:
 def test_a_malformed_record_behind_the_end_of_the_read_is_the_next_reads(
     frontier: Frontier, rules: Rules, number: str | None
 ) -> None:
-    """With a number of its own or without; it would fail a read that is at its end, and be reported twice."""
+    """With or without a sequence number. Otherwise it would fail a read that is at its end, and be reported twice."""
     first, last = MalformedEntry(0, b"{}", "no keys", "1"), MalformedEntry(4, b"{}", "no keys", number)
     within = MalformedEntry(1, b"{}", "no number", None)
     read = page(raw("2"), raw("4", NOW + 1))

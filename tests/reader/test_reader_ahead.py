@@ -1,4 +1,4 @@
-"""What a reader asked for ahead of a claim that was lost (trap 21)."""
+"""What a reader requested ahead of a claim that was lost (trap 21)."""
 
 from __future__ import annotations
 

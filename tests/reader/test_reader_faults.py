@@ -40,7 +40,7 @@ def test_iterators_that_always_expire_are_a_delay_and_not_a_busy_loop(bench: Ben
 
 
 def test_an_iterator_of_another_making_is_only_a_hint(bench: Bench) -> None:
-    """What an older checkpoint holds may mean nothing to the service."""
+    """The service may refuse an iterator from an older checkpoint."""
     orders = bench.serve()
     bench.put(3)
     shard = orders.open_shard_ids[0]

@@ -55,7 +55,7 @@ def test_children_of_a_shard_read_from_latest_are_read_from_their_beginning(benc
 
 
 def test_children_of_a_shard_without_a_record_after_the_start_begin_at_the_start(bench: Bench) -> None:
-    """Nor do they bring what is older than the start."""
+    """They do not deliver changes that are older than the start either."""
     orders = bench.serve()
     bench.put(3)
     child = orders.roll(orders.open_shard_ids[0])

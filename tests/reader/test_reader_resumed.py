@@ -1,4 +1,4 @@
-"""What a reader does with a frontier that it did not hand out last, and with pages that bring nothing asked for."""
+"""What a reader does with a frontier that it did not return last, and with pages that hold nothing to deliver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Flink makes of the delays that the source asks for between its slices, and that its calls do not hang on it."""
+"""How Flink changes the delays that the source requests between its slices, and that its calls do not depend on it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rest(NamedTuple):
 
     @property
     def rounded_to(self) -> float:
-        """Flink takes off what has passed since it was asked, and then what is no whole second."""
+        """Flink subtracts the time since the request, and then drops fractions of a second."""
         return self.asked - 1
 
 

@@ -1,4 +1,4 @@
-"""``python -m pipelines.export`` on Flink: killed, and started again by the same command into the same output."""
+"""`python -m pipelines.export` on Flink: killed, and started again by the same command into the same output."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class NoteOnWorker(beam.DoFn):
-    """Notes each record, and which process did it; raises at the record of number ``fails_at``, once."""
+    """Notes each record and the process that handled it. Raises once, at the record of number `fails_at`."""
 
     def __init__(self, directory: str, fails_at: int = -1) -> None:
         self._directory, self._fails_at = directory, fails_at

@@ -77,7 +77,7 @@ def test_after_a_killed_cluster_the_next_resumes_from_the_last_retained_checkpoi
         writer.join()
         until(lambda: all_noted(orders, tmp_path) and job.checkpoints > 0, seconds=180)
         print(f"repeats: {repeats(orders, tmp_path)}, of {before} changes noted before the kill")
-        assert list(tmp_path.glob("worker-*")), "other workers go on"
+        assert list(tmp_path.glob("worker-*")), "other workers continue"
         job.cancel()
 
 

@@ -1,4 +1,4 @@
-"""Progress that a step behind a sink commits on Flink, while what delivers fails; another runner goes on from it."""
+"""Progress that a step behind a sink commits on Flink while the sink fails; another runner resumes from it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_finite_read_ends_with_its_progress_written_and_the_next_resumes_there
 def test_no_progress_is_stored_for_what_a_failing_sink_did_not_deliver(
     flink_jars: None, service: LocalStreams, tmp_path: Path
 ) -> None:
-    """And FnApiRunner, which goes on from it, misses nothing."""
+    """FnApiRunner resumes from it and misses nothing."""
     notes = tmp_path / "notes"
     notes.touch()
     progress = Progress(f"file:{tmp_path / 'progress.json'}", commit_every=timedelta(seconds=0.5), takeover_after=SOON)
@@ -117,7 +117,10 @@ def test_no_progress_is_stored_for_what_a_failing_sink_did_not_deliver(
 
 
 def assert_never_ahead(orders: Table, progress: Progress, notes: Path) -> bool:
-    """Whatever the kept progress covers was delivered. The progress is read first: what comes since does no harm."""
+    """Assert that everything the stored progress covers was delivered.
+
+    The progress is read first, so later deliveries do no harm.
+    """
     reached = covered(orders, progress)
     missing = reached - set(came(notes))
     assert not missing, f"{len(missing)} changes count as delivered and were not"

@@ -1,4 +1,4 @@
-"""On Prism, the runner that streams on one machine: files while the run goes on, and shards that appear meanwhile."""
+"""On Prism, the runner that streams on one machine: files while the run continues, and shards that appear during it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def changes_of(table: Table) -> Counter[tuple[str, str]]:
     return Counter((change.shard_id, change.event_id) for change in table.changes)
 
 
-ALIVE = (PipelineState.STARTING, PipelineState.RUNNING)  # a busy machine is told late that it runs
+ALIVE = (PipelineState.STARTING, PipelineState.RUNNING)  # on a busy machine the state is reported late
 
 
 def until(holds: Callable[[], bool], result: object, *, seconds: float = 30.0) -> None:

@@ -1,4 +1,4 @@
-"""One application, one runner after another: each goes on where the last one got."""
+"""One application, one runner after another: each resumes where the last one stopped."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_what_prism_left_flink_reads_and_what_flink_left_fn_api_runner(
     before = reached(progress)
     pipeline(service, progress, notes, flink.arguments(parallelism=1)).run()
     until(lambda: set(came(notes)) == written(orders))
-    assert len(came(notes)) == len(written(orders)), "Flink went on where Prism had stopped"
+    assert len(came(notes)) == len(written(orders)), "Flink resumed where Prism had stopped"
     until(lambda: reached(progress) > before)
     flink.job.cancel()
     write(orders, 2)
@@ -130,7 +130,7 @@ def test_a_step_after_a_grouping_reports_deliveries_while_an_unbounded_read_runs
     _ = delivered | CommitProgress(progress, watermark_slack=timedelta(seconds=1))
     result = made.run()
     until(lambda: covered(orders, progress) == written(orders))
-    assert set(came(notes)) == written(orders), "nothing is told of before it is delivered"
+    assert set(came(notes)) == written(orders), "progress covers nothing before it is delivered"
     write(orders, 1)
     orders.disable_stream()
     result.wait_until_finish()

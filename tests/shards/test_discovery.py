@@ -1,4 +1,4 @@
-"""What a listing means for a frontier: traps 2, 6, 8, 12, 13 and 20, on drawings such as ``{"a": ["b", "c"]}``."""
+"""What a listing means for a frontier: traps 2, 6, 8, 12, 13 and 20, on drawings such as `{"a": ["b", "c"]}`."""
 
 from __future__ import annotations
 

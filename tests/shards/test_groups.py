@@ -155,9 +155,9 @@ def test_what_is_known_to_descend_from_a_shard_that_changed_hands_is_read_after_
 
 
 class Sharing(RuleBasedStateMachine):
-    """``held`` is who has held a shard; it is never held by two, in all its life, and none is left to nobody.
+    """`held` is the frontier that has held a shard. In its whole life each shard is held by exactly one.
 
-    ``hasty``: a pause of more than a day began before all had seen a roll. Only then may two hold what descends of it.
+    `hasty`: a pause of more than a day began before all had seen a roll. Only then may two hold its descendants.
     """
 
     hasty = False

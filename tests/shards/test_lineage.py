@@ -1,4 +1,4 @@
-"""The family tree of a stream's shards, drawn as ``{parent: [children]}``."""
+"""The family tree of a stream's shards, drawn as `{parent: [children]}`."""
 
 from __future__ import annotations
 

@@ -66,9 +66,9 @@ _WATERMARK = ManualWatermarkEstimator.default_provider()
 
 
 class Plan(NamedTuple):
-    """``rows`` changes, one each ``step`` seconds; ``slice_rows`` to a bundle, then ``pause`` real seconds.
+    """`rows` changes, one every `step` seconds; `slice_rows` in a bundle, then `pause` real seconds.
 
-    Every ``late_every``-th comes ``late_by`` seconds of event time behind its neighbours.
+    One in `late_every` changes is `late_by` seconds of event time behind its neighbours.
     """
 
     rows: int

@@ -31,7 +31,7 @@ A, B = ShardKey(ARN, "shardId-a"), ShardKey(ARN, "shardId-b")
 
 
 def ranges(arrivals: Arrivals, *rows: tuple[ShardKey, int, int]) -> dict[int, Coverage]:
-    """Of rows of ``(shard, number, window)`` in the order of their arrival."""
+    """Return the coverage of rows `(shard, number, window)` in the order of their arrival."""
     shards, numbers, windows = zip(*rows, strict=True)
     ids = pa.array([shard.shard_id for shard in shards])
     return find_ranges(ARN, ids, pa.array(map(str, numbers), pa.string()), np.array(windows), arrivals)

@@ -1,4 +1,4 @@
-"""What is removed from an output, and that nothing is where it cannot be told what the output holds."""
+"""What is removed from an output, and that nothing is removed if its contents cannot be known."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_a_temporary_file_of_somebody_else_stays(tmp_path, options):
 
 
 def test_a_folder_of_somebody_else_need_not_be_listed(tmp_path, options, monkeypatch):
-    """As ``lost+found``, which only root may."""
+    """Such as `lost+found`, which only root may read."""
     run(tmp_path, options, CHANGES[:30])
     (tmp_path / "lost+found").mkdir()
     refuse_to_list(monkeypatch, tmp_path / "lost+found", errno.EACCES)

@@ -101,7 +101,7 @@ def test_a_change_dated_far_ahead_is_not_kept_until_its_date_comes(tmp_path, ahe
 
 
 def batches(size: int) -> list[TimestampedValue]:
-    """Batches of so many changes, each at the time of its first."""
+    """Batches of that many changes, each at the time of its first."""
     return [
         TimestampedValue(to_arrow(CHANGES[at : at + size]), START_SECOND + at) for at in range(0, len(CHANGES), size)
     ]

@@ -11,7 +11,7 @@ from beam_dynamodb_streams.testing import LocalStreams
 
 
 def options_of(service: LocalStreams, **given: Any) -> ReadOptions:
-    """What ``ReadFromDynamoDBStreams(**given)`` would read the service with."""
+    """Return the options with which `ReadFromDynamoDBStreams(**given)` would read the service."""
     parameters = inspect.signature(ReadFromDynamoDBStreams).parameters.values()
     defaults = {each.name: each.default for each in parameters}
     return parse_options(

@@ -1,4 +1,4 @@
-"""Every metric is told when what it counts happens, and its table tells of every metric."""
+"""Every metric is reported when what it counts happens, and the page of metrics lists each of them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ TOLD = {
 
 
 @dataclass
-class Told:
-    """A read whose slices are run with a metrics container of Beam's, and what it told."""
+class Reported:
+    """A read whose slices are run with a metrics container of Beam's, and what it reported."""
 
     service: LocalStreams
     orders: Table
@@ -54,7 +54,7 @@ class Told:
     def __post_init__(self) -> None:
         self.frontier = begin(TRIM_HORIZON, stream_arn=self.orders.stream_arn)
 
-    def slices(self, count: int = 1) -> Told:
+    def slices(self, count: int = 1) -> Reported:
         options = ReadOptions(
             "orders",
             None,
@@ -78,7 +78,7 @@ class Told:
         return self
 
     def __getitem__(self, name: str) -> int:
-        """A counter's or a gauge's value; 0 where it was never told."""
+        """A counter's or a gauge's value; 0 where it was never reported."""
         found = {key.metric_name.name: cell for key, cell in self.container.metrics.items()}
         if (cell := found.get(name)) is None:
             return 0
@@ -88,7 +88,7 @@ class Told:
 
 @contextmanager
 def counted_in(container: MetricsContainer) -> Iterator[None]:
-    """As a worker does it: metrics go to the container of the step that is being run."""
+    """As on a worker: metrics go to the container of the step that runs."""
     sampler = statesampler.StateSampler("test", CounterFactory())
     before = statesampler.get_current_tracker()
     statesampler.set_current_tracker(sampler)
@@ -100,132 +100,132 @@ def counted_in(container: MetricsContainer) -> Iterator[None]:
 
 
 @pytest.fixture
-def told(service: LocalStreams) -> Told:
+def reported(service: LocalStreams) -> Reported:
     client.cache_clear()  # counts what it has called, whoever asked
-    return Told(service, service.create_table("orders", keys={"id": "S"}, shards=2))
+    return Reported(service, service.create_table("orders", keys={"id": "S"}, shards=2))
 
 
-def test_what_is_delivered_is_counted(told: Told) -> None:
-    told.orders.put_many({"id": f"o-{n}"} for n in range(20))
-    told.slices(2)
-    assert told[metrics.RECORDS] == 20
-    assert told[metrics.PAGES] == 2, "one of each shard"
-    assert told[metrics.BYTES] > 20 * 200
-    assert told[metrics.EMPTY_PAGES] > 0
-    assert told[metrics.SHARDS_OPENED] == 2
-    assert told[metrics.SHARDS_OPEN] == 2
-    assert told[metrics.ITERATOR_RENEWALS] == 2
+def test_what_is_delivered_is_counted(reported: Reported) -> None:
+    reported.orders.put_many({"id": f"o-{n}"} for n in range(20))
+    reported.slices(2)
+    assert reported[metrics.RECORDS] == 20
+    assert reported[metrics.PAGES] == 2, "one of each shard"
+    assert reported[metrics.BYTES] > 20 * 200
+    assert reported[metrics.EMPTY_PAGES] > 0
+    assert reported[metrics.SHARDS_OPENED] == 2
+    assert reported[metrics.SHARDS_OPEN] == 2
+    assert reported[metrics.ITERATOR_RENEWALS] == 2
 
 
-def test_calls_are_counted_by_operation_as_the_service_counts_them(told: Told) -> None:
-    told.slices(2)
-    counted = told.service.counts.calls
+def test_calls_are_counted_by_operation_as_the_service_counts_them(reported: Reported) -> None:
+    reported.slices(2)
+    counted = reported.service.counts.calls
     assert counted["GetRecords"] > 2
-    later = len(told.orders.open_shard_ids) + 1  # submitted when the slice ended, and sent after it
+    later = len(reported.orders.open_shard_ids) + 1  # submitted when the slice ended, and sent after it
     for operation, calls in counted.items():
-        assert calls - later <= told[metrics.by_operation(metrics.CALLS, operation)] <= calls
-    every = [told[metrics.by_operation(metrics.CALLS, operation)] for operation in counted]
-    assert told[metrics.CALLS] == sum(every)
+        assert calls - later <= reported[metrics.by_operation(metrics.CALLS, operation)] <= calls
+    every = [reported[metrics.by_operation(metrics.CALLS, operation)] for operation in counted]
+    assert reported[metrics.CALLS] == sum(every)
 
 
-def test_throttles_are_counted_by_operation_and_each_request_that_is_sent_again(told: Told) -> None:
+def test_throttles_are_counted_by_operation_and_each_request_that_is_sent_again(reported: Reported) -> None:
     """Trap 15."""
-    told.service.faults = Faults(throttle={"GetRecords": 0.4})
-    while not told[metrics.THROTTLES]:
-        told.slices()
-    told.service.faults = Faults()
-    told.slices(2)
-    refused = told.service.counts.refusals.total()
+    reported.service.faults = Faults(throttle={"GetRecords": 0.4})
+    while not reported[metrics.THROTTLES]:
+        reported.slices()
+    reported.service.faults = Faults()
+    reported.slices(2)
+    refused = reported.service.counts.refusals.total()
     assert refused > 0
-    assert told[metrics.by_operation(metrics.THROTTLES, "GetRecords")] == told[metrics.THROTTLES] == refused
-    assert 0 < told[metrics.by_operation(metrics.RETRIES, "GetRecords")] <= refused
-    assert told[metrics.RETRIES] == told[metrics.by_operation(metrics.RETRIES, "GetRecords")]
+    assert reported[metrics.by_operation(metrics.THROTTLES, "GetRecords")] == reported[metrics.THROTTLES] == refused
+    assert 0 < reported[metrics.by_operation(metrics.RETRIES, "GetRecords")] <= refused
+    assert reported[metrics.RETRIES] == reported[metrics.by_operation(metrics.RETRIES, "GetRecords")]
 
 
-def test_faults_other_than_throttles_are_retries(told: Told) -> None:
+def test_faults_other_than_throttles_are_retries(reported: Reported) -> None:
     """Trap 15."""
-    told.service.faults = Faults(error={"GetRecords": 0.5})
-    while not told[metrics.RETRIES]:
-        told.slices()
-    assert told[metrics.by_operation(metrics.RETRIES, "GetRecords")] == told[metrics.RETRIES]
-    assert told[metrics.THROTTLES] == 0
+    reported.service.faults = Faults(error={"GetRecords": 0.5})
+    while not reported[metrics.RETRIES]:
+        reported.slices()
+    assert reported[metrics.by_operation(metrics.RETRIES, "GetRecords")] == reported[metrics.RETRIES]
+    assert reported[metrics.THROTTLES] == 0
 
 
-def test_a_request_that_fails_however_often_it_is_sent_is_a_delay(told: Told) -> None:
+def test_a_request_that_fails_however_often_it_is_sent_is_a_delay(reported: Reported) -> None:
     """Trap 15."""
-    told.service.faults = Faults(error={"GetRecords": 1.0})
-    while not told[metrics.DELAYS]:
-        told.slices()
-    assert told[metrics.RECORDS] == 0
+    reported.service.faults = Faults(error={"GetRecords": 1.0})
+    while not reported[metrics.DELAYS]:
+        reported.slices()
+    assert reported[metrics.RECORDS] == 0
 
 
-def test_an_expired_iterator_is_a_renewal(told: Told) -> None:
+def test_an_expired_iterator_is_a_renewal(reported: Reported) -> None:
     """Trap 9."""
-    told.service.faults = Faults(expire=1.0)
-    while not told[metrics.ITERATOR_RENEWALS] and not told[metrics.DELAYS]:
-        told.slices()
-    told.service.faults = Faults()
-    told.slices(8)
-    assert told[metrics.ITERATOR_RENEWALS] >= 2
+    reported.service.faults = Faults(expire=1.0)
+    while not reported[metrics.ITERATOR_RENEWALS] and not reported[metrics.DELAYS]:
+        reported.slices()
+    reported.service.faults = Faults()
+    reported.slices(8)
+    assert reported[metrics.ITERATOR_RENEWALS] >= 2
 
 
-def test_shards_that_end_are_finished_and_wait_for_their_children(told: Told) -> None:
-    first, _ = told.orders.open_shard_ids
-    told.frontier = Frontier(told.orders.stream_arn, shards={first: Reading(TRIM_HORIZON)})
-    told.service.faults = Faults(list_delay=3600.0)
-    told.orders.split(first)
-    told.slices(2)
-    assert told[metrics.SHARDS_FINISHED] == 1
-    assert told[metrics.SHARDS_WAITING] == 1
-    told.service.faults = Faults()
+def test_shards_that_end_are_finished_and_wait_for_their_children(reported: Reported) -> None:
+    first, _ = reported.orders.open_shard_ids
+    reported.frontier = Frontier(reported.orders.stream_arn, shards={first: Reading(TRIM_HORIZON)})
+    reported.service.faults = Faults(list_delay=3600.0)
+    reported.orders.split(first)
+    reported.slices(2)
+    assert reported[metrics.SHARDS_FINISHED] == 1
+    assert reported[metrics.SHARDS_WAITING] == 1
+    reported.service.faults = Faults()
     for _ in range(60):
-        if told.slices()[metrics.SHARDS_WAITING] == 0:
+        if reported.slices()[metrics.SHARDS_WAITING] == 0:
             break
-    assert told[metrics.SHARDS_WAITING] == 0
-    assert told[metrics.SHARDS_OPEN] == 3, "its children, and the shard that the listing showed besides"
+    assert reported[metrics.SHARDS_WAITING] == 0
+    assert reported[metrics.SHARDS_OPEN] == 3, "its children, and the shard that the listing showed besides"
 
 
-def test_a_parent_that_no_listing_shows_is_doubted(told: Told) -> None:
+def test_a_parent_that_no_listing_shows_is_doubted(reported: Reported) -> None:
     """Trap 8."""
-    first, _ = told.orders.open_shard_ids
-    told.orders.hide(first)
-    told.orders.roll(first)
-    told.slices(3)
-    assert told[metrics.PARENTS_DOUBTED] == 1
+    first, _ = reported.orders.open_shard_ids
+    reported.orders.hide(first)
+    reported.orders.roll(first)
+    reported.slices(3)
+    assert reported[metrics.PARENTS_DOUBTED] == 1
 
 
-def test_shards_that_vanish_and_ranges_that_are_trimmed_are_losses(told: Told) -> None:
+def test_shards_that_vanish_and_ranges_that_are_trimmed_are_losses(reported: Reported) -> None:
     """Traps 10 and 11."""
-    lost, trimmed = told.orders.open_shard_ids
+    lost, trimmed = reported.orders.open_shard_ids
     for shard in (lost, trimmed):
-        told.orders.put_many(told.orders.keys_in(shard, 3))
-    numbers = {change.shard_id: change.sequence_number for change in reversed(told.orders.changes)}
-    told.orders.trim(trimmed, keep=1)
-    told.orders.drop(lost)
-    told.frontier = Frontier(
-        told.orders.stream_arn, shards={shard: Reading(After(numbers[shard])) for shard in (lost, trimmed)}
+        reported.orders.put_many(reported.orders.keys_in(shard, 3))
+    numbers = {change.shard_id: change.sequence_number for change in reversed(reported.orders.changes)}
+    reported.orders.trim(trimmed, keep=1)
+    reported.orders.drop(lost)
+    reported.frontier = Frontier(
+        reported.orders.stream_arn, shards={shard: Reading(After(numbers[shard])) for shard in (lost, trimmed)}
     )
-    told.slices(3)
-    assert told[metrics.SHARDS_LOST] == 1
-    assert told[metrics.LOSSES] == 2
+    reported.slices(3)
+    assert reported[metrics.SHARDS_LOST] == 1
+    assert reported[metrics.LOSSES] == 2
 
 
-def test_malformed_records_are_dead_letters(told: Told) -> None:
-    told.orders.append(told.orders.open_shard_ids[0], b'{"dynamodb": 7}')
-    told.slices(2)
-    assert told[metrics.DEAD_LETTERS] == 1
+def test_malformed_records_are_dead_letters(reported: Reported) -> None:
+    reported.orders.append(reported.orders.open_shard_ids[0], b'{"dynamodb": 7}')
+    reported.slices(2)
+    assert reported[metrics.DEAD_LETTERS] == 1
 
 
-def test_a_record_that_cannot_be_decoded_is_counted_as_a_dead_letter_alone(told: Told) -> None:
-    shard = told.orders.open_shard_ids[0]
-    told.orders.put_many(told.orders.keys_in(shard, 3))
-    good = told.orders.changes[0]
+def test_a_record_that_cannot_be_decoded_is_counted_as_a_dead_letter_alone(reported: Reported) -> None:
+    shard = reported.orders.open_shard_ids[0]
+    reported.orders.put_many(reported.orders.keys_in(shard, 3))
+    good = reported.orders.changes[0]
     unreadable = good.body.replace(b'"S"', b'"?"').replace(good.sequence_number.encode(), b"%SEQUENCE%")
-    told.orders.append(shard, unreadable)
+    reported.orders.append(shard, unreadable)
     with watching() as watch:
-        told.slices(2)
-    assert told[metrics.RECORDS] == 3
-    assert told[metrics.DEAD_LETTERS] == 1
+        reported.slices(2)
+    assert reported[metrics.RECORDS] == 3
+    assert reported[metrics.DEAD_LETTERS] == 1
     assert [status.records for status in watch.look()] == [3]
 
 
@@ -234,38 +234,38 @@ def test_how_far_a_read_is_behind_and_from_loss(tmp_path: Path) -> None:
     client.cache_clear()
     clock = Clock(float(int(time.time())))
     with LocalStreams(clock=clock) as service:
-        told = Told(service, service.create_table("orders", keys={"id": "S"}))
-        told.orders.put({"id": "o-1"})
+        reported = Reported(service, service.create_table("orders", keys={"id": "S"}))
+        reported.orders.put({"id": "o-1"})
         clock.advance(7200)
-        told.slices(2)
+        reported.slices(2)
         (lag,) = (
             cell.get_cumulative()
-            for key, cell in told.container.metrics.items()
+            for key, cell in reported.container.metrics.items()
             if key.metric_name.name == metrics.LAG_MILLIS
         )
         assert lag.count == 1
         assert 7_200_000 <= lag.max < 7_260_000
         slack = 5
-        assert 22 * 3600 - 60 < told[metrics.HEADROOM_SECONDS] <= 22 * 3600 - slack
+        assert 22 * 3600 - 60 < reported[metrics.HEADROOM_SECONDS] <= 22 * 3600 - slack
 
 
-def test_how_long_the_oldest_call_fails_is_a_gauge_and_known_to_this_process(told: Told) -> None:
-    told.orders.put({"id": "o-1"})
-    told.slices(1)
-    assert told[metrics.OLDEST_FAULT_SECONDS] == 0
-    told.service.faults = Faults(error={"GetRecords": 1.0})
-    while not told[metrics.OLDEST_FAULT_SECONDS]:
-        told.slices()
+def test_how_long_the_oldest_call_fails_is_a_gauge_and_known_to_this_process(reported: Reported) -> None:
+    reported.orders.put({"id": "o-1"})
+    reported.slices(1)
+    assert reported[metrics.OLDEST_FAULT_SECONDS] == 0
+    reported.service.faults = Faults(error={"GetRecords": 1.0})
+    while not reported[metrics.OLDEST_FAULT_SECONDS]:
+        reported.slices()
     (fault,) = [fault for fault in faults_now() if fault.operation == "GetRecords"]
     assert "without a break: GetRecords failed" in str(fault)
-    told.service.faults = Faults()
-    while told[metrics.OLDEST_FAULT_SECONDS]:
-        told.slices()
+    reported.service.faults = Faults()
+    while reported[metrics.OLDEST_FAULT_SECONDS]:
+        reported.slices()
     assert faults_now() == []
 
 
-def test_a_runner_is_told_in_the_one_namespace(service: LocalStreams) -> None:
-    """By its result, as docs/metrics.md shows it."""
+def test_all_metrics_are_reported_in_one_namespace(service: LocalStreams) -> None:
+    """In the result of the run, as docs/metrics.md shows it."""
     service.create_table("orders", keys={"id": "S"}).put_many({"id": f"o-{n}"} for n in range(7))
     read = ReadFromDynamoDBStreams(
         "orders",
@@ -285,28 +285,28 @@ def test_a_runner_is_told_in_the_one_namespace(service: LocalStreams) -> None:
     assert {each.key.metric.name for each in found["distributions"]} == {metrics.LAG_MILLIS}
 
 
-def test_every_metric_has_a_value_once_what_it_counts_has_happened(told: Told) -> None:
-    read, lost = told.orders.open_shard_ids
+def test_every_metric_has_a_value_once_what_it_counts_has_happened(reported: Reported) -> None:
+    read, lost = reported.orders.open_shard_ids
     for shard in (read, lost):
-        told.orders.put_many(told.orders.keys_in(shard, 3))
-    told.orders.append(read, b'{"dynamodb": 7}')
-    told.slices(2)
-    told.service.faults = Faults(throttle={"GetRecords": 0.4})
-    while not told[metrics.THROTTLES]:
-        told.slices()
-    told.service.faults = Faults(error={"GetRecords": 1.0})
-    while not told[metrics.DELAYS]:
-        told.slices()
-    told.service.faults = Faults()
-    told.orders.roll(read)
-    told.orders.drop(lost)
-    while not (told[metrics.SHARDS_FINISHED] and told[metrics.SHARDS_LOST]):
-        told.slices()
+        reported.orders.put_many(reported.orders.keys_in(shard, 3))
+    reported.orders.append(read, b'{"dynamodb": 7}')
+    reported.slices(2)
+    reported.service.faults = Faults(throttle={"GetRecords": 0.4})
+    while not reported[metrics.THROTTLES]:
+        reported.slices()
+    reported.service.faults = Faults(error={"GetRecords": 1.0})
+    while not reported[metrics.DELAYS]:
+        reported.slices()
+    reported.service.faults = Faults()
+    reported.orders.roll(read)
+    reported.orders.drop(lost)
+    while not (reported[metrics.SHARDS_FINISHED] and reported[metrics.SHARDS_LOST]):
+        reported.slices()
     names = {name for constant, name in TOLD.items() if constant != "NAMESPACE"}
-    assert names <= {key.metric_name.name for key in told.container.metrics}
+    assert names <= {key.metric_name.name for key in reported.container.metrics}
     gauges = {metrics.SHARDS_OPEN, metrics.SHARDS_WAITING, metrics.PARENTS_DOUBTED, metrics.HEADROOM_SECONDS}
     gauges |= {metrics.OLDEST_FAULT_SECONDS}
-    assert {name for name in names - gauges - {metrics.LAG_MILLIS} if not told[name]} == set()
+    assert {name for name in names - gauges - {metrics.LAG_MILLIS} if not reported[name]} == set()
 
 
 def test_the_table_for_people_names_every_metric_and_no_other() -> None:

@@ -25,7 +25,7 @@ from tests.reader.conftest import Bench
 def test_what_the_view_or_the_kind_of_change_leaves_out_is_none(
     bench: Bench, view_type: Any, new: bool, old: bool
 ) -> None:
-    """Trap 17: an absent image is no empty item."""
+    """Trap 17: an absent image is not an empty item."""
     bench.serve()
     orders = bench.orders = bench.service.create_table("views", keys={"id": "S"}, view_type=view_type)
     before, after = {"id": "o-1", "n": 1}, {"id": "o-1", "n": 2}

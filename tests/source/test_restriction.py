@@ -57,7 +57,7 @@ def test_a_runner_that_asks_for_a_share_gets_none(fraction: float) -> None:
     """Several restrictions from one element make Prism drop late data and Flink lose it after a restore."""
     tracker, view = tracked()
     assert tracker.try_split(fraction) is None
-    assert view.try_claim(MOVED), "and the read goes on"
+    assert view.try_claim(MOVED), "and the read continues"
 
 
 def test_of_a_read_that_is_over_both_parts_are_over() -> None:
@@ -124,7 +124,7 @@ def test_the_size_is_the_number_of_shards_to_read() -> None:
     assert provider.restriction_size(READ, FRONTIER.close()) == 0
 
 
-def test_a_drain_lets_a_bounded_read_go_on_to_its_stop_and_ends_an_unbounded_one() -> None:
+def test_a_drain_lets_a_bounded_read_continue_to_its_stop_and_ends_an_unbounded_one() -> None:
     assert FrontierProvider(bounded=True).truncate(READ, MOVED) == MOVED
     assert FrontierProvider(bounded=False).truncate(READ, MOVED) is None
 

@@ -1,5 +1,7 @@
-"""``sample``: a bounded read without a pipeline. Most of it without threads or waiting, on a clock that only moves when
-nothing else is to do."""
+"""`sample`: a bounded read without a pipeline.
+
+Most tests have no threads and a clock that moves only when all is idle.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What notebooks show of samples, records, positions and lineages: escaped, and no longer than it must be."""
+"""What notebooks show of samples, records, positions and lineages: escaped, and not too long."""
 
 from __future__ import annotations
 

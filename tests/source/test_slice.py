@@ -33,7 +33,7 @@ from beam_dynamodb_streams.testing import LocalStreams, Table
 
 @dataclass
 class Bundle:
-    """One call of ``process`` with the covers that Beam puts around the tracker and the watermark."""
+    """One call of `process` with Beam's wrappers around the tracker and the watermark."""
 
     do_fn: ReadUnboundedStream
     element: StreamRead
@@ -93,7 +93,10 @@ class Slices:
         return begin(TRIM_HORIZON, stream_arn=self.table.stream_arn)
 
     def read(self, count: int, frontier: Frontier | None = None) -> tuple[list[ChangeRecord], Frontier]:
-        """Bundle after bundle, until so many changes came; with what the last of them deferred."""
+        """Run bundle after bundle until that many changes were delivered.
+
+        Return them, and what the last bundle deferred.
+        """
         changes: list[ChangeRecord] = []
         for _ in range(100):
             bundle = self.bundle(frontier, seconds=0.3)
@@ -167,7 +170,7 @@ def test_a_step_whose_claim_is_refused_is_not_emitted(service: LocalStreams, cla
 
 
 def test_a_repeated_change_has_the_same_event_id(service: LocalStreams) -> None:
-    """Trap 18: what was emitted and not stored is emitted again, and can be told by its id."""
+    """Trap 18: what was emitted and not stored is emitted again, with the same id."""
     slices = serve(service)
     written = slices.table.put_many({"id": f"o-{number}"} for number in range(5))
     for _ in range(2):
@@ -176,7 +179,7 @@ def test_a_repeated_change_has_the_same_event_id(service: LocalStreams) -> None:
 
 
 def test_a_trimmed_position_stops_the_pipeline_and_nothing_past_the_loss_is_claimed(service: LocalStreams) -> None:
-    """Trap 10, under ``on_data_loss="fail"``, which is the default: run again, it fails again."""
+    """Trap 10, with `on_data_loss="fail"`, the default: another run fails again."""
     slices = serve(service)
     orders = slices.table
     orders.put_many({"id": f"o-{number}"} for number in range(3))
@@ -192,7 +195,7 @@ def test_a_trimmed_position_stops_the_pipeline_and_nothing_past_the_loss_is_clai
 
 
 def test_a_vanished_shard_stops_the_pipeline(service: LocalStreams) -> None:
-    """Trap 11, under ``on_data_loss="fail"``."""
+    """Trap 11, with `on_data_loss="fail"`."""
     slices = serve(service)
     slices.table.put({"id": "o-1"})
     _, residual = slices.read(1)
@@ -202,7 +205,7 @@ def test_a_vanished_shard_stops_the_pipeline(service: LocalStreams) -> None:
 
 
 def test_with_continue_a_loss_is_data_and_the_rest_is_delivered(service: LocalStreams) -> None:
-    """Trap 10, under ``on_data_loss="continue"``."""
+    """Trap 10, with `on_data_loss="continue"`."""
     slices = serve(service, on_data_loss="continue")
     orders = slices.table
     orders.put_many({"id": f"o-{number}"} for number in range(3))

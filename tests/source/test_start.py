@@ -16,7 +16,7 @@ from tests.source.options_of import options_of
 
 
 def test_latest_and_now_are_the_services_second_whatever_this_machines_clock_says() -> None:
-    """Trap 3: the local service lives in another year; its ``Date`` header tells."""
+    """Trap 3: the local service is in another year, as its `Date` header shows."""
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         service.create_table("orders", keys={"id": "S"})
@@ -40,7 +40,7 @@ def test_a_start_before_all_that_the_service_has_is_warned_of(
 
 
 def test_a_table_is_resolved_to_its_stream_once() -> None:
-    """Trap 14: a stream that is enabled anew is another one, and never read in the middle of a run."""
+    """Trap 14: a stream that is enabled again is another one, and is never read in the middle of a run."""
     with LocalStreams() as service:
         orders = service.create_table("orders", keys={"id": "S"})
         (element,) = StartRead(options_of(service, table="orders")).process(None)

@@ -19,8 +19,11 @@ SESSION_TOKEN = "SessionTokenExample"
 
 @dataclass(frozen=True)
 class Turn:
-    """One answer. ``cut`` leaves out the last bytes, ``drop`` everything; ``hold`` waits for ``released``;
-    ``meanwhile`` is what happens after the request has come and before the answer."""
+    """One answer.
+
+    `cut` leaves out the last bytes, `drop` everything; `hold` waits for `released`; `meanwhile` is called between the
+    request and the answer.
+    """
 
     body: Any = field(default_factory=dict)
     status: int = 200

@@ -1,4 +1,4 @@
-"""The service's time as its answers tell it: never ahead, and never back unless a clock was set (traps 3 and 5)."""
+"""The service's time by its answers: never ahead, and never back unless a clock was set (traps 3 and 5)."""
 
 from __future__ import annotations
 

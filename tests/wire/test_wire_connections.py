@@ -178,7 +178,7 @@ def test_before_any_answer_the_services_time_is_the_local_one(make_client: MakeC
 def test_the_services_time_is_narrowed_down_by_every_answer_and_never_runs_ahead(
     endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
-    """Trap 3: ``Date`` is the second in which the service answered, cut down."""
+    """Trap 3: `Date` is the second in which the service answered, rounded down."""
     local = [NOW - 90.0]  # a local clock that is 90 s slow
     endpoint.script = [Turn(PAGE.body, date=NOW + second) for second in (0, 0, 1, 3, 3, 4)]
     client = make_client(clock=lambda: local[0])

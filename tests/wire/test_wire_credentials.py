@@ -58,7 +58,7 @@ def test_a_request_is_signed_as_botocore_signs_it(endpoint: ScriptedEndpoint, ma
 
 
 def refreshing(keys: list[str], lifetime: float = 3600) -> botocore.session.Session:
-    """A session whose credentials take the next of ``keys`` at each refresh."""
+    """A session whose credentials take the next of `keys` at each refresh."""
     remaining = iter(keys)
 
     def fresh() -> dict[str, str]:
@@ -194,8 +194,8 @@ def test_refused_credentials_name_the_fix_and_nothing_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    told = f"The Canonical String should have been 'POST x-amz-security-token:{SESSION_TOKEN} {SECRET_KEY}'"
-    endpoint.script = [refusal(code, told)]
+    quoted = f"The Canonical String should have been 'POST x-amz-security-token:{SESSION_TOKEN} {SECRET_KEY}'"
+    endpoint.script = [refusal(code, quoted)]
     client = make_client()
     with pytest.raises(CredentialsError, match=fix) as raised:
         client.get_records("iterator")

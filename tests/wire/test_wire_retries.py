@@ -1,4 +1,4 @@
-"""What is said again, how often, and after how long (trap 15)."""
+"""Which calls are retried, how often, and after how long (trap 15)."""
 
 from __future__ import annotations
 
