@@ -12,7 +12,7 @@ import botocore.session
 import pytest
 from moto.server import ThreadedMotoServer
 
-from beam_dynamodb_streams.progress.acquire import WallClock
+from beam_dynamodb_streams.progress.acquire import ForwardTime, WallClock
 from beam_dynamodb_streams.progress.address import TableAddress
 from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import Store
@@ -49,15 +49,19 @@ class Hand:
 
     def __init__(self, seconds: float = 1_769_860_800.0) -> None:
         self.seconds = seconds
+        self.set_by = 0.0  # how far the wall clock was set
         self.during: Callable[[], None] = lambda: None
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
         self.during()
 
+    def elapsed(self) -> float:
+        return self.seconds
+
     @property
     def time(self) -> WallClock:
-        return WallClock(lambda: self.seconds, self.sleep)
+        return WallClock(ForwardTime(lambda: self.seconds + self.set_by, self.elapsed), self.sleep, self.elapsed)
 
 
 @pytest.fixture

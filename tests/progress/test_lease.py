@@ -87,6 +87,39 @@ def test_the_successor_of_a_killed_run_whose_clock_was_ahead_waits_it_out_by_its
     assert TAKEOVER <= hand.seconds - began <= TAKEOVER + 1
 
 
+@pytest.mark.parametrize("set_by", [-3600, 3600], ids=["back", "ahead"])
+def test_a_clock_that_is_set_keeps_a_run_neither_from_renewing_nor_from_saving(
+    store: Store, hand: Hand, set_by: float
+) -> None:
+    """Otherwise a second run takes over, and both deliver."""
+    first = lease_of(store, hand)
+    first.renew()
+    hand.set_by = set_by
+    hand.seconds += PROGRESS.renew_every
+    first.renew()
+    hand.seconds += PROGRESS.commit_every.total_seconds()
+    first.bundle_started("run")
+    first.bundle_finalized({"a": After("1")}, read="run")
+    assert kept(store) == {"a": After("1")}
+    before = store.read().lease
+    assert before is not None
+    assert before.renewed_at >= hand.seconds - 2 * PROGRESS.renew_every, "by the clock of another machine it is alive"
+    hand.during = first.renew
+    with pytest.raises(ProgressHeldError):
+        acquire(store, "two", ARN, TAKEOVER, hand.time)
+
+
+def test_a_clock_that_is_set_ahead_confirms_no_bundle_early(store: Store, hand: Hand) -> None:
+    """Trap 21: a finalization confirms another after seconds that have passed."""
+    first = lease_of(store, hand, confirms_late=True)
+    first.bundle_started("run")
+    first.bundle_finalized({"a": After("1")}, read="run")
+    hand.set_by = 3600
+    first.bundle_started("run")
+    first.bundle_finalized({"a": After("2")}, read="run")
+    assert kept(store) == {}
+
+
 def test_the_last_sign_of_a_run_that_is_being_stopped_is_waited_out_too(store: Store, hand: Hand) -> None:
     first = lease_of(store, hand)
 

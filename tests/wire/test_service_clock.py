@@ -15,7 +15,7 @@ from scripted_endpoint import ScriptedEndpoint, Turn
 
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRule
 from beam_dynamodb_streams.wire import Client
-from beam_dynamodb_streams.wire.clock import ServiceClock
+from beam_dynamodb_streams.wire.clock import AGREEING_ANSWERS, ServiceClock, steady_clock
 
 START = 1_700_000_000.0
 
@@ -115,13 +115,55 @@ def test_the_client_allows_for_the_time_that_its_request_was_under_way(
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_clock_that_was_set_is_followed(hours: int) -> None:
+def test_a_machine_that_was_suspended_follows_the_service(hours: int) -> None:
     local = [START]
     clock = ServiceClock(lambda: local[0])
     clock.observe(formatdate(START, usegmt=True), local[0])
     local[0] += 5 + hours * 3600
-    clock.observe(formatdate(START + 5, usegmt=True), local[0])
+    for _ in range(AGREEING_ANSWERS):
+        clock.observe(formatdate(START + 5, usegmt=True), local[0])
     assert clock.now() == START + 5
+
+
+@pytest.mark.parametrize("wrong", [-3600, -45, 45, 3600])
+def test_one_wrong_date_moves_nothing(wrong: int) -> None:
+    """One host, one proxy, one answer: the next ones contradict it."""
+    machine = Machine()
+    machine.answer()
+    machine.service += 1
+    machine.answer()
+    before = machine.behind
+    machine.clock.observe(formatdate(machine.service + wrong, usegmt=True), machine.local)
+    assert machine.behind == before
+    machine.service += 1
+    machine.answer()
+    assert 0 <= machine.behind <= before
+
+
+@pytest.mark.parametrize("wrong", [-3600, 3600])
+def test_a_first_date_that_is_wrong_yields_to_the_next_one(wrong: int) -> None:
+    """A stop at NOW is resolved after two answers or more; the local clock is the third opinion."""
+    clock = ServiceClock(lambda: START)
+    clock.observe(formatdate(START + wrong, usegmt=True), START)
+    clock.observe(formatdate(START, usegmt=True), START)
+    assert clock.now() == START
+
+
+def test_a_refused_signature_is_corrected_by_the_date_of_its_refusal() -> None:
+    """A machine that was suspended signs with a time that is too old, and one answer must be enough."""
+    machine = Machine()
+    machine.answer()
+    machine.clock.observe(formatdate(machine.service + 3600, usegmt=True), machine.local)
+    assert machine.clock.correct_signing()
+    assert machine.clock.signing() == pytest.approx(machine.service + 3600, abs=2)
+
+
+def test_durations_do_not_depend_on_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = steady_clock()
+    began = clock()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600)
+    assert clock() - began < 60
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])

@@ -6,6 +6,7 @@ At most one run at a time holds the lease of an application, and only that run s
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,12 +25,41 @@ _LOGGER: Final = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
 
 
+class ForwardTime:
+    """The wall clock, except that it never goes back: where it was set back, time moves with the monotonic clock.
+
+    Other runs take a lease for dead by the moment of its last renewal. It must not seem older than it is.
+    """
+
+    def __init__(self, wall: Callable[[], float], elapsed: Callable[[], float]) -> None:
+        self._wall, self._elapsed = wall, elapsed
+        self._lock = threading.Lock()
+        self._last, self._read = wall(), elapsed()
+
+    def __call__(self) -> float:
+        with self._lock:
+            read = self._elapsed()
+            self._last = max(self._wall(), self._last + read - self._read)
+            self._read = read
+            return self._last
+
+
+_FORWARD: Final = ForwardTime(time.time, time.monotonic)
+
+
 @dataclass(frozen=True, slots=True)
 class WallClock:
-    """The time in seconds since the epoch, which machines share, and how to wait."""
+    """The time of stored moments, the time of intervals, and how to wait.
 
-    now: Callable[[], float] = time.time
+    Attributes:
+        now: Seconds since the epoch, which machines share.
+        sleep: Waits for seconds.
+        elapsed: Seconds since some moment, by a clock that nobody sets.
+    """
+
+    now: Callable[[], float] = _FORWARD
     sleep: Callable[[float], object] = time.sleep
+    elapsed: Callable[[], float] = time.monotonic
 
 
 @cache
@@ -56,8 +86,8 @@ def acquire(store: Store, owner: str, stream_arn: str, takeover_after: float, cl
     """
     seen: dict[LeaseRecord, float] = {}
     while True:
-        lease, now = store.read().lease, clock.now()
-        if lease is None or lease.owner == owner or lease.is_expired(now) or _is_unchanged(lease, seen, now):
+        lease, now, elapsed = store.read().lease, clock.now(), clock.elapsed()
+        if lease is None or lease.owner == owner or lease.is_expired(now) or _is_unchanged(lease, seen, elapsed):
             if store.swap_lease(lease, LeaseRecord(owner, stream_arn, now, takeover_after)):
                 return
             continue  # another run was faster, and is alive
@@ -71,7 +101,7 @@ def acquire(store: Store, owner: str, stream_arn: str, takeover_after: float, cl
                 ago,
                 lease.takeover_after,
             )
-        seen.setdefault(lease, now)
+        seen.setdefault(lease, elapsed)
         if len(seen) > 2:
             raise ProgressHeldError(
                 f"{store.name} is held by run {lease.owner}, which is alive: stop it, or give this run an application "
@@ -80,6 +110,6 @@ def acquire(store: Store, owner: str, stream_arn: str, takeover_after: float, cl
         clock.sleep(min(_LOOK_SECONDS, max(0.01, lease.renewed_at + lease.takeover_after - now)))
 
 
-def _is_unchanged(lease: LeaseRecord, seen: Mapping[LeaseRecord, float], now: float) -> bool:
+def _is_unchanged(lease: LeaseRecord, seen: Mapping[LeaseRecord, float], elapsed: float) -> bool:
     """Return whether a lease was not renewed for so long that its run is dead, whatever its own clock said."""
-    return now - seen.get(lease, now) >= lease.takeover_after
+    return elapsed - seen.get(lease, elapsed) >= lease.takeover_after

@@ -88,7 +88,7 @@ class Lease:
         self._lock = threading.Lock()
         self._renewed = -inf
         self._committed = -inf
-        self._tidied = clock.now()
+        self._tidied = clock.elapsed()
         self._expired_shards: list[str] = []
         self._pending: dict[str, Position] = {}
         self._open: Counter[str] = Counter()  # bundles that are not finalized, by read
@@ -114,18 +114,18 @@ class Lease:
                 if not isinstance(failure, FencedError):
                     self._failure = None  # raised once: the next write shows whether it was mended since
                 raise failure
-            now = self.clock.now()
-            if now - self._renewed < self._renew_every:
+            now, elapsed = self.clock.now(), self.clock.elapsed()
+            if elapsed - self._renewed < self._renew_every:
                 return
             try:
                 if self._renewed == -inf:
                     self._renew_first(now)
                 else:
                     self._store.renew(self._owner, now)
-                self._renewed = now
-                self._forget_expired_shards(now)
+                self._renewed = elapsed
+                self._forget_expired_shards(elapsed)
             except DelayError as error:
-                if now - self._renewed >= self._takeover_after:
+                if elapsed - self._renewed >= self._takeover_after:
                     raise
                 _LOGGER.warning("the lease of %s could not be renewed: %s", self._store.name, error)
 
@@ -146,11 +146,11 @@ class Lease:
         if self._began is not None and self._stream_arn not in saved.streams:
             self._store.begin(self._owner, self._began, int(now))
 
-    def _forget_expired_shards(self, now: float) -> None:
+    def _forget_expired_shards(self, elapsed: float) -> None:
         """Once a day, forget shards that a run which is never restarted would gather: with 10,000 shards some 60,000
         items a day."""
-        if now - self._tidied >= _DAY:
-            self._tidied = now
+        if elapsed - self._tidied >= _DAY:
+            self._tidied = elapsed
             saved = self._store.read().streams.get(self._stream_arn)
             self._expired_shards = [] if saved is None else saved.expired_shards()
         if self._expired_shards:
@@ -172,21 +172,21 @@ class Lease:
         This raises nothing, since nobody would see it: the next `renew` raises it.
         """
         with self._lock:
-            now = self.clock.now()
+            now, elapsed = self.clock.now(), self.clock.elapsed()
             self._open[read] -= 1
             self._ended |= {read} if last else set()
             last = read in self._ended
             confirmed = [shards]
             if self._unconfirmed is not None:
-                confirmed = self._unconfirmed.finalized(shards, read, now, last=last)
+                confirmed = self._unconfirmed.finalized(shards, read, elapsed, last=last)
             for moved in confirmed:
                 move_forward(self._pending, moved)
-            if self._failure is not None or not (last or now - self._committed >= self._commit_every):
+            if self._failure is not None or not (last or elapsed - self._committed >= self._commit_every):
                 return
             try:
                 if self._pending:
                     self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
-                    self._pending, self._committed = {}, now
+                    self._pending, self._committed = {}, elapsed
             except DelayError as error:
                 _LOGGER.warning("progress in %s could not be saved, and is saved later: %s", self._store.name, error)
             except ConnectorError as error:
@@ -202,7 +202,7 @@ class Lease:
     def read_ended(self, read: str) -> None:
         """Note that a read is at its end, with a bundle that is still to be finalized."""
         with self._lock:
-            self._closing[read] = self.clock.now()
+            self._closing[read] = self.clock.elapsed()
 
     def awaits_confirmation(self, read: str) -> bool:
         """Return whether it is too early for the last bundle of a read that is at its end.
@@ -211,7 +211,7 @@ class Lease:
         checkpoint that finalizes it holds all before it.
         """
         with self._lock:
-            return self.clock.now() - self._closing.get(read, -inf) < CHECKPOINT_MARGIN_SECONDS
+            return self.clock.elapsed() - self._closing.get(read, -inf) < CHECKPOINT_MARGIN_SECONDS
 
     def release(self) -> None:
         """Release the lease, once all of the run is read and delivered. It raises nothing, like `bundle_finalized`."""

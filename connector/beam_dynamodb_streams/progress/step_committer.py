@@ -39,19 +39,19 @@ class StepCommitter:
             DelayError: The store has not answered for as long as it takes other runs to take this one for dead.
         """
         with self._lock:
-            now = self._clock.now()
+            now, elapsed = self._clock.now(), self._clock.elapsed()
             move_forward(self._pending, shards)
             try:
-                self._write(now)
+                self._write(now, elapsed)
                 self._silent_since = None
             except DelayError as error:
                 if self._silent_since is None:
-                    self._silent_since = now
-                if now - self._silent_since >= self._takeover_after:
+                    self._silent_since = elapsed
+                if elapsed - self._silent_since >= self._takeover_after:
                     raise
                 _LOGGER.warning("progress in %s could not be saved, and is saved later: %s", self._store.name, error)
 
-    def _write(self, now: float) -> None:
+    def _write(self, now: float, elapsed: float) -> None:
         if self._stream_arn is None:
             lease = self._store.read().lease
             if lease is None or lease.owner != self._owner:
@@ -59,6 +59,6 @@ class StepCommitter:
             self._stream_arn = lease.stream_arn
         self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
         self._pending = {}
-        if now - self._renewed >= self._renew_every:
+        if elapsed - self._renewed >= self._renew_every:
             self._store.renew(self._owner, now)
-            self._renewed = now
+            self._renewed = elapsed

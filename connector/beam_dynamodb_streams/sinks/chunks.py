@@ -110,6 +110,11 @@ class _ChunkChanges(beam.DoFn):
         return batch
 
 
+def _wall_clock() -> float:
+    """Return the wall clock, as a function that travels to workers by its name."""
+    return time.time()
+
+
 class ChunkBySinkWindows(_ChunkChanges):
     """Chunks by creation time, whatever the event time of the elements.
 
@@ -127,12 +132,12 @@ class ChunkBySinkWindows(_ChunkChanges):
         directory: str,
         window_micros: int | None,
         tracking: Tracking | None,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(options, directory)
         self._window_micros = window_micros
         self._tracking = tracking
-        self._now = now
+        self._now = now or _wall_clock
 
     def start_bundle(self) -> None:
         self._records: list[ChangeRecord] = []

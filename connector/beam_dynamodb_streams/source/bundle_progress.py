@@ -71,7 +71,7 @@ class BundleProgress:
         A step that is fused to the read may work on one page for a long time. Each element costs one reading of the
         clock.
         """
-        now = self.lease.clock.now
+        now = self.lease.clock.elapsed
         due = now() + self.longest
         for element in elements:
             yield element

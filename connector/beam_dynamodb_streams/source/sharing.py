@@ -29,9 +29,6 @@ from beam_dynamodb_streams.wire import Client
 #: Flink places elements on its slots by hash. With one element for each slot, one of two slots would often stay idle.
 GROUPS_PER_SLOT = 2
 
-#: A lease is renewed at least this often while the shards are distributed.
-LONGEST_WAIT_SECONDS = 1.0
-
 
 def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
     """Return the number of groups: the option `shard_groups`, or what suits the runner.
@@ -96,7 +93,7 @@ def first_frontier(
         service_time: The service's clock, in epoch seconds.
         now: The clock of all deadlines and pauses, in seconds.
         requests: How many requests may be in flight at once.
-        renew: Called before each wait for an answer.
+        renew: Called at each page of a listing.
     """
     listings = Listings(budget=CallBudget(burst=inf))
     listings.settle(now())
@@ -110,14 +107,14 @@ def first_frontier(
         if listings.settled(moment):
             return found.frontier, listings.lineage
         if listings.due(moment) <= moment:
+            renew()
             fetcher.submit(listings.request(moment))
             unanswered += 1
         while unanswered < requests and (shard := listings.probes.take(moment)) is not None:
             fetcher.submit(Probe(shard))
             unanswered += 1
-        renew()
-        upcoming = min(listings.due(moment), listings.probes.due(), listings.answers_due, moment + LONGEST_WAIT_SECONDS)
-        answer = fetcher.take(max(0.0, upcoming - moment))
+        upcoming = min(listings.due(moment), listings.probes.due(), listings.answers_due)
+        answer = fetcher.take(min(1.0, max(0.0, upcoming - moment)))
         unanswered -= answer is not None
         match answer:
             case Failed(_, error):

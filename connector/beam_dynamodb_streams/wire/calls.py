@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random as random_module
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -22,7 +21,7 @@ from beam_dynamodb_streams.errors import (
     ThrottledError,
     UnavailableError,
 )
-from beam_dynamodb_streams.wire.clock import ServiceClock
+from beam_dynamodb_streams.wire.clock import ServiceClock, steady_clock
 from beam_dynamodb_streams.wire.counts import CallCounts
 from beam_dynamodb_streams.wire.decode import IncompleteAnswerError
 from beam_dynamodb_streams.wire.endpoint import AwsService, Endpoint, Endpoints, account_of
@@ -63,7 +62,7 @@ class Caller:
       connect_timeout: seconds.
       read_timeout: seconds.
       backoff: how long to wait between two requests of a call.
-      clock: epoch seconds.
+      clock: epoch seconds whose differences are durations; by default `wire.clock.steady_clock()`.
       sleep: waits for seconds; by default a wait that ends when the caller is closed.
       random: returns a number in [0, 1).
     """
@@ -80,7 +79,7 @@ class Caller:
         connect_timeout: float = 5.0,
         read_timeout: float = 10.0,
         backoff: Backoff | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         sleep: Callable[[float], object] | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
@@ -98,6 +97,7 @@ class Caller:
         self._timeouts = (connect_timeout, read_timeout)
         self._backoff = backoff or Backoff()
         self._random = random
+        clock = clock or steady_clock()
         self._local_time = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait

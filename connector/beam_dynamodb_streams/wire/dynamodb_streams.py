@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random as random_module
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -59,7 +58,7 @@ class Client:
       connect_timeout: seconds.
       read_timeout: seconds.
       backoff: how long to wait between two requests of a call.
-      clock: epoch seconds.
+      clock: epoch seconds whose differences are durations; by default `wire.clock.steady_clock()`.
       sleep: waits for seconds; by default a wait that ends when the client is closed.
       random: returns a number in [0, 1).
     """
@@ -75,7 +74,7 @@ class Client:
         connect_timeout: float = 5.0,
         read_timeout: float = 10.0,
         backoff: Backoff | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         sleep: Callable[[float], object] | None = None,
         random: Callable[[], float] = random_module.random,
     ) -> None:
