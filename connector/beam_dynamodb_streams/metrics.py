@@ -29,7 +29,7 @@ SHARDS_OPEN: Final = "shards_open"  #: gauge: shards being read
 SHARDS_WAITING: Final = "shards_waiting"  #: gauge: shards read to their end whose children are awaited
 PARENTS_DOUBTED: Final = "parents_doubted"  #: gauge: parents that no listing shows, and that keep children waiting
 OLDEST_FAULT_SECONDS: Final = "oldest_fault_seconds"  #: gauge: how long the oldest call has failed without a break
-LAG_MILLIS: Final = "lag_millis"  #: distribution: from a page's newest change to the moment it was asked for
+LAG_MILLIS: Final = "lag_millis"  #: distribution: from a page's newest change to the request for it, in ms
 HEADROOM_SECONDS: Final = "headroom_seconds"  #: gauge: until the oldest unread change may be trimmed
 
 COUNTED_BY_OPERATION: Final = (CALLS, THROTTLES, RETRIES)

@@ -1,4 +1,4 @@
-"""The steps of a pipeline, as its author put them together."""
+"""The steps of a pipeline, as its author composed them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Graph:
         return self._first_after(outputs, lambda node: not _is_plain(node))
 
     def _first_after(self, outputs: Collection[PValue], stops: Callable[[AppliedPTransform], bool]) -> str | None:
-        """Return the label of the first step behind `outputs` that takes them aside or `stops`."""
+        """Return the label of the first step behind `outputs` that takes them as a side input or `stops`."""
         reached = set(outputs)
         for node in self._steps:
             is_aside = not reached.isdisjoint(side.pvalue for side in node.side_inputs)

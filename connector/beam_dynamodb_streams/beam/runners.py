@@ -108,10 +108,10 @@ def _traits_of_class(runner: type) -> RunnerTraits:
 
 
 def traits_while_translated(context: PipelineContext) -> RunnerTraits:
-    """Return the traits of the runner that translates a pipeline, which may not be the one that was asked for.
+    """Return the traits of the runner that translates a pipeline, which may not be the one that the options name.
 
-    DirectRunner tries Prism and, without it, falls back to FnApiRunner with a log line at INFO. The environment that a
-    runner brings along says which one it is: FnApiRunner's are in memory, in threads, or in processes of its own.
+    DirectRunner tries Prism and, without it, falls back to FnApiRunner with a log line at INFO. The default environment
+    of a runner identifies it: FnApiRunner's environments are in memory, in threads, or in its own processes.
     """
     environments = ENVIRONMENTS.of(context, None)
     if DEFAULT_ENVIRONMENT.find() is None or environments is None:

@@ -200,7 +200,7 @@ class Inferred:
     Attributes:
         schema: The schema.
         items: The count of items.
-        fitting: The count of items of which each attribute has a column and fits it. An attribute that differs only in
+        fitting: The count of items all of whose attributes have a column and fit it. An attribute that differs only in
             case from one with a column needs none.
         seen: For each attribute, the count of items that have it.
         conflicts: The paths at which values of several types occurred.

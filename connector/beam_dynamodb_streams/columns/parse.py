@@ -21,7 +21,7 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 _NONE: Indices = np.zeros(0, np.intp)
 _MAX_BYTES = 1 << 28  # at once: Arrow's offsets in a text have 31 bits
 _MIN_IMAGES_FOR_SHAPES = 64
-_PAGES_WITHOUT_SHAPES = 15  # to parse without a search for shapes, after a page of which few images had one
+_PAGES_WITHOUT_SHAPES = 15  # to parse without a search for shapes, after a page with few images of a shape
 
 
 class ImageParser:

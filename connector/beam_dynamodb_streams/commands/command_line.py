@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_table(self) -> None:
-        """Add the two options of which one names the stream."""
+        """Add the two options, exactly one of which names the stream."""
         stream = self.add_mutually_exclusive_group(required=True)
         stream.add_argument("--table", metavar="TABLE", help="the table's name or ARN; its latest stream is read")
         stream.add_argument("--stream_arn", metavar="ARN", help="the stream, in place of its table")

@@ -49,7 +49,7 @@ class InferredFromSample(NamedTuple):
         inferred: the schema and what was seen, from one image of each item and change.
         items: how many items of the table were sampled.
         changes: how many changes of the stream were sampled; they may be of the same items.
-        without: why the stream was left out although it was asked for; None if it was not.
+        without: why the stream was left out although it was requested; None if it was not left out.
     """
 
     inferred: Inferred

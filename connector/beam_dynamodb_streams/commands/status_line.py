@@ -23,7 +23,7 @@ from beam_dynamodb_streams.source.live_status import LiveStatus, watching
 RATE_SECONDS: Final = 20.0
 """How many seconds a rate is measured over. The shards take turns, so what is covered moves in leaps."""
 MIN_RATE_SECONDS: Final = 3.0
-"""A rate over fewer seconds means nothing, and a read that brought nothing for that long is called still."""
+"""A rate over fewer seconds means nothing. A read without a record for that long counts as still."""
 LOW_HEADROOM_SECONDS: Final = 6 * 3600
 """Below this the line shows how long it is until the oldest unread changes are trimmed."""
 

@@ -18,7 +18,7 @@ from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Position
 
 PAGE: Final = 100
-"""How many records a page is asked for."""
+"""How many records to request for a page."""
 
 _QUIET_PAGES: Final = 8
 _LOOK_BACK: Final = (60, 600, 3600, 4 * 3600)
@@ -72,7 +72,7 @@ def first_records(caller: StreamCaller, shard: str, position: Position) -> Seque
         The records, empty if there are none; None if the shard is gone, since an overview does without it.
 
     Raises:
-        DelayError: The shard is throttled, or its answers fail, however often they are asked for.
+        DelayError: The shard is throttled, or its answers fail, after all retries.
     """
     hint: Hint | None = None
     for _ in range(_QUIET_PAGES):  # an empty page proves nothing (trap 5)

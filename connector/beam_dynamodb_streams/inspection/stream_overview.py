@@ -65,7 +65,7 @@ class ReadCost:
 
     Attributes:
         idle_calls: the calls while no shard has anything new.
-        busy_calls: the calls while every shard brings pages that are not full.
+        busy_calls: the calls while every shard has changes, in pages that are not full.
     """
 
     idle_calls: int

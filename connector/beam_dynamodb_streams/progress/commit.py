@@ -32,7 +32,7 @@ from beam_dynamodb_streams.shards.position import After, Position
 
 #: Seconds of event time that one commit covers.
 _SECONDS: Final = 5
-#: Everything goes to one key, whose state knows the run. The element of shard "" brings the run's name.
+#: Everything goes to one key, whose state knows the run. The element of shard "" carries the run's name.
 _ONE: Final = "progress"
 _RUN: Final = ""
 
@@ -111,7 +111,7 @@ class CommitProgress(beam.PTransform):
 
 
 def _start_of(pipeline: beam.Pipeline, progress: Progress) -> tuple[StartsRun, beam.PCollection]:
-    """Return the step that names the run of an application, and the elements that it brings."""
+    """Return the step that names the run of an application, and the elements that it emits."""
     for dofn, elements in Graph(pipeline).dofns():
         if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == progress.address:
             return dofn, elements
@@ -179,7 +179,7 @@ class _NameRun(beam.DoFn):
 class _Commit(beam.DoFn):
     """Saves the shards of a bundle in one commit. Positions only move forward, so the order of the moments is free.
 
-    Positions that arrive before the run's name wait for it: a runner may bring either first.
+    Positions that arrive before the run's name wait for it, because a runner may deliver either first.
     """
 
     RUN = ReadModifyWriteStateSpec("run", StrUtf8Coder())

@@ -207,7 +207,7 @@ class Lease:
     def awaits_confirmation(self, read: str) -> bool:
         """Return whether it is too early for the last bundle of a read that is at its end.
 
-        Where finalizations confirm late, the last bundle brings nothing and comes the margin after the others: a
+        Where finalizations confirm late, the last bundle is empty and follows the others after the margin: a
         checkpoint that finalizes it holds all before it.
         """
         with self._lock:

@@ -4,7 +4,7 @@ Positions only move forward: in each shard by its sequence number, compared as a
 holds the application's lease moves them. The holder renews its lease from time to time to show that it is alive.
 
 Progress is kept by stream and shard. A stream that is disabled and enabled again is another stream with another ARN
-(trap 14), so the positions of the two never meet, even where both have a shard of the same id.
+(trap 14), so the positions of the two are never mixed, even if both have a shard of the same id.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 #: Seconds. A shard's position is forgotten once the application has moved on for this long without moving it: a shard
 #: lives about four hours, and a record one day. While the whole application pauses, nothing is forgotten.
 SHARD_RETENTION_SECONDS: Final = 3 * 24 * 3600
-#: Seconds. A lease that was not renewed for this long has expired, unless its holder asked for another length.
+#: Seconds. A lease that was not renewed for this long has expired, unless its holder has set another length.
 TAKEOVER_SECONDS: Final = 30.0
 LONGEST_SECONDS: Final = 253_402_300_800  # the year 10000
 

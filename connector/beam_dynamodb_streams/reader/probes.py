@@ -21,7 +21,7 @@ REPEATED_A_SECOND: Final = 8
 
 @dataclass(slots=True)
 class Probes:
-    """The shards to ask after, by the moment at which each is due."""
+    """The shards to probe, by the moment at which each is due."""
 
     _due: dict[str, float] = field(default_factory=dict)
     _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, shard); outdated entries are skipped
@@ -50,7 +50,7 @@ class Probes:
         return bool(self._in_flight) or self.due() <= now
 
     def take(self, now: float) -> str | None:
-        """Return the next shard to ask after, if one is due."""
+        """Return the next shard to probe if one is due, else None."""
         if self.due() > now:
             return None
         _, shard = heappop(self._heap)

@@ -47,7 +47,7 @@ class PageRead:
         asked: The service's time before the call.
         records: The entries of the page without those older than the start.
         hint: The next iterator; None at the shard's end.
-        renewals: How many iterators were asked for.
+        renewals: How many iterators were requested.
         trimmed: None if nothing before the page was trimmed unread; True if something certainly was, False if it may
             have been.
     """

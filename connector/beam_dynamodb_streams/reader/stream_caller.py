@@ -109,7 +109,7 @@ class StreamCaller:
                     raise ServiceError(
                         f"GetRecords returned sequence number {number} after the position {position} was asked for, "
                         f"{renewals} times with new iterators: the endpoint repeats what was delivered, or its numbers "
-                        "go back. Check the endpoint; if the stream was made anew under its old ARN, start anew",
+                        "go back. Check the endpoint; if the stream was created again under its old ARN, start again",
                         stream=self._stream.name,
                         shard=shard,
                         position=str(position),

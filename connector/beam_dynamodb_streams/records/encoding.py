@@ -1,8 +1,8 @@
 """The stored bytes of a change record: what runners shuffle and store, and what pickles hold.
 
 The bytes are a promise; tests/compat holds them. They are one version byte, then a msgpack array of the
-`RecordFields` in their order: nil for None, JSON as it was received. Nothing is decoded. The same record always gives
-the same bytes. Two equal records differ in bytes if they were received with their JSON in another order.
+`RecordFields` in their order: nil for None, JSON as it was received. Nothing is decoded. The same record always has the
+same bytes. Two equal records differ in bytes if they were received with their JSON in another order.
 """
 
 from __future__ import annotations

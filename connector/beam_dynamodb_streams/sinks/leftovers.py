@@ -85,7 +85,7 @@ def remove_leftovers(output: Output, paths: Iterable[str], manifests: Iterable[M
 def prepare_window(
     output: Output, window: Span | None, partitions: Partitions | None, *, now: Callable[[], float] = time.time
 ) -> Coverage:
-    """Prepare to write a window again, and return what manifests cover of the changes that it may bring.
+    """Prepare to write a window again, and return what manifests cover of the changes that may arrive in it.
 
     This removes files of the window that a worker left which was killed before it wrote the manifest. A window has one
     writer at a time. Runs with windows and runs without may have written the same changes.

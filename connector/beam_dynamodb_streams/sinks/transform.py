@@ -83,10 +83,10 @@ class WriteChanges(beam.PTransform):
         return self._files.layout.schema
 
     def with_outputs(self) -> Self:
-        """The same sink with two outputs: ``files, misfits = changes | sink.with_outputs()``.
+        """Return the same sink with two outputs: `files, misfits = changes | sink.with_outputs()`.
 
         A `Misfit` is an attribute that its column does not hold whole, of a schema with
-        ``on_misfit="dead_letter"``; without this output it fails the pipeline.
+        `on_misfit="dead_letter"`; without this output it fails the pipeline.
         """
         variant = copy.copy(self)
         variant._tagged, variant.pipeline = True, None  # `pipeline` is Beam's own: where the sink was applied last
@@ -108,7 +108,7 @@ class WriteChanges(beam.PTransform):
         Args:
             start: Where the very first run begins.
             stream_arn: The stream that is read. If given, an output of another stream is refused, and what the output
-                covers counts for this stream only. If not, shard ids alone tell two streams of a table apart.
+                covers counts for this stream only. If not, only shard ids distinguish two streams of a table.
         """
         files = self._files
         export = Export(

@@ -1,4 +1,4 @@
-"""Which windows the files follow: the input's own, or fixed ones of the length asked for."""
+"""Which windows the files follow: the input's own, or fixed ones of the length that `window=` sets."""
 
 from __future__ import annotations
 

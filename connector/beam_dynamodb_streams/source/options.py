@@ -133,7 +133,7 @@ def parse_options(
 def connection_to(
     table: str | None, stream_arn: str | None, region_name: str | None, endpoint_url: str | None
 ) -> Connection:
-    """Return how to reach a table or a stream, of which one is given. The region is that of its ARN, if it has one.
+    """Return how to reach a table or a stream; exactly one is given. The region is that of its ARN, if it has one.
 
     Raises:
       InvalidOptionError: it is neither a name nor an ARN, or its region is another one than `region_name`.

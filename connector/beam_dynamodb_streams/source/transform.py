@@ -247,7 +247,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
     def traits(self) -> ReadTraits:
         pipeline = self._pipeline
         if pipeline is None:
-            raise RuntimeError(f"{self.label} is in no pipeline yet: apply it before its traits are asked for")
+            raise RuntimeError(f"{self.label} is not in a pipeline yet: apply it before its traits are requested")
         return ReadTraits.of(self, pipeline, bounded=self._bounded, needs_fusion=self._commits_in(pipeline))
 
     def display_data(self) -> dict[str, Any]:

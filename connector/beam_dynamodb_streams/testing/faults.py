@@ -15,8 +15,8 @@ Rate = float | Mapping[str, float]
 class Faults:
     """Faults of the local service. Assign `service.faults = Faults(throttle=0.05)` at any time to change them.
 
-    Rates lie between 0 and 1. With the same seed and clock, the n-th call of an operation on a shard or stream meets
-    the same fault in every run, whatever other faults are set.
+    Rates lie between 0 and 1. With the same seed and clock, the n-th call of an operation on a shard or stream has the
+    same fault in every run, whatever other faults are set.
     """
 
     throttle: Rate = 0.0
@@ -89,7 +89,7 @@ class FaultRules:
         return found
 
     def strikes(self, fault: str, operation: str, resource: str) -> bool:
-        """Draw, and return whether this call meets the fault."""
+        """Draw, and return whether the fault strikes this call."""
         chance = rate(getattr(self.faults, fault), operation)
         return chance > 0 and self.dice(fault, operation, resource).random() < chance
 

@@ -174,7 +174,7 @@ class LocalStreams:
 
     @property
     def faults(self) -> Faults:
-        """The faults that calls and writes meet. Assign to change them."""
+        """The current faults of calls and writes. Assign to change them."""
         return self._rules.faults
 
     @faults.setter

@@ -249,7 +249,7 @@ class DynamoDB:
 
 
 def _check_written(operation: str) -> Callable[[bytes], None]:
-    """Return what checks the answer to a write, of which nothing is needed: it is an object, and not an error."""
+    """Return what checks the answer to a write. Nothing in it is needed: it must be an object, and not an error."""
 
     def check(body: bytes) -> None:
         try:

@@ -74,7 +74,7 @@ class _SequenceNumberOnly(msgspec.Struct, rename="pascal"):
 
 
 class NumberedRecord(msgspec.Struct):
-    """A record of which only the sequence number is decoded."""
+    """A record with only its sequence number decoded."""
 
     change: _SequenceNumberOnly = msgspec.field(name="dynamodb")
 
