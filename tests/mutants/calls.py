@@ -308,4 +308,12 @@ MUTANTS = (
         "pass",
         "reader/test_listings.py::test_a_refused_request_is_made_again_when_its_delay_is_over",
     ),
+    Mutant(
+        26,
+        "a host whose clock is behind ends the read",
+        "wire/dynamodb_streams.py::_HOSTS_APART_SECONDS",
+        "30.0",
+        "0.0",
+        "wire/test_wire_errors.py::test_a_host_whose_clock_is_three_seconds_behind_is_a_delay",
+    ),
 )

@@ -31,6 +31,7 @@ TRAPS = {
     23: "on a stream older than a day the oldest shards name parents that are trimmed",
     24: "a fault may never pass",
     25: "a page may be repeated for ever, or go back",
+    26: "the clocks of the hosts differ, and one refuses the moment of another",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(

@@ -150,7 +150,7 @@ def test_a_time_in_the_future_is_not_taken_for_an_unknown_iterator_type(
 def test_a_host_whose_clock_is_three_seconds_behind_is_a_delay(
     message: str, endpoint: ScriptedEndpoint, make_client: MakeClient
 ) -> None:
-    """LATEST is resolved with one host's clock, and another host calls that moment the future."""
+    """Trap 26. LATEST is resolved with one host's clock, and another host calls that moment the future."""
     now = 1_700_000_000.0
     behind = refusal("ValidationException", message, date=now - 3)
     endpoint.script = [behind, behind, Turn({"ShardIterator": "i"}, date=now)]

@@ -115,14 +115,6 @@ class Transport:
             )
         except urllib3.exceptions.ClosedPoolError:
             raise ClosedError("the client is closed") from None
-        except (ValueError, UnicodeError) as error:
-            if not isinstance(error, urllib3.exceptions.HTTPError):
-                # Only the credentials' parts of the headers are not our own text. The error's text may quote them.
-                raise CredentialsError(
-                    "the credentials have a character that no HTTP header can carry; check the access key and the "
-                    "session token in use"
-                ) from None
-            raise UnavailableError(f"{self._where} did not answer: {type(error).__name__}: {error}") from error
         except urllib3.exceptions.HTTPError as error:
             if _is_untrusted(error):
                 raise CertificateError(
@@ -130,6 +122,12 @@ class Transport:
                     "AWS_CA_BUNDLE for an authority of your own"
                 ) from error
             raise UnavailableError(f"{self._where} did not answer: {type(error).__name__}: {error}") from error
+        except ValueError:
+            # Only the credentials' parts of the headers are not our own text. The error's text may quote them.
+            raise CredentialsError(
+                "the credentials have a character that no HTTP header can carry; check the access key and the session "
+                "token in use"
+            ) from None
         content = response.data
         answer_headers = response.headers
         checksum = answer_headers.get("x-amz-crc32")
