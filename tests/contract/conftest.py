@@ -11,11 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.testing import LocalStreams
 from tests.contract.endpoints import Endpoint, LocalEndpoint, Written, boto_endpoint, dynoxide
 from tests.contract.raw import Seen, raw_changes
+from tests.moto_server import moto_server
 
 BUILT = Path(__file__).parents[2] / ".build" / "dynoxide" / "bin" / "dynoxide"
 
@@ -43,14 +43,8 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
             with LocalStreams() as service:
                 yield LocalEndpoint(service)
         case "moto":
-            server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-            server.start()
-            host, port = server.get_host_and_port()
-            try:
-                with boto_endpoint(f"http://{host}:{port}", "moto") as made:
-                    yield made
-            finally:
-                server.stop()
+            with moto_server() as url, boto_endpoint(url, "moto") as made:
+                yield made
         case "dynoxide":
             binary = os.environ.get("CONNECTOR_DYNOXIDE") or (
                 str(BUILT) if BUILT.exists() else shutil.which("dynoxide")

@@ -11,23 +11,18 @@ from typing import Any
 import boto3
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.commands import export
 from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
+from tests.moto_server import moto_server
 
 DIRECT = ["--runner=DirectRunner", "--prism_location=/prism/is/not/there"]
 
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture

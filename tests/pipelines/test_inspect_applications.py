@@ -10,7 +10,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.inspection.application_progress import read_stored_progress, shard_states
 from beam_dynamodb_streams.progress.file_store import FileStore
@@ -20,6 +19,7 @@ from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from pipelines.inspect import main
+from tests.moto_server import moto_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SEVENTH = AtTime(7)
@@ -173,10 +173,8 @@ def test_an_application_without_progress_in_the_stream_is_a_usage_error(
 
 def test_the_leases_of_a_kcl_application_show_where_its_workers_are() -> None:
     lineage = Lineage.draw({"a": "b", "b": "c"})
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    where = {"region_name": "us-east-1", "endpoint_url": "http://{}:{}".format(*server.get_host_and_port())}
-    try:
+    with moto_server() as url:
+        where = {"region_name": "us-east-1", "endpoint_url": url}
         tables = boto3.client("dynamodb", **where)
         tables.create_table(
             TableName="leases",
@@ -187,8 +185,6 @@ def test_the_leases_of_a_kcl_application_show_where_its_workers_are() -> None:
         lease = {"leaseKey": {"S": "b"}, "checkpoint": {"S": "123"}, "leaseOwner": {"S": "worker-1"}}
         tables.put_item(TableName="leases", Item=lease)
         found = read_stored_progress("kcl://leases", "arn", lineage, **where)
-    finally:
-        server.stop()
     assert found.owner == "worker-1"
     assert shard_states(found.position, lineage) == {
         "a": ("ended", SHARD_END),

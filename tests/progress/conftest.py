@@ -10,7 +10,6 @@ from typing import Any
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.progress.acquire import ForwardTime, WallClock
 from beam_dynamodb_streams.progress.address import TableAddress
@@ -18,17 +17,15 @@ from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import Store
 from beam_dynamodb_streams.progress.table_store import TableStore
 from beam_dynamodb_streams.wire import DynamoDB
+from tests.moto_server import moto_server
 
 NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

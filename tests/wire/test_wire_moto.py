@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from beam_dynamodb_streams.errors import IteratorTypeError, NotFoundError, ShardFilterError, UnavailableError
 from beam_dynamodb_streams.wire import Client
+from tests.moto_server import moto_server
 
 TABLE = "orders"
 MakeClient = Callable[..., Client]
@@ -17,11 +17,8 @@ MakeClient = Callable[..., Client]
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture
