@@ -64,7 +64,14 @@ def test_a_page_with_such_a_record_that_is_cut_short_is_a_delay(image: bytes) ->
 
 
 def test_garbage_outside_the_records_is_a_delay() -> None:
-    for body in (b'{"Records":[],"NextShardIterator":"\\ud83d"}', b'{"Records":[NaN]} x', b'{"Records":[NaN}}', b"\0"):
+    for body in (
+        b'{"Records":[],"NextShard\xffIterator":"next"}',
+        b'{"Records":[],"NextShardIterator":"\xff"}',
+        b'{"Records":[],"NextShardIterator":"\\ud83d"}',
+        b'{"Records":[NaN]} x',
+        b'{"Records":[NaN}}',
+        b"\0",
+    ):
         with pytest.raises(UnavailableError, match="cut off or garbled") as raised:
             decode_records(body)
         assert raised.value.body_checksum is not None

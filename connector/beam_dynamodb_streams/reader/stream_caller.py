@@ -5,6 +5,7 @@ Answers are data; an error that no reader can handle is `Failed`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -35,6 +36,8 @@ from beam_dynamodb_streams.reader.requests import (
 from beam_dynamodb_streams.reader.stream import Entry, EntryPage, Stream
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import After, AtTime, Horizon, Position
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 #: An iterator with less than this left of its life is not worth the call.
 SPARE_SECONDS: Final = 60
@@ -105,6 +108,11 @@ class StreamCaller:
             else:
                 if (number := _repeated(page, position)) is None:
                     return self._page_read(request, page, asked, renewals, trimmed)
+                _LOGGER.warning(
+                    "GetRecords of shard %s returned sequence number %s, which is not after the position %s: the page "
+                    "is not delivered, and the shard is read again from the position",
+                    *(shard, number, position),
+                )
                 if renewals == MOST_ITERATORS:
                     raise ServiceError(
                         f"GetRecords returned sequence number {number} after the position {position} was asked for, "

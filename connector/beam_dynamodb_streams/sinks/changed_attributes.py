@@ -78,7 +78,7 @@ def has_attribute(images: pa.Array, name: str, schema: Schema | None) -> npt.NDA
 def _has_member(text: bytes | None, name: str) -> bool:
     try:
         return text is not None and name in _members(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
 
 
@@ -105,7 +105,7 @@ def _changed_members(new: bytes | None, old: bytes | None) -> list[str] | None:
         return []
     try:
         one, other = _members(new or b"{}"), _members(old or b"{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     changed = [name for name, raw in one.items() if name not in other or not _same(bytes(raw), bytes(other[name]))]
     changed += [name for name in other if name not in one]

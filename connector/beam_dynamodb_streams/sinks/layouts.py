@@ -157,5 +157,5 @@ _encode_key = msgspec.json.Encoder(order="sorted").encode
 def _canonical_key(text: str) -> bytes | None:
     try:
         return _encode_key(_decode_key(text))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

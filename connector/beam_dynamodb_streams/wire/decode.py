@@ -18,8 +18,8 @@ from beam_dynamodb_streams.wire.pages import (
 )
 from beam_dynamodb_streams.wire.split import SplitError, find_member, split_page
 
-#: What the decoder raises for text that it cannot decode. RecursionError: values are nested too deeply.
-_FAULTS: Final = (msgspec.DecodeError, RecursionError)
+#: What the decoder raises for text that it cannot decode: it is not JSON, is nested too deeply, or is not UTF-8.
+DECODE_FAULTS: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 #: The service's ids have at most 65 characters.
 _LONGEST_SHARD_ID: Final = 255
@@ -86,10 +86,11 @@ def decode_records(body: bytes) -> RecordsPage:
       ServiceError: the frame of the page is not what the service documents.
     """
     if not _is_text(body):
+        _check_frame(body)
         return _decode_each(body)
     try:
         page = _records.decode(body)
-    except _FAULTS:
+    except DECODE_FAULTS:
         return _decode_each(body)
     if not _are_digits(sequence_numbers(page.Records)):
         return _decode_each(body)
@@ -101,7 +102,7 @@ def decode_stream(body: bytes) -> StreamPage:
     """Return a page of a listing, with its shards in the order of the answer. Raises as `decode_records` does."""
     try:
         stream = _described_stream.decode(body).stream_description
-    except _FAULTS as error:
+    except DECODE_FAULTS as error:
         refuse("DescribeStream", error, body, "StreamDescription", "Shards")
     for shard in stream.shards:
         _check_shard_id(shard.shard_id)
@@ -139,7 +140,7 @@ def decode_iterator(body: bytes) -> str:
     """Return the shard iterator. Raises as `decode_records` does."""
     try:
         iterator = _shard_iterator.decode(body).shard_iterator
-    except _FAULTS as error:
+    except DECODE_FAULTS as error:
         refuse("GetShardIterator", error, body, "ShardIterator")
     if not iterator:
         raise _incomplete("GetShardIterator", ["ShardIterator"])
@@ -158,11 +159,20 @@ def _decode_each(body: bytes) -> RecordsPage:
             if not _are_digits([record.sequence_number]):
                 raise msgspec.ValidationError("Expected digits - at `$.dynamodb.SequenceNumber`")
             records.append(record)
-        except _FAULTS as error:
+        except DECODE_FAULTS as error:
             reason = "nested far deeper than 32 levels" if isinstance(error, RecursionError) else str(error)
             malformed.append(MalformedEntry(index, bytes(payload), reason, _sequence_number(bytes(payload))))
     drop_nulls(records)
     return RecordsPage(body, records, malformed, next_iterator)
+
+
+def _check_frame(body: bytes) -> None:
+    """Raise if what is not UTF-8 is outside the records: a garbled name of the next iterator would end the shard."""
+    try:
+        frame, _ = split_page(body, "Records")
+        frame.decode()
+    except (SplitError, UnicodeDecodeError) as error:
+        refuse("GetRecords", msgspec.DecodeError(f"its frame is not text: {type(error).__name__}"), body, "Records")
 
 
 def _undecoded(body: bytes) -> tuple[Sequence[bytes | msgspec.Raw], str | None]:
@@ -172,11 +182,11 @@ def _undecoded(body: bytes) -> tuple[Sequence[bytes | msgspec.Raw], str | None]:
         page = _undecoded_records.decode(body)
     except msgspec.ValidationError as error:
         refuse("GetRecords", error, body, "Records")
-    except _FAULTS as error:  # what is not JSON may be inside a record
+    except DECODE_FAULTS as error:  # what is not JSON may be inside a record
         try:
             frame, payloads = split_page(body, "Records")
             page = _undecoded_records.decode(frame)
-        except (*_FAULTS, SplitError):
+        except (*DECODE_FAULTS, SplitError):
             refuse("GetRecords", error, body, "Records")
     return page.Records if payloads is None else payloads, page.NextShardIterator or None
 
@@ -208,7 +218,7 @@ def _sequence_number(payload: bytes) -> str | None:
         number = _numbered_record.decode(payload).sequence_number
     except msgspec.ValidationError:
         return None
-    except _FAULTS:
+    except DECODE_FAULTS:
         number = _number_by_splitting(payload)
     return number if number is not None and _are_digits([number]) else None
 
@@ -218,7 +228,7 @@ def _number_by_splitting(payload: bytes) -> str | None:
     try:
         text = find_member(payload, "dynamodb", "SequenceNumber")
         return None if text is None else _number.decode(text)
-    except (*_FAULTS, SplitError):
+    except (*DECODE_FAULTS, SplitError):
         return None
 
 
@@ -247,7 +257,7 @@ def _lacks(body: bytes, required: Sequence[str]) -> bool:
     for name in required:
         try:
             members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        except _FAULTS:
+        except DECODE_FAULTS:
             return text is body
         text = members.get(name, msgspec.Raw(b"null"))
         if bytes(text) == b"null":

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from beam_dynamodb_streams.wire.calls import Caller, CallPlace
-from beam_dynamodb_streams.wire.decode import IncompleteAnswerError, refuse
+from beam_dynamodb_streams.wire.decode import DECODE_FAULTS, IncompleteAnswerError, refuse
 from beam_dynamodb_streams.wire.endpoint import AwsService
 
 DYNAMODB: Final = AwsService(
@@ -105,7 +105,7 @@ def decode_table(body: bytes) -> Table:
     """Return the table that an answer to DescribeTable describes. Raises as `decode.decode_records` does."""
     try:
         table = _described_table.decode(body).table
-    except (msgspec.DecodeError, RecursionError) as error:
+    except DECODE_FAULTS as error:
         refuse("DescribeTable", error, body, "Table")
     specification = table.stream_specification or _StreamSpecification()
     types = {attribute.attribute_name: attribute.attribute_type for attribute in table.attribute_definitions}
@@ -235,7 +235,7 @@ class DynamoDB:
         def decode(body: bytes) -> _ItemsPage:
             try:
                 return _items_page.decode(body)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except DECODE_FAULTS as error:
                 refuse(operation, error, body, "Items")
 
         start: dict[str, object] = {}
@@ -254,7 +254,7 @@ def _check_written(operation: str) -> Callable[[bytes], None]:
     def check(body: bytes) -> None:
         try:
             answer = _any_object.decode(body or b"{}")
-        except (msgspec.DecodeError, RecursionError) as error:
+        except DECODE_FAULTS as error:
             refuse(operation, error, body, operation)
         if answer.keys() & {"__type", "message", "Message"}:
             raise IncompleteAnswerError(f"the answer to {operation} is an error in disguise, or is not the service's")

@@ -152,7 +152,7 @@ def read_refusal(status: int, error_type: str | None, request_id: str, body: byt
     """
     try:
         content = _error_body.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         content = _ErrorBody()
     named = content.type_ or content.code or error_type or str(status)
     code = named.rpartition("#")[2].partition(":")[0]

@@ -1,0 +1,1 @@
+"""Wire fuzzing: answers that differ from the documented ones in one place."""
