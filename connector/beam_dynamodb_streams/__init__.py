@@ -60,10 +60,10 @@ _MODULES: Final = {
     "source.transform": ("ReadFromDynamoDBStreams",),
 }
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of this module
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name of this module
 
     def __getattr__(name: str) -> object:
-        """Import the public names, all at once: so Beam knows the coders of each from the first use of any on."""
+        """Import all public names at once, so that Beam knows the coders of all after the first use of any."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         for module, names in _MODULES.items():

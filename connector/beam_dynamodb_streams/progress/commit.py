@@ -54,13 +54,14 @@ class StartsRun(beam.DoFn):
 class CommitProgress(beam.PTransform):
     """Saves how far the changes that reach it were delivered. Put it behind the step that delivers them.
 
-    PCollection[ChangeRecord], or of record batches as the source makes them → an empty PCollection, so that a pipeline
-    can continue behind it. `progress` is that of the read.
+    It takes a PCollection of `ChangeRecord`, or of record batches as the source makes them. It returns an empty
+    PCollection, so that a pipeline can continue behind it. `progress` is that of the read.
 
-    Changes may come in any order and more than once. A shard's progress up to a moment of event time is saved once the
-    watermark has passed that moment: then nothing from before it is still under way. So progress trails by 5 seconds,
-    by `watermark_slack` (that of the read), and by the length of the input's windows. A killed run repeats that much.
-    A change that the service delivers later than the slack allows may be passed over, as Beam drops it as late.
+    Changes may arrive in any order and more than once. A shard's progress up to a moment of event time is saved once
+    the watermark has passed that moment, because no earlier change is then still in the pipeline. So progress trails by
+    5 seconds, by `watermark_slack` (that of the read), and by the length of the input's windows. A killed run repeats
+    that much. A change that the service delivers later than the slack allows may be passed over, as Beam drops it as
+    late.
 
     The input is in the global window or in fixed windows. The timestamp of a change is its creation time, or the end of
     its window, as after a GroupByKey.

@@ -45,7 +45,8 @@ class ChangeBatchConverter(BatchConverter):
 
 
 class AsChanges(beam.PTransform):
-    """PCollection[pyarrow.RecordBatch] of `CHANGE_SCHEMA`, as the read emits them, → PCollection[ChangeRecord].
+    """Turns a PCollection of `pyarrow.RecordBatch` with `CHANGE_SCHEMA`, as the read emits them, into one of
+    `ChangeRecord`.
 
     A batched DoFn after it receives the batches themselves, any other DoFn one change at a time. All changes of a batch
     have the batch's event time, which is that of its earliest change.

@@ -22,9 +22,9 @@ _INPUT = typehints.Union[ChangeRecord, pa.RecordBatch]
 class WriteChangesToParquet(WriteChanges):
     """Writes change records to Parquet files, and returns the files written.
 
-    PCollection of `ChangeRecord`, or of `pyarrow.RecordBatch` as the source makes them, bounded or not →
-    PCollection[FileMetadata] (Beam's: `path`, `size_in_bytes`, `last_updated_in_seconds`), each in its window, ready
-    for `fileio.ReadMatches()`.
+    It takes a PCollection of `ChangeRecord`, or of `pyarrow.RecordBatch` as the source makes them, bounded or not. It
+    returns a PCollection of Beam's `FileMetadata` (`path`, `size_in_bytes`, `last_updated_in_seconds`), each in its
+    window, ready for `fileio.ReadMatches()`.
 
     A window's files appear once the watermark has passed its end: one file, or one for each partition, and more past
     `file_bytes`. Rows are sorted by shard and sequence number; a window of more than 256 MB of Arrow data is sorted in
