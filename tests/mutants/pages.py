@@ -249,9 +249,9 @@ MUTANTS = (
     Mutant(
         24,
         "a call that keeps failing never ends the read",
-        "reader/lasting_faults.py::LastingFaults._failed",
-        "now - pending.since >= self._give_up_after",
-        "False",
+        "reader/lasting_faults.py::LastingFaults.__init__",
+        "self._give_up_after = inf if give_up_after is None else give_up_after",
+        "self._give_up_after = inf",
         "reader/test_lasting_faults.py::test_give_up_after_raises_the_last_error_with_the_time",
     ),
     Mutant(
