@@ -189,7 +189,10 @@ def test_at_its_end_the_source_is_resumed_where_its_progress_is_not_written_yet(
     source.setup()
     tracker = ThreadsafeRestrictionTracker(
         FrontierTracker(
-            Frontier(shards={s: Reading(TRIM_HORIZON) for s in orders.shard_ids}, remaining=5), bounded=True
+            Frontier(
+                stream_arn=orders.stream_arn, shards={s: Reading(TRIM_HORIZON) for s in orders.shard_ids}, remaining=5
+            ),
+            bounded=True,
         )
     )
     changes = source.process(
