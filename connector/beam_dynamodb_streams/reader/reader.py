@@ -7,10 +7,12 @@ a reader is discarded, or receives an older frontier, at any time.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Final
 
 from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.answers import Answers
@@ -28,6 +30,13 @@ from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.lineage import Seen
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import End
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+_LOOP: Final = (
+    "DescribeStream of %s lists shards that are their own ancestors (%s; %d shards): shard %s is read as one without a "
+    "parent, and changes of one key may be out of order between these shards. Report it to whoever runs the endpoint"
+)
 
 
 @dataclass(slots=True)
@@ -69,6 +78,7 @@ class Reader:
     _shard_ended: bool = False  # since the last discovery
     _relisted: bool = False  # a whole listing was completed that may confirm unconfirmed shards of the frontier
     _ending: bool = False
+    _loops_reported: int = 0
     _gone_reported: set[str] = field(default_factory=set)
     _empty_watermark: int = EARLIEST
 
@@ -159,6 +169,9 @@ class Reader:
             return self._take_over(frontier, now) if self._shard_ended else None
         self._shard_ended = self._relisted = False
         seen = self._listings.look(now, self.service_time())
+        for loop in seen.lineage.loops[self._loops_reported :]:
+            _LOGGER.warning(_LOOP, frontier.stream_arn, " <- ".join(loop[:10]), len(loop), loop[0])
+        self._loops_reported = len(seen.lineage.loops)
         found = discover(frontier, seen)
         patient = bool(frontier.open_shards)
         self._listings.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)

@@ -56,11 +56,13 @@ def created(shard_id: str) -> float | None:
 class Lineage:
     """All shards seen so far, with their links. It grows by `add`; each answer takes time in proportion to its size."""
 
-    __slots__ = ("_children", "_shards")
+    __slots__ = ("_children", "_cut", "_shards", "loops")
 
     def __init__(self, shards: Iterable[Shard] = ()) -> None:
         self._shards: dict[str, Shard] = {}
         self._children: dict[str, list[str]] = {}
+        self._cut: set[tuple[str, str]] = set()  # links to parents that are not believed, since they closed a loop
+        self.loops: list[tuple[str, ...]] = []
         self.add(shards)
 
     @classmethod
@@ -79,6 +81,8 @@ class Lineage:
             known = self._shards.get(listed.shard_id)
             before = () if known is None else known.parents
             parents = listed.parents
+            if self._cut:
+                parents = tuple(parent for parent in parents if (listed.shard_id, parent) not in self._cut)
             if parents != before:
                 parents = tuple(sorted({*before, *parents}))
                 for parent in parents:
@@ -86,7 +90,42 @@ class Lineage:
                         self._children.setdefault(parent, []).append(listed.shard_id)
             grew |= known is None or parents != before
             self._shards[listed.shard_id] = listed if parents == listed.parents else replace(listed, parents=parents)
+            if parents != before and (listed.shard_id in self._children or listed.shard_id in parents):
+                self._break_loops(listed.shard_id)
         return grew
+
+    def _break_loops(self, shard_id: str) -> None:
+        """Cut the loops of parents through a shard: its records could else never be read (trap 6).
+
+        The shard with the smallest id becomes a root. So does each that names an open shard as its parent, which cannot
+        have children. The order of the others stays.
+        """
+        while loop := self._loop(shard_id):
+            self.loops.append(tuple(sorted(loop)))
+            for child, parent in zip(loop, [*loop[1:], loop[0]], strict=True):
+                if child == min(loop) or self._shards[parent].ending_sequence_number is None:
+                    self._cut.add((child, parent))
+                    self._children[parent].remove(child)
+                    if not self._children[parent]:
+                        del self._children[parent]
+                    shard = self._shards[child]
+                    self._shards[child] = replace(shard, parents=tuple(p for p in shard.parents if p != parent))
+
+    def _loop(self, shard_id: str) -> list[str]:
+        """Return a loop of listed shards through this one, each before the parent it names; empty if there is none."""
+        came_from: dict[str, str] = {}
+        ahead = [shard_id]
+        for child in ahead:
+            for parent in self.parents(child):
+                if parent == shard_id:
+                    loop = [child]
+                    while loop[-1] != shard_id:
+                        loop.append(came_from[loop[-1]])
+                    return loop[::-1]
+                if parent in self._shards and parent not in came_from:
+                    came_from[parent] = child
+                    ahead.append(parent)
+        return []
 
     def forget(self, shard_ids: Iterable[str]) -> None:
         """Drop shards that can no longer be listed, so that memory follows the open shards and not the run."""
