@@ -87,7 +87,7 @@ nightly: $(READY)  ## Run the life-cycle tests with a hundred times as many exam
 	$(BIN)/python -m pytest -q --hypothesis-profile=nightly --hypothesis-show-statistics --timeout 0 \
 	  tests/properties/test_life_cycle.py
 
-mutants: $(READY)  ## Disable the handling of each of the 21 traps in turn, in a copy, and require its named test to fail
+mutants: $(READY)  ## Disable the handling of each of the traps in turn, in a copy, and require its named test to fail
 	@$(BIN)/python -m tests.mutants
 
 contract: $(READY) $(DYNOXIDE)  ## Run the contract tests alone, also on dynoxide, and on CONNECTOR_TEST_ENDPOINT if it is set
