@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from beam_dynamodb_streams.shards import discovery
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard
+from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End, StartPosition
 from tests.shards.seen import discover
 
@@ -286,6 +287,18 @@ def test_the_watermark_is_the_minimum_and_waits_for_children_that_are_still_to_c
     frontier = Frontier(shards={"a": Reading(SHARD_END, 5), "b": Reading(TRIM_HORIZON, 8)})
     assert frontier.watermark == 5
     assert Frontier().watermark == EARLIEST
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_shard_of_another_frontier_is_kept_until_the_listings_settle(settled: bool) -> None:
+    """Trap 6: until then a page may still show its child, which is the other frontier's too."""
+    frontier = Frontier(finished={"theirs": Finished(1, None)})
+    seen = Seen(Lineage.draw({"new": []}), NOW, gone=frozenset(["theirs"]), settled=settled, forget_before=5)
+    after = discovery.discover(frontier, seen).frontier
+    assert ("theirs" in after.finished) is not settled
+    later = replace(seen, lineage=Lineage.draw({"new": [], "theirs": ["child"]}))
+    if not settled:
+        assert "child" not in discovery.discover(after, later).frontier.shards
 
 
 def test_another_frontiers_shard_is_remembered_until_the_service_denies_it() -> None:

@@ -52,7 +52,9 @@ def discover(frontier: Frontier, seen: Seen) -> Discovery:
         growth.hand_over(shard)
     moved = growth.frontier().confirm(before=seen.confirm_before, listed=seen.listed)
     if moved is not frontier:
-        moved = moved.forget_finished(before=seen.forget_before, listed=seen.listed, gone=seen.gone)
+        # Until the listings settle, one may still show a child of a shard that is gone, and whose it is.
+        gone = seen.gone if seen.settled else frozenset[str]()
+        moved = moved.forget_finished(before=seen.forget_before, listed=seen.listed, gone=gone)
     return Discovery(
         moved,
         tuple(growth.opened),
