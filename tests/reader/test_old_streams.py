@@ -113,4 +113,4 @@ def test_a_read_to_a_stop_settles_once_for_all_roots() -> None:
             assert len({shard for claim in read.claims for shard in claim.opened}) == roots
             return read._clock() - began
 
-    assert seconds(ROOTS) - seconds(8) < 3.0
+    assert seconds(1000) - seconds(8) < 1.5  # 2.5 where each batch of roots that begins starts the settling again
