@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,8 @@ def moto_server() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        # The tables are the process's: those of an earlier server are still there.
+        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()  # noqa: S310 - our own server
         yield f"http://{host}:{port}"
     finally:
         server.stop()
