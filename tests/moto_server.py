@@ -19,7 +19,7 @@ def moto_server() -> Iterator[str]:
     try:
         host, port = server.get_host_and_port()
         # The tables are the process's: those of an earlier server are still there.
-        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()  # noqa: S310 - our own server
+        urllib.request.urlopen(f"http://{host}:{port}/moto-api/reset", data=b"").close()
         yield f"http://{host}:{port}"
     finally:
         server.stop()
