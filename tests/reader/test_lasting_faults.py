@@ -21,7 +21,7 @@ from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Found, List, PageRead, Probe, Read, Request
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
-from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading, begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, Position
 from beam_dynamodb_streams.testing import Faults
 from beam_dynamodb_streams.wire import MalformedEntry, RecordsPage
@@ -273,6 +273,21 @@ def test_a_page_that_repeats_for_ever_ends_the_read_with_an_error(
         read_on()
     assert raised.value.shard == "shard"
     assert len(delivered) <= max(3, MOST_REPEATS)
+
+
+def test_a_page_before_the_start_may_come_again_whenever_its_iterator_expires(bench: Bench) -> None:
+    """Trap 9: read from the position again, the shard begins with the same page, which is no repetition."""
+    bench.serve(at_timestamp=False)
+    bench.put(3)
+    bench.clock.advance(60)
+    start = int(bench.clock())
+    bench.service.faults = Faults(expire=0.5)
+    reading = bench.read(begin(AtTime(start), stream_arn=bench.orders.stream_arn))
+    for _ in range(20):
+        reading.go(10)
+    bench.service.faults = Faults()
+    new = bench.put(2)
+    assert reading.go(60).ids == new
 
 
 def test_numbers_out_of_order_in_a_page_are_delivered_and_move_no_position_back() -> None:

@@ -122,14 +122,16 @@ class Answers:
 def _check_repeats(stream_arn: str, read: PageRead, state: Remembered) -> None:
     """Raise if a page that moves nothing is the same again and again: it would be for ever.
 
-    Such a page is from before a start moment, or has malformed entries without a number alone.
+    Such a page is from before a start moment, or has malformed entries without a number alone. Only pages that follow
+    each other count: after an expired iterator the same page comes again rightly (trap 9).
     """
     page = read.page
     if not page.records and not page.malformed:
         return
     brought = [entry.sequence_number for entry in page.records], [entry.payload for entry in page.malformed]
     before, times = state.repeated
-    state.repeated = (brought, times + 1 if brought == before else 1)
+    followed = not read.renewals  # with a new iterator the page is read from the position again, and must be the same
+    state.repeated = (brought, times + 1 if followed and brought == before else 1)
     if state.repeated[1] >= MOST_REPEATS:
         numbers = brought[0] or ["none"]
         raise ServiceError(
