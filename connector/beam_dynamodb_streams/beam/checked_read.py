@@ -44,7 +44,7 @@ class ReadTraits:
       bounded: whether it ends by itself.
       grouping: the label of a step behind an unbounded read that waits for the end of its input, or None.
       workers: the option `direct_num_workers`; 0 is one for each processor.
-      unfused: the label of a step because of which only a `CommitProgress` could write the read's progress, or None.
+      unfused: the label of a step that leaves only `CommitProgress` to write the progress, or None.
     """
 
     label: str

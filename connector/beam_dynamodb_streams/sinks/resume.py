@@ -144,8 +144,8 @@ def _first_start(output: Output, paths: list[str], directory: str, export: Expor
         ours = [path for path in foreign if is_change_file(path) or path.startswith((f"{FOLDER}/", CAUGHT_UP))]
         if ours:
             raise InvalidOptionError(
-                f"path={directory!r} holds {ours[0]!r}, as an export does, and no {EXPORT}, so it is unknown of which"
-                f" export: nothing was removed. Restore {EXPORT} and {FOLDER} from a copy, or use a new directory"
+                f"path={directory!r} holds {ours[0]!r} of an export but not its {EXPORT}, so the export is unknown and"
+                f" nothing was removed. Restore {EXPORT} and {FOLDER} from a copy, or use a new directory"
             )
         if foreign:
             raise InvalidOptionError(

@@ -105,7 +105,7 @@ def sink_windows(changes: beam.PCollection, seconds: float | None) -> beam.Windo
 
 
 def unfired(trigger: TriggerFn) -> AfterCount | None:
-    """Return the count above 1 because of which a trigger may not fire again before its window ends; None if it fires.
+    """Return the count above 1 that may keep a trigger from firing again before its window ends; None if it fires.
 
     The sink groups chunks of many changes, so a window has few of them. Those that do not reach the count stay unfired.
     """
