@@ -28,13 +28,17 @@ class ServiceState:
 class StreamControls:
     """What a test can do with the streams of a table. Shards are those of the latest stream."""
 
-    def __init__(self, name: str, arn: str, keys: TableKeys, service: ServiceState, random: Random) -> None:
+    def __init__(
+        self, name: str, arn: str, keys: TableKeys, service: ServiceState, random: Random, newest_label: float = 0.0
+    ) -> None:
         self.name = name
         self.arn = arn
         self.streams: list[Stream] = []
         self._keys = keys
         self._service = service
         self._random = random
+        self._newest_label = newest_label
+        self.deleted: float | None = None
 
     @property
     def stream(self) -> Stream:
@@ -67,15 +71,16 @@ class StreamControls:
         if shards < 1:
             raise ValueError(f"shards={shards!r}: a stream has at least one shard")
         with self._service.lock:
-            now = created = self._service.rules.clock()
-            if self.streams:
-                if self.stream.disabled is None:
-                    raise ValueError(f"the stream of {self.name} is enabled: disable it first")
-                # A label has milliseconds, and two streams of a table must not have the same label.
-                created = max(now, self.stream.created + 0.001)
+            self._check_exists()
+            now = self._service.rules.clock()
+            if self.streams and self.stream.disabled is None:
+                raise ValueError(f"the stream of {self.name} is enabled: disable it first")
+            # A label has milliseconds, and two streams of a table's name must not have the same label.
+            created = max(now, self.newest_label + 0.001)
             made = Stream(
                 table_arn=self.arn,
                 table_name=self.name,
+                key_schema=self._keys.schema(),
                 view_type=view_type,
                 created=created,
                 shards=shards,
@@ -85,6 +90,15 @@ class StreamControls:
             )
             self.streams.append(made)
             return made.arn
+
+    @property
+    def newest_label(self) -> float:
+        """When the youngest stream of a table of this name was created, in epoch seconds; 0 without one."""
+        return self.streams[-1].created if self.streams else self._newest_label
+
+    def _check_exists(self) -> None:
+        if self.deleted is not None:
+            raise ValueError(f"table {self.name} was deleted: get the present one with create_table() or table()")
 
     @property
     def shard_ids(self) -> list[str]:

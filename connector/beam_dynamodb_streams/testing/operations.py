@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -41,6 +41,7 @@ class Operations:
     """The operations on the service's state. The caller holds the service's lock around each call."""
 
     tables: Mapping[str, Table]
+    deleted: Sequence[Table]
     rules: FaultRules
     lifetimes: Lifetimes
     iterators: Iterators
@@ -75,7 +76,7 @@ class Operations:
         most = limit(members, MAX_STREAMS)
         now = self.rules.clock()
         found = sorted(
-            (stream for table in self.tables.values() for stream in table.streams if not stream.is_gone(now)),
+            (stream for stream in self._streams() if not stream.is_gone(now)),
             key=lambda stream: stream.arn,
         )
         found = [
@@ -117,7 +118,7 @@ class Operations:
             "StreamViewType": stream.view_type,
             "CreationRequestDateTime": stream.created,
             "TableName": stream.table_name,
-            "KeySchema": self.tables[stream.table_name].key_schema,
+            "KeySchema": stream.key_schema,
             "Shards": found[:most],
         }
         if len(found) > most:
@@ -185,6 +186,7 @@ class Operations:
         description: dict[str, object] = {
             "TableName": table.name,
             "TableArn": table.arn,
+            "TableId": table.table_id,
             "TableStatus": "ACTIVE",
             "CreationDateTime": table.created,
             "ItemCount": table.item_count,
@@ -203,7 +205,7 @@ class Operations:
     def list_tables(self, members: Members) -> bytes:
         after = text(members, "ExclusiveStartTableName", least=3, most=255) or ""
         most = limit(members, MAX_STREAMS)
-        names = sorted(name for name in self.tables if name > after)
+        names = sorted(name for name, table in self.tables.items() if name > after and table.deleted is None)
         answer: dict[str, object] = {"TableNames": names[:most]}
         if len(names) > most:
             answer["LastEvaluatedTableName"] = names[most - 1]
@@ -227,17 +229,21 @@ class Operations:
     def _table(self, members: Members) -> Table:
         name = needed(members, "TableName", least=3, most=1024).rpartition("/")[2]  # or an ARN
         table = self.tables.get(name)
-        if table is None:
+        if table is None or table.deleted is not None:
             raise not_found(f"Table: {name} not found")
         return table
+
+    def _streams(self) -> Iterator[Stream]:
+        """Yield all streams that ever were, of deleted tables too."""
+        for table in (*self.deleted, *self.tables.values()):
+            yield from table.streams
 
     def _stream(self, members: Members) -> Stream:
         arn = needed(members, "StreamArn", least=37, most=1024)
         now = self.rules.clock()
-        for table in self.tables.values():
-            for stream in table.streams:
-                if stream.arn == arn and not stream.is_gone(now):
-                    return stream
+        for stream in self._streams():
+            if stream.arn == arn and not stream.is_gone(now):
+                return stream
         raise not_found(f"Stream: {arn} not found")
 
     def _shard(self, stream: Stream, shard_id: str, now: float) -> Shard:

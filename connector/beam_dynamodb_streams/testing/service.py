@@ -10,6 +10,7 @@ from datetime import timedelta
 from random import Random
 from types import TracebackType
 from typing import Literal, Self, TypedDict
+from uuid import UUID
 
 from beam_dynamodb_streams.testing.calls import Calls, Counts
 from beam_dynamodb_streams.testing.faults import FaultRules, Faults
@@ -94,9 +95,10 @@ class LocalStreams:
         lifetimes = Lifetimes(_seconds("retention", retention), _seconds("iterator_life", iterator_life))
         self._state = ServiceState(self._rules, self._lock, lifetimes, region_name, account)
         self._tables: dict[str, Table] = {}
+        self._deleted: list[Table] = []  # whose names other tables have now
         iterators = Iterators(f"seed {seed}".encode(), iterator_length)
         endpoint = Endpoint(at_timestamp, shard_filter, ends_listed_for_open)
-        operations = Operations(self._tables, self._rules, lifetimes, iterators, endpoint)
+        operations = Operations(self._tables, self._deleted, self._rules, lifetimes, iterators, endpoint)
         self._calls = Calls(operations, self._rules, self._lock, max_readers=max_readers, checks_date=checks_date)
         self._server = Server(self._calls, port)
 
@@ -150,16 +152,29 @@ class LocalStreams:
             shards: How many shards the stream begins with.
 
         Raises:
-            ValueError: The name or the keys are not legal, or the table exists.
+            ValueError: The name or the keys are not legal, or the table exists. A table that was deleted can be created
+                again.
         """
         if not re.fullmatch(r"[a-zA-Z0-9_.-]{3,255}", name):
             raise ValueError(f"{name!r} is not a table name: use 3 to 255 letters, digits, dots, dashes or underscores")
         with self._lock:
-            if name in self._tables:
+            earlier = self._tables.get(name)
+            if earlier is not None and earlier.deleted is None:
                 raise ValueError(f"table {name!r} exists already: choose another name, or get it with table()")
-            table = Table(name, self._state, keys=keys, random=Random(f"{self._seed}/table/{name}"))
+            number = sum(table.name == name for table in self._deleted) + (earlier is not None)
+            seed = f"{self._seed}/table/{name}{f'/{number}' if number else ''}"
+            table = Table(
+                name,
+                self._state,
+                keys=keys,
+                random=Random(seed),
+                table_id=str(UUID(int=Random(f"{seed}/id").getrandbits(128), version=4)),
+                newest_label=earlier.newest_label if earlier else 0.0,
+            )
             if view_type is not None:
                 table.enable_stream(view_type, shards=shards)
+            if earlier is not None:
+                self._deleted.append(earlier)
             self._tables[name] = table
         return table
 

@@ -43,6 +43,7 @@ class Stream:
         *,
         table_arn: str,
         table_name: str,
+        key_schema: list[dict[str, str]],
         view_type: ViewType,
         created: float,
         shards: int,
@@ -53,6 +54,7 @@ class Stream:
         self.label = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         self.arn = f"{table_arn}/stream/{self.label}"
         self.table_name = table_name
+        self.key_schema = key_schema  # a stream outlives its table
         self.view_type = view_type
         self.created = created
         self.disabled: float | None = None

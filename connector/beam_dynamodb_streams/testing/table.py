@@ -29,10 +29,20 @@ class Table(StreamControls):
     thread-safe.
     """
 
-    def __init__(self, name: str, service: ServiceState, *, keys: Mapping[str, KeyType], random: Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        service: ServiceState,
+        *,
+        keys: Mapping[str, KeyType],
+        random: Random,
+        table_id: str,
+        newest_label: float = 0.0,
+    ) -> None:
         arn = f"arn:aws:dynamodb:{service.region}:{service.account}:table/{name}"
-        super().__init__(name, arn, TableKeys(name, keys), service, random)
+        super().__init__(name, arn, TableKeys(name, keys), service, random, newest_label)
         self.created = service.rules.clock()
+        self.table_id = table_id
         self._items: dict[bytes, Image] = {}
         self._changes: list[Change] = []
 
@@ -72,6 +82,18 @@ class Table(StreamControls):
             number = shard.numbers.take()
             now = self._service.rules.clock()
             return self._record(shard, number, now, math.floor(now), body.replace(b"%SEQUENCE%", b"%d" % number))
+
+    def delete_table(self) -> None:
+        """Delete the table with its items. Its stream is DISABLED, and stays readable while its records are kept.
+
+        Create it again with `LocalStreams.create_table`: it then has another `table_id`.
+        """
+        with self._service.lock:
+            self._check_exists()
+            if self.streams:
+                self.disable_stream()
+            self.deleted = self._service.rules.clock()
+            self._items.clear()
 
     def item(self, keys: Mapping[str, object]) -> dict[str, object] | None:
         """Return the item with these keys as it is now, or None."""
@@ -128,6 +150,7 @@ class Table(StreamControls):
             raise ValueError(f"an item of {new.size} bytes: DynamoDB allows at most {_MAX_ITEM}")
         key_hash = self._keys.hash(key_values)
         with self._service.lock:
+            self._check_exists()
             old = self._items.get(keys.json)
             if old == new:
                 return None
