@@ -74,6 +74,7 @@ def test_a_page_becomes_rows_of_metadata_keys_and_typed_images():
                 "event_id": "e1",
                 "event_name": "MODIFY",
                 "sequence_number": "421584500000000017450439091",
+                "version": f"{0:013}-{0:020}-{421584500000000017450439091:040}",
                 "shard_id": "shardId-1",
                 "approximate_creation_time": datetime(2026, 2, 2, 2, 40, 0, 250_000, tzinfo=UTC),
                 "size_bytes": None,

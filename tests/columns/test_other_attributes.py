@@ -12,6 +12,7 @@ from beam_dynamodb_streams.columns import Columns, Schema, json_field
 from beam_dynamodb_streams.columns.scalar import convert_image
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 
 ATTRIBUTES = [pa.field("id", pa.string()), pa.field("count", pa.int64())]
 TIME = (datetime(2026, 1, 31, tzinfo=UTC) - EPOCH) // MICROSECOND
@@ -19,7 +20,9 @@ TIME = (datetime(2026, 1, 31, tzinfo=UTC) - EPOCH) // MICROSECOND
 
 def change(image: bytes, place: int = 0) -> ChangeRecord:
     keys = b'{"id":{"S":"a"}}'
-    return make_record(f"e{place}", "INSERT", "1" * 21, "shardId-1", TIME, 1, "NEW_IMAGE", keys, image, None, None)
+    return make_record(
+        f"e{place}", "INSERT", "1" * 21, UNKNOWN_BASE, "shardId-1", TIME, 1, "NEW_IMAGE", keys, image, None, None
+    )
 
 
 def check(columns: Columns, images: list[bytes]) -> list[dict]:

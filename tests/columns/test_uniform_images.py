@@ -14,6 +14,7 @@ from beam_dynamodb_streams.columns.scalar import convert_image
 from beam_dynamodb_streams.columns.uniform import uniform_images
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
 from beam_dynamodb_streams.records.record import make_record
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 
 ATTRIBUTES = pa.schema(
     [
@@ -47,7 +48,20 @@ def check(images: list[bytes], *, cut: int | None = None) -> list[dict]:
     """Return the rows of these images; that many of them must have been cut."""
     columns = Columns(Schema(ATTRIBUTES, keys=("id",)))
     records = [
-        make_record(f"e{place}", "INSERT", "1" * 21, "s", TIME, 1, "NEW_IMAGE", b'{"id":{"S":"a"}}', image, None, None)
+        make_record(
+            f"e{place}",
+            "INSERT",
+            "1" * 21,
+            UNKNOWN_BASE,
+            "s",
+            TIME,
+            1,
+            "NEW_IMAGE",
+            b'{"id":{"S":"a"}}',
+            image,
+            None,
+            None,
+        )
         for place, image in enumerate(images)
     ]
     fits = [convert_image(columns.schema, image) for image in images]

@@ -41,7 +41,7 @@ def test_batches_of_version_1_are_read(name: str):
     golden = (HERE / f"batch_v1_{name}.bin").read_bytes()
     batch = RecordBatchCoder().decode(golden)
     assert batch.equals(BATCHES[name], check_metadata=True)
-    assert (batch["event_name"].to_pylist(), batch.num_rows) == (["MODIFY", "REMOVE"], 2)
+    assert (batch["event_name"].to_pylist(), batch.num_rows) == (["MODIFY", "REMOVE", "READ"], 3)
 
 
 def test_the_values_of_a_typed_batch_are_those_that_were_written():

@@ -49,7 +49,7 @@ FORMS: dict[str, tuple[Decode, bytes]] = {
     "frontier": (decode_frontier, bytes.fromhex((HERE / "frontier_v1_reading.hex").read_text())),
     "element": (StreamReadCoder().decode, bytes.fromhex((HERE / "stream_read_v2_shared.hex").read_text())),
     "watermark": (WatermarkCoder().decode, bytes.fromhex((HERE / "watermark_v1.hex").read_text())),
-    "record": (ChangeRecordCoder().decode, (HERE / "record_v1_modify.bin").read_bytes()),
+    "record": (ChangeRecordCoder().decode, (HERE / "record_v2_modify.bin").read_bytes()),
     "record line": (ChangeRecord.from_json, (HERE / "record_modify.json").read_bytes()),
     "batch": (RecordBatchCoder().decode, (HERE / "batch_v1_text.bin").read_bytes()),
     "number": (NumberCoder().decode, b"-12.50"),

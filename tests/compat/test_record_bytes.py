@@ -35,6 +35,7 @@ RECORDS = {
         },
         old_image={"order_id": "o-1", "line": 7},
         sequence_number="421584500000000017450439091",
+        version=f"1769860800123-20260131120000123000-{'421584500000000017450439091':0>40}",
         shard_id=SHARD,
         approximate_creation_time=datetime(2026, 1, 31, 12, 30, 5, tzinfo=UTC),
         size_bytes=159,
@@ -49,12 +50,22 @@ RECORDS = {
         stream_view_type="KEYS_ONLY",
         user_identity={"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
     ),
+    "row": ChangeRecord(
+        event_id="r",
+        event_name="READ",
+        keys={"order_id": "o-3"},
+        new_image={"order_id": "o-3", "total": 5},
+        version=f"1769860800123-{0:020}-{0:040}",
+        shard_id="data/abc.json.gz",
+        approximate_creation_time=datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC),
+        stream_view_type="NEW_IMAGE",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_bytes_of_version_1_are_read_and_written(name: str):
-    golden = (HERE / f"record_v1_{name}.bin").read_bytes()
+def test_bytes_of_version_2_are_read_and_written(name: str):
+    golden = (HERE / f"record_v2_{name}.bin").read_bytes()
     assert ChangeRecordCoder().decode(golden) == RECORDS[name]
     assert ChangeRecordCoder().encode(RECORDS[name]) == golden
 

@@ -53,9 +53,9 @@ def test_the_coder_is_deterministic_picklable_and_equal_by_type():
     ("stored", "reason"),
     [
         (b"", "empty"),
-        (b"\x02\x9b", "version 2, and this release reads version 1"),
-        (b"\x01", "cannot be read"),
-        (b"\x01\x91\x01", "cannot be read"),
+        (b"\x01\x9b", "version 1, and this release reads version 2"),
+        (b"\x02", "cannot be read"),
+        (b"\x02\x91\x01", "cannot be read"),
     ],
 )
 def test_bytes_that_are_not_a_record_are_refused_with_the_reason(stored: bytes, reason: str):

@@ -189,6 +189,7 @@ def test_json_is_one_line_from_which_the_record_comes_back():
         "event_id": "e1",
         "event_name": "MODIFY",
         "sequence_number": "421584500000000017450439091",
+        "version": f"{0:013}-{0:020}-{421584500000000017450439091:040}",
         "shard_id": SHARD,
         "approximate_creation_time": "2026-01-31T12:30:05Z",
         "size_bytes": 59,

@@ -38,6 +38,7 @@ ROWS = [
         "event_id": record.event_id,
         "event_name": record.event_name,
         "sequence_number": record.sequence_number,
+        "version": record.version,
         "shard_id": "shardId-1",
         "approximate_creation_time": record.approximate_creation_time,
         "size_bytes": record.size_bytes,

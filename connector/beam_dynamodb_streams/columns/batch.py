@@ -17,6 +17,7 @@ from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.errors import MisfitError
 from beam_dynamodb_streams.records.envelope import entry_fields
 from beam_dynamodb_streams.records.text_columns import metadata_of_page, metadata_of_records
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.records.record import ChangeRecord
@@ -70,10 +71,11 @@ class Columns:
         self.schema = schema
         self._images = ImageParser(schema)
 
-    def of_page(self, records: Sequence[RawRecord], shard_id: str) -> ColumnBatch:
+    def of_page(self, records: Sequence[RawRecord], shard_id: str, version_base: str = UNKNOWN_BASE) -> ColumnBatch:
         """Return the rows of the entries of a page that was read from this shard."""
         fields = entry_fields(records)
-        return self._rows(metadata_of_page(fields, shard_id), fields.keys, fields.new_images, fields.old_images)
+        metadata = metadata_of_page(fields, shard_id, version_base)
+        return self._rows(metadata, fields.keys, fields.new_images, fields.old_images)
 
     def of_records(self, records: Sequence[ChangeRecord]) -> ColumnBatch:
         """Return the rows of change records, such as those that a pipeline filtered. No image is decoded."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams.records.fields import RecordFields
+from beam_dynamodb_streams.records.versions import version_of
 
 
 class ChangeRow(NamedTuple):
@@ -15,6 +16,7 @@ class ChangeRow(NamedTuple):
     event_id: str
     event_name: str
     sequence_number: str
+    version: str
     shard_id: str
     approximate_creation_time: Timestamp
     # Beam reads the hints of a row's fields, and not all its versions know the form `int | None`.
@@ -27,12 +29,13 @@ class ChangeRow(NamedTuple):
 
     @classmethod
     def of(cls, fields: RecordFields) -> ChangeRow:
-        event_id, event_name, sequence_number, shard_id, micros, size_bytes, view_type = fields[:7]
-        keys, new, old, identity = fields[7:]
+        event_id, event_name, sequence_number, base, shard_id, micros, size_bytes, view_type = fields[:8]
+        keys, new, old, identity = fields[8:]
         return cls(
             event_id,
             event_name,
             sequence_number,
+            version_of(base, sequence_number),
             shard_id,
             Timestamp(micros=micros),
             size_bytes,

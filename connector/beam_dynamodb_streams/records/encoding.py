@@ -12,7 +12,7 @@ import msgspec
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.fields import RecordFields
 
-VERSION = 1
+VERSION = 2
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(RecordFields).decode

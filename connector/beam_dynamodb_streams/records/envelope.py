@@ -13,6 +13,7 @@ import msgspec
 
 from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.wire import RawRecord
@@ -50,8 +51,12 @@ def entry_fields(entries: Sequence[RawRecord]) -> EntryFields:
     )
 
 
-def change_records(entries: Iterable[RawRecord], shard_id: str) -> Iterator[ChangeRecord]:
+def change_records(
+    entries: Iterable[RawRecord], shard_id: str, version_base: str = UNKNOWN_BASE
+) -> Iterator[ChangeRecord]:
     """Yield the record of each entry, in their order. Nothing is decoded, copied or checked again.
+
+    `version_base` is that of all changes of the page (`records.versions`).
 
     One by one, so that the values of a record that was used are gone before those of the next one are decoded.
     """
@@ -61,6 +66,7 @@ def change_records(entries: Iterable[RawRecord], shard_id: str) -> Iterator[Chan
             entry.event_id,
             entry.event_name,
             change.sequence_number,
+            version_base,
             shard_id,
             round(change.creation_time * 1_000_000),
             change.size_bytes,

@@ -19,6 +19,7 @@ RecordFields: TypeAlias = tuple[
     str,  # event_id
     str,  # event_name
     str,  # sequence_number
+    str,  # version_base
     str,  # shard_id
     int,  # creation_micros
     int | None,  # size_bytes
@@ -46,6 +47,7 @@ class UndecodedRecord:
         "_old_image",
         "_old_image_raw",
         "_user_identity_raw",
+        "_version_base",
         "creation_micros",
         "event_id",
         "event_name",
@@ -61,6 +63,7 @@ class UndecodedRecord:
     _old_image: Image | None
     _old_image_raw: Json | None
     _user_identity_raw: Json | None
+    _version_base: str
     creation_micros: int
     event_id: str
     event_name: str
@@ -94,6 +97,7 @@ class UndecodedRecord:
             self.event_id,
             self.event_name,
             self.sequence_number,
+            self._version_base,
             self.shard_id,
             self.creation_micros,
             self.size_bytes,

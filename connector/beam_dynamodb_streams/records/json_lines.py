@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND, RecordFields
+from beam_dynamodb_streams.records.versions import VERSION_PATTERN, base_of, version_of
 
 _JSON_COLUMNS: Final = frozenset({"user_identity", "keys", "new_image", "old_image", "image"})
 
@@ -21,8 +22,9 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     event_id: str
-    event_name: Literal["INSERT", "MODIFY", "REMOVE"]
-    sequence_number: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\Z")]
+    event_name: Literal["INSERT", "MODIFY", "REMOVE", "READ"]
+    sequence_number: Annotated[str, msgspec.Meta(pattern=r"^[0-9]*\Z")]
+    version: Annotated[str, msgspec.Meta(pattern=VERSION_PATTERN)]
     shard_id: str
     approximate_creation_time: Annotated[datetime, msgspec.Meta(tz=True)]
     size_bytes: int | None
@@ -43,12 +45,14 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 def encode_line(fields: RecordFields) -> str:
     """Return the line of a record with these fields, without its line end."""
-    event_id, event_name, sequence_number, shard_id, micros, size_bytes, view_type, keys, new, old, identity = fields
+    event_id, event_name, sequence_number, base, shard_id, micros, size_bytes, view_type = fields[:8]
+    keys, new, old, identity = fields[8:]
     return _encode(
         _Line(
             event_id,
-            event_name,  # type: ignore[arg-type]  # one of three, as it was read
+            event_name,  # type: ignore[arg-type]  # one of four, as it was read
             sequence_number,
+            version_of(base, sequence_number),
             shard_id,
             EPOCH + timedelta(microseconds=micros),
             size_bytes,
@@ -88,13 +92,15 @@ def decode_line(line: str | bytes) -> RecordFields:
     try:
         parsed = _decode(line)
     except (msgspec.DecodeError, UnicodeError) as fault:
-        error = MalformedRecordError(f"not a change record in JSON: {fault}")
-        error.payload = line.encode(errors="backslashreplace") if isinstance(line, str) else bytes(line)
-        raise error from None
+        raise _malformed(str(fault), line) from None
+    base = base_of(parsed.version, parsed.sequence_number)
+    if base is None:
+        raise _malformed("its version does not end with its sequence number", line)
     return (
         parsed.event_id,
         parsed.event_name,
         parsed.sequence_number,
+        base,
         parsed.shard_id,
         (parsed.approximate_creation_time - EPOCH) // MICROSECOND,
         parsed.size_bytes,
@@ -104,6 +110,12 @@ def decode_line(line: str | bytes) -> RecordFields:
         _present(parsed.old_image),
         _present(parsed.user_identity),
     )
+
+
+def _malformed(reason: str, line: str | bytes) -> MalformedRecordError:
+    error = MalformedRecordError(f"not a change record in JSON: {reason}")
+    error.payload = line.encode(errors="backslashreplace") if isinstance(line, str) else bytes(line)
+    return error
 
 
 def _one_line(raw: bytes | None) -> msgspec.Raw:

@@ -15,6 +15,7 @@ from beam_dynamodb_streams.records.record_html import change_table, malformed_ta
 from beam_dynamodb_streams.records.user_identity import decode_identity, is_time_to_live
 from beam_dynamodb_streams.records.validate import checked_fields
 from beam_dynamodb_streams.records.values import Image, decode_image, same_values
+from beam_dynamodb_streams.records.versions import version_of
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.records.beam_row import ChangeRow
@@ -26,10 +27,13 @@ class ChangeRecord(UndecodedRecord):
     """One change of one item. Immutable; keys and images are decoded when they are first read.
 
     - `event_id`: the same for every delivery of the same change (trap 18).
-    - `event_name`: INSERT, MODIFY or REMOVE.
+    - `event_name`: INSERT, MODIFY or REMOVE. READ is an item of a snapshot: it has a new image, and no old one.
     - `keys`: the primary key. `new_image`, `old_image`: the item after and before, or None where the view type or the
       kind of change leaves it out (trap 17). Python values as in `records.values`; do not change them in place.
-    - `sequence_number`: an integer of 21 to 40 digits as text, comparable within one shard's lineage (trap 4).
+    - `sequence_number`: an integer of 21 to 40 digits as text, comparable within one shard's lineage (trap 4). It is
+      empty for an item of a snapshot, and for a net change of an incremental export.
+    - `version`: text that sorts as the states of an item follow one another, over snapshots and over streams that were
+      enabled again (`records.versions`). A sink that keeps the greatest version of each key is right.
     - `approximate_creation_time`: UTC, floored to the second by the service (trap 19), and the event time of the
       element; `creation_micros` is the same in microseconds since the epoch.
     - `size_bytes`: as the service counts; None if the endpoint does not send it.
@@ -53,7 +57,8 @@ class ChangeRecord(UndecodedRecord):
         keys: Mapping[str, object],
         new_image: Mapping[str, object] | None = None,
         old_image: Mapping[str, object] | None = None,
-        sequence_number: str,
+        sequence_number: str = "",
+        version: str | None = None,
         shard_id: str,
         approximate_creation_time: datetime,
         size_bytes: int | None = None,
@@ -61,6 +66,9 @@ class ChangeRecord(UndecodedRecord):
         user_identity: Mapping[str, object] | None = None,
     ) -> None:
         """Make a record from Python values, for tests of pipelines.
+
+        Without a `version` it has the one of an unknown stream without a snapshot. Only a READ, or a change with a
+        `version`, may have an empty `sequence_number`.
 
         Raises:
             InvalidValueError: No stream holds such a value.
@@ -72,6 +80,7 @@ class ChangeRecord(UndecodedRecord):
             new_image,
             old_image,
             sequence_number,
+            version,
             shard_id,
             approximate_creation_time,
             size_bytes,
@@ -120,6 +129,11 @@ class ChangeRecord(UndecodedRecord):
             raise
 
     @property
+    def version(self) -> str:
+        """The version; see `records.versions`."""
+        return version_of(self._version_base, self.sequence_number)
+
+    @property
     def approximate_creation_time(self) -> datetime:
         return EPOCH + timedelta(microseconds=self.creation_micros)
 
@@ -140,6 +154,7 @@ class ChangeRecord(UndecodedRecord):
             "new_image": self.new_image,
             "old_image": self.old_image,
             "sequence_number": self.sequence_number,
+            "version": self.version,
             "shard_id": self.shard_id,
             "approximate_creation_time": self.approximate_creation_time,
             "size_bytes": self.size_bytes,
@@ -213,7 +228,8 @@ class ChangeRecord(UndecodedRecord):
         raws = (("old", self._old_image_raw), ("new", self._new_image_raw))
         images = " and ".join(name for name, raw in raws if raw is not None) or "no"
         time = self.approximate_creation_time.isoformat().replace("+00:00", "Z")
-        return f"<ChangeRecord {self.event_name} {short(keys)} at {time}, {images} image, {self.sequence_number}>"
+        place = self.sequence_number or self.version
+        return f"<ChangeRecord {self.event_name} {short(keys)} at {time}, {images} image, {place}>"
 
     def _repr_html_(self) -> str:
         time = f"{self.approximate_creation_time:%Y-%m-%d %H:%M:%S} UTC"
@@ -238,6 +254,7 @@ def make_record(
     event_id: str,
     event_name: str,
     sequence_number: str,
+    version_base: str,
     shard_id: str,
     creation_micros: int,
     size_bytes: int | None,
@@ -252,6 +269,7 @@ def make_record(
     record.event_id = event_id
     record.event_name = event_name
     record.sequence_number = sequence_number
+    record._version_base = version_base
     record.shard_id = shard_id
     record.creation_micros = creation_micros
     record.size_bytes = size_bytes

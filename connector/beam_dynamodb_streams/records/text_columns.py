@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from beam_dynamodb_streams.records.envelope import EntryFields, entry_fields
 from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
+from beam_dynamodb_streams.records.versions import NUMBER_DIGITS, UNKNOWN_BASE
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.wire import RawRecord
@@ -23,6 +25,7 @@ CHANGE_SCHEMA: Final = pa.schema(
         pa.field("event_id", pa.string(), nullable=False),
         pa.field("event_name", pa.string(), nullable=False),
         pa.field("sequence_number", pa.string(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
         pa.field("shard_id", pa.string(), nullable=False),
         pa.field("approximate_creation_time", pa.timestamp("us", tz="UTC"), nullable=False),
         pa.field("size_bytes", pa.int64()),
@@ -48,7 +51,7 @@ def to_arrow(records: Sequence[ChangeRecord]) -> pa.RecordBatch:
     )
 
 
-def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
+def change_batch(records: Sequence[RawRecord], shard_id: str, version_base: str = UNKNOWN_BASE) -> pa.RecordBatch:
     """Return the entries of a page of this shard as rows of `CHANGE_SCHEMA`, in their order, as `to_arrow` does.
 
     No object is made for a change, and the rows hold their own bytes.
@@ -57,7 +60,7 @@ def change_batch(records: Sequence[RawRecord], shard_id: str) -> pa.RecordBatch:
         pyarrow.ArrowInvalid: Bytes are not UTF-8.
     """
     fields = entry_fields(records)
-    return _rows(metadata_of_page(fields, shard_id), fields.keys, fields.new_images, fields.old_images)
+    return _rows(metadata_of_page(fields, shard_id, version_base), fields.keys, fields.new_images, fields.old_images)
 
 
 def _rows(metadata: list[pa.Array], *images: Sequence[Json | None]) -> pa.RecordBatch:
@@ -76,6 +79,7 @@ def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
         raise ValueError(f"a batch of CHANGE_SCHEMA has the columns {CHANGE_SCHEMA.names}, not {batch.schema.names}")
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     columns["approximate_creation_time"] = columns["approximate_creation_time"].view(pa.int64())
+    columns["version"] = base_column(columns["version"], columns["sequence_number"])
     for name in (
         "keys",
         "new_image",
@@ -88,10 +92,13 @@ def records_from_batch(batch: pa.RecordBatch) -> list[ChangeRecord]:
 
 def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
     """Return the columns of `METADATA_COLUMNS`."""
+    numbers = pa.array([record.sequence_number for record in records], pa.string())
+    bases = pa.array([record._version_base for record in records], pa.string())
     return [
         pa.array([record.event_id for record in records], pa.string()),
         pa.array([record.event_name for record in records], pa.string()),
-        pa.array([record.sequence_number for record in records], pa.string()),
+        numbers,
+        version_column(bases, numbers),
         pa.array([record.shard_id for record in records], pa.string()),
         pa.array([record.creation_micros for record in records], pa.int64()).cast(_TIME),
         pa.array([record.size_bytes for record in records], pa.int64()),
@@ -100,13 +107,15 @@ def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
     ]
 
 
-def metadata_of_page(fields: EntryFields, shard_id: str) -> list[pa.Array]:
+def metadata_of_page(fields: EntryFields, shard_id: str, version_base: str = UNKNOWN_BASE) -> list[pa.Array]:
     """Return the columns of `METADATA_COLUMNS` of the entries of a page."""
     seconds = np.array(fields.creation_times, np.float64)
+    numbers = pa.array(fields.sequence_numbers, pa.string())
     return [
         pa.array(fields.event_ids, pa.string()),
         pa.array(fields.event_names, pa.string()),
-        pa.array(fields.sequence_numbers, pa.string()),
+        numbers,
+        version_column(version_base, numbers),
         pa.repeat(pa.scalar(shard_id, pa.string()), len(seconds)),
         pa.array(np.rint(seconds * 1e6)).cast(pa.int64()).view(_TIME),  # raises for a value that is not a time
         pa.array(fields.size_bytes, pa.int64()),
@@ -126,3 +135,18 @@ def _texts(raws: Sequence[Json | None]) -> pa.Array:
     validity = pa.py_buffer(np.packbits(np.logical_not(missing), bitorder="little")) if any(missing) else None
     buffers = [validity, pa.py_buffer(limits), pa.py_buffer(b"".join(present))]
     return pa.Array.from_buffers(pa.large_binary(), len(raws), buffers).cast(pa.string())
+
+
+def version_column(base: str | pa.Array, sequence_numbers: pa.Array) -> pa.Array:
+    """Return the versions of changes, given one base for all of them or a base for each."""
+    bases = pa.scalar(base, pa.string()) if isinstance(base, str) else base
+    numbers = pc.utf8_lpad(sequence_numbers, NUMBER_DIGITS, "0")
+    if not isinstance(base, str):
+        numbers = pc.if_else(pc.equal(sequence_numbers, ""), "", numbers)
+    return pc.binary_join_element_wise(bases, numbers, "")
+
+
+def base_column(versions: pa.Array, sequence_numbers: pa.Array) -> pa.Array:
+    """Return the base of each change: the inverse of `version_column`."""
+    bases = pc.utf8_slice_codeunits(versions, 0, len(UNKNOWN_BASE))
+    return pc.if_else(pc.equal(sequence_numbers, ""), versions, bases)

@@ -11,8 +11,9 @@ import msgspec
 from beam_dynamodb_streams.errors import InvalidValueError
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND, RecordFields
 from beam_dynamodb_streams.records.values import encode_image
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE, base_of, row_version, version_of
 
-EVENT_NAMES: Final = ("INSERT", "MODIFY", "REMOVE")
+EVENT_NAMES: Final = ("INSERT", "MODIFY", "REMOVE", "READ")
 VIEW_TYPES: Final = ("NEW_AND_OLD_IMAGES", "NEW_IMAGE", "OLD_IMAGE", "KEYS_ONLY")
 
 
@@ -23,6 +24,7 @@ def checked_fields(
     new_image: Mapping[str, object] | None,
     old_image: Mapping[str, object] | None,
     sequence_number: object,
+    version: object,
     shard_id: object,
     approximate_creation_time: object,
     size_bytes: object,
@@ -41,8 +43,13 @@ def checked_fields(
     for name, text in (("event_id", event_id), ("shard_id", shard_id)):
         if not isinstance(text, str) or not text:
             raise InvalidValueError(f"{name}={text!r}: give a text that is not empty")
-    if not (isinstance(sequence_number, str) and sequence_number.isascii() and sequence_number.isdigit()):
+    numberless = sequence_number == "" and (event_name == "READ" or version is not None)
+    digits = isinstance(sequence_number, str) and sequence_number.isascii() and sequence_number.isdigit()
+    if not (digits or numberless):
         raise InvalidValueError(f"sequence_number={sequence_number!r}: give an integer as text, such as '100'")
+    base = _version_base(version, cast("str", sequence_number))
+    if event_name == "READ" and old_image is not None:
+        raise InvalidValueError(f"old_image={old_image!r}: leave it out, an item of a snapshot has only a new image")
     if not isinstance(approximate_creation_time, datetime) or approximate_creation_time.tzinfo is None:
         raise InvalidValueError(
             f"approximate_creation_time={approximate_creation_time!r}: give a datetime with a time zone, "
@@ -55,7 +62,8 @@ def checked_fields(
     return (
         cast("str", event_id),
         event_name,
-        sequence_number,
+        cast("str", sequence_number),
+        base,
         cast("str", shard_id),
         (approximate_creation_time - EPOCH) // MICROSECOND,
         size_bytes,
@@ -65,6 +73,18 @@ def checked_fields(
         None if old_image is None else _encoded_image("old_image", old_image),
         None if user_identity is None else _encoded_identity(user_identity),
     )
+
+
+def _version_base(version: object, sequence_number: str) -> str:
+    if version is None:
+        return UNKNOWN_BASE if sequence_number else row_version(0)
+    base = base_of(version, sequence_number) if isinstance(version, str) else None
+    if base is None:
+        raise InvalidValueError(
+            f"version={version!r}: give three numbers of 13, 20 and 40 digits that end with sequence_number="
+            f"{sequence_number!r}, such as {version_of(UNKNOWN_BASE, '100')!r}, or None"
+        )
+    return base
 
 
 def _encoded_image(name: str, image: Mapping[str, object]) -> bytes:

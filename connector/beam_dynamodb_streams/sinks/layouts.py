@@ -19,7 +19,6 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
 from beam_dynamodb_streams.records.user_identity import is_time_to_live
 from beam_dynamodb_streams.sinks.changed_attributes import NAMES, changed_attributes, has_attribute
-from beam_dynamodb_streams.sinks.coverage import padded
 
 Layout: TypeAlias = Literal["change_log", "latest_image"]
 LAYOUTS: Final = ("change_log", "latest_image")
@@ -122,16 +121,16 @@ def _is_replication(changes: pa.RecordBatch, changed: pa.ListArray, schema: Sche
 def latest_changes(changes: pa.RecordBatch, schema: Schema | None) -> pa.RecordBatch:
     """Return the last change of each key.
 
-    Sequence numbers compare only within a lineage (trap 4), and a key has one lineage. A key in a table is never NULL:
-    a null here is a malformed key, or one that its column cannot hold. Then nobody knows which items are the same, so
-    each such change stays.
+    The version decides (`records.versions`): it compares for one key, over streams and snapshots. A key in a table is
+    never NULL: a null here is a malformed key, or one that its column cannot hold. Then nobody knows which items are
+    the same, so each such change stays.
     """
     if not len(changes):
         return changes
     columns = [_canonical_keys(changes.column("keys"))] if schema is None else changes.column("keys").flatten()
     keys = [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
     keys.append(_numbers_of_unknown(columns))
-    order = pc.sort_indices(padded(changes.column("sequence_number")))
+    order = pc.sort_indices(changes.column("version"))
     names = [f"key{number}" for number in range(len(keys))]
     table = pa.table([column.take(order) for column in keys] + [order.cast(pa.int64())], names=[*names, "row"])
     last = table.group_by(names, use_threads=False).aggregate([("row", "last")])["row_last"]

@@ -23,9 +23,11 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
+from beam_dynamodb_streams.records.versions import version_base
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
 from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
+from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.options import ReadOptions
 from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
@@ -41,6 +43,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions, stream
 
     The stream is the one that the frontier names. What an earlier run had read says nothing about another one.
     """
+    base = version_base(stream_arn, element.epoch)
     stream = DynamoDBStream(service, stream_arn, limit=options.pace.page)
     began_here = stream_arn == element.stream_arn
     return Reader(
@@ -48,7 +51,7 @@ def reader_of(service: Client, element: StreamRead, options: ReadOptions, stream
         time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
-        replace(options.rules, stop=element.stop),
+        replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base)),
         options.pace,
         EarlierRun(element.saved, element.until) if began_here else EarlierRun(),
         give_up_after=options.give_up_after,
@@ -94,12 +97,13 @@ class _ReadStream(beam.DoFn):
         worth_keeping = False
         try:
             longest = self._options.slice_seconds
+            base = version_base(stream_arn, element.epoch)
             deadline = reader.now() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
             while (frontier := tracker.current_restriction()).stream_arn == stream_arn:
                 if (claim := reader.next(frontier, deadline, rests=rests)) is None:
                     break
-                emitted = self._emission.of(claim, checked=self._dead_letters)
+                emitted = self._emission.of(claim, checked=self._dead_letters, version_base=base)
                 self._raise_for(claim, emitted)
                 if not tracker.try_claim(claim.frontier):
                     return  # the reader remembers what was never claimed

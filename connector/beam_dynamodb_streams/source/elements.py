@@ -20,6 +20,7 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.records import ChangeRecord, change_batch
 from beam_dynamodb_streams.records.envelope import change_records, creation_times
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
@@ -78,11 +79,12 @@ class Emission(Protocol):
     @property
     def element_type(self) -> type: ...
 
-    def of(self, claim: Claim, *, checked: bool) -> Emitted:
+    def of(self, claim: Claim, *, checked: bool, version_base: str = UNKNOWN_BASE) -> Emitted:
         """Return what the claim delivers.
 
         Args:
             claim: The claim; its records and its malformed entries are used.
+            version_base: The version of its changes without their numbers (`records.versions`).
             checked: Whether to decode each change here, so that one that cannot be decoded is malformed. If not, such a
                 change fails where its values are first read.
         """
@@ -94,11 +96,12 @@ class Changes:
 
     element_type: type = ChangeRecord
 
-    def of(self, claim: Claim, *, checked: bool) -> Emitted:
+    def of(self, claim: Claim, *, checked: bool, version_base: str = UNKNOWN_BASE) -> Emitted:
         records = records_of(claim)
         if not checked:
-            return Emitted(_stamped(change_records(records, claim.shard)), len(records), claim.malformed)
-        changes, malformed = well_formed(records, claim.shard)
+            lazily = change_records(records, claim.shard, version_base)
+            return Emitted(_stamped(lazily), len(records), claim.malformed)
+        changes, malformed = well_formed(records, claim.shard, version_base)
         return Emitted(_stamped(changes), len(changes), [*claim.malformed, *malformed])
 
 
@@ -133,14 +136,16 @@ class Batches:
         claim: Claim,
         *,
         checked: bool,  # noqa: ARG002 - text has nothing to check, and columns check each value
+        version_base: str = UNKNOWN_BASE,
     ) -> Emitted:
         """Return the rows of all entries. A misfit attribute is null in its column, and its row is delivered."""
         records = records_of(claim)
         if not records:
             return Emitted(malformed=claim.malformed)
         if self._columns is None:
-            return Emitted(self._cut(records, change_batch(records, claim.shard)), len(records), claim.malformed)
-        made = self._columns.of_page(records, claim.shard)
+            rows = change_batch(records, claim.shard, version_base)
+            return Emitted(self._cut(records, rows), len(records), claim.malformed)
+        made = self._columns.of_page(records, claim.shard, version_base)
         misfits = [_entry(misfit) for misfit in made.misfits]
         return Emitted(self._cut(records, made.rows), len(records), [*claim.malformed, *misfits])
 

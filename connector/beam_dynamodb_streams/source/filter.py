@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from beam_dynamodb_streams.errors import MalformedRecordError
+from beam_dynamodb_streams.reader.page import EntryFilter
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.envelope import change_records, entry_json, with_event_names
+from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 
 _T = TypeVar("_T")
@@ -22,10 +24,12 @@ class ChangeFilter:
     Attributes:
         event_names: The kinds of change that pass, which needs no decoding; None for all.
         where: The function that returns whether a change passes; None if all pass.
+        version_base: The version of the changes without their numbers, for `where`.
     """
 
     event_names: frozenset[str] | None = None
     where: Where | None = None
+    version_base: str = UNKNOWN_BASE
 
     def __call__(self, entries: Sequence[RawRecord], shard: str) -> tuple[Sequence[RawRecord], list[MalformedEntry]]:
         """Return the entries that pass, in order, and those with values that `where` could not decode."""
@@ -34,24 +38,37 @@ class ChangeFilter:
         if self.where is None:
             return entries, []
         malformed: list[MalformedEntry] = []
-        passed = [entry for entry, _, passes in _examined(entries, shard, self.where, malformed) if passes]
+        passed = [
+            entry for entry, _, passes in _examined(entries, shard, self.version_base, self.where, malformed) if passes
+        ]
         return passed, malformed
 
 
-def well_formed(entries: Sequence[RawRecord], shard: str) -> tuple[list[ChangeRecord], list[MalformedEntry]]:
+def filter_with(rule: EntryFilter, version_base: str) -> EntryFilter:
+    """Return the filter of a read for the changes of one stream, whose versions have this base."""
+    return replace(rule, version_base=version_base) if isinstance(rule, ChangeFilter) else rule
+
+
+def well_formed(
+    entries: Sequence[RawRecord], shard: str, version_base: str = UNKNOWN_BASE
+) -> tuple[list[ChangeRecord], list[MalformedEntry]]:
     """Return the changes whose values can all be decoded, in decoded form, and the other entries."""
     malformed: list[MalformedEntry] = []
-    return [change for _, change, _ in _examined(entries, shard, _decode, malformed)], malformed
+    return [change for _, change, _ in _examined(entries, shard, version_base, _decode, malformed)], malformed
 
 
 def _examined(
-    entries: Sequence[RawRecord], shard: str, look: Callable[[ChangeRecord], _T], malformed: list[MalformedEntry]
+    entries: Sequence[RawRecord],
+    shard: str,
+    version_base: str,
+    look: Callable[[ChangeRecord], _T],
+    malformed: list[MalformedEntry],
 ) -> Iterator[tuple[RawRecord, ChangeRecord, _T]]:
     """Yield each entry with its change and what `look` returns of it. Adds those that it cannot decode to `malformed`.
 
     Only their values are malformed, so their bytes are encoded again from the envelope.
     """
-    for entry, change in zip(entries, change_records(entries, shard), strict=True):
+    for entry, change in zip(entries, change_records(entries, shard, version_base), strict=True):
         try:
             result = look(change)
         except MalformedRecordError as error:

@@ -21,7 +21,7 @@ from beam_dynamodb_streams.wire.arn import STREAM_ARN, TABLE_ARN, is_arn, region
 OnDataLoss = Literal["fail", "continue"]
 OnMalformed = Literal["fail", "skip"]
 
-_EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE"})
+_EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE", "READ"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from beam_dynamodb_streams.display import html_table, short
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.records.versions import version_base
 from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
@@ -207,11 +208,12 @@ def sample(
 def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
     """Return what the reader delivers until `deadline` on its own clock, or until its end, with everything decoded."""
     frontier = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
+    base = version_base(read.stream_arn, read.epoch)
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []
     losses: list[Loss] = []
     while (claim := reader.next(frontier, deadline)) is not None:
-        changes, malformed = well_formed(records_of(claim), claim.shard)
+        changes, malformed = well_formed(records_of(claim), claim.shard, base)
         records += changes
         dead_letters += [dead_letter(read.stream_arn, claim.shard, entry) for entry in (*claim.malformed, *malformed)]
         losses += claim.losses

@@ -33,6 +33,7 @@ class StreamRead:
         records: How many changes to deliver; None without such an end.
         frontier: The first frontier if several elements share the stream; None if this one reads all shards.
         until: The second up to which an earlier run had read everything, as in `StreamPosition`.
+        epoch: The epoch of the snapshot that the changes follow, in milliseconds; 0 without one (`records.versions`).
     """
 
     run: str
@@ -43,6 +44,7 @@ class StreamRead:
     records: int | None = None
     frontier: Frontier | None = None
     until: int | None = None
+    epoch: int = 0
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):
@@ -52,6 +54,7 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     stop: int | None
     records: int | None
     frontier: bytes | None = None
+    epoch: int = 0
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -63,7 +66,9 @@ def encode_stream_read(element: StreamRead) -> bytes:
     position = StreamPosition(element.stream_arn, element.start, element.saved, element.until).to_json()
     frontier = None if element.frontier is None else encode_frontier(element.frontier)
     version = VERSION if frontier is None else SHARED_VERSION
-    return _encoder.encode(_Stored(version, element.run, position, element.stop, element.records, frontier))
+    return _encoder.encode(
+        _Stored(version, element.run, position, element.stop, element.records, frontier, element.epoch)
+    )
 
 
 def decode_stream_read(data: bytes) -> StreamRead:
@@ -88,6 +93,7 @@ def decode_stream_read(data: bytes) -> StreamRead:
         stored.records,
         None if stored.frontier is None else decode_frontier(stored.frontier),
         position.until,
+        stored.epoch,
     )
 
 
