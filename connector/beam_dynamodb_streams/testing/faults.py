@@ -58,6 +58,9 @@ class Faults:
     client that follows it gets the same page again (trap 6)."""
     disorder: float = 0.0
     """The most seconds by which a record's creation time lies before its write (trap 19)."""
+    stale_reads: float = 0.0
+    """The most seconds by which a Scan without ConsistentRead is behind, drawn for each item. What was written before
+    it was set is not remembered."""
 
     def __post_init__(self) -> None:
         for name in (each.name for each in fields(self)):
@@ -67,7 +70,7 @@ class Faults:
                     raise ValueError(f"{name}={value!r}: rates lie between 0 and 1, times are not negative")
 
 
-_NO_RATES = {"hang_seconds", "latency", "empty_run", "list_delay", "list_stale", "disorder"}
+_NO_RATES = {"hang_seconds", "latency", "empty_run", "list_delay", "list_stale", "disorder", "stale_reads"}
 
 
 @dataclass(slots=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import msgspec
 
 from beam_dynamodb_streams.testing.answers import Refusal, constraint, invalid, limit, needed, not_found, text
 from beam_dynamodb_streams.testing.faults import FaultRules
 from beam_dynamodb_streams.testing.iterators import IteratorContent, Iterators
+from beam_dynamodb_streams.testing.scan import scan
 from beam_dynamodb_streams.testing.shard import Shard
 from beam_dynamodb_streams.testing.stream import Lifetimes, Stream
 from beam_dynamodb_streams.testing.table import Table
-from beam_dynamodb_streams.testing.values import Attributes
 
 Members = dict[str, object]
 ShardFilter = Literal["supported", "ignored", "rejected"]
@@ -22,8 +22,6 @@ ShardFilter = Literal["supported", "ignored", "rejected"]
 MAX_RECORDS = 1000
 MAX_SHARDS = 100
 MAX_STREAMS = 100
-MAX_ITEMS = 1_000_000
-_SCAN_MEMBERS = {"TableName", "Limit", "ExclusiveStartKey", "ConsistentRead", "Select", "ReturnConsumedCapacity"}
 ITERATOR_TYPES = ("TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "AT_TIMESTAMP")
 
 
@@ -190,6 +188,7 @@ class Operations:
             "TableStatus": "ACTIVE",
             "CreationDateTime": table.created,
             "ItemCount": table.item_count,
+            "TableSizeBytes": table.contents.size,
             "KeySchema": table.key_schema,
             "AttributeDefinitions": [{"AttributeName": key, "AttributeType": kind} for key, kind in table.keys.items()],
             "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
@@ -212,19 +211,7 @@ class Operations:
         return msgspec.json.encode(answer)
 
     def scan(self, members: Members) -> bytes:
-        table = self._table(members)
-        most = limit(members, MAX_ITEMS)
-        if unknown := members.keys() - _SCAN_MEMBERS:
-            raise invalid(f"This endpoint does not support {', '.join(sorted(unknown))} of Scan")
-        after = members.get("ExclusiveStartKey")
-        try:
-            start = None if after is None else table.key_of(cast(Attributes, after))
-        except (ValueError, AttributeError, TypeError):
-            raise invalid("The provided starting key is invalid") from None
-        items, last = table.scan(start, most)
-        count = b'],"Count":%d,"ScannedCount":%d' % (len(items), len(items))
-        following = b"" if last is None else b',"LastEvaluatedKey":' + msgspec.json.encode(last)
-        return b'{"Items":[' + b",".join(items) + count + following + b"}"
+        return scan(self._table(members), members, self.rules)
 
     def _table(self, members: Members) -> Table:
         name = needed(members, "TableName", least=3, most=1024).rpartition("/")[2]  # or an ARN

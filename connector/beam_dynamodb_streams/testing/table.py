@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Literal
 
 from beam_dynamodb_streams.testing.change import Change, record_body
+from beam_dynamodb_streams.testing.items import Items
 from beam_dynamodb_streams.testing.keys import KeyType, TableKeys
 from beam_dynamodb_streams.testing.lifecycle import ServiceState, StreamControls
 from beam_dynamodb_streams.testing.shard import Shard
 from beam_dynamodb_streams.testing.values import Attributes, Image, attributes, to_json
 
 _MAX_ITEM = 400 * 1024
-_MAX_PAGE = 1024 * 1024
 
 
 class Table(StreamControls):
@@ -43,7 +41,7 @@ class Table(StreamControls):
         super().__init__(name, arn, TableKeys(name, keys), service, random, newest_label)
         self.created = service.rules.clock()
         self.table_id = table_id
-        self._items: dict[bytes, Image] = {}
+        self.contents = Items(lambda key: self._keys.hash(json.loads(key)))
         self._changes: list[Change] = []
 
     def put(self, item: Mapping[str, object]) -> Change | None:
@@ -93,30 +91,19 @@ class Table(StreamControls):
             if self.streams:
                 self.disable_stream()
             self.deleted = self._service.rules.clock()
-            self._items.clear()
+            self.contents.clear()
 
     def item(self, keys: Mapping[str, object]) -> dict[str, object] | None:
         """Return the item with these keys as it is now, or None."""
         with self._service.lock:
-            image = self._items.get(to_json(self._keys.of(attributes(keys))))
+            image = self.contents.get(to_json(self._keys.of(attributes(keys))))
         return None if image is None else image.item()
 
-    def scan(self, after: Attributes | None, most: int) -> tuple[list[bytes], Attributes | None]:
-        """Return the items of one page as JSON, and the key after which the next page begins, None if there is none.
-
-        The order is that of a hash of the keys, and says nothing of the writes. A page has at most 1 MB.
-        """
+    def items(self) -> list[dict[str, object]]:
+        """Return all items as they are now, in no order of the writes."""
         with self._service.lock:
-            order = sorted(self._items, key=_scan_order)
-            first = 0 if after is None else bisect_right(order, _scan_order(to_json(after)), key=_scan_order)
-            page: list[bytes] = []
-            size = 0
-            for key in order[first:]:
-                page.append(self._items[key].json)
-                size += self._items[key].size
-                if len(page) == most or size >= _MAX_PAGE:
-                    return page, json.loads(key)
-            return page, None
+            found = [image for key in self.contents if (image := self.contents.get(key)) is not None]
+        return [image.item() for image in found]
 
     @property
     def keys(self) -> dict[str, KeyType]:
@@ -134,7 +121,7 @@ class Table(StreamControls):
 
     @property
     def item_count(self) -> int:
-        return len(self._items)
+        return len(self.contents)
 
     @property
     def changes(self) -> list[Change]:
@@ -151,13 +138,11 @@ class Table(StreamControls):
         key_hash = self._keys.hash(key_values)
         with self._service.lock:
             self._check_exists()
-            old = self._items.get(keys.json)
+            old = self.contents.get(keys.json)
             if old == new:
                 return None
-            if new is None:
-                del self._items[keys.json]
-            else:
-                self._items[keys.json] = new
+            rules = self._service.rules
+            self.contents.write(keys.json, new, now=rules.clock(), remembers=rules.faults.stale_reads)
             if not self.streams or self.stream.disabled is not None:
                 return None
             stream = self.stream
@@ -182,7 +167,3 @@ class Table(StreamControls):
         change = Change(self.stream.arn, shard.shard_id, str(number), body)
         self._changes.append(change)
         return change
-
-
-def _scan_order(key: bytes) -> bytes:
-    return hashlib.md5(key, usedforsecurity=False).digest()
