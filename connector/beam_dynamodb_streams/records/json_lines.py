@@ -91,7 +91,7 @@ def decode_line(line: str | bytes) -> RecordFields:
     """
     try:
         parsed = _decode(line)
-    except (msgspec.DecodeError, UnicodeError) as fault:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise _malformed(str(fault), line) from None
     base = base_of(parsed.version, parsed.sequence_number)
     if base is None:

@@ -74,7 +74,7 @@ def encode_stream_read(element: StreamRead) -> bytes:
 def decode_stream_read(data: bytes) -> StreamRead:
     try:
         stored = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConnectorError(
             f"stored stream element is damaged ({error}): start the job without its checkpoint or savepoint"
         ) from error
