@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from beam_dynamodb_streams import ChangeRecord, WriteChangesToAvro, WriteChanges
 from beam_dynamodb_streams.columns import avro_schema
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, to_arrow
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 A_SECOND, A_BUNDLE, WINDOW = 50, 1_000, 10
 _WATERMARK = ManualWatermarkEstimator.default_provider()
 

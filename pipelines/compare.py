@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def _unequal(change: Change, row: Row) -> Iterator[str]:
         "event_name": record["eventName"],
         "sequence_number": change.sequence_number,
         "shard_id": change.shard_id,
-        "approximate_creation_time": datetime.fromtimestamp(stored["ApproximateCreationDateTime"], UTC),
+        "approximate_creation_time": datetime.fromtimestamp(stored["ApproximateCreationDateTime"], timezone.utc),
         "size_bytes": stored["SizeBytes"],
         "stream_view_type": stored["StreamViewType"],
     }

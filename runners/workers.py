@@ -7,7 +7,9 @@ import sys
 import venv
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
+
+from typing_extensions import Self
 
 from runners.child import HOST, Child, free_port
 

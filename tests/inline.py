@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from functools import cache
 from random import Random
-from typing import Self
 
 import botocore.session
+from typing_extensions import Self
 
 from beam_dynamodb_streams.errors import UnavailableError
 from beam_dynamodb_streams.reader.claim import Claim

@@ -238,3 +238,39 @@ def test_the_program_imports_nothing_but_the_standard_library_before_a_command_r
             assert top in sys.stdlib_module_names or name in (f"{NAME}.commands.main",), (
                 f"{place(module)} imports {name}"
             )
+
+
+ROOT = PACKAGE.parents[1]
+
+#: What Python 3.10 lacks. `typing_extensions` has the names of `typing`, and `timezone.utc` is `datetime.UTC`.
+NEWER_THAN_3_10 = {
+    "asyncio": {"Runner", "TaskGroup", "timeout"},
+    "contextlib": {"chdir"},
+    "datetime": {"UTC"},
+    "enum": {"StrEnum", "verify"},
+    "logging": {"getLevelNamesMapping"},
+    "typing": {
+        *("LiteralString", "Never", "NotRequired", "Required", "Self", "TypeVarTuple", "Unpack"),
+        *("assert_never", "assert_type", "dataclass_transform", "override", "reveal_type"),
+    },
+}
+
+
+@pytest.mark.parametrize("folder", ["connector", "pipelines", "runners", "benchmarks", "docs", "tests"])
+def test_nothing_uses_what_python_3_10_lacks(folder: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {module}.{name}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for module, name in _names_used(ast.parse(path.read_text(), feature_version=(3, 10)))
+        if name in NEWER_THAN_3_10.get(module, ())
+    ]
+    assert found == []
+
+
+def _names_used(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield each name with the module that it is imported from, or of which it is an attribute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield node.value.id, node.attr

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
+
+from typing_extensions import Self
 
 from runners.child import HOST, Child, free_port
 from runners.flink.rest import Job, call, jobs

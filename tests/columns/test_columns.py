@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -76,7 +76,7 @@ def test_a_page_becomes_rows_of_metadata_keys_and_typed_images():
                 "sequence_number": "421584500000000017450439091",
                 "version": f"{0:013}-{0:020}-{421584500000000017450439091:040}",
                 "shard_id": "shardId-1",
-                "approximate_creation_time": datetime(2026, 2, 2, 2, 40, 0, 250_000, tzinfo=UTC),
+                "approximate_creation_time": datetime(2026, 2, 2, 2, 40, 0, 250_000, tzinfo=timezone.utc),
                 "size_bytes": None,
                 "stream_view_type": "NEW_AND_OLD_IMAGES",
                 "user_identity": None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import msgspec
 import pyarrow as pa
@@ -15,7 +15,7 @@ from beam_dynamodb_streams.records.record import ChangeRecord, make_record
 from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 
 ATTRIBUTES = [pa.field("id", pa.string()), pa.field("count", pa.int64())]
-TIME = (datetime(2026, 1, 31, tzinfo=UTC) - EPOCH) // MICROSECOND
+TIME = (datetime(2026, 1, 31, tzinfo=timezone.utc) - EPOCH) // MICROSECOND
 
 
 def change(image: bytes, place: int = 0) -> ChangeRecord:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import msgspec
 import pyarrow as pa
@@ -28,7 +28,7 @@ ATTRIBUTES = pa.schema(
         ("place", pa.struct([("city", pa.string()), ("open", pa.bool_()), ("at", pa.list_(pa.float64()))])),
     ]
 )
-TIME = (datetime(2026, 1, 31, tzinfo=UTC) - EPOCH) // MICROSECOND
+TIME = (datetime(2026, 1, 31, tzinfo=timezone.utc) - EPOCH) // MICROSECOND
 
 
 def item(number: int) -> dict[str, object]:

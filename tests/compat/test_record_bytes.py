@@ -5,7 +5,7 @@ A golden file is never changed. A new version adds files, and its reader keeps t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -37,7 +37,7 @@ RECORDS = {
         sequence_number="421584500000000017450439091",
         version=f"1769860800123-20260131120000123000-{'421584500000000017450439091':0>40}",
         shard_id=SHARD,
-        approximate_creation_time=datetime(2026, 1, 31, 12, 30, 5, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, 12, 30, 5, tzinfo=timezone.utc),
         size_bytes=159,
     ),
     "ttl_delete": ChangeRecord(
@@ -46,7 +46,7 @@ RECORDS = {
         keys={"order_id": "o-2"},
         sequence_number="4" * 40,
         shard_id=SHARD,
-        approximate_creation_time=datetime(2026, 1, 31, 12, 30, 5, 123_456, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, 12, 30, 5, 123_456, tzinfo=timezone.utc),
         stream_view_type="KEYS_ONLY",
         user_identity={"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
     ),
@@ -57,7 +57,7 @@ RECORDS = {
         new_image={"order_id": "o-3", "total": 5},
         version=f"1769860800123-{0:020}-{0:040}",
         shard_id="data/abc.json.gz",
-        approximate_creation_time=datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, 12, 0, 0, 123_000, tzinfo=timezone.utc),
         stream_view_type="NEW_IMAGE",
     ),
 }

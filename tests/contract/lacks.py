@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
@@ -63,7 +63,7 @@ def lacks(endpoint: Endpoint) -> set[str]:
             status = streams.describe_stream(StreamArn=stream)["StreamDescription"]["StreamStatus"]
             return status in ("DISABLING", "DISABLED") and reads(ShardIteratorType="TRIM_HORIZON")
 
-        before = datetime.now(UTC) - timedelta(minutes=5)
+        before = datetime.now(timezone.utc) - timedelta(minutes=5)
         found = {
             AT_TIMESTAMP: _holds(lambda: reads(ShardIteratorType="AT_TIMESTAMP", Timestamp=before)),
             SHARD_FILTER: _holds(filters),

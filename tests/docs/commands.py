@@ -9,7 +9,6 @@ import io
 import re
 import shlex
 import sys
-import tomllib
 from functools import cache
 from types import ModuleType
 from typing import Final
@@ -22,6 +21,11 @@ from botocore import xform_name
 
 from beam_dynamodb_streams.commands import COMMANDS
 from tests.docs.pages import ROOT, Command
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 #: What needs a place that a test has not, takes minutes, or does not end: its options are checked, no more.
 CHECKED_ONLY: Final = (

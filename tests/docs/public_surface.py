@@ -5,13 +5,13 @@ What Beam itself leaves untyped (a PCollection's elements) is `Any` here too.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import assert_type
 
 import apache_beam as beam
 import pyarrow as pa
+from typing_extensions import assert_type
 
 from beam_dynamodb_streams import (
     AsChanges,
@@ -44,7 +44,7 @@ def a_change() -> ChangeRecord:
         new_image={"id": "o-1", "total": Decimal("9.99")},
         sequence_number="100",
         shard_id="shardId-00000001",
-        approximate_creation_time=datetime(2026, 1, 31, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, tzinfo=timezone.utc),
     )
     assert_type(change.event_id, str)
     assert_type(change.approximate_creation_time, datetime)
@@ -70,7 +70,7 @@ def a_schema() -> Schema:
 def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) -> None:
     read = ReadFromDynamoDBStreams(
         table="orders",
-        start=datetime(2026, 1, 31, tzinfo=UTC),
+        start=datetime(2026, 1, 31, tzinfo=timezone.utc),
         stop=timedelta(minutes=5),
         event_names={"INSERT"},
         where=lambda change: not change.is_ttl_delete,
@@ -113,7 +113,7 @@ def a_refusal() -> str:
 
 
 def main(directory: Path) -> None:
-    with LocalStreams(clock=Clock(datetime.now(UTC)), faults=Faults(throttle={"GetRecords": 0.1})) as service:
+    with LocalStreams(clock=Clock(datetime.now(timezone.utc)), faults=Faults(throttle={"GetRecords": 0.1})) as service:
         orders = service.create_table("orders", keys={"id": "S"})
         assert_type(orders, Table)
         orders.put({"id": "o-1", "total": Decimal("9.99")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import apache_beam as beam
@@ -31,7 +31,7 @@ def change(number: int) -> ChangeRecord:
         keys={"id": f"o-{number}"},
         sequence_number=str(100 + number),
         shard_id="shardId-00000001",
-        approximate_creation_time=datetime(2026, 1, 31, 8, 0, number, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, 8, 0, number, tzinfo=timezone.utc),
     )
 
 

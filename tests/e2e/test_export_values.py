@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -116,7 +116,7 @@ def records_of(table: Table) -> list[ChangeRecord]:
 
 
 def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()
 
 
 def last_of_each_key(records: list[ChangeRecord]) -> list[ChangeRecord]:

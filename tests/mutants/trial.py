@@ -21,6 +21,9 @@ import pytest
 from apache_beam.testing.util import BeamAssertException
 from botocore.exceptions import ClientError
 
+if sys.version_info < (3, 11):
+    from exceptiongroup import BaseExceptionGroup
+
 TEST_SECONDS = 60
 TRIAL_SECONDS = 600
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def row_of(table: Table, at: int) -> dict[str, Any]:
         "event_name": change.event_name,
         "sequence_number": change.sequence_number,
         "shard_id": change.shard_id,
-        "approximate_creation_time": datetime.fromtimestamp(stored["ApproximateCreationDateTime"], UTC),
+        "approximate_creation_time": datetime.fromtimestamp(stored["ApproximateCreationDateTime"], timezone.utc),
         "size_bytes": stored["SizeBytes"],
         "stream_view_type": stored["StreamViewType"],
         "user_identity": text(record.get("userIdentity")),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 from pathlib import Path
 
@@ -212,7 +212,7 @@ def test_a_stream_that_does_not_exist_is_refused_at_the_start(
 def test_a_start_in_the_future_is_refused_at_the_start(
     service: LocalStreams, orders: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
     says = refused(capsys, service, tmp_path, f"--start={tomorrow.isoformat()}")
     assert "is in the future" in says
 
@@ -278,7 +278,7 @@ def test_a_dead_letter_that_is_not_json_is_one_line_too() -> None:
         ("10m", timedelta(minutes=10)),
         ("1h30m", timedelta(hours=1, minutes=30)),
         ("45s", timedelta(seconds=45)),
-        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=timezone.utc)),
     ],
 )
 def test_a_stop_is_now_a_time_a_number_of_changes_or_a_duration(text: str, means: object) -> None:
@@ -287,7 +287,7 @@ def test_a_stop_is_now_a_time_a_number_of_changes_or_a_duration(text: str, means
 
 def test_a_start_is_a_word_or_a_time() -> None:
     assert start_argument("LATEST") == "LATEST"
-    assert start_argument("2026-01-31T12:00:00+01:00") == datetime(2026, 1, 31, 11, tzinfo=UTC)
+    assert start_argument("2026-01-31T12:00:00+01:00") == datetime(2026, 1, 31, 11, tzinfo=timezone.utc)
     with pytest.raises(argparse.ArgumentTypeError, match="cannot be read"):
         start_argument("@")
 

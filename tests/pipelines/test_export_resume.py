@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -91,7 +91,7 @@ def test_a_run_that_finds_nothing_says_so(
         f"no changes since the last run: nothing written to {tmp_path}",
     ]
     (until,) = json.loads((tmp_path / "_caught_up.json").read_bytes())["until"].values()
-    assert timedelta(0) < datetime.now(UTC) - datetime.fromisoformat(until) < timedelta(minutes=10)
+    assert timedelta(0) < datetime.now(timezone.utc) - datetime.fromisoformat(until) < timedelta(minutes=10)
 
 
 def test_a_shard_that_split_between_two_runs_is_continued_by_its_children(

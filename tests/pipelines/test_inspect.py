@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from beam_dynamodb_streams.wire import Client
 from pipelines.inspect import main
 
 ROOT = Path(__file__).parent.parent.parent
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 Run = Callable[..., str]
 

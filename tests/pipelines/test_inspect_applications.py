@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from pipelines.inspect import main
 from tests.moto_server import moto_server
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 SEVENTH = AtTime(7)
 
 Run = Callable[..., str]

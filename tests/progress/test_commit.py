@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
-START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
 def record(number: int, second: int) -> ChangeRecord:

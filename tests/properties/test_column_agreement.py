@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal, localcontext
 
 import msgspec
@@ -86,7 +86,7 @@ def read(page: list[tuple[dict[str, Value] | None, dict[str, Value] | None]]) ->
             old_image=old,
             sequence_number=str(100 + place),
             shard_id="shardId-1",
-            approximate_creation_time=datetime(2026, 1, 31, tzinfo=UTC),
+            approximate_creation_time=datetime(2026, 1, 31, tzinfo=timezone.utc),
         )
         for place, (new, old) in enumerate(page)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import ROUND_DOWN, Clamped, Context, Decimal, Inexact, Rounded, Underflow, localcontext
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_any_json_is_a_value_or_a_malformed_record_with_its_bytes(parsed: object
     st.none() | images,
     st.none() | images,
     st.none() | st.integers(0, 2**40),
-    st.datetimes(timezones=st.just(UTC)),
+    st.datetimes(timezones=st.just(timezone.utc)),
 )
 def test_a_record_is_equal_after_every_way_out_and_in(
     keys: Image, new_image: Image | None, old_image: Image | None, size_bytes: int | None, created: datetime

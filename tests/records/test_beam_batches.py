@@ -3,7 +3,7 @@
 # No postponed annotations here: Beam reads those of a batched DoFn without resolving them.
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import apache_beam as beam
@@ -27,7 +27,7 @@ def change(number: int) -> ChangeRecord:
         new_image={"id": f"o-{number}", "n": number},
         sequence_number=f"{number + 1:021d}",
         shard_id="shardId-00000001790000000000-00000001",
-        approximate_creation_time=datetime(2026, 11, 1, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 11, 1, tzinfo=timezone.utc),
     )
 
 

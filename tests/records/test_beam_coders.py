@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import apache_beam as beam
@@ -25,7 +25,7 @@ RECORD = ChangeRecord(
     old_image={"order_id": "o1", "paid": True},
     sequence_number="421584500000000017450439091",
     shard_id="shardId-00000001763000000000-a1b2c3d4",
-    approximate_creation_time=datetime(2026, 1, 31, tzinfo=UTC),
+    approximate_creation_time=datetime(2026, 1, 31, tzinfo=timezone.utc),
     user_identity={"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"},
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.envelope import change_records
 from beam_dynamodb_streams.wire import RawChange, RawRecord
 
-WHEN = datetime(2026, 1, 31, 12, 30, 5, tzinfo=UTC)
+WHEN = datetime(2026, 1, 31, 12, 30, 5, tzinfo=timezone.utc)
 SHARD = "shardId-00000001763000000000-a1b2c3d4"
 
 
@@ -268,7 +268,7 @@ def test_only_a_removal_by_the_service_itself_is_a_ttl_delete(event_name: str, i
 def test_a_time_in_another_zone_is_the_same_moment_in_utc():
     record = change(approximate_creation_time=WHEN.astimezone(timezone(timedelta(hours=5))))
     assert record == change()
-    assert record.approximate_creation_time.tzinfo is UTC
+    assert record.approximate_creation_time.tzinfo is timezone.utc
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import fastavro
 import pyarrow as pa
@@ -19,7 +19,7 @@ RECORDS = [
         new_image={"order_id": "é", "total": 5},
         sequence_number="100",
         shard_id="shardId-1",
-        approximate_creation_time=datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, 12, 0, 0, 250_000, tzinfo=timezone.utc),
         size_bytes=2**40,
     ),
     ChangeRecord(
@@ -29,7 +29,7 @@ RECORDS = [
         old_image={"order_id": "é", "total": 5},
         sequence_number="101",
         shard_id="shardId-1",
-        approximate_creation_time=datetime(1969, 12, 31, tzinfo=UTC),
+        approximate_creation_time=datetime(1969, 12, 31, tzinfo=timezone.utc),
         user_identity={"Type": "Service"},
     ),
 ]

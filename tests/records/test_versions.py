@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import pyarrow as pa
 import pytest
@@ -51,7 +51,7 @@ def change(**fields: object) -> ChangeRecord:
         "keys": {"id": "1"},
         "sequence_number": "100",
         "shard_id": "shardId-1",
-        "approximate_creation_time": datetime(2026, 1, 31, tzinfo=UTC),
+        "approximate_creation_time": datetime(2026, 1, 31, tzinfo=timezone.utc),
     }
     return ChangeRecord(**defaults | fields)  # type: ignore[arg-type]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -104,7 +104,7 @@ def test_with_checkpoints_a_delay_is_as_requested_up_to_whole_seconds(
 def test_once_sources_shut_down_delays_are_ignored_and_the_reader_keeps_its_own_time(
     flink: Flink, service: LocalStreams, slices: Slices
 ) -> None:
-    stop = datetime.now(UTC) + timedelta(hours=1)
+    stop = datetime.now(timezone.utc) + timedelta(hours=1)
     rests = rests_of(flink, service, slices, flink.arguments(finite=True), stop=stop)
     assert all(rest.got < rest.rounded_to for rest in rests), "it does wait: this test no longer shows anything"
 

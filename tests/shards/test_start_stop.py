@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -25,7 +25,7 @@ from beam_dynamodb_streams.shards.start_stop import (
 )
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
-NOON = datetime(2026, 1, 31, 12, 0, 0, 900_000, tzinfo=UTC)
+NOON = datetime(2026, 1, 31, 12, 0, 0, 900_000, tzinfo=timezone.utc)
 SECOND = 1_769_860_800
 SAVED = StreamPosition("arn:…", AtTime(SECOND - 5), {"a": After("9")})
 
@@ -106,7 +106,9 @@ def test_a_stop_before_the_start_is_refused_where_the_pipeline_is_written() -> N
     assert parse_stop(NOON, parse_start(NOON)) == UntilSecond(SECOND), "the very same second is one second"
 
 
-@pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime(1969, 7, 20, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "moment", [datetime.min.replace(tzinfo=timezone.utc), datetime(1969, 7, 20, tzinfo=timezone.utc)]
+)
 def test_a_start_before_any_change_is_a_start_at_the_epoch_in_every_stored_form(
     moment: datetime,
 ) -> None:
@@ -117,7 +119,7 @@ def test_a_start_before_any_change_is_a_start_at_the_epoch_in_every_stored_form(
 
 
 def test_the_last_moment_that_a_datetime_can_name_is_a_stop_and_no_start() -> None:
-    last = datetime.max.replace(tzinfo=UTC)
+    last = datetime.max.replace(tzinfo=timezone.utc)
     assert parse_stop(last, TRIM_HORIZON) == UntilSecond(253_402_300_799)
     with pytest.raises(InvalidOptionError, match="start=9999-12-31T23:59:59Z is in the future"):
         resolve_bounds(AtTime(parse_start(last).second), None, SECOND)  # type: ignore[union-attr]

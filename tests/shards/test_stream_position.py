@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from itertools import permutations
 
 import pytest
@@ -24,7 +24,7 @@ def record(shard: str, number: str) -> ChangeRecord:
         keys={"id": "o-1"},
         sequence_number=number,
         shard_id=shard,
-        approximate_creation_time=datetime(2026, 1, 31, 12, tzinfo=UTC),
+        approximate_creation_time=datetime(2026, 1, 31, 12, tzinfo=timezone.utc),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from beam_dynamodb_streams.records import ChangeRecord
 
-START = datetime(2026, 11, 24, 8, 5, tzinfo=UTC)
+START = datetime(2026, 11, 24, 8, 5, tzinfo=timezone.utc)
 START_SECOND = int(START.timestamp())
 
 

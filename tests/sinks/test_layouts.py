@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -36,7 +36,7 @@ def record(number: int, old: dict[str, Any] | None, new: dict[str, Any] | None, 
             "old_image": old,
             "sequence_number": str(number),
             "shard_id": "shardId-a",
-            "approximate_creation_time": datetime(2026, 11, 24, 8, tzinfo=UTC),
+            "approximate_creation_time": datetime(2026, 11, 24, 8, tzinfo=timezone.utc),
             **given,
         }
     )

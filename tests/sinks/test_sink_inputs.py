@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import apache_beam as beam
@@ -96,7 +96,7 @@ def test_a_change_dated_far_ahead_is_not_kept_until_its_date_comes(tmp_path, ahe
     for present in (START_SECOND, START_SECOND + 60):  # it is read again, in another present
         files.process((chunks[-1][0][0], [data]), IntervalWindow(present, present + 60))
     (written,) = tmp_path.glob("changes-*")
-    assert written.name.startswith(f"changes-{datetime.fromtimestamp(far, UTC):%Y%m%dT%H%M%SZ}-")
+    assert written.name.startswith(f"changes-{datetime.fromtimestamp(far, timezone.utc):%Y%m%dT%H%M%SZ}-")
     assert pq.read_table(written)["event_id"].to_pylist() == ["event-1", "event-4"]
 
 

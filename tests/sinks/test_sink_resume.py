@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -295,7 +295,7 @@ def test_the_users_own_windows_are_refused_where_the_sink_must_know_what_is_writ
 
 
 HOUR = 3600 * 1_000_000
-NOW = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1_000_000)
+NOW = int(datetime(2026, 11, 24, tzinfo=timezone.utc).timestamp() * 1_000_000)
 
 
 def of_hour(hours_ago: int, **coverage: Range) -> Manifest:

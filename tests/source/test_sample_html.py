@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from html.parser import HTMLParser
 from typing import Any
 
@@ -48,7 +48,7 @@ def change(number: int = 0, **given: Any) -> ChangeRecord:
         "old_image": {"id": f"o-{number}", "note": SCRIPT, "n": 1, "gone": True},
         "sequence_number": f"{10**21 + number}",
         "shard_id": "shardId-00000001",
-        "approximate_creation_time": datetime(2026, 1, 1, 12, tzinfo=UTC),
+        "approximate_creation_time": datetime(2026, 1, 1, 12, tzinfo=timezone.utc),
         **given,
     }
     return ChangeRecord(**fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from math import floor
 
 import pytest
@@ -33,7 +33,7 @@ def test_a_start_before_all_that_the_service_has_is_warned_of(
     clock = Clock()
     with LocalStreams(clock=clock) as service:
         service.create_table("orders", keys={"id": "S"})
-        start = datetime.fromtimestamp(clock(), UTC) - timedelta(hours=hours)
+        start = datetime.fromtimestamp(clock(), timezone.utc) - timedelta(hours=hours)
         (element,) = StartRead(options_of(service, table="orders", start=start)).process(None)
     assert element.start == AtTime(floor(start.timestamp()))
     assert ("is more than 24 hours ago" in caplog.text) is warned

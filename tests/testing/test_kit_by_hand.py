@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import boto3
@@ -55,7 +55,7 @@ def test_a_table_without_a_key_is_refused_with_an_example() -> None:
 
 
 def test_a_clock_stands_still_until_it_is_advanced() -> None:
-    clock = Clock(datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
+    clock = Clock(datetime(2026, 2, 3, 4, 5, tzinfo=timezone.utc))
     before = clock()
     assert clock() == before
     assert clock.advance(1.5) == clock() == before + 1.5

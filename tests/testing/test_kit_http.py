@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import pytest
 from botocore.exceptions import (
@@ -145,7 +145,7 @@ def test_expired_credentials_are_refused_and_others_are_not(service, reader) -> 
 
 
 def test_a_signature_of_another_time_is_refused_where_dates_are_checked(start, connect) -> None:
-    now = datetime.now(UTC).timestamp()
+    now = datetime.now(timezone.utc).timestamp()
     wrong, right = start(checks_date=True, clock=Clock(now - 3600)), start(checks_date=True, clock=Clock(now))
     code, text = connect(wrong).refusal("list_streams")
     assert code == "InvalidSignatureException"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 
 import pytest
@@ -34,7 +34,7 @@ def test_a_record_has_every_member_that_the_service_sends(table, reader, clock: 
         "eventSource": "aws:dynamodb",
         "awsRegion": "us-east-1",
         "dynamodb": {
-            "ApproximateCreationDateTime": datetime(2026, 1, 1, tzinfo=UTC),
+            "ApproximateCreationDateTime": datetime(2026, 1, 1, tzinfo=timezone.utc),
             "Keys": {"id": {"S": "o-1"}},
             "NewImage": {"id": {"S": "o-1"}, "total": {"N": "9.9"}},
             "SequenceNumber": change.sequence_number,

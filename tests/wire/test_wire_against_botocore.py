@@ -122,7 +122,7 @@ CALLS: list[tuple[str, dict[str, Any], Callable[[Client], object]]] = [
             "StreamArn": ARN,
             "ShardId": SHARD,
             "ShardIteratorType": "AT_TIMESTAMP",
-            "Timestamp": datetime.datetime.fromtimestamp(1_700_000_000, datetime.UTC),
+            "Timestamp": datetime.datetime.fromtimestamp(1_700_000_000, datetime.timezone.utc),
         },
         lambda client: client.get_shard_iterator(ARN, SHARD, "AT_TIMESTAMP", timestamp=1_700_000_000.0),
     ),
@@ -219,7 +219,7 @@ def test_a_page_reads_as_boto3_reads_it(
         ):
             assert getattr(record, name) == their_record[theirs_name]
         change = their_record["dynamodb"]
-        created = datetime.datetime.fromtimestamp(record.creation_time, datetime.UTC)
+        created = datetime.datetime.fromtimestamp(record.creation_time, datetime.timezone.utc)
         assert created == change["ApproximateCreationDateTime"]
         assert record.sequence_number == change["SequenceNumber"]
         assert record.change.size_bytes == change["SizeBytes"]

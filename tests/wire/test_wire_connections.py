@@ -98,7 +98,7 @@ def test_the_region_is_the_one_asked_for_or_the_environments() -> None:
 def certificate(directory: Path, address: str) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     signed = (
         x509.CertificateBuilder()
         .subject_name(name)

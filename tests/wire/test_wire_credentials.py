@@ -62,7 +62,7 @@ def refreshing(keys: list[str], lifetime: float = 3600) -> botocore.session.Sess
     remaining = iter(keys)
 
     def fresh() -> dict[str, str]:
-        expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=lifetime)
+        expiry = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=lifetime)
         key = next(remaining)
         return {
             "access_key": key,

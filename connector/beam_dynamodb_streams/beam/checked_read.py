@@ -11,10 +11,11 @@ import logging
 import os
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions
+from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.graph import Graph
 from beam_dynamodb_streams.beam.runners import RunnerTraits, traits_of_this_worker, traits_while_translated

@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict
 
 import msgspec
 import pyarrow as pa
+from typing_extensions import Unpack
 
 from beam_dynamodb_streams.columns.from_avro import attributes_of, is_avro
 from beam_dynamodb_streams.columns.schema import OnMisfit, Schema, schema_of

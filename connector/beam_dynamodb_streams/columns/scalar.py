@@ -6,6 +6,8 @@ the attribute whole, or None if it does.
 
 from __future__ import annotations
 
+import sys
+from base64 import b64decode
 from binascii import a2b_base64
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -122,9 +124,18 @@ def _number(kind: pa.DataType, text: str) -> Conversion:
     return number if number else Decimal(0), None
 
 
+def decoded_base64(text: str | bytes) -> bytes:
+    """Return the bytes of a base64 text. Raise `ValueError` for a character or a padding that does not belong there."""
+    if sys.version_info >= (3, 11):
+        return a2b_base64(text, strict_mode=True)
+    if len(text) % 4:
+        raise ValueError("the length of a base64 text is a multiple of 4")
+    return b64decode(text, validate=True)
+
+
 def _binary(text: str) -> Conversion:
     try:
-        return a2b_base64(text, strict_mode=True), None
+        return decoded_base64(text), None
     except ValueError:
         return None, "a text that is not base64"
 

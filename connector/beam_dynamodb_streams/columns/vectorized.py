@@ -7,7 +7,6 @@ converts them by `columns.scalar`.
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_dynamodb_streams.columns.scalar import decoded_base64
 from beam_dynamodb_streams.columns.types import tags
 
 Recheck: TypeAlias = "npt.NDArray[np.bool_] | None"
@@ -151,7 +151,7 @@ def _binaries(texts: pa.StringArray) -> tuple[pa.Array, Recheck]:
     lengths = np.diff(limits)
     if b"=" not in encoded and not np.any(lengths % 4):
         try:
-            return _of_limits(texts, limits // 4 * 3, a2b_base64(encoded, strict_mode=True)), None
+            return _of_limits(texts, limits // 4 * 3, decoded_base64(encoded)), None
         except ValueError:
             return pa.nulls(len(texts), pa.binary()), _valid(texts)
     characters = np.frombuffer(encoded, np.uint8)
@@ -161,7 +161,7 @@ def _binaries(texts: pa.StringArray) -> tuple[pa.Array, Recheck]:
     padding[lengths > 0] = padded.astype(np.int32) + (padded & (characters[last - 2] == _PAD))
     whole = not np.any(lengths % 4) and encoded.count(b"=") == padding.sum()
     try:
-        decoded = a2b_base64(encoded.replace(b"=", b"A") if whole else b"?", strict_mode=True)
+        decoded = decoded_base64(encoded.replace(b"=", b"A") if whole else b"?")
     except ValueError:
         return pa.nulls(len(texts), pa.binary()), _valid(texts)
     last = limits[1:] // 4 * 3

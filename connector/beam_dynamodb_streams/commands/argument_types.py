@@ -85,7 +85,7 @@ def _duration(text: str) -> timedelta | None:
 def _time(text: str) -> datetime | str:
     """Return the time, or the text itself where it is not a time."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)  # Python 3.10 reads no Z
     except ValueError:
         return text
     if moment.tzinfo is None:

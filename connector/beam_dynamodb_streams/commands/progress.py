@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
@@ -106,7 +106,7 @@ def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
         print(printable(f"{arn}: {len(stream.shards):,} shards, all others from {position_text(stream.start)}"))
         width = max(map(len, stream.shards), default=0)
         for shard, saved in sorted(stream.shards.items()):
-            moved = datetime.fromtimestamp(saved.moved_at, UTC)
+            moved = datetime.fromtimestamp(saved.moved_at, timezone.utc)
             print(printable(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(saved.position)}"))
     return 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final, Literal
 
 from beam_dynamodb_streams.errors import DelayError, InvalidOptionError, NotFoundError, TrimmedDataError
@@ -199,4 +199,4 @@ def _is_trimmed(client: Client, stream_arn: str, shard: str, position: After) ->
 
 
 def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    return datetime.fromtimestamp(seconds, timezone.utc)

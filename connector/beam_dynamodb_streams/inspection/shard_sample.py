@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Final
 
 from beam_dynamodb_streams.errors import DelayError
@@ -89,4 +89,4 @@ def first_records(caller: StreamCaller, shard: str, position: Position) -> Seque
 
 
 def creation_time(record: Entry) -> datetime:
-    return datetime.fromtimestamp(record.creation_time, UTC)
+    return datetime.fromtimestamp(record.creation_time, timezone.utc)

@@ -53,7 +53,7 @@ def checked_fields(
     if not isinstance(approximate_creation_time, datetime) or approximate_creation_time.tzinfo is None:
         raise InvalidValueError(
             f"approximate_creation_time={approximate_creation_time!r}: give a datetime with a time zone, "
-            f"such as datetime(2026, 1, 31, tzinfo=UTC)"
+            f"such as datetime(2026, 1, 31, tzinfo=timezone.utc)"
         )
     if size_bytes is not None and (type(size_bytes) is not int or size_bytes < 0):
         raise InvalidValueError(f"size_bytes={size_bytes!r}: give an int that is not negative, or None")

@@ -13,7 +13,7 @@ Only the last four functions make a `Loss`. Each returns None where the read had
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Reading
@@ -134,4 +134,4 @@ def children_missed(stream_arn: str, shard: str, reading: Reading, *, retention:
 def _since(reading: Reading) -> datetime | None:
     if reading.watermark == EARLIEST:
         return None
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=reading.watermark)
+    return datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=reading.watermark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -150,7 +150,7 @@ def position_text(position: Position) -> str:
     """Return the text of a position: a sequence number, a UTC second, TRIM_HORIZON or SHARD_END."""
     match position:
         case AtTime(second):
-            return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         case After(sequence_number):
             return sequence_number
         case _:
@@ -165,7 +165,7 @@ def start_of(text: str) -> StartPosition:
     """
     if text == str(TRIM_HORIZON):
         return TRIM_HORIZON
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     return AtTime(max(0, int(moment.timestamp())))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -19,7 +19,7 @@ from beam_dynamodb_streams.sinks.manifest import Span
 Partitions: TypeAlias = Literal["date", "hour"]
 PARTITIONS: Final = ("date", "hour")
 _FORMATS: Final = {"date": ("D", "date=%Y-%m-%d/"), "hour": ("h", "date=%Y-%m-%d/hour=%H/")}
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _METADATA: Final = b"coverage"
 _CODEC: Final = "lz4" if pa.Codec.is_available("lz4") else None
 

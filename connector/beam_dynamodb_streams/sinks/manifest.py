@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from beam_dynamodb_streams.errors import ConnectorError
@@ -26,7 +26,7 @@ WRITING: Final = "_writing"
 FOLDERS: Final = (f"{FOLDER}/", f"{WRITING}/", "date=")
 """The beginnings of the paths of all folders in which an output has manifests or files."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _INSTANT: Final = r"(\d{8}T\d{6}(?:\.\d{6})?Z)"
 _SPAN: Final = re.compile(f"{_INSTANT}-{_INSTANT}-")
 _FILE: Final = re.compile(
@@ -170,7 +170,7 @@ def span_of(path: str) -> Span | None:
 
 def _parsed(instant: str) -> int:
     form = "%Y%m%dT%H%M%S.%fZ" if "." in instant else "%Y%m%dT%H%M%SZ"
-    return (datetime.strptime(instant, form).replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+    return (datetime.strptime(instant, form).replace(tzinfo=timezone.utc) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _instant(micros: int) -> str:
@@ -184,4 +184,4 @@ def _iso(micros: int) -> str:
 
 
 def _micros(text: str) -> int:
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    return (datetime.fromisoformat(text.replace("Z", "+00:00")) - _EPOCH) // timedelta(microseconds=1)

@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
@@ -121,7 +121,7 @@ def save_caught_up(directory: str, stream_arn: str | None, second: int) -> None:
     if CAUGHT_UP in output.list(CAUGHT_UP):
         moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}")
     moments[stream_arn or UNKNOWN_STREAM] = second
-    until = {arn: datetime.fromtimestamp(moment, UTC).isoformat() for arn, moment in sorted(moments.items())}
+    until = {arn: datetime.fromtimestamp(moment, timezone.utc).isoformat() for arn, moment in sorted(moments.items())}
     write_whole(output, CAUGHT_UP, json.dumps({"version": VERSION, "until": until}).encode())
 
 

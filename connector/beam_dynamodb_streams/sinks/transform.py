@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam import typehints
 from apache_beam.io.filesystem import FileMetadata
+from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.runners import traits_of
 from beam_dynamodb_streams.columns import Misfit, Schema

@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Final
 
 from beam_dynamodb_streams.beam.checked_read import refuse_workers_without_splittable_dofns
@@ -85,7 +85,7 @@ def _read_from(start: StreamStart, run: str, stream_arn: str, service: Client, o
         _LOGGER.warning(
             "start=%s is more than 24 hours ago: the service has no changes that old, and the read begins with the "
             "oldest that it has",
-            datetime.fromtimestamp(bounds.start.second, UTC).isoformat(),
+            datetime.fromtimestamp(bounds.start.second, timezone.utc).isoformat(),
         )
     return StreamRead(
         run, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records, until=bounds.until

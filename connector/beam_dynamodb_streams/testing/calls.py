@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from beam_dynamodb_streams.testing.answers import Answer, Refusal, Request, parameters
 from beam_dynamodb_streams.testing.faults import FaultRules, rate
@@ -190,10 +190,10 @@ class Calls:
 def _check_date(date: str, now: float) -> None:
     """Raise `Refusal` for a signature that is more than five minutes away from the service's clock."""
     try:
-        signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc).timestamp()
     except ValueError:
         raise Refusal("IncompleteSignatureException", f"Date must be in ISO-8601 basic format: {date!r}") from None
     if abs(signed - now) > _MAX_SKEW:
         age = "expired" if signed < now else "not yet current"
-        theirs = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+        theirs = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         raise Refusal("InvalidSignatureException", f"Signature {age}: {date} is too far from {theirs}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
-_DEFAULT_START = datetime(2026, 1, 1, tzinfo=UTC)
+_DEFAULT_START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 class Clock:
@@ -34,4 +34,4 @@ class Clock:
             return self._now
 
     def __repr__(self) -> str:
-        return f"Clock({datetime.fromtimestamp(self._now, UTC).isoformat()})"
+        return f"Clock({datetime.fromtimestamp(self._now, timezone.utc).isoformat()})"

@@ -38,7 +38,7 @@ class TableKeys:
     def hash(self, values: Attributes) -> int:
         """Return 128 bits of the partition key alone: its items stay in one shard, in the order of their writes."""
         value = to_json({self._partition: values[self._partition]})
-        return int.from_bytes(hashlib.md5(value, usedforsecurity=False).digest())
+        return int.from_bytes(hashlib.md5(value, usedforsecurity=False).digest(), "big")
 
     def draw(self, random: Random) -> dict[str, object]:
         """Return a random key: a new one, except by chance."""
@@ -61,4 +61,4 @@ def _draw(kind: KeyType, bits: int) -> object:
         case "N":
             return bits
         case "B":
-            return bits.to_bytes(6)
+            return bits.to_bytes(6, "big")

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from random import Random
 from types import TracebackType
-from typing import Literal, Self, TypedDict
+from typing import Literal, TypedDict
 from uuid import UUID
+
+from typing_extensions import Self
 
 from beam_dynamodb_streams.testing.calls import Calls, Counts
 from beam_dynamodb_streams.testing.faults import FaultRules, Faults

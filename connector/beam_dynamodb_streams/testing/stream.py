@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from random import Random
 from typing import Literal, TypedDict
 
@@ -51,7 +51,7 @@ class Stream:
         lifetimes: Lifetimes,
         settled: float,
     ) -> None:
-        self.label = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+        self.label = datetime.fromtimestamp(created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         self.arn = f"{table_arn}/stream/{self.label}"
         self.table_name = table_name
         self.key_schema = key_schema  # a stream outlives its table

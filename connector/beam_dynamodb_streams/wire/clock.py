@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Final
@@ -125,7 +125,7 @@ def parse_date(date: str) -> float | None:
     """
     try:
         moment = parsedate_to_datetime(date)
-        seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, OverflowError, TypeError, IndexError):  # what the parser raises depends on the garbage
         return None
     return seconds if 0 <= seconds < _LATEST_DATE else None
