@@ -275,13 +275,14 @@ def test_a_page_that_repeats_for_ever_ends_the_read_with_an_error(
     assert len(delivered) <= max(3, MOST_REPEATS)
 
 
-def test_a_page_before_the_start_may_come_again_whenever_its_iterator_expires(bench: Bench) -> None:
+@pytest.mark.parametrize("empty", [0.0, 0.5])
+def test_a_page_before_the_start_may_come_again_whenever_its_iterator_expires(bench: Bench, empty: float) -> None:
     """Trap 9: read from the position again, the shard begins with the same page, which is no repetition."""
     bench.serve(at_timestamp=False)
     bench.put(3)
     bench.clock.advance(60)
     start = int(bench.clock())
-    bench.service.faults = Faults(expire=0.5)
+    bench.service.faults = Faults(expire=0.3, empty_page=empty)
     reading = bench.read(begin(AtTime(start), stream_arn=bench.orders.stream_arn))
     for _ in range(20):
         reading.go(10)

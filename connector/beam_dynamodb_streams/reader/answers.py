@@ -56,6 +56,8 @@ class Answers:
         """Return the claim of a page; None for an empty page that moves nothing."""
         shard = read.request.shard
         self.tally[metrics.ITERATOR_RENEWALS] += read.renewals
+        if read.renewals:
+            state.repeated = (None, 0)  # read from the position again, where the same page is right
         losses = self._losses(frontier, read, frontier.shards[shard], state)
         if not read.page.records and not read.page.malformed and read.hint is not None and not losses:
             return self._empty_page(frontier, read, state, read.hint, now)
@@ -123,15 +125,14 @@ def _check_repeats(stream_arn: str, read: PageRead, state: Remembered) -> None:
     """Raise if a page that moves nothing is the same again and again: it would be for ever.
 
     Such a page is from before a start moment, or has malformed entries without a number alone. Only pages that follow
-    each other count: after an expired iterator the same page comes again rightly (trap 9).
+    each other count: a new iterator, also one that first returned an empty page, may return them again (trap 9).
     """
     page = read.page
     if not page.records and not page.malformed:
         return
     brought = [entry.sequence_number for entry in page.records], [entry.payload for entry in page.malformed]
     before, times = state.repeated
-    followed = not read.renewals  # with a new iterator the page is read from the position again, and must be the same
-    state.repeated = (brought, times + 1 if followed and brought == before else 1)
+    state.repeated = (brought, times + 1 if brought == before else 1)
     if state.repeated[1] >= MOST_REPEATS:
         numbers = brought[0] or ["none"]
         raise ServiceError(
