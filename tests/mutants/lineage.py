@@ -283,8 +283,8 @@ MUTANTS = (
         12,
         "a finished shard is forgotten while it is still listed",
         f"{FRONTIER}::Frontier.forget_finished",
-        "done.second >= before or shard in listed or ... or ... or ...",
-        "done.second >= before or ... or ... or ...",
+        "done.second >= before or shard in listed or ... or ... or ... or ...",
+        "done.second >= before or ... or ... or ... or ...",
         "shards/test_discovery.py::test_finished_shards_are_forgotten_once_old_and_unlisted",
     ),
     Mutant(

@@ -301,6 +301,20 @@ def test_a_shard_of_another_frontier_is_kept_until_the_listings_settle(settled: 
         assert "child" not in discovery.discover(after, later).frontier.shards
 
 
+def test_a_sibling_listed_long_after_a_split_belongs_to_who_read_its_parent() -> None:
+    """Trap 6: the parent may be gone by then. Each of the two frontiers knows whose it was while it has the sibling."""
+    lineage = Lineage([Shard("parent"), Shard("child", ("parent",))])
+    whole = discover(reading("parent").end("parent"), lineage, second=NOW).frontier
+    parts = whole.split([], second=NOW)
+    lineage.add([Shard("other")])
+    later = NOW + 3 * 86_400
+    seen = Seen(lineage, later, listed=frozenset({"child", "other"}), gone=frozenset({"parent"}), settled=True)
+    parts = tuple(discovery.discover(part, replace(seen, forget_before=later - 86_400)).frontier for part in parts)
+    late = Lineage([Shard("child", ("parent",)), Shard("other"), Shard("late", ("parent",))])
+    parts = tuple(discovery.discover(part, replace(seen, lineage=late)).frontier for part in parts)
+    assert [set(part.shards) for part in parts] == [{"other", "late"}, {"child"}]
+
+
 def test_another_frontiers_shard_is_remembered_until_the_service_denies_it() -> None:
     """Trap 6: it may be open and read elsewhere, so a listing without it proves nothing."""
     frontier = Frontier(finished={"theirs": Finished(1, None)})

@@ -54,7 +54,9 @@ def discover(frontier: Frontier, seen: Seen) -> Discovery:
     if moved is not frontier:
         # Until the listings settle, one may still show a child of a shard that is gone, and whose it is.
         gone = seen.gone if seen.settled else frozenset[str]()
-        moved = moved.forget_finished(before=seen.forget_before, listed=seen.listed, gone=gone)
+        moved = moved.forget_finished(
+            before=seen.forget_before, listed=seen.listed, gone=gone, borders=_borders(moved, lineage)
+        )
     return Discovery(
         moved,
         tuple(growth.opened),
@@ -79,6 +81,17 @@ def take_over(frontier: Frontier, seen: Seen) -> Discovery:
     for shard in growth.opened:  # an earlier run may have saved that it was read to its end
         growth.hand_over(shard)
     return Discovery(growth.frontier(), tuple(growth.opened))
+
+
+def _borders(frontier: Frontier, lineage: Lineage) -> set[str]:
+    if not frontier.shared:
+        return set()
+    return {
+        parent
+        for shard in [*frontier.shards, *frontier.finished]
+        for parent in lineage.parents(shard)
+        if frontier.is_border(parent, shard)
+    }
 
 
 def _parents_first(lineage: Lineage, passed: Set[str]) -> list[str]:

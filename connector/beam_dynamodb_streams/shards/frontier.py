@@ -155,13 +155,15 @@ class Frontier:
                 shards[shard] = Reading(reading.position, watermark, hints.get(shard, reading.hint))
         return replace(self, shards=shards)
 
-    def forget_finished(self, *, before: int, listed: Container[str], gone: Container[str]) -> Frontier:
+    def forget_finished(
+        self, *, before: int, listed: Container[str], gone: Container[str], borders: Container[str] = ()
+    ) -> Frontier:
         """Return the frontier without the shards that finished before the second `before` and are no longer listed.
 
         So the size of a frontier follows its open shards. A shard that this frontier did not read to its end may still
         be read by another one. It is kept until the service says that it is gone, because a listing that leaves it out
         proves nothing (trap 6). Unconfirmed shards are kept, and so are shards that lead to awaited shards that are
-        listed.
+        listed, and the `borders` (see `is_border`).
         """
         leading = {top(self.awaited, shard) for shard in self.awaited if shard in listed}
         kept = {
@@ -172,10 +174,24 @@ class Frontier:
             or (done.children is None and shard not in gone)
             or shard in self.unconfirmed
             or shard in leading
+            or shard in borders
         }
         if len(kept) == len(self.finished):
             return self
         return replace(self, finished=kept, unlinked=self.unlinked & (self.shards.keys() | kept.keys()))
+
+    def is_border(self, parent: str, child: str) -> bool:
+        """Return whether exactly one of two known shards is this frontier's own.
+
+        Such a parent must not be forgotten before the child. A sibling that is listed late belongs to the frontier that
+        read the parent, and without the parent each of the two frontiers would take it for the other one's.
+        """
+        if (done := self.finished.get(parent)) is None:
+            return False
+        other = self.finished.get(child)
+        if other is None:
+            return child in self.shards and done.children is None
+        return (other.children is None) != (done.children is None)
 
     def confirm(self, *, before: int, listed: Container[str]) -> Frontier:
         """Return the frontier without the unconfirmed shards that all frontiers of the stream have listed by now.
