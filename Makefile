@@ -9,6 +9,7 @@ BEAM_VERSION := 2.77.0
 PRISM := .build/prism/prism
 BOOT := .build/boot/container
 FLINK := .build/flink/classpath.txt
+FLINK_OTHERS := .build/flink/others
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
@@ -17,7 +18,7 @@ AUDITED := .build/audit/audited
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink soak nightly mutants bench contract notebooks docs audit package clean
+.PHONY: help demo test check format prism boot flink flink-others soak nightly mutants bench contract notebooks docs audit package clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -80,8 +81,23 @@ $(FLINK): runners/flink/pom.xml
 	  echo "NOT BUILT: flink, for the reason above; the tests that need it will be named as not run"; \
 	else echo "NOT BUILT: flink needs Java and Maven; the tests that need it will be named as not run"; fi
 
-soak: $(READY) prism flink  ## Run the tests of more than two minutes
+flink-others: $(FLINK_OTHERS)  ## Resolve an older runner, a mix with Flink 1.20 that nobody supports, and Flink 2.2 without Beam
+
+$(FLINK_OTHERS): runners/flink/pom.xml runners/flink/without_beam.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  mkdir -p $(dir $(FLINK)) && \
+	  for each in beam-2.62 flink-1.20; do \
+	    mvn -B -q -P $$each -f runners/flink/pom.xml $(MAVEN_DEPENDENCY):build-classpath \
+	      -Dmdep.outputFile=$(abspath $(dir $(FLINK)))/classpath-$$each.txt || exit 1; done && \
+	  mvn -B -q -f runners/flink/without_beam.xml $(MAVEN_DEPENDENCY):build-classpath \
+	    -Dmdep.outputFile=$(abspath $(dir $(FLINK)))/classpath-flink-2.2.txt && touch $@ || \
+	  echo "NOT BUILT: other versions of flink, for the reason above; the tests that need them will be named as not run"; \
+	else echo "NOT BUILT: other versions of flink need Java and Maven; the tests that need them will be named as not run"; fi
+
+soak: $(READY) prism flink flink-others  ## Run the tests of more than two minutes; those of Flink also on its other versions
 	$(BIN)/python -m pytest -q -m soak --timeout 1800
+	@for each in beam-2.62 flink-1.20; do echo "== the tests of Flink on $$each" && \
+	  CONNECTOR_FLINK=$$each $(BIN)/python -m pytest -q -m flink --timeout 1800 tests/runners || exit 1; done
 
 nightly: $(READY)  ## Run the life-cycle tests with a hundred times as many examples, new ones each time (benchmarks/nightly.md)
 	$(BIN)/python -m pytest -q --hypothesis-profile=nightly --hypothesis-show-statistics --timeout 0 \

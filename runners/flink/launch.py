@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,41 +12,32 @@ from typing import Final
 from typing_extensions import Self
 
 from runners.child import HOST, Child, free_port
+from runners.flink.configuration import FILE, TASK_MANAGER, configuration, flink_version
 from runners.flink.rest import Job, call, jobs
 
-BUILT: Final = Path(__file__).parents[2] / ".build" / "flink" / "classpath.txt"
+BUILT: Final = Path(__file__).parents[2] / ".build" / "flink"
+
+#: The environment variable that chooses another class path than the default one: the id of a profile of the pom.
+CHOICE: Final = "CONNECTOR_FLINK"
 
 _REST: Final = r"Rest endpoint listening at [\w.]+:(\d+)"
 _JOBS: Final = r"JobService started on [\w.]+:(\d+)"
 
-#: Flink 1.14 and Beam's older netty use internals of the JDK, which JDK 17 closes.
+#: Flink and Beam's netty use internals of the JDK, which JDK 17 closes.
 _OPENED: Final = (
     *("java.lang", "java.lang.reflect", "java.lang.invoke", "java.util", "java.util.concurrent"),
     *("java.util.concurrent.atomic", "java.net", "java.nio", "java.io", "java.text", "java.time", "java.math"),
     "sun.nio.ch",
 )
 
-#: Without these sizes a task manager asks for more memory than a laptop has.
-_TASK_MANAGER: Final = {
-    "taskmanager.cpu.cores": "1.0",
-    "taskmanager.memory.task.heap.size": "512m",
-    "taskmanager.memory.task.off-heap.size": "64m",
-    "taskmanager.memory.framework.heap.size": "128m",
-    "taskmanager.memory.framework.off-heap.size": "128m",
-    "taskmanager.memory.managed.size": "64m",
-    "taskmanager.memory.network.min": "64m",
-    "taskmanager.memory.network.max": "64m",
-    "taskmanager.memory.jvm-metaspace.size": "256m",
-    "taskmanager.memory.jvm-overhead.min": "64m",
-    "taskmanager.memory.jvm-overhead.max": "64m",
-}
 
-
-def class_path() -> str | None:
-    """Return the class path that `make flink` resolved, or None if it, or Java, is missing."""
-    if not BUILT.exists() or shutil.which("java") is None:
+def class_path(chosen: str | None = None) -> str | None:
+    """Return the class path that `make flink` or `make flink-others` resolved; None if it, or Java, is missing."""
+    chosen = chosen or os.environ.get(CHOICE)
+    file = BUILT / (f"classpath-{chosen}.txt" if chosen else "classpath.txt")
+    if not file.exists() or shutil.which("java") is None:
         return None
-    return BUILT.read_text().strip()
+    return file.read_text().strip()
 
 
 class Flink:
@@ -59,6 +51,7 @@ class Flink:
         slots: the slots of each task manager.
         restarts: how often Flink restarts a job that failed.
         java: the Java program.
+        jars: the class path, see `class_path`. On one without Beam's job server no pipeline runs.
     """
 
     def __init__(
@@ -70,6 +63,7 @@ class Flink:
         slots: int = 4,
         restarts: int = 10,
         java: str = "java",
+        jars: str | None = None,
     ) -> None:
         self._directory, self._cluster, self._workers, self._slots, self._java = (
             directory,
@@ -79,7 +73,7 @@ class Flink:
             java,
         )
         self._restarts = restarts
-        self._class_path = class_path()
+        self._class_path = jars or class_path()
         self.job_server: Child | None = None
         self.job_manager: Child | None = None
         self.task_managers: list[Child] = []
@@ -120,7 +114,8 @@ class Flink:
                 self.start_task_manager()
             while call(f"{self.rest_url}/overview")["slots-total"] < self._workers * self._slots:
                 self._check()
-        self.start_job_server()
+        if "beam-runners-flink" in self._class_path:
+            self.start_job_server()
 
     def start_task_manager(self) -> Child:
         """Start one more task manager of the cluster."""
@@ -229,20 +224,21 @@ class Flink:
             "taskmanager.host": HOST,
             "taskmanager.numberOfTaskSlots": str(self._slots),
             "io.tmp.dirs": str(self._directory / "tmp"),
-            "state.backend": "filesystem",
-            "state.checkpoints.dir": (self._directory / "checkpoints").as_uri(),
+            "state.backend.type": "hashmap",
+            "execution.checkpointing.dir": (self._directory / "checkpoints").as_uri(),
             "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-            "execution.checkpointing.checkpoints-after-tasks-finish.enabled": "true",
-            "restart-strategy": "fixed-delay",
+            "execution.checkpointing.checkpoints-after-tasks-finish": "true",
+            "restart-strategy.type": "fixed-delay",
             "restart-strategy.fixed-delay.attempts": str(self._restarts),
             "restart-strategy.fixed-delay.delay": "1 s",
             "heartbeat.interval": "1000",
             "heartbeat.timeout": "5000",
-            "akka.ask.timeout": "10 s",
-            **(_TASK_MANAGER if self._cluster else {}),
+            "pekko.ask.timeout": "10 s",
+            **(TASK_MANAGER if self._cluster else {}),
         }
-        text = "".join(f"{key}: {value}\n" for key, value in settings.items())
-        (self._directory / "conf" / "flink-conf.yaml").write_text(text)
+        assert self._class_path is not None  # noqa: S101 - checked by start
+        text = configuration(flink_version(self._class_path), settings)
+        (self._directory / "conf" / FILE).write_text(text)
 
     def _run(self, name: str, main_class: str, arguments: Sequence[str]) -> Child:
         assert self._class_path is not None  # noqa: S101 - checked by start

@@ -51,7 +51,7 @@ class Job:
         return str(self.get("/checkpoints")["latest"]["completed"]["external_path"])
 
     def cancel(self, *, seconds: float = 30.0) -> None:
-        """Stop the job. Beam's own `cancel()` reports CANCELLED while the job still runs (2.43)."""
+        """Stop the job. Beam's own `cancel()` reports CANCELLED while the job still runs (2.43 to 2.70)."""
         call(f"{self.url}/jobs/{self.job_id}?mode=cancel", method="PATCH")
         self.wait(seconds=seconds)
 
