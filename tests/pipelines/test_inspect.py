@@ -71,30 +71,34 @@ def states(seen: dict[str, Any]) -> dict[str, str]:
 def test_it_shows_the_tree_with_ages_and_reads_nothing(local: LocalStreams, clock: Clock, run: Run) -> None:
     one = local.create_table("one", keys={"id": "S"})
     (root,) = one.open_shard_ids
+    trimmed = str(one.lineage[root])
     clock.advance(4 * 3600 + 1200)
     children = sorted(one.split(root))
     clock.advance(95)
     lines = [" ".join(line.split()) for line in run("--table=one").splitlines()]
-    root, first, second = (shard.rpartition("-")[2] for shard in (root, *children))
-    assert lines[-4:] == [
+    trimmed, root, first, second = (shard.rpartition("-")[2] for shard in (trimmed, root, *children))
+    assert lines[-5:] == [
         "shard state age",
-        f"{root} closed 4 h 21 min",
+        f"{trimmed} trimmed 1 d 9 h",
+        f"└ {root} closed 1 d 5 h",
         f"└ {first} open 1 min 35 s",
         f"└ {second} open 1 min 35 s",
     ]
-    assert "shards 2 open, 1 closed" in lines
+    assert "shards 2 open, 1 closed, 1 trimmed" in lines
     assert local.counts.pages == 0
 
 
 def test_a_parent_that_is_gone_is_trimmed_and_one_that_is_only_hidden_is_not(orders: Table, run: Run) -> None:
     """Trap 6: a listing that leaves a shard out proves nothing."""
     gone, hidden = orders.open_shard_ids
+    older = str(orders.lineage[hidden])
     orders.put_many({**keys, "n": 1} for keys in [*orders.keys_in(gone, 2), *orders.keys_in(hidden, 2)])
     children = orders.roll_all()
     orders.trim(gone)
     orders.hide(hidden)
     seen = as_json(run("--table=orders", "--json"))
     assert states(seen) == {gone: "trimmed", hidden: "unlisted", **dict.fromkeys(children, "open")}
+    assert older not in states(seen), "only a listing could name it"
     assert {shard["parent"] for shard in seen["shards"]} == {None, gone, hidden}
 
 
@@ -104,7 +108,8 @@ def test_a_shard_whose_oldest_records_are_trimmed_is_marked(orders: Table, run: 
     orders.put_many({**keys, "n": 1} for keys in [*orders.keys_in(cut, 3), *orders.keys_in(whole, 3)])
     orders.trim(cut, keep=1)
     seen = as_json(run("--table=orders", "--json"))
-    assert {shard["shard_id"]: shard["partly_trimmed"] for shard in seen["shards"]} == {cut: True, whole: False}
+    listed = {shard["shard_id"]: shard["partly_trimmed"] for shard in seen["shards"] if shard["state"] != "trimmed"}
+    assert listed == {cut: True, whole: False}
     assert "open, partly trimmed" in run("--table=orders")
 
 
@@ -135,7 +140,8 @@ def test_empty_pages_before_the_first_record_do_not_hide_it(local: LocalStreams,
 
 def test_all_shards_are_shown_however_many_pages_the_listing_has(local: LocalStreams, run: Run) -> None:
     many = local.create_table("many", keys={"id": "S"}, shards=250)
-    assert states(as_json(run("--table=many", "--json"))) == dict.fromkeys(many.open_shard_ids, "open")
+    trimmed = dict.fromkeys(map(str, many.lineage.values()), "trimmed")
+    assert states(as_json(run("--table=many", "--json"))) == {**trimmed, **dict.fromkeys(many.open_shard_ids, "open")}
     local.faults = Faults(repeat_listing=1.0)
     assert len(states(as_json(run("--table=many", "--json")))) >= 100
 
@@ -179,9 +185,9 @@ def test_watching_repeats_and_a_passing_fault_leaves_one_overview_out(
         local.faults = Faults(throttle=1.0 if len(slept) == 1 else 0.0)
 
     seen = repeated(partial(inspect_stream, client, orders.stream_arn), every=5.0, sleep=sleep)
-    assert len(next(seen).shards) == 2
+    assert len(next(seen).shards) == 4, "two of them trimmed"
     orders.split(orders.open_shard_ids[0])
-    assert len(next(seen).shards) == 4
+    assert len(next(seen).shards) == 6
     assert slept == [5.0, 5.0]
     client.close()
 
@@ -257,8 +263,10 @@ def test_a_shard_that_cannot_be_sampled_is_named_with_its_error(
     given = [f"--endpoint_url={local.endpoint_url}", "--region_name=us-east-1", "--table=orders", "--sample"]
     assert main([*given, "--json"]) == 0
     printed = capsys.readouterr()
-    for shard in as_json(printed.out)["shards"]:
-        assert "GetRecords failed" in shard["sampled"]["failure"]
+    sampled = [shard["sampled"] for shard in as_json(printed.out)["shards"] if shard["state"] == "open"]
+    assert len(sampled) == 2
+    for each in sampled:
+        assert "GetRecords failed" in each["failure"]
     assert "2 of 2 shards could not be sampled" in printed.err
     assert main(given) == 0
     assert "not sampled" in capsys.readouterr().out

@@ -58,7 +58,9 @@ class Thousand:
         """Seconds from a parent's end to the begin of each child."""
         parents = self.orders.lineage
         return {
-            shard: opened - self.ended[str(parents[shard])] for shard, opened in self.opened.items() if parents[shard]
+            shard: opened - self.ended[str(parents[shard])]
+            for shard, opened in self.opened.items()
+            if parents[shard] in parents
         }
 
 

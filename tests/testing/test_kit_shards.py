@@ -125,12 +125,41 @@ def test_changes_of_one_item_keep_their_order_along_the_lineage(table, reader) -
     assert read == [change.sequence_number for change in written]
 
 
-def test_shard_ids_and_arns_have_the_services_form(table) -> None:
+def test_shard_ids_and_arns_have_the_services_form(service) -> None:
+    table = service.create_table("orders", keys={"id": "S"}, shards=4, older_than_a_day=False)
     assert table.stream_arn == ("arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-01T00:00:00.000")
     for shard in table.open_shard_ids:
         name, millis, drawn = shard.split("-")
         assert (name, len(millis), len(drawn)) == ("shardId", 20, 8)
         assert int(millis) == 1_767_225_600_000
+
+
+def test_a_stream_is_older_than_a_day_unless_it_is_asked_to_be_young(service, reader, clock) -> None:
+    """Trap 23: its oldest listed shards name parents that no listing shows and no call finds."""
+    old = service.create_table("orders", keys={"id": "S"}, shards=4)
+    young = service.create_table("others", keys={"id": "S"}, shards=4, older_than_a_day=False)
+    for shard, listed in reader.listed(old.stream_arn).items():
+        parent = listed["ParentShardId"]
+        assert int(parent.split("-")[1]) < int(shard.split("-")[1]) < (clock() - 24 * 3600) * 1000
+        assert parent not in reader.listed(old.stream_arn)
+        code, _ = reader.refusal(
+            "get_shard_iterator", StreamArn=old.stream_arn, ShardId=parent, ShardIteratorType="TRIM_HORIZON"
+        )
+        assert code == "ResourceNotFoundException"
+    assert len(set(old.lineage.values())) == 4
+    assert set(young.lineage.values()) == {None}
+    assert not any("ParentShardId" in listed for listed in reader.listed(young.stream_arn).values())
+
+
+def test_what_is_enabled_or_created_again_is_young(service, table) -> None:
+    table.disable_stream()
+    table.enable_stream(shards=2)
+    assert set(table.lineage.values()) == {None}
+    with pytest.raises(ValueError, match="had a stream before"):
+        table.disable_stream(), table.enable_stream(older_than_a_day=True)
+    table.delete_table()
+    again = service.create_table("orders", keys={"id": "S"})
+    assert set(again.lineage.values()) == {None}
 
 
 def test_keys_can_be_drawn_for_a_shard(service) -> None:

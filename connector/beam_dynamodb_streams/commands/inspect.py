@@ -148,8 +148,9 @@ def _warn(parser: Parser, seen: StreamOverview) -> None:
     failures = seen.failures
     if failures:
         shard, failure = next(iter(failures.items()))
+        listed = sum(each.state in ("open", "closed") for each in seen.shards)
         sys.stderr.write(
-            f"{parser.prog}: {len(failures):,} of {len(seen.shards):,} shards could not be sampled, such as {shard!r}: "
+            f"{parser.prog}: {len(failures):,} of {listed:,} shards could not be sampled, such as {shard!r}: "
             f"{printable(str(failure))}\n"
         )
 

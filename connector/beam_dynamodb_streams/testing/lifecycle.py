@@ -63,9 +63,18 @@ class StreamControls:
                 self.stream.disable(self._service.rules.clock(), settling)
 
     def enable_stream(
-        self, view_type: ViewType = "NEW_AND_OLD_IMAGES", *, shards: int = 1, settling: float = 0.0
+        self,
+        view_type: ViewType = "NEW_AND_OLD_IMAGES",
+        *,
+        shards: int = 1,
+        settling: float = 0.0,
+        older_than_a_day: bool = False,
     ) -> str:
-        """Create a new stream and return its ARN. It is ENABLING for `settling` seconds, then ENABLED."""
+        """Create a new stream and return its ARN. It is ENABLING for `settling` seconds, then ENABLED.
+
+        Its first shards have no parents. With `older_than_a_day` it was enabled long ago, as in
+        `LocalStreams.create_table`.
+        """
         if view_type not in get_args(ViewType):
             raise ValueError(f"view_type={view_type!r}: the views are {', '.join(get_args(ViewType))}")
         if shards < 1:
@@ -75,6 +84,8 @@ class StreamControls:
             now = self._service.rules.clock()
             if self.streams and self.stream.disabled is None:
                 raise ValueError(f"the stream of {self.name} is enabled: disable it first")
+            if older_than_a_day and self.newest_label:
+                raise ValueError(f"{self.name} had a stream before: one that is enabled now is not older than a day")
             # A label has milliseconds, and two streams of a table's name must not have the same label.
             created = max(now, self.newest_label + 0.001)
             made = Stream(
@@ -87,6 +98,7 @@ class StreamControls:
                 random=self._random,
                 lifetimes=self._service.lifetimes,
                 settled=now + settling,
+                older_than_a_day=older_than_a_day,
             )
             self.streams.append(made)
             return made.arn
@@ -115,7 +127,10 @@ class StreamControls:
 
     @property
     def lineage(self) -> dict[str, str | None]:
-        """Every shard that the latest stream ever had, with its parent."""
+        """Every shard that the latest stream ever had, with its parent.
+
+        The parent of a first shard of a stream older than a day is trimmed, and is not a shard of this mapping.
+        """
         with self._service.lock:
             return {shard.shard_id: shard.parent_shard_id for shard in self.stream.shards.by_id.values()}
 

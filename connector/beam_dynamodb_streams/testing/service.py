@@ -144,14 +144,20 @@ class LocalStreams:
         keys: Mapping[str, KeyType],
         view_type: ViewType | None = "NEW_AND_OLD_IMAGES",
         shards: int = 1,
+        older_than_a_day: bool = True,
     ) -> Table:
         """Create a table and return it.
+
+        Its stream is like that of most tables, older than a day: each shard names a parent that is trimmed, so that
+        no listing shows it and no call finds it.
 
         Args:
             name: The table's name.
             keys: The names and types of the partition key and, if there is one, of the sort key.
             view_type: Which images the stream's records have; None enables no stream.
             shards: How many shards the stream begins with.
+            older_than_a_day: Whether the stream was enabled more than a day ago. If not, its first shards have no
+                parents. A table that is created again has a new stream in any case.
 
         Raises:
             ValueError: The name or the keys are not legal, or the table exists. A table that was deleted can be created
@@ -174,7 +180,8 @@ class LocalStreams:
                 newest_label=earlier.newest_label if earlier else 0.0,
             )
             if view_type is not None:
-                table.enable_stream(view_type, shards=shards)
+                table.enable_stream(view_type, shards=shards, older_than_a_day=older_than_a_day and earlier is None)
+                table.created = min(table.created, table.stream.created)
             if earlier is not None:
                 self._deleted.append(earlier)
             self._tables[name] = table

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
 from random import Random
 
 PAGE_BYTES = 1_048_576
+SHARD_LIFE_SECONDS = 4 * 3600.0
 HASH_SPACE = 1 << 128
 _low = attrgetter("low")
 
@@ -125,11 +126,17 @@ class Shards:
     by_id: dict[str, Shard] = field(default_factory=dict)
     open: list[Shard] = field(default_factory=list)
 
-    def add_roots(self, count: int, now: float) -> None:
-        """Divide the hash space among `count` shards without a parent."""
+    def add_roots(self, count: int, born: float, *, after_trimmed: bool) -> None:
+        """Divide the hash space among `count` shards.
+
+        They have no parent, or `after_trimmed` parents that the service has forgotten: then each names the id of one.
+        """
         edges = [HASH_SPACE * index // count for index in range(count + 1)]
         for index in range(count):
-            self._add(None, edges[index], edges[index + 1], SequenceNumbers(index, self.random), now)
+            root = self._add(None, edges[index], edges[index + 1], SequenceNumbers(index, self.random), born)
+            if after_trimmed:
+                digits = Random(root.shard_id).getrandbits(32)  # the draws of the stream's own random stay as they are
+                root.parent_shard_id = _shard_id(max(0.0, born - SHARD_LIFE_SECONDS), digits)
 
     def owner(self, key_hash: int) -> Shard:
         """Return the open shard that takes writes of this hash."""
@@ -144,10 +151,13 @@ class Shards:
         return [self._add(parent.shard_id, low, high, parent.numbers, now) for low, high in pairwise(edges)]
 
     def _add(self, parent: str | None, low: int, high: int, numbers: SequenceNumbers, now: float) -> Shard:
-        while (shard_id := f"shardId-{int(now * 1000):020d}-{self.random.getrandbits(32):08x}") in self.by_id:
+        while (shard_id := _shard_id(now, self.random.getrandbits(32))) in self.by_id:
             continue
         shard = Shard(shard_id, parent, low, high, numbers, now, numbers.take())
         self.by_id[shard_id] = shard
-        self.open.append(shard)
-        self.open.sort(key=_low)
+        insort(self.open, shard, key=_low)
         return shard
+
+
+def _shard_id(born: float, digits: int) -> str:
+    return f"shardId-{int(born * 1000):020d}-{digits:08x}"

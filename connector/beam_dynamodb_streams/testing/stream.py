@@ -14,6 +14,11 @@ ViewType = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 Status = Literal["ENABLING", "ENABLED", "DISABLING", "DISABLED"]
 
 
+#: How old a stream that is older than a day is, and how long before its retention its first listed shards began.
+OLD_SECONDS = 30 * 24 * 3600.0
+TRIMMED_SECONDS = 3600.0
+
+
 class SequenceNumberRange(TypedDict, total=False):
     StartingSequenceNumber: str
     EndingSequenceNumber: str
@@ -50,7 +55,12 @@ class Stream:
         random: Random,
         lifetimes: Lifetimes,
         settled: float,
+        older_than_a_day: bool = False,
     ) -> None:
+        born = created
+        if older_than_a_day:
+            born = max(0.0, created - lifetimes.retention - TRIMMED_SECONDS)
+            created = max(0.0, born - OLD_SECONDS)
         self.label = datetime.fromtimestamp(created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         self.arn = f"{table_arn}/stream/{self.label}"
         self.table_name = table_name
@@ -61,7 +71,7 @@ class Stream:
         self.lifetimes = lifetimes
         self._settled = settled
         self.shards = Shards(random)
-        self.shards.add_roots(shards, created)
+        self.shards.add_roots(shards, born, after_trimmed=older_than_a_day)
 
     def status(self, now: float) -> Status:
         if self.disabled is None:
@@ -114,7 +124,7 @@ class Stream:
                 or (children_of is not None and shard.parent_shard_id != children_of)
                 or (shard.is_gone(horizon) and not shard.ghost)
                 or shard.hidden
-                or (now - shard.born < delay and shard.parent_shard_id is not None)
+                or (now - shard.born < delay and shard.parent_shard_id in self.shards.by_id)
                 or is_missing(shard_id)
             ):
                 continue
