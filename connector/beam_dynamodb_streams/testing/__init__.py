@@ -5,6 +5,7 @@
 - `Clock`: the service's time, moved by the test.
 - `Faults`: what goes wrong on purpose.
 - `Change`: what a write put into the stream.
+- `LocalKinesis` and `KinesisStream`: Kinesis Data Streams, where a table's changes may also go.
 - `Counts`: what was called and served.
 
 `python -m beam_dynamodb_streams.testing` serves by hand.
@@ -17,7 +18,9 @@ from beam_dynamodb_streams.testing.calls import Counts
 from beam_dynamodb_streams.testing.change import Change
 from beam_dynamodb_streams.testing.clock import Clock
 from beam_dynamodb_streams.testing.faults import Faults
+from beam_dynamodb_streams.testing.kinesis import LocalKinesis
+from beam_dynamodb_streams.testing.kinesis_shards import KinesisStream
 from beam_dynamodb_streams.testing.service import LocalStreams
 from beam_dynamodb_streams.testing.table import Table
 
-__all__ = ["Change", "Clock", "Counts", "Faults", "LocalStreams", "Table"]
+__all__ = ["Change", "Clock", "Counts", "Faults", "KinesisStream", "LocalKinesis", "LocalStreams", "Table"]

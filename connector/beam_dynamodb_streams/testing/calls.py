@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Protocol
 
 from beam_dynamodb_streams.testing.answers import Answer, Refusal, Request, parameters
 from beam_dynamodb_streams.testing.faults import FaultRules, rate
-from beam_dynamodb_streams.testing.operations import Members, Operations
+
+Members = dict[str, object]
 
 _MAX_SKEW = 300.0
 _THROTTLES = {
@@ -57,6 +60,16 @@ class NoAnswer:
     """No answer: the connection closes after that many real seconds."""
 
     seconds: float = 0.0
+
+
+class Operations(Protocol):
+    """The operations of one API, or of several at one address."""
+
+    def by_target(self) -> dict[str, Callable[[Members], bytes]]:
+        """Return each operation by its X-Amz-Target."""
+
+    def resource(self, members: Members) -> str:
+        """Return what a call names, such as a shard, for faults and counts."""
 
 
 class Calls:
