@@ -42,6 +42,9 @@ LIBRARIES = {
     "botocore": ("wire/",),
     "boto3": ("wire/",),
     "urllib3": ("wire/",),
+    "h2": ("kinesis/",),
+    "h11": ("kinesis/",),
+    "cbor2": ("kinesis/",),
 }
 
 #: Modules of Beam's, and names in public ones, that are not public API: known in beam/ alone.
@@ -71,9 +74,10 @@ PARTS = {
     },
     "sinks": {"errors", "records", "columns", "shards", "beam"},  # an output says from where its stream is to be read
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
+    "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
-        "",
+        *("kinesis", ""),
     },
     "__main__": {"commands"},
     "testing": set[str](),
@@ -83,10 +87,11 @@ PARTS = {
 #: What one module may import instead of what its part may.
 MODULES_OF_THEIR_OWN = {
     "reader/dynamodb_streams.py": {"errors", "shards", "wire"},  # the only module of the reader that knows a service
+    "kinesis/__main__.py": {"commands"},
 }
 
 #: The modules that know how the envelope of a change is built.
-ENVELOPE = ("wire/envelope.py", "records/envelope.py")
+ENVELOPE = ("wire/envelope.py", "records/envelope.py", "kinesis/record_data.py")
 
 
 def imported(module: Path) -> Iterator[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -120,12 +123,15 @@ def test_no_command_shows_or_logs_a_credential(
         "progress": [["import", stored, str(saved), "--yes"], ["list", stored], ["export", stored]],
         "tail": [["--table", "orders", "--start", "TRIM_HORIZON", "--stop", "NOW"]],
         "export": [asked(tmp_path)],
+        "kinesis": [["--table", "orders", "--port", "0"]],
     }
     assert calls.keys() == COMMANDS.keys()
     for command, words in ((command, words) for command, each in calls.items() for words in each):
+        if command == "kinesis":  # serves until a signal
+            threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
         assert main([command, *words]) == 0, command
     service.expire_credentials(ACCESS_KEY)
-    for command in ("inspect", "schema", "tail", "export"):
+    for command in ("inspect", "schema", "tail", "export", "kinesis"):
         with pytest.raises(SystemExit) as ended:
             main([command, *calls[command][0]])
         assert ended.value.code == 2, command

@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "tail": "print a table's changes as JSON lines as they arrive",
     "inspect": "show a stream's shards, their ages, and what reading them costs",
     "schema": "infer typed columns from a table's items and its changes",
+    "kinesis": "serve a table's changes to unmodified Kinesis consumers, such as the Kinesis Client Library",
     "progress": "list, export, import or reset an application's stored progress",
 }
 """Each command with what it does. The module of a command has its name."""

@@ -1,0 +1,156 @@
+"""The two protocols of Kinesis: JSON 1.1, and CBOR 1.1, which the Java SDKs speak. Each answers in kind. Pure."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from beam_dynamodb_streams.kinesis.answers import Answer, Moment, RecordsAnswer
+from beam_dynamodb_streams.kinesis.faults import KinesisFault
+from beam_dynamodb_streams.kinesis.libraries import cbor2
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How bodies are written and read.
+
+    Attributes:
+      content_type: of answers.
+      decode: returns the parameters in a request's body. It raises a `KinesisFault`.
+      encode: returns the body of an answer.
+    """
+
+    content_type: str
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Answer], bytes]
+
+
+def protocol_of(content_type: str) -> Protocol:
+    """Return the protocol of a request. Whatever is not CBOR is taken for JSON."""
+    return CBOR if "cbor" in content_type.lower() else JSON
+
+
+# JSON
+
+
+def _decode_json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise KinesisFault("SerializationException", f"the body is not JSON: {error}") from None
+
+
+def _encode_json(answer: Answer) -> bytes:
+    if not isinstance(answer, RecordsAnswer):
+        return msgspec.json.encode(answer, enc_hook=_json_moment)
+    found = answer.records
+    records = b",".join(
+        [
+            b'{"SequenceNumber":"%b","ApproximateArrivalTimestamp":%b,"Data":"%b","PartitionKey":"%b",'
+            b'"EncryptionType":"NONE"}' % (number.encode(), _json_seconds(arrival), b64encode(data), key.encode())
+            for number, arrival, data, key in zip(found.numbers, found.arrivals, found.data, found.keys, strict=True)
+        ]
+    )
+    return b'{"Records":[%b],%b' % (records, msgspec.json.encode(_rest(answer))[1:])
+
+
+def _json_moment(value: object) -> object:
+    if isinstance(value, Moment):
+        return value.seconds
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+@lru_cache(maxsize=64)
+def _json_seconds(milliseconds: int) -> bytes:
+    return b"%d.%03d" % divmod(milliseconds, 1000)
+
+
+# CBOR. A time is tag 1 with an integer of milliseconds, where RFC 8949 has seconds.
+
+
+def _decode_cbor(body: bytes) -> Any:
+    try:
+        return cbor2.loads(body, semantic_decoders={1: lambda number: number / 1000}) if body else {}
+    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError) as error:
+        raise KinesisFault("SerializationException", f"the body is not CBOR: {error}") from None
+
+
+def _encode_cbor(answer: Answer) -> bytes:
+    if not isinstance(answer, RecordsAnswer):
+        return bytes(cbor2.dumps(answer, default=_cbor_moment))
+    found = answer.records
+    rest = bytes(cbor2.dumps(_rest(answer)))
+    # Written by hand: an encoder takes longer for a page of 1,000 records than all the rest of its way.
+    parts = [bytes([rest[0] + 1]), _RECORDS, _head(0x80, len(found))]
+    for number, arrival, data, key in zip(found.numbers, found.arrivals, found.data, found.keys, strict=True):
+        digits, name = number.encode(), key.encode()
+        parts += (
+            _NUMBER,
+            _head(0x60, len(digits)),
+            digits,
+            _ARRIVAL,
+            _cbor_time(arrival),
+            _DATA,
+            _head(0x40, len(data)),
+            data,
+            _KEY,
+            _head(0x60, len(name)),
+            name,
+            _NO_ENCRYPTION,
+        )
+    return b"".join([*parts, rest[1:]])
+
+
+def _cbor_moment(encoder: Any, value: object) -> None:
+    if not isinstance(value, Moment):
+        raise TypeError(f"{type(value).__name__} has no form in CBOR")
+    encoder.encode(cbor2.CBORTag(1, round(value.seconds * 1000)))
+
+
+@lru_cache(maxsize=4096)
+def _head(kind: int, size: int) -> bytes:
+    """Return what stands before a text (0x60), bytes (0x40) or an array (0x80) of a size."""
+    if size < 24:
+        return bytes([kind + size])
+    if size < 0x100:
+        return struct.pack(">BB", kind + 24, size)
+    if size < 0x10000:
+        return struct.pack(">BH", kind + 25, size)
+    return struct.pack(">BI", kind + 26, size)
+
+
+@lru_cache(maxsize=64)
+def _cbor_time(milliseconds: int) -> bytes:
+    return struct.pack(">BBQ", 0xC1, 0x1B, milliseconds)
+
+
+def _text(text: str) -> bytes:
+    return _head(0x60, len(text)) + text.encode()
+
+
+_RECORDS: Final = _text("Records")
+_NUMBER: Final = b"\xa5" + _text("SequenceNumber")  # a map of five
+_ARRIVAL: Final = _text("ApproximateArrivalTimestamp")
+_DATA: Final = _text("Data")
+_KEY: Final = _text("PartitionKey")
+_NO_ENCRYPTION: Final = _text("EncryptionType") + _text("NONE")
+
+
+def _rest(answer: RecordsAnswer) -> dict[str, Any]:
+    """Return the members of the answer besides its records: always one at least."""
+    members: dict[str, Any] = {"MillisBehindLatest": answer.behind}
+    if answer.next_iterator is not None:
+        members["NextShardIterator"] = answer.next_iterator
+    if answer.child_shards:
+        members["ChildShards"] = answer.child_shards
+    return members
+
+
+JSON: Final = Protocol("application/x-amz-json-1.1", _decode_json, _encode_json)
+CBOR: Final = Protocol("application/x-amz-cbor-1.1", _decode_cbor, _encode_cbor)

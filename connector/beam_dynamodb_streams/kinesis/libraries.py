@@ -1,0 +1,19 @@
+"""The libraries of the server, which the extra `kinesis` installs. `KinesisOverStreams` needs none of them."""
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+
+try:
+    import cbor2
+    import h2.config
+    import h2.connection
+    import h2.errors
+    import h2.events
+    import h2.exceptions
+    import h2.settings
+    import h11
+except ImportError as missing:
+    raise InvalidOptionError(
+        f"{missing.name} is not installed, which the server needs: pip install 'beam-dynamodb-streams[kinesis]'"
+    ) from missing
+
+__all__ = ["cbor2", "h2", "h11"]

@@ -1,0 +1,183 @@
+"""What a record of Kinesis holds of a change: its Data, in one of two forms, and its PartitionKey. Pure.
+
+`"adapter"` is what the DynamoDB Streams Kinesis Adapter for Java (1.x) writes, byte for byte.
+`"kinesis-data-streams"` is what Kinesis Data Streams for DynamoDB writes. Images are copied as the service sent them.
+Only text with an escape or with spaces between its tokens is written anew, since both forms have one spelling for each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from hashlib import md5
+from typing import Any, Final, Literal, get_args
+from uuid import UUID
+
+import msgspec
+
+from beam_dynamodb_streams.records.user_identity import decode_identity
+from beam_dynamodb_streams.wire import RawRecord, RecordsPage
+
+DataForm = Literal["adapter", "kinesis-data-streams"]
+DATA_FORMS: Final = get_args(DataForm)
+
+#: Returns a part of a record as it is spelt in the Data.
+Spelling = Callable[[msgspec.Raw], msgspec.Raw]
+
+_ESCAPE: Final = re.compile(rb"\\(?:u00[01][a-f]|.)")
+_encode: Final = msgspec.json.Encoder().encode
+_encode_in_order: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+class _Identity(msgspec.Struct, omit_defaults=True, rename="camel"):
+    principal_id: str | None = None
+    type: str | None = None
+
+
+class _AdapterChange(msgspec.Struct, omit_defaults=True, gc=False, rename="pascal"):
+    creation_time: int = msgspec.field(name="ApproximateCreationDateTime")
+    keys: msgspec.Raw
+    new_image: msgspec.Raw | None = None
+    old_image: msgspec.Raw | None = None
+    sequence_number: str = ""
+    size_bytes: int | None = None
+    stream_view_type: str = ""
+
+
+class _AdapterRecord(msgspec.Struct, omit_defaults=True, gc=False, rename="camel"):
+    user_identity: _Identity | None = None
+    event_id: str = msgspec.field(name="eventID", default="")
+    event_name: str = ""
+    event_version: str = ""
+    event_source: str = ""
+    aws_region: str = ""
+    content: _AdapterChange | None = msgspec.field(name="dynamodb", default=None)
+
+
+class _KinesisChange(msgspec.Struct, omit_defaults=True, gc=False, rename="pascal"):
+    creation_time: int = msgspec.field(name="ApproximateCreationDateTime")
+    keys: msgspec.Raw
+    new_image: msgspec.Raw | None = None
+    old_image: msgspec.Raw | None = None
+    size_bytes: int | None = None
+
+
+class _KinesisRecord(msgspec.Struct, gc=False, rename="camel"):
+    aws_region: str
+    event_id: str = msgspec.field(name="eventID")
+    event_name: str
+    user_identity: _Identity | None
+    record_format: str
+    table_name: str
+    content: _KinesisChange = msgspec.field(name="dynamodb")
+    event_source: str
+
+
+def written_data(page: RecordsPage, form: DataForm, table_name: str) -> list[bytes]:
+    """Return the Data of each record of a page.
+
+    Args:
+      page: the page as the service sent it.
+      form: see `DataForm`.
+      table_name: is part of one form.
+    """
+    spelling = _as_sent if _is_normal(page.body) else _normal
+    if form == "adapter":
+        return [_adapter_data(record, spelling) for record in page.records]
+    return [_kinesis_data(record, table_name, spelling) for record in page.records]
+
+
+def partition_keys(page: RecordsPage) -> list[str]:
+    """Return a hash of each item's keys, so that what keeps the order of a partition key keeps the order of an item."""
+    if not page.records:
+        return []
+    keys = [bytes(record.change.keys) for record in page.records]
+    if keys[0].count(b'":{') > 1 or not _is_normal(page.body):  # two keys may come in any order
+        keys = [_encode_in_order(msgspec.json.decode(each)) for each in keys]
+    return [md5(each, usedforsecurity=False).hexdigest() for each in keys]
+
+
+def _adapter_data(record: RawRecord, spelling: Spelling) -> bytes:
+    found = record.change
+    change = _AdapterChange(
+        round(found.creation_time * 1000),
+        spelling(found.keys),
+        found.new_image and spelling(found.new_image),
+        found.old_image and spelling(found.old_image),
+        found.sequence_number,
+        found.size_bytes,
+        found.stream_view_type,
+    )
+    return _encode(
+        _AdapterRecord(
+            _identity(record),
+            record.event_id,
+            record.event_name,
+            record.event_version,
+            record.event_source,
+            record.aws_region,
+            change,
+        )
+    )
+
+
+def _kinesis_data(record: RawRecord, table_name: str, spelling: Spelling) -> bytes:
+    found = record.change
+    change = _KinesisChange(
+        round(found.creation_time * 1000),
+        spelling(found.keys),
+        found.new_image and spelling(found.new_image),
+        found.old_image and spelling(found.old_image),
+        found.size_bytes,
+    )
+    return _encode(
+        _KinesisRecord(
+            record.aws_region,
+            _dashed(record.event_id),
+            record.event_name,
+            _identity(record),
+            "application/json",
+            table_name,
+            change,
+            record.event_source or "aws:dynamodb",
+        )
+    )
+
+
+def _is_normal(body: bytes) -> bool:
+    """Return whether a page has no escape and no white space between tokens, so that parts of it can be copied."""
+    try:
+        return b"\\" not in body and len(msgspec.json.format(body, indent=-1)) == len(body)
+    except (msgspec.DecodeError, RecursionError):  # one of its records is not JSON
+        return False
+
+
+def _as_sent(json: msgspec.Raw) -> msgspec.Raw:
+    return json
+
+
+def _normal(json: msgspec.Raw) -> msgspec.Raw:
+    """Return JSON of the same value, in the order of its members, as Java's Jackson spells it."""
+    text = _encode(msgspec.json.decode(json))
+    return msgspec.Raw(_ESCAPE.sub(_upper, text) if b"\\u00" in text else text)
+
+
+def _upper(escape: re.Match[bytes]) -> bytes:
+    """Return an escape as Jackson writes it: with hexadecimal digits in capitals."""
+    found = escape[0]
+    return b"\\u" + found[2:].upper() if found.startswith(b"\\u") else found
+
+
+def _identity(record: RawRecord) -> _Identity | None:
+    if record.user_identity is None:
+        return None
+    members: dict[str, Any] = {name.lower(): value for name, value in decode_identity(record.user_identity).items()}
+    return _Identity(members.get("principalid"), members.get("type"))
+
+
+def _dashed(event_id: str) -> str:
+    """Return the event id as a UUID. DynamoDB Streams writes the same 32 digits without dashes."""
+    try:
+        return str(UUID(hex=event_id))
+    except ValueError:
+        return event_id

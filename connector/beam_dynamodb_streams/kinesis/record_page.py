@@ -1,0 +1,148 @@
+"""Pages of records as consumers get them, and the cache that they share. Pure, but for the cache's lock."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from beam_dynamodb_streams.kinesis.cursor import After, At, Position
+from beam_dynamodb_streams.kinesis.record_data import DataForm, partition_keys, written_data
+from beam_dynamodb_streams.wire import MalformedEntry, RecordsPage
+
+#: How many bytes of Data the pages in the cache may have.
+CACHE_BYTES: Final = 64 * 1024 * 1024
+
+#: How long a page may be the answer to "the oldest record" and "the first one since", in seconds. The horizon moves.
+START_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records in the order of their shard, in columns. `arrivals` are epoch milliseconds."""
+
+    numbers: list[str] = field(default_factory=list)
+    arrivals: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def part(self, begin: int, end: int) -> Records:
+        if begin == 0 and end >= len(self):
+            return self
+        return Records(self.numbers[begin:end], self.arrivals[begin:end], self.data[begin:end], self.keys[begin:end])
+
+
+def records_of(page: RecordsPage, form: DataForm, table_name: str) -> Records:
+    """Return the records of a page. A malformed one is passed on as it is, if it has a sequence number."""
+    records = Records(
+        [record.sequence_number for record in page.records],
+        [round(record.creation_time * 1000) for record in page.records],
+        written_data(page, form, table_name),
+        partition_keys(page),
+    )
+    for entry in page.malformed:
+        _insert(records, entry)
+    return records
+
+
+def _insert(records: Records, entry: MalformedEntry) -> None:
+    """Insert a malformed entry at its place in the page. One without a sequence number has no place in a shard."""
+    if entry.sequence_number is None:
+        return
+    place = min(max(entry.index, 0), len(records))
+    near = records.arrivals[min(place, len(records) - 1)] if len(records) else 0
+    records.numbers.insert(place, entry.sequence_number)
+    records.arrivals.insert(place, near)
+    records.data.insert(place, entry.payload)
+    records.keys.insert(place, entry.sequence_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The records of one shard from one position on, without a gap.
+
+    Attributes:
+      start: the position that the page was read from.
+      records: at least one.
+      integers: the sequence numbers as integers.
+      read_at: when it was read.
+      in_order: whether the numbers rise, so that a position inside the page can be found.
+    """
+
+    start: Position
+    records: Records
+    integers: list[int]
+    read_at: float
+    in_order: bool
+
+    @classmethod
+    def of(cls, start: Position, records: Records, read_at: float) -> Page:
+        integers = list(map(int, records.numbers))
+        return cls(start, records, integers, read_at, integers == sorted(integers))
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.records.data))
+
+    def index(self, position: Position, now: float) -> int | None:
+        """Return the index of the first record at `position`; None if the page does not have what comes first there."""
+        if position == self.start:
+            fixed = isinstance(position, After | At)
+            return 0 if fixed or now - self.read_at < START_SECONDS else None
+        if not self.in_order:
+            return None
+        match position:
+            case At(number) if self.integers[0] <= number <= self.integers[-1]:
+                return bisect_left(self.integers, number)
+            case After(number) if self.integers[0] <= number < self.integers[-1]:
+                return bisect_right(self.integers, number)
+        return None
+
+    def following(self, end: int) -> After:
+        """Return the position behind the first `end` records (trap 4: the largest number and not the last one)."""
+        return After(max(self.integers[:end]) if not self.in_order else self.integers[end - 1])
+
+
+class PageCache:
+    """Pages that were read lately, so that two consumers of a shard are one reader. Thread-safe.
+
+    DynamoDB allows two readers of a shard. More of them are throttled.
+    """
+
+    def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._pages: OrderedDict[tuple[str, Position], Page] = OrderedDict()
+        self._by_shard: dict[str, list[Page]] = {}
+        self._lock = threading.Lock()
+
+    def find(self, shard: str, position: Position, now: float) -> tuple[Page, int] | None:
+        """Return a page that has the record at `position`, and its index; None if there is none."""
+        with self._lock:
+            for page in reversed(self._by_shard.get(shard, ())):
+                if (index := page.index(position, now)) is not None:
+                    self._pages.move_to_end((shard, page.start))
+                    return page, index
+        return None
+
+    def add(self, shard: str, page: Page) -> None:
+        with self._lock:
+            self._drop(shard, page.start)
+            self._pages[shard, page.start] = page
+            self._by_shard.setdefault(shard, []).append(page)
+            self._bytes += page.size
+            while self._bytes > self._most_bytes and len(self._pages) > 1:
+                self._drop(*next(iter(self._pages)))
+
+    def _drop(self, shard: str, start: Position) -> None:
+        page = self._pages.pop((shard, start), None)
+        if page is not None:
+            self._by_shard[shard].remove(page)
+            if not self._by_shard[shard]:
+                del self._by_shard[shard]
+            self._bytes -= page.size
