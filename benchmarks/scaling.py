@@ -22,7 +22,18 @@ from heapq import heappop, heappush
 from random import Random
 
 from beam_dynamodb_streams.reader.reader import Reader
-from beam_dynamodb_streams.reader.requests import Answer, Found, List, PageListed, PageRead, Probe, Read, Request
+from beam_dynamodb_streams.reader.requests import (
+    Answer,
+    FindNext,
+    Found,
+    List,
+    NextFound,
+    PageListed,
+    PageRead,
+    Probe,
+    Read,
+    Request,
+)
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.discovery import discover
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
@@ -168,6 +179,8 @@ class Stream:
                 names, following = self._listing(after, children_of)
                 shards = tuple(ListedShard(name, parents_of(self._parents[name])) for name in names)
                 return PageListed(request, StreamPage("arn", "orders", "ENABLED", "KEYS_ONLY", shards, following))
+            case FindNext():
+                return NextFound(request, NOW + self.now, None)
 
     def _add(self, shard: str, parent: str | None) -> None:
         self._parents[shard] = parent

@@ -15,14 +15,17 @@ from typing_extensions import Self
 from beam_dynamodb_streams.errors import UnavailableError
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
+from beam_dynamodb_streams.reader.end_of_stream import OnNewStream
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
+from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
+from beam_dynamodb_streams.shards.generations import table_of
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
 from beam_dynamodb_streams.testing import Clock, LocalStreams
@@ -182,6 +185,8 @@ class DrivenRead:
         random: What spreads the reader's waits.
         restarts: Whether the worker dies after every claim: the frontier goes through its stored bytes to a new reader.
         refuses_late_records: Whether a record behind the watermark fails the test.
+        on_new_stream: What happens at the end of the stream.
+        table_id: The id of the table when the read began.
 
     Attributes:
         delivered: The shard and the sequence number of each record.
@@ -209,10 +214,13 @@ class DrivenRead:
         random: Callable[[], float] = lambda: 0.5,
         restarts: bool = False,
         refuses_late_records: bool = False,
+        on_new_stream: OnNewStream = "finish",
+        table_id: str = "",
     ) -> None:
         self._own_client = None if client else _client(service, clock, sockets=sockets)
         self._client = client or self._own_client
-        self._clock, self._stream = clock, stream_arn
+        self._clock, self._first_stream = clock, stream_arn
+        self._on_new_stream, self._table_id = on_new_stream, table_id
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
         self._earlier = EarlierRun(saved or {}, until)
@@ -232,8 +240,10 @@ class DrivenRead:
         self.reader = self._new_reader()
 
     def _new_reader(self) -> Reader:
+        stream_arn = self.frontier.stream_arn
         caller = StreamCaller(
-            DynamoDBStream(ListingInPages(self._client, self._network), self._stream, limit=self._pace.page)
+            DynamoDBStream(ListingInPages(self._client, self._network), stream_arn, limit=self._pace.page),
+            TableStreams(self._client, table_of(stream_arn).rpartition("/")[2], self._table_id),
         )
         fetcher = InlineFetcher(
             lambda request: self._network.perform(caller, request),
@@ -249,8 +259,9 @@ class DrivenRead:
             self._random,
             self._rules,
             self._pace,
-            self._earlier,
+            self._earlier if stream_arn == self._first_stream else EarlierRun(),
             tally=self.tally,
+            on_new_stream=self._on_new_stream,
         )
 
     @property
@@ -294,9 +305,11 @@ class DrivenRead:
         self.claims.append(claim)
         self.watermarks.append(claim.watermark)
         self.watermark = max(self.watermark, claim.watermark)
-        self.frontier = claim.frontier
+        before, self.frontier = self.frontier, claim.frontier
         if self._restarts:
             self.restart()
+        elif before.stream_arn != self.frontier.stream_arn:
+            self.reader = self._new_reader()
 
     def stored(self) -> bytes:
         """Return the frontier as a runner stores it."""
@@ -313,7 +326,9 @@ class DrivenRead:
 
     def go_back(self, stored: bytes) -> None:
         """Continue in the same worker, from what was stored before a failure that it survived."""
-        self.frontier = decode_frontier(stored)
+        before, self.frontier = self.frontier, decode_frontier(stored)
+        if before.stream_arn != self.frontier.stream_arn:
+            self.reader = self._new_reader()
 
     def close(self) -> None:
         if self._own_client is not None:

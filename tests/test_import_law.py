@@ -86,8 +86,10 @@ PARTS = {
 
 #: What one module may import instead of what its part may.
 MODULES_OF_THEIR_OWN = {
-    "reader/dynamodb_streams.py": {"errors", "shards", "wire"},  # the only module of the reader that knows a service
     "kinesis/__main__.py": {"commands"},
+    # The only modules of the reader that know a service.
+    "reader/dynamodb_streams.py": {"errors", "shards", "wire"},
+    "reader/table_streams.py": {"errors", "shards", "wire"},
 }
 
 #: The modules that know how the envelope of a change is built.

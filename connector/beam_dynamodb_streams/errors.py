@@ -86,6 +86,10 @@ class DataLossError(ConnectorError):
     """Changes were lost, or may have been lost, before they were read, and `on_data_loss="fail"`."""
 
 
+class NewStreamError(ConnectorError):
+    """The table has another stream, or is another table of the same name, and the read must not continue in it."""
+
+
 class MalformedRecordError(ConnectorError, ValueError):
     """A record or an attribute value is not what the service documents. `payload` holds its bytes, if known."""
 

@@ -19,6 +19,7 @@ from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.restriction import FrontierCoder, WatermarkCoder
 from beam_dynamodb_streams.source.stream_read import StreamRead, StreamReadCoder
 
@@ -44,6 +45,17 @@ ADOPTING = Frontier(
     unconfirmed=frozenset(["other", OTHER]),
     unlinked=frozenset([SHARD]),
 )
+
+FOLLOWED = Frontier(
+    stream_arn=ARN,
+    shards={SHARD: Reading(After("421584500000000017450439091"), SECOND * 1_000_000)},
+    saved={"later": After("7")},
+    remaining=7,
+    floor=SECOND * 1_000_000 - 5_000_000,
+    read_to=SECOND * 1_000_000,
+)
+
+LATER = StreamPosition(ARN.replace("12:00", "13:00"), shards={OTHER: After("421584500000000017450439091")})
 
 STORED: dict[str, tuple[Coder, Any]] = {
     "frontier_v1_begin": (FrontierCoder(), Frontier()),
@@ -78,6 +90,11 @@ STORED: dict[str, tuple[Coder, Any]] = {
     "frontier_v1_shared": (FrontierCoder(), SHARED),
     "stream_read_v2_shared": (StreamReadCoder(), StreamRead("run-1-0", ARN, frontier=SHARED)),
     "frontier_v1_adopting": (FrontierCoder(), ADOPTING),
+    "frontier_v2_followed": (FrontierCoder(), FOLLOWED),
+    "stream_read_v1_followed": (
+        StreamReadCoder(),
+        StreamRead("run-1", ARN, table_id="0a1b2c3d-0000-4000-8000-000000000000", later=(LATER,)),
+    ),
     "watermark_v1": (WatermarkCoder(), SECOND * 1_000_000 + 123_456),
     "watermark_v1_earliest": (WatermarkCoder(), EARLIEST),
 }

@@ -435,8 +435,8 @@ MUTANTS = (
     Mutant(
         14,
         "a position of the old stream is taken for one of the new",
-        "source/start.py::check_position",
-        "isinstance(start, StreamPosition) and start.stream_arn not in (None, stream_arn)",
+        "source/streams.py::StreamsOfTable.stream_of",
+        "isinstance(start, StreamPosition) and start.stream_arn not in (None, self.latest)",
         "False",
         "source/test_start.py::test_a_position_of_the_old_stream_is_refused_by_the_new_one_and_taken_by_the_old",
     ),

@@ -112,7 +112,7 @@ def test_a_table_whose_stream_was_enabled_again_is_reported_and_not_begun_silent
     orders.disable_stream()
     orders.enable_stream()
     with pytest.raises(NotFoundError, match=rf"has progress in {old}, no longer the table's stream: read that one"):
-        read(service, tmp_path, progress)
+        read(service, tmp_path, progress, on_new_stream="finish")
     lease = store_of(Progress(progress)).read().lease
     assert lease is not None
     assert lease.renewed_at == 0.0, "a read that fails to start releases the lease"

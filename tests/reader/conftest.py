@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from beam_dynamodb_streams.reader.end_of_stream import OnNewStream
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
@@ -44,7 +45,13 @@ class Bench:
         return [change.event_id for change in self.orders.put_many({**key, "n": next(self._numbers)} for key in keys)]
 
     def read(
-        self, frontier: Frontier | None = None, *, restarts: bool = False, late: bool = False, **rules: Any
+        self,
+        frontier: Frontier | None = None,
+        *,
+        restarts: bool = False,
+        late: bool = False,
+        on_new_stream: OnNewStream = "finish",
+        **rules: Any,
     ) -> DrivenRead:
         """Start a read under short quiet rules. It sees a fault at once, since its client does not retry.
 
@@ -52,6 +59,7 @@ class Bench:
             frontier: Where it begins; None for the oldest records.
             restarts: Whether every claim is followed by a restart.
             late: Whether records may be behind the watermark.
+            on_new_stream: What happens at the end of the stream.
             rules: The rules that are not as usual.
         """
         client = Client(
@@ -69,6 +77,8 @@ class Bench:
             random=Random(7).random,
             restarts=restarts,
             refuses_late_records=not late,
+            on_new_stream=on_new_stream,
+            table_id=self.orders.table_id,
         )
 
     @property

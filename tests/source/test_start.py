@@ -58,6 +58,6 @@ def test_a_position_of_the_old_stream_is_refused_by_the_new_one_and_taken_by_the
         orders.disable_stream()
         orders.enable_stream()
         with pytest.raises(NotFoundError, match="no longer the table's stream: read the old one to its end"):
-            list(StartRead(options_of(service, table="orders", start=position)).process(None))
+            list(StartRead(options_of(service, table="orders", start=position, on_new_stream="finish")).process(None))
         (element,) = StartRead(options_of(service, stream_arn=position.stream_arn, start=position)).process(None)
     assert element.stream_arn == position.stream_arn

@@ -37,7 +37,8 @@ from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
 from beam_dynamodb_streams.source.options import connection_to
-from beam_dynamodb_streams.source.start import find_table, resolve_start
+from beam_dynamodb_streams.source.start import resolve_start
+from beam_dynamodb_streams.source.streams import find_table
 from beam_dynamodb_streams.source.worker_cache import client
 
 WRITERS: Final[Mapping[str, Any]] = {

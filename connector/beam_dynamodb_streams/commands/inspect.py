@@ -34,7 +34,7 @@ from beam_dynamodb_streams.inspection.stream_overview import StreamOverview, ins
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.source.options import Connection, connection_to
-from beam_dynamodb_streams.source.start import find_stream
+from beam_dynamodb_streams.source.streams import find_stream
 from beam_dynamodb_streams.wire import Client
 
 

@@ -23,7 +23,7 @@ from beam_dynamodb_streams.kinesis.losses import ON_DATA_LOSS
 from beam_dynamodb_streams.kinesis.record_data import DATA_FORMS
 from beam_dynamodb_streams.kinesis.record_page import CACHE_BYTES
 from beam_dynamodb_streams.source.options import connection_to
-from beam_dynamodb_streams.source.start import find_stream
+from beam_dynamodb_streams.source.streams import find_stream
 from beam_dynamodb_streams.wire import Client
 
 

@@ -15,7 +15,7 @@ from beam_dynamodb_streams.kinesis.interface import Interface
 from beam_dynamodb_streams.kinesis.losses import LostRecords, OnDataLoss
 from beam_dynamodb_streams.kinesis.record_data import DataForm
 from beam_dynamodb_streams.source.options import connection_to
-from beam_dynamodb_streams.source.start import find_stream
+from beam_dynamodb_streams.source.streams import find_stream
 from beam_dynamodb_streams.wire import Client
 from beam_dynamodb_streams.wire.kinesis_model import local_client
 

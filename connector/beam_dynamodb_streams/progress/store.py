@@ -82,7 +82,7 @@ class SavedProgress:
         It holds `until` only while positions of that time may be saved: `until` is not updated when shards move.
         """
         shards = {shard: saved.position for shard, saved in self.shards.items()}
-        recent = self.until is not None and self.until >= self._last_move() - SHARD_RETENTION_SECONDS
+        recent = self.until is not None and self.until >= self.last_move - SHARD_RETENTION_SECONDS
         return StreamPosition(stream_arn, self.start, shards, self.until if recent else None)
 
     def advanced(self, shards: Mapping[str, Position], second: int) -> SavedProgress:
@@ -96,10 +96,12 @@ class SavedProgress:
 
     def expired_shards(self) -> list[str]:
         """Return the shards whose positions no reader needs any more, see `SHARD_RETENTION_SECONDS`."""
-        oldest = self._last_move() - SHARD_RETENTION_SECONDS
+        oldest = self.last_move - SHARD_RETENTION_SECONDS
         return [shard for shard, saved in self.shards.items() if saved.moved_at < oldest]
 
-    def _last_move(self) -> int:
+    @property
+    def last_move(self) -> int:
+        """The second at which a shard moved last; 0 if none has."""
         return max((saved.moved_at for saved in self.shards.values()), default=0)
 
     def without(self, shards: Collection[str]) -> SavedProgress:

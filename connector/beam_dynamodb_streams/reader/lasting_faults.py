@@ -13,7 +13,7 @@ from typing import Final
 
 from beam_dynamodb_streams.errors import DelayError, ServiceError, UnavailableError
 from beam_dynamodb_streams.reader.fetcher import Fetcher
-from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, List, Probe, Read, Request
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, FindNext, List, Probe, Read, Request
 
 #: A request that fails without a break is reported after this long, and again after each `AGAIN_SECONDS`.
 WARN_SECONDS: Final = 20.0
@@ -229,3 +229,5 @@ def _key(request: Request) -> _Key:
             return "DescribeStream", children_of or ""
         case Probe(shard):
             return "GetShardIterator", shard
+        case FindNext():
+            return "DescribeTable", ""

@@ -17,11 +17,22 @@ from typing import Final
 from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.answers import Answers
 from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.reader.end_of_stream import EndOfStream, OnNewStream
 from beam_dynamodb_streams.reader.fetcher import Fetcher
 from beam_dynamodb_streams.reader.lasting_faults import LastingFault, LastingFaults
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.page import Rules
-from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, Gone, PageRead, Probe, Read
+from beam_dynamodb_streams.reader.requests import (
+    Answer,
+    Delayed,
+    Failed,
+    FindNext,
+    Gone,
+    NextFound,
+    PageRead,
+    Probe,
+    Read,
+)
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun, ResumedShards
 from beam_dynamodb_streams.reader.schedule import Pace, Schedule
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS
@@ -52,6 +63,7 @@ class Reader:
         pace: How often each shard is asked.
         earlier: The state of an earlier run.
         tally: Counts what happens, by the names of `metrics`.
+        on_new_stream: What happens once the stream is disabled and read to its end.
         retention: For how many seconds the stream keeps a record.
         give_up_after: How long a request may fail without a break, in seconds, before its error is raised.
         resumes: After `next` returned None, the time on the clock `now` at which the next request is due.
@@ -65,6 +77,7 @@ class Reader:
     pace: Pace = Pace()
     earlier: EarlierRun = EarlierRun()
     tally: Counter[str] = field(default_factory=Counter)
+    on_new_stream: OnNewStream = "finish"
     retention: float = RETENTION_SECONDS
     give_up_after: float | None = None
     resumes: float = 0.0
@@ -74,6 +87,7 @@ class Reader:
     _schedule: Schedule = field(init=False)
     _answers: Answers = field(init=False)
     _resumed: ResumedShards = field(init=False)
+    _end: EndOfStream = field(init=False)
     _known: Frontier | None = None
     _shard_ended: bool = False  # since the last discovery
     _relisted: bool = False  # a whole listing was completed that may confirm unconfirmed shards of the frontier
@@ -88,6 +102,7 @@ class Reader:
         self._schedule = Schedule(self._faults, self.random, self.pace)
         self._answers = Answers(self._schedule, self.rules, self.tally, self.service_time, self.retention)
         self._resumed = ResumedShards(self.earlier, self.retention)
+        self._end = EndOfStream(self.on_new_stream, self.rules)
 
     def next(self, frontier: Frontier, deadline: float, *, rests: float | None = None) -> Claim | None:
         """Return the next claim from `frontier`, or None at the deadline or when all is read.
@@ -110,7 +125,7 @@ class Reader:
             claim = self._discover(frontier, now) or self._forget_saved(frontier, now) or self._close(frontier, now)
             if claim is not None:
                 return claim
-            upcoming = min(self._ask(now), self._resumed.due)
+            upcoming = min(self._ask(now, frontier.stream_arn), self._resumed.due)
             idle = self._answered and not self._schedule.unanswered
             resting = rests is not None and idle and upcoming - now >= rests
             if now >= deadline or resting:
@@ -210,10 +225,12 @@ class Reader:
         return None if decided is None else self._complete(Claim(decided[0], losses=decided[1]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Claim | None:
-        """Return the claim that ends the read: the frontier is empty, and no other shard will be found.
+        """Return the claim that ends the read, or begins the next stream: no other shard will be found in this one.
 
-        The listings must have settled since the frontier became empty and since the last shard was found.
+        The frontier must be empty, and the listings must have settled since it became empty and since the last shard
+        was found.
         """
+        self._end.reached = False
         deserted = not frontier.adopts and not frontier.shards and not frontier.awaited  # nothing can be added to it
         if not self._listings.disabled and not self.rules.past_stop(self.service_time()) and not deserted:
             return None
@@ -224,16 +241,24 @@ class Reader:
             return None
         if self._resumed.undecided(frontier, self._listings.seen(now, self.service_time())):
             return None  # a loss may still be reported
-        return self._complete(Claim(frontier.close()), now)
+        if self._end.ends_the_read or not frontier.adopts or not self._listings.disabled:
+            return self._complete(Claim(frontier.close()), now)
+        self._end.reached = True  # of all groups, the one that adopts continues in the next stream
+        claim = self._end.claim(frontier)
+        return None if claim is None else self._complete(claim, now)
 
-    def _ask(self, now: float) -> float:
+    def _ask(self, now: float, stream_arn: str) -> float:
         """Make the requests that are due. Return when the next one is, or when to look at what probes have shown."""
         listings, schedule = self._listings, self._schedule
         upcoming = listings.due(now)
         if upcoming <= now:
             schedule.submit(listings.request(now))
             upcoming = inf
-        upcoming = min(upcoming, schedule.ask(now, shared=listings.probes.busy(now)), listings.answers_due)
+        if self._end.due() <= now:
+            schedule.submit(self._end.request(stream_arn))
+        upcoming = min(
+            upcoming, self._end.due(), schedule.ask(now, shared=listings.probes.busy(now)), listings.answers_due
+        )
         while not schedule.is_full and (shard := listings.probes.take(now)) is not None:
             schedule.submit(Probe(shard))
         return upcoming if schedule.is_full else min(upcoming, listings.probes.due())
@@ -249,7 +274,9 @@ class Reader:
                 raise error
             case Delayed(request):
                 self.tally[metrics.DELAYS] += 1
-                if not isinstance(request, Read):
+                if isinstance(request, FindNext):
+                    self._end.delayed(now, self._schedule.back_off)
+                elif not isinstance(request, Read):
                     self._listings.delayed(request, now, self._schedule.back_off)
                 elif state is not None:
                     self._schedule.after_failure(request.shard, now)
@@ -271,8 +298,13 @@ class Reader:
                     return None
                 claim = self._complete(claim, now)
                 if claim.shard:
-                    self._ask(now)  # the next page is fetched while this one is decoded and emitted
+                    self._ask(
+                        now, frontier.stream_arn
+                    )  # the next page is fetched while this one is decoded and emitted
                 return claim
+            case NextFound():
+                self._end.take(answer, now)
+                return None
             case _:
                 if self._listings.take(answer, now):
                     self._relisted |= bool(frontier.unconfirmed)
@@ -282,7 +314,7 @@ class Reader:
     def _refresh(self, frontier: Frontier) -> Claim | None:
         """Return, at the end of a slice, the claim of what empty pages changed: it is stored once in a slice."""
         collected = self._answers.collected
-        if not collected and (frontier.shards or not frontier.shared):
+        if not collected and (frontier.shards or not (frontier.shared or self._end.reached)):
             return None
         claim = self._complete(Claim(frontier), self.now())
         if not collected and claim.watermark < self._empty_watermark + MICROS:
@@ -303,6 +335,15 @@ class Reader:
         if self._listings.settled(now):
             if frontier.shards:
                 watermark = min([frontier.watermark, *self._listings.held_watermarks()])
-            elif frontier.shared:  # it holds the watermark of all groups, because it may adopt shards later
-                watermark = int((self.service_time() - self.rules.slack - RELIST_SECONDS) * MICROS)
+            else:
+                watermark = self._watermark_without_shards(frontier)
         return replace(claim, frontier=frontier, watermark=watermark)
+
+    def _watermark_without_shards(self, frontier: Frontier) -> int:
+        """Return the watermark while the frontier has no shard: it may adopt one later, or follow to another stream."""
+        watermarks = []
+        if frontier.shared:  # it holds the watermark of all groups
+            watermarks.append(int((self.service_time() - self.rules.slack - RELIST_SECONDS) * MICROS))
+        if self._listings.disabled and frontier.adopts and not self._end.ends_the_read:
+            watermarks.append(self._end.watermark())
+        return min(watermarks, default=EARLIEST)

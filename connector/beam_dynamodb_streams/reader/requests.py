@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from beam_dynamodb_streams.errors import DelayError
-from beam_dynamodb_streams.reader.stream import Entry, EntryPage, ShardPage
+from beam_dynamodb_streams.reader.stream import Entry, EntryPage, NextStream, ShardPage
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import Position
 
@@ -36,7 +36,14 @@ class Probe:
     shard: str
 
 
-Request: TypeAlias = Read | List | Probe
+@dataclass(frozen=True, slots=True)
+class FindNext:
+    """Asks which stream of the table follows `stream_arn`, which was read to its end."""
+
+    stream_arn: str
+
+
+Request: TypeAlias = Read | List | Probe | FindNext
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,15 @@ class NoShardFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class NextFound:
+    """The stream that follows; None if there is none yet. `asked`: the service's time before the call."""
+
+    request: FindNext
+    asked: float
+    found: NextStream | None
+
+
+@dataclass(frozen=True, slots=True)
 class Delayed:
     """A temporary fault (trap 15): request again later."""
 
@@ -104,4 +120,4 @@ class Failed:
     error: Exception
 
 
-Answer: TypeAlias = PageRead | PageListed | Found | Gone | NoShardFilter | Delayed | Failed
+Answer: TypeAlias = PageRead | PageListed | Found | Gone | NoShardFilter | NextFound | Delayed | Failed

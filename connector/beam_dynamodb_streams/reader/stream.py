@@ -7,10 +7,11 @@ each one means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from beam_dynamodb_streams.shards.generations import Generation
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.quiet import QuietRule
 
@@ -104,6 +105,34 @@ class StreamTraits:
     iterator_seconds: int
     page_entries: int
     quiet: QuietRule
+
+
+@dataclass(frozen=True, slots=True)
+class NextStream:
+    """The stream that follows another one.
+
+    Attributes:
+        generation: The stream, and when it was created.
+        complete: Whether all streams of the table could be listed; if not, others may be between the two.
+        view_type: Which images its records have; "" if that is not known.
+        replaced: Whether it is the stream of another table of the same name.
+        saved: The positions of an earlier run in it.
+        refusal: Why it must not be read; "" if it may.
+    """
+
+    generation: Generation
+    complete: bool = True
+    view_type: str = ""
+    replaced: bool = False
+    saved: Mapping[str, Position] = field(default_factory=dict)
+    refusal: str = ""
+
+
+class Succession(Protocol):
+    """Finds the stream that follows another one. Thread-safe."""
+
+    def find_next(self, stream_arn: str) -> NextStream | None:
+        """Return the stream that follows, or None if there is none yet."""
 
 
 class Stream(Protocol):

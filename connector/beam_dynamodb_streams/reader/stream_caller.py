@@ -23,9 +23,11 @@ from beam_dynamodb_streams.reader.requests import (
     Answer,
     Delayed,
     Failed,
+    FindNext,
     Found,
     Gone,
     List,
+    NextFound,
     NoShardFilter,
     PageListed,
     PageRead,
@@ -33,7 +35,7 @@ from beam_dynamodb_streams.reader.requests import (
     Read,
     Request,
 )
-from beam_dynamodb_streams.reader.stream import Entry, EntryPage, Stream
+from beam_dynamodb_streams.reader.stream import Entry, EntryPage, Stream, Succession
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import After, AtTime, Horizon, Position
 
@@ -47,10 +49,14 @@ MOST_ITERATORS: Final = 5
 
 
 class StreamCaller:
-    """Performs requests against one stream. Thread-safe as the stream is."""
+    """Performs requests against one stream. Thread-safe as the stream is.
 
-    def __init__(self, stream: Stream) -> None:
+    `succession` finds the stream that follows it, where a read asks for that.
+    """
+
+    def __init__(self, stream: Stream, succession: Succession | None = None) -> None:
         self._stream = stream
+        self._succession = succession
         self._hint_seconds = stream.traits.iterator_seconds - SPARE_SECONDS
 
     def perform(self, request: Request) -> Answer:
@@ -64,10 +70,14 @@ class StreamCaller:
                 case Probe():
                     self._stream.find_shard(request.shard)
                     return Found(request)
+                case FindNext():
+                    asked = self._stream.time()
+                    found = None if self._succession is None else self._succession.find_next(request.stream_arn)
+                    return NextFound(request, asked, found)
         except TrimmedDataError:
             return Found(Probe(request.shard)) if isinstance(request, Probe) else Gone(request)
-        except NotFoundError:
-            return Gone(request)
+        except NotFoundError as error:
+            return Failed(request, error) if isinstance(request, FindNext) else Gone(request)
         except ShardFilterError as error:
             return NoShardFilter(request) if isinstance(request, List) else Failed(request, error)
         except DelayError as error:

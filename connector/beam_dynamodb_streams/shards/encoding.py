@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.shards.frontier import Finished, Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon, Position, StartPosition
 
 VERSION: Final = 1
+FOLLOWED_VERSION: Final = 2  # of a frontier that has left shards, or a stream, behind its watermark
 LONGEST_STORED_HINT: Final = 512  # characters
 
 _SHARD_ID: Final = re.compile(r"shardId-([0-9]{20})-([0-9a-f]{8})")
@@ -68,13 +69,19 @@ class _Frontier(msgspec.Struct, array_like=True):
     unlinked: list[_Name]
 
 
+class _Followed(_Frontier, array_like=True):
+    floor: int
+    read_to: int
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Frontier)
+_followed_decoder: Final = msgspec.msgpack.Decoder(_Followed)
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
     """Return the stored form. Deterministic: equal frontiers with equal hints give equal bytes."""
-    stored = _Frontier(
+    fields = (
         frontier.stream_arn,
         _pack_start(frontier.start),
         [_pack_reading(shard, frontier.shards[shard]) for shard in sorted(frontier.shards)],
@@ -90,7 +97,9 @@ def encode_frontier(frontier: Frontier) -> bytes:
         [_pack_shard(shard) for shard in sorted(frontier.unconfirmed)],
         [_pack_shard(shard) for shard in sorted(frontier.unlinked)],
     )
-    return bytes([VERSION]) + _encoder.encode(stored)
+    if frontier.floor == frontier.read_to == EARLIEST:
+        return bytes([VERSION]) + _encoder.encode(_Frontier(*fields))
+    return bytes([FOLLOWED_VERSION]) + _encoder.encode(_Followed(*fields, frontier.floor, frontier.read_to))
 
 
 def decode_frontier(data: bytes) -> Frontier:
@@ -100,13 +109,14 @@ def decode_frontier(data: bytes) -> Frontier:
         ConnectorError: The bytes are of a later version, or are not a frontier.
     """
     version = data[0] if data else None
-    if version != VERSION:
+    if version not in (VERSION, FOLLOWED_VERSION):
         raise ConnectorError(
-            f"stored frontier has version {version}, this release reads {VERSION}: "
+            f"stored frontier has version {version}, this release reads {VERSION} and {FOLLOWED_VERSION}: "
             "resume with the release that wrote it, or newer"
         )
     try:
-        stored = _decoder.decode(memoryview(data)[1:])
+        followed = None if version == VERSION else _followed_decoder.decode(memoryview(data)[1:])
+        stored = followed or _decoder.decode(memoryview(data)[1:])
         return Frontier(
             stream_arn=stored.stream_arn,
             start=_start(stored.start),
@@ -129,6 +139,8 @@ def decode_frontier(data: bytes) -> Frontier:
             awaited={_shard(entry.shard): _shard(entry.parent) for entry in stored.awaited},
             unconfirmed=frozenset(map(_shard, stored.unconfirmed)),
             unlinked=frozenset(map(_shard, stored.unlinked)),
+            floor=EARLIEST if followed is None else followed.floor,
+            read_to=EARLIEST if followed is None else followed.read_to,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise ConnectorError(

@@ -76,6 +76,10 @@ class Frontier:
             shards.
         unlinked: The shards that began as roots because no listing showed them or their parents. If a later listing
             shows a parent of one, that parent was not read.
+        floor: Microseconds that no record of this stream precedes, because it follows another one: shards without a
+            known parent begin with it as their watermark. `EARLIEST` in the stream in which the read began.
+        read_to: The watermark with which the last shard was left, while none is read. Changes from there on are in no
+            stream until the next stream of the table begins.
     """
 
     stream_arn: str = ""
@@ -89,6 +93,8 @@ class Frontier:
     awaited: Mapping[str, str] = field(default_factory=dict)
     unconfirmed: frozenset[str] = frozenset()
     unlinked: frozenset[str] = frozenset()
+    floor: int = EARLIEST
+    read_to: int = EARLIEST
 
     @property
     def open_shards(self) -> tuple[str, ...]:
@@ -215,6 +221,30 @@ class Frontier:
         """Return the frontier with nothing left to read: at the stop, or at the end of a disabled stream."""
         none: frozenset[str] = frozenset()
         return replace(self, closed=True, shards={}, finished={}, saved={}, awaited={}, unconfirmed=none, unlinked=none)
+
+    def follow(self, stream_arn: str, *, floor: int, saved: Mapping[str, Position] | None = None) -> Frontier:
+        """Return the frontier that has left its stream, read to its end, and begins the next one of the table.
+
+        It is one step: no stored frontier has left the one stream without being in the other. The new stream is read
+        from its trim horizon, and what is left of `remaining` counts on.
+
+        Args:
+            stream_arn: The next stream.
+            floor: Microseconds that no record of it precedes.
+            saved: Positions of an earlier run in it.
+
+        Raises:
+            ValueError: Shards of this stream are still to be read, or the frontier is not the one that follows: of all
+                frontiers that share a stream, that is the one that adopts.
+        """
+        if self.shards or self.closed or not self.adopts or stream_arn == self.stream_arn:
+            raise ValueError(f"this frontier of {self.stream_arn} cannot continue in {stream_arn}: {self}")
+        return Frontier(
+            stream_arn=stream_arn,
+            saved=dict(saved or {}),
+            remaining=self.remaining,
+            floor=max(self.floor, self.read_to, floor),
+        )
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
         """Return `(kept, given)`: the frontier of `mine` and its descendants, and the frontier of the rest.

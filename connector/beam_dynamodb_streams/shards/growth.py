@@ -168,7 +168,7 @@ class Growth:
             self.awaited.setdefault(shard, parent)  # a link once seen stays true, whatever a listing says later
 
     def open(self, shard: str, position: StartPosition, watermark: int = EARLIEST) -> None:
-        self.shards[shard] = Reading(self.saved.pop(shard, position), watermark)
+        self.shards[shard] = Reading(self.saved.pop(shard, position), max(watermark, self._before.floor))
         self.opened.append(shard)
 
     # Merges
@@ -296,5 +296,6 @@ class Growth:
             saved=self.saved,
             awaited=awaited,
             unconfirmed=frozenset(self.unconfirmed),
+            read_to=before.watermark if before.shards and not self.shards else before.read_to,
             unlinked=frozenset(filter(self._holds, self.unlinked)),
         )

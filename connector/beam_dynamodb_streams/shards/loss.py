@@ -1,6 +1,6 @@
 """Losses: records that were trimmed, or may have been trimmed, before they were read. Pure.
 
-Only the last four functions make a `Loss`. Each returns None where the read had promised nothing:
+Only the last five functions make a `Loss`. Each returns None where the read had promised nothing:
 
 | what happened | maker |
 |---|---|
@@ -8,6 +8,7 @@ Only the last four functions make a `Loss`. Each returns None where the read had
 | a shard was known, and not begun, for longer than the retention | `waited_too_long` |
 | the service no longer knows a shard that was not read to its end | `shard_gone` |
 | a shard was read to its end, but its children were trimmed before a listing showed them | `children_missed` |
+| the stream was disabled, and the next one of its table was enabled later | `between_streams` |
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from beam_dynamodb_streams.shards.frontier import EARLIEST, Reading
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
+from beam_dynamodb_streams.shards.generations import Generation
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Horizon
 
 MICROS: Final = 1_000_000
@@ -27,12 +29,14 @@ RETENTION_SECONDS: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Records of one shard that were not delivered and can no longer be read.
+    """Records of one shard that were not delivered and can no longer be read, or changes that are in no stream.
 
     `certain`: the service said that an unread record is gone (traps 10 and 13); otherwise records may be missing.
     `last_position`: the position up to which the shard was delivered. `next_position`: where the read resumes
     (SHARD_END: with the shard's children). `since`: records created at or after this moment may be affected; None if
-    that is not known.
+    that is not known. `until`: records created at or after this moment are not affected; None if that is not known.
+
+    Between two streams of a table (`shard_id` is empty) the positions are the ARNs of the streams.
     """
 
     stream_arn: str
@@ -42,12 +46,16 @@ class Loss:
     since: datetime | None
     certain: bool
     reason: str
+    until: datetime | None = None
 
     def __str__(self) -> str:
         what = "changes were lost" if self.certain else "changes may have been lost"
         since = f", created since {self.since:%Y-%m-%dT%H:%M:%SZ}" if self.since else ""
-        between = f"between {self.last_position} and {self.next_position} of shard {self.shard_id}"
-        return f"{what} {between}{since}: {self.reason}"
+        until = f" and before {self.until:%Y-%m-%dT%H:%M:%SZ}" if self.until else ""
+        between = f"between {self.last_position} and {self.next_position}"
+        if self.shard_id:
+            between += f" of shard {self.shard_id}"
+        return f"{what} {between}{since}{until}: {self.reason}"
 
 
 def records_trimmed(
@@ -131,7 +139,33 @@ def children_missed(stream_arn: str, shard: str, reading: Reading, *, retention:
     )
 
 
+def between_streams(frontier: Frontier, following: Generation, *, complete: bool) -> Loss:
+    """Return the loss between a stream that was read to its end and the next one of its table (trap 14).
+
+    Changes that are written while a table has no stream are in none.
+
+    Args:
+        frontier: The frontier at the end of the stream.
+        following: The next stream that is read.
+        complete: Whether all streams of the table could be listed. If not, others may have been between the two.
+    """
+    others = "" if complete else "; streams between the two are not known either, for want of dynamodb:ListStreams"
+    return Loss(
+        frontier.stream_arn,
+        "",
+        frontier.stream_arn,
+        following.stream_arn,
+        _moment(max(frontier.floor, frontier.read_to)),
+        False,
+        "the stream was disabled and another one enabled; changes that were written in between are in no stream"
+        + others,
+        None if following.created is None else _moment(int(following.created * MICROS)),
+    )
+
+
 def _since(reading: Reading) -> datetime | None:
-    if reading.watermark == EARLIEST:
-        return None
-    return datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=reading.watermark)
+    return _moment(reading.watermark)
+
+
+def _moment(micros: int) -> datetime | None:
+    return None if micros == EARLIEST else datetime.fromtimestamp(0, timezone.utc) + timedelta(microseconds=micros)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,12 +23,13 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
+from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.records.versions import version_base
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
 from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
 from beam_dynamodb_streams.source.filter import filter_with
-from beam_dynamodb_streams.source.options import ReadOptions
+from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
 from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -38,22 +39,33 @@ from beam_dynamodb_streams.wire import Client
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def reader_of(service: Client, element: StreamRead, options: ReadOptions, stream_arn: str) -> Reader:
+def reader_of(
+    service: Client,
+    element: StreamRead,
+    options: ReadOptions,
+    stream_arn: str,
+    refuses: Callable[[str], str] = lambda _: "",
+) -> Reader:
     """Return a reader of one stream, with threads of its own to wait for the network.
 
     The stream is the one that the frontier names. What an earlier run had read says nothing about another one.
+    `refuses` returns why a stream with some view type must not be read, or "".
     """
     base = version_base(stream_arn, element.epoch)
     stream = DynamoDBStream(service, stream_arn, limit=options.pace.page)
     began_here = stream_arn == element.stream_arn
+    streams = TableStreams(
+        service, table_to_ask(options, stream_arn), element.table_id, refuses=refuses, saved=element.saved_in
+    )
     return Reader(
-        ThreadedFetcher(StreamCaller(stream).perform, threads=options.pace.requests),
+        ThreadedFetcher(StreamCaller(stream, streams).perform, threads=options.pace.requests),
         time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base)),
         options.pace,
-        EarlierRun(element.saved, element.until) if began_here else EarlierRun(),
+        EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn)),
+        on_new_stream=options.on_new_stream,
         give_up_after=options.give_up_after,
         retention=stream.traits.retention_seconds,
     )
@@ -93,7 +105,8 @@ class _ReadStream(beam.DoFn):
             return
         stream_arn = tracker.current_restriction().stream_arn
         key = f"{element.run} {stream_arn}"
-        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn))
+        refuses = self._emission.refuses
+        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, refuses))
         worth_keeping = False
         try:
             longest = self._options.slice_seconds
@@ -108,7 +121,7 @@ class _ReadStream(beam.DoFn):
                 if not tracker.try_claim(claim.frontier):
                     return  # the reader remembers what was never claimed
                 elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)
-                _log(claim, emitted)
+                _log(stream_arn, claim, emitted)
                 yield from elements
                 if self._tagged:
                     yield from _tagged(stream_arn, claim, emitted, watermark.current_watermark())
@@ -217,10 +230,12 @@ class ReadBoundedStreamWithProgress(_ReadStream):
         yield from self._slice(element, tracker, watermark, bundle)
 
 
-def _log(claim: Claim, emitted: Emitted) -> None:
+def _log(stream_arn: str, claim: Claim, emitted: Emitted) -> None:
     for shard in claim.opened:
         if (reading := claim.frontier.shards.get(shard)) is not None:  # a shard saved as read is gone at once
             _LOGGER.info("shard %s begins at %s", shard, reading.position)
+    if stream_arn != claim.frontier.stream_arn:
+        _LOGGER.warning("%s is read to its end: the read continues in %s", stream_arn, claim.frontier.stream_arn)
     if claim.ended:
         _LOGGER.info("shard %s is read to its end", claim.ended)
     for loss in claim.losses:

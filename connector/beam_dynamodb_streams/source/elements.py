@@ -29,6 +29,8 @@ CHANGES: Final = "changes"
 DEAD_LETTERS: Final = "dead_letters"
 LOSSES: Final = "losses"
 
+_VIEWS_WITH_NEW_IMAGES: Final = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
+
 Elements = Iterable[TimestampedValue]
 
 
@@ -79,6 +81,9 @@ class Emission(Protocol):
     @property
     def element_type(self) -> type: ...
 
+    def refuses(self, view_type: str) -> str:
+        """Return why the changes of a stream with this view type must not be delivered in this form; "" if they may."""
+
     def of(self, claim: Claim, *, checked: bool, version_base: str = UNKNOWN_BASE) -> Emitted:
         """Return what the claim delivers.
 
@@ -95,6 +100,9 @@ class Changes:
     """One `ChangeRecord` for each change, at its creation time; decoded here if `checked`, else at its first use."""
 
     element_type: type = ChangeRecord
+
+    def refuses(self, view_type: str) -> str:  # noqa: ARG002 - a change has what the view has
+        return ""
 
     def of(self, claim: Claim, *, checked: bool, version_base: str = UNKNOWN_BASE) -> Emitted:
         records = records_of(claim)
@@ -127,6 +135,14 @@ class Batches:
     span: int
     element_type: type = pa.RecordBatch
     _columns: Columns | None = field(init=False, compare=False, repr=False)
+
+    def refuses(self, view_type: str) -> str:
+        if self.schema is None or view_type in _VIEWS_WITH_NEW_IMAGES:
+            return ""
+        return (
+            "it has no new images, and the columns of the schema would be null from here. Enable the stream again with "
+            "NEW_IMAGE or NEW_AND_OLD_IMAGES, or read it without a schema"
+        )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_columns", None if self.schema is None else Columns(self.schema))

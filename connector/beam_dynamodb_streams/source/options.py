@@ -10,8 +10,10 @@ from typing import Final, Literal, get_args
 
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
+from beam_dynamodb_streams.reader.end_of_stream import OnNewStream
 from beam_dynamodb_streams.reader.page import EntryFilter, Rules, pass_all
 from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.shards.generations import table_of
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.shards.start_stop import RecordCount, Start, Stop, parse_start, parse_stop
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -49,6 +51,7 @@ class ReadOptions:
     shard_groups: int | None = None
     progress: Progress | None = None
     give_up_after: float | None = None
+    on_new_stream: OnNewStream = "finish"
 
     @property
     def rest_seconds(self) -> float:
@@ -82,6 +85,7 @@ def parse_options(
     shard_groups: int | None = None,
     progress: object = None,
     give_up_after: object = None,
+    on_new_stream: object = None,
 ) -> ReadOptions:
     """Return the options of a read.
 
@@ -127,6 +131,7 @@ def parse_options(
         groups,
         parsed_progress,
         parse_give_up_after(give_up_after),
+        parse_on_new_stream(on_new_stream, table),
     )
 
 
@@ -149,6 +154,16 @@ def connection_to(
     return Connection(region_for(resource, region_name, endpoint_url, option=option), endpoint_url)
 
 
+def table_to_ask(options: ReadOptions, stream_arn: str) -> str:
+    """Return the table of which to ask for its streams, as the endpoint takes it.
+
+    The ARN of a stream may be of another account, so its table is asked for by ARN. Endpoints of others may know only
+    names.
+    """
+    arn = table_of(stream_arn)
+    return options.table or (arn if options.connection.endpoint_url is None else arn.rpartition("/")[2])
+
+
 def check_table(table: object) -> None:
     """Raise InvalidOptionError for what is neither a table's name nor its ARN."""
     if not isinstance(table, str) or not table or (is_arn(table) and not TABLE_ARN.fullmatch(table)):
@@ -157,6 +172,23 @@ def check_table(table: object) -> None:
             f'table={table!r} is not a table\'s name or ARN: use e.g. table="orders", or '
             f"arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE{stream}"
         )
+
+
+def parse_on_new_stream(option: object, table: str | None) -> OnNewStream:
+    """Return what the read does once its stream is disabled and read to its end. The default depends on `table=`.
+
+    Raises:
+      InvalidOptionError: the option is anything else.
+    """
+    match option:
+        case None:
+            return "finish" if table is None else "follow"
+        case "follow" | "fail" | "finish":
+            return option
+    raise InvalidOptionError(
+        f'on_new_stream={option!r} is not known: use "follow" (continue in the table\'s next stream), "fail" (raise '
+        'where there is one) or "finish" (end with the stream)'
+    )
 
 
 def parse_give_up_after(option: object) -> float | None:

@@ -12,7 +12,7 @@ from apache_beam.utils.timestamp import Timestamp
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.records.beam_keys import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
-from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.source.stream_read import StreamRead
 
 WATERMARK_VERSION: Final = 1
@@ -94,9 +94,7 @@ class FrontierProvider(RestrictionProvider):
         self._bounded = bounded
 
     def initial_restriction(self, element: StreamRead) -> Frontier:
-        if element.frontier is not None:
-            return element.frontier
-        return begin(element.start, stream_arn=element.stream_arn, saved=element.saved, remaining=element.records)
+        return element.begin() if element.frontier is None else element.frontier
 
     def create_tracker(self, restriction: Frontier) -> FrontierTracker:
         return FrontierTracker(restriction, bounded=self._bounded)

@@ -17,7 +17,6 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.records.versions import version_base
-from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import DeadLetter, records_of
@@ -45,7 +44,7 @@ class Sample(Sequence[ChangeRecord]):
     read.
 
     Attributes:
-        stream_arn: The stream that was read.
+        stream_arn: The stream that was read; the last one if the table's stream was enabled again.
         records: The changes.
         dead_letters: The records that could not be decoded.
         losses: What was trimmed unread.
@@ -199,29 +198,40 @@ def sample(
     service = client(options.connection, options.pace.requests)
     read = replace(begin_read(service, options), records=limit)
     reader = reader_of(service, read, options, read.stream_arn)
-    try:
-        return collect(reader, read, reader.now() + seconds)
-    finally:
-        reader.close(report=True)
+    return collect(reader, read, reader.now() + seconds, lambda arn: reader_of(service, read, options, arn))
 
 
-def collect(reader: Reader, read: StreamRead, deadline: float) -> Sample:
-    """Return what the reader delivers until `deadline` on its own clock, or until its end, with everything decoded."""
-    frontier = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
-    base = version_base(read.stream_arn, read.epoch)
+def collect(
+    reader: Reader, read: StreamRead, deadline: float, next_reader: Callable[[str], Reader] | None = None
+) -> Sample:
+    """Return what the reader delivers until `deadline` on its own clock, or until its end, with everything decoded.
+
+    `next_reader` returns the reader of another stream of the table, if the read continues in one. The readers are
+    closed.
+    """
+    frontier = read.begin()
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []
     losses: list[Loss] = []
-    while (claim := reader.next(frontier, deadline)) is not None:
-        changes, malformed = well_formed(records_of(claim), claim.shard, base)
-        records += changes
-        dead_letters += [dead_letter(read.stream_arn, claim.shard, entry) for entry in (*claim.malformed, *malformed)]
-        losses += claim.losses
-        frontier = claim.frontier
+    try:
+        while (claim := reader.next(frontier, deadline)) is not None:
+            stream_arn, frontier = frontier.stream_arn, claim.frontier
+            base = version_base(stream_arn, read.epoch)
+            changes, malformed = well_formed(records_of(claim), claim.shard, base)
+            records += changes
+            dead_letters += [dead_letter(stream_arn, claim.shard, entry) for entry in (*claim.malformed, *malformed)]
+            losses += claim.losses
+            if frontier.stream_arn != stream_arn and next_reader is not None:
+                reader.close()
+                reader = next_reader(frontier.stream_arn)
+    finally:
+        reader.close(report=True)
     limited = frontier.remaining == 0
     complete = frontier.closed and not limited
     unanswered = tuple(map(str, reader.lasting_faults))
-    return Sample(read.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited, unanswered)
+    return Sample(
+        frontier.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited, unanswered
+    )
 
 
 def _counted(number: int, noun: str) -> str:

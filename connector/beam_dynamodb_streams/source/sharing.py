@@ -18,7 +18,7 @@ from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.requests import Delayed, Failed, Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.discovery import Discovery, discover
-from beam_dynamodb_streams.shards.frontier import Frontier, begin
+from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.groups import deal
 from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.start_stop import RecordCount
@@ -60,11 +60,10 @@ def share(
         yield read
         return
     caller = StreamCaller(DynamoDBStream(service, read.stream_arn, limit=options.pace.page))
-    whole = begin(read.start, stream_arn=read.stream_arn, saved=read.saved, remaining=read.records)
     fetcher = ThreadedFetcher(caller.perform, threads=options.pace.requests)
     try:
         frontier, lineage = first_frontier(
-            whole, fetcher, service.service_time, time.monotonic, requests=options.pace.requests, renew=renew
+            read.begin(), fetcher, service.service_time, time.monotonic, requests=options.pace.requests, renew=renew
         )
     finally:
         fetcher.close()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Final
 
 from beam_dynamodb_streams.beam.checked_read import refuse_workers_without_splittable_dofns
-from beam_dynamodb_streams.errors import NotFoundError, StreamNotEnabledError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import StartsRun
-from beam_dynamodb_streams.progress.kcl import position_of_workers, read_leases
+from beam_dynamodb_streams.progress.kcl import KclLease, names_stream, position_of_workers, read_leases
 from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
@@ -25,8 +24,9 @@ from beam_dynamodb_streams.source.bundle_progress import owner_of
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from beam_dynamodb_streams.source.sharing import share
 from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.streams import StreamsOfTable, find_streams
 from beam_dynamodb_streams.source.worker_cache import client
-from beam_dynamodb_streams.wire import Client, Table
+from beam_dynamodb_streams.wire import Client
 
 _LOGGER: Final = logging.getLogger(__name__)
 _LISTINGS: Final = 3  # a listing may leave shards out that another one shows (trap 6)
@@ -58,27 +58,36 @@ class StartRead(StartsRun):
 def begin_read(service: Client, options: ReadOptions) -> StreamRead:
     """Return a read that begins at this moment of the service's clock, under a new name."""
     run = uuid.uuid4().hex
-    stream_arn = options.stream_arn or find_stream(service, options.table or "")
-    service.describe_stream(stream_arn, limit=1)  # an unknown stream is reported now, and not by a worker
+    streams = find_streams(service, options)
     if options.progress is None:
-        return _from_the_start(run, stream_arn, service, options)
-    with application_acquired(options.progress, owner_of(run), stream_arn) as saved:
-        if saved is not None:
-            return _read_from(saved, run, stream_arn, service, options)
-        read = _from_the_start(run, stream_arn, service, options)
-        first = StreamPosition(stream_arn, read.start, read.saved, read.until)
+        return _from_the_start(run, streams, service, options)
+    with application_acquired(options.progress, owner_of(run), streams) as saved:
+        if saved:
+            return _read_from(saved[0], run, streams, service, options, later=saved[1:])
+        read = _from_the_start(run, streams, service, options)
+        first = StreamPosition(read.stream_arn, read.start, read.saved, read.until)
         store_of(options.progress).begin(owner_of(run), first, int(WallClock().now()))
         return read
 
 
-def _from_the_start(run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
-    check_position(options.start, stream_arn)
-    renew = lease_renewal(options.progress, run, stream_arn)
-    start = resolve_start(options.start, stream_arn, service, options.connection, renew)
-    return _read_from(start, run, stream_arn, service, options)
+def _from_the_start(run: str, streams: StreamsOfTable, service: Client, options: ReadOptions) -> StreamRead:
+    start = options.start
+    if isinstance(start, Leases):
+        renew = lease_renewal(options.progress, run, streams.latest)
+        start = position_in_leases(start, streams, service, options.connection, renew)
+    return _read_from(start, run, streams, service, options)
 
 
-def _read_from(start: StreamStart, run: str, stream_arn: str, service: Client, options: ReadOptions) -> StreamRead:
+def _read_from(
+    start: StreamStart,
+    run: str,
+    streams: StreamsOfTable,
+    service: Client,
+    options: ReadOptions,
+    *,
+    later: Sequence[StreamPosition] = (),
+) -> StreamRead:
+    stream_arn = streams.stream_of(start)
     now = service.service_time()
     bounds = resolve_bounds(start, options.stop, now)
     if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - RETENTION_SECONDS:
@@ -88,85 +97,44 @@ def _read_from(start: StreamStart, run: str, stream_arn: str, service: Client, o
             datetime.fromtimestamp(bounds.start.second, timezone.utc).isoformat(),
         )
     return StreamRead(
-        run, stream_arn, bounds.start, bounds.saved, bounds.stop_second, bounds.records, until=bounds.until
+        run,
+        stream_arn,
+        bounds.start,
+        bounds.saved,
+        bounds.stop_second,
+        bounds.records,
+        until=bounds.until,
+        table_id=streams.table_id,
+        later=tuple(later),
     )
 
 
-def find_stream(service: Client, table: str) -> str:
-    """Return the ARN of the table's latest stream; see `find_table`."""
-    return find_table(service, table)[1]
-
-
-def find_table(service: Client, table: str) -> tuple[Table, str]:
-    """Return the table and the ARN of its latest stream. A disabled stream stays readable for 24 hours (trap 14).
-
-    Raises:
-      NotFoundError: the table does not exist.
-      StreamNotEnabledError: the table never had a stream.
-    """
-    try:
-        described = service.describe_table(table)
-    except NotFoundError as error:
-        raise NotFoundError(
-            f"table {table!r} does not exist in {service.region_name}: check the name, region_name= and the account"
-        ) from error
-    if described.latest_stream_arn is None:
-        raise StreamNotEnabledError(
-            f"table {table!r} has no stream: enable one, e.g. aws dynamodb update-table --table-name {table} "
-            "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
-        )
-    return described, described.latest_stream_arn
-
-
-def check_position(start: object, stream_arn: str) -> None:
-    """Raise `NotFoundError` for a position of another stream.
-
-    A stream that is enabled again is a new stream (trap 14), and a position in the old one means nothing in it.
-    """
-    if isinstance(start, StreamPosition) and start.stream_arn not in (None, stream_arn):
-        raise NotFoundError(
-            f"the saved position is of stream {start.stream_arn}, no longer the table's stream: read the old "
-            "one to its end with stream_arn=…, then start the new one at TRIM_HORIZON",
-            stream=stream_arn,
-        )
-
-
 @contextmanager
-def application_acquired(progress: Progress, owner: str, stream_arn: str) -> Iterator[StreamPosition | None]:
-    """Acquire the application while a read begins, and yield its saved position in the stream; None if it has none.
+def application_acquired(progress: Progress, owner: str, streams: StreamsOfTable) -> Iterator[list[StreamPosition]]:
+    """Acquire the application while a read begins, and yield its saved positions in streams of the table.
 
-    The application is released again if the body fails.
+    The first one is where the read resumes, the others are in the streams that follow. There is none if nothing is
+    saved. The application is released again if the body fails.
 
     Raises:
-      NotFoundError: the application has progress in another stream of the table and none in this one. What is unread
-        of the other stream would be lost (trap 14).
+      NotFoundError: the application has progress in another stream of the table and none in this one, and the read does
+        not follow. What is unread of the other stream would be lost (trap 14).
     """
     store = store_of(progress)
-    acquire(store, owner, stream_arn, progress.takeover_after.total_seconds(), WallClock())
+    takeover = progress.takeover_after.total_seconds()
+    acquire(store, owner, streams.latest, takeover, WallClock())
     try:
-        streams = store.read().streams
-        saved = streams.get(stream_arn)
-        if saved is None:
-            _check_other_streams(progress, stream_arn, list(streams))
-        elif expired := saved.expired_shards():
-            store.forget(owner, stream_arn, expired)
-            saved = store.read().streams[stream_arn]
-        yield None if saved is None else saved.position(stream_arn)
+        saved = streams.resumed(store.read().streams, progress.address)
+        for stream_arn in saved:
+            if expired := store.read().streams[stream_arn].expired_shards():
+                store.forget(owner, stream_arn, expired)
+        if saved and saved[0] != streams.latest:
+            acquire(store, owner, saved[0], takeover, WallClock())  # the lease names the stream that is read
+        stored = store.read().streams if saved else {}
+        yield [stored[stream_arn].position(stream_arn) for stream_arn in saved]
     except BaseException:
         store.release(owner)
         raise
-
-
-def _check_other_streams(progress: Progress, stream_arn: str, saved: list[str]) -> None:
-    table = stream_arn.partition("/stream/")[0]
-    for other in saved:
-        if other.partition("/stream/")[0] == table:
-            raise NotFoundError(
-                f"{progress.address} has progress in {other}, no longer the table's stream: read that one to its end "
-                f"with stream_arn=…, then forget it: dynamodb-streams progress reset {progress.address} "
-                f"--stream_arn {other}",
-                stream=stream_arn,
-            )
 
 
 def lease_renewal(progress: Progress | None, run: str, stream_arn: str) -> Callable[[], None]:
@@ -180,6 +148,42 @@ def _nothing() -> None:
     pass
 
 
+def position_in_leases(
+    start: Leases,
+    streams: StreamsOfTable,
+    service: Client,
+    connection: Connection,
+    renew: Callable[[], None] = _nothing,
+) -> StreamPosition:
+    """Return where the workers of a KCL application stopped: in the youngest stream of the table that they reached.
+
+    Raises:
+      InvalidOptionError: the lease table has no lease of a stream of the table.
+    """
+    leases, created = read_leases(start.table, region_name=connection.region_name, endpoint_url=connection.endpoint_url)
+    shards = {lease.shard for lease in leases}
+    candidates = streams.readable if streams.follows else [streams.latest]
+    for stream_arn in reversed(candidates):
+        named = any(lease.stream and names_stream(lease.stream, stream_arn) for lease in leases)
+        if not named and len(candidates) == 1:
+            break
+        if named or any(shard in shards for shard in list_lineage(service, stream_arn, renew)):
+            return _position_of_workers(leases, created, start, stream_arn, service, renew)
+    return _position_of_workers(leases, created, start, streams.latest, service, renew)
+
+
+def _position_of_workers(
+    leases: list[KclLease],
+    created: float,
+    start: Leases,
+    stream_arn: str,
+    service: Client,
+    renew: Callable[[], None],
+) -> StreamPosition:
+    lineage = list_lineage(service, stream_arn, renew)
+    return position_of_workers(leases, stream_arn, start.table, created=created, lineage=lineage)
+
+
 def resolve_start(
     start: Start, stream_arn: str, service: Client, connection: Connection, renew: Callable[[], None] = _nothing
 ) -> StreamStart:
@@ -187,8 +191,7 @@ def resolve_start(
     if not isinstance(start, Leases):
         return start
     leases, created = read_leases(start.table, region_name=connection.region_name, endpoint_url=connection.endpoint_url)
-    lineage = list_lineage(service, stream_arn, renew)
-    return position_of_workers(leases, stream_arn, start.table, created=created, lineage=lineage)
+    return _position_of_workers(leases, created, start, stream_arn, service, renew)
 
 
 def list_lineage(service: Client, stream_arn: str, renew: Callable[[], None] = _nothing) -> Lineage:

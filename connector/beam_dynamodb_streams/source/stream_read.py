@@ -12,7 +12,7 @@ from apache_beam import coders
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.records.beam_keys import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
-from beam_dynamodb_streams.shards.frontier import Frontier
+from beam_dynamodb_streams.shards.frontier import Frontier, begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
@@ -34,6 +34,8 @@ class StreamRead:
         frontier: The first frontier if several elements share the stream; None if this one reads all shards.
         until: The second up to which an earlier run had read everything, as in `StreamPosition`.
         epoch: The epoch of the snapshot that the changes follow, in milliseconds; 0 without one (`records.versions`).
+        table_id: The id of the table when the read began; "" if it is not known.
+        later: The positions of an earlier run in streams of the table that follow this one.
     """
 
     run: str
@@ -45,6 +47,16 @@ class StreamRead:
     frontier: Frontier | None = None
     until: int | None = None
     epoch: int = 0
+    table_id: str = ""
+    later: tuple[StreamPosition, ...] = ()
+
+    def begin(self) -> Frontier:
+        """Return the frontier with which the read begins, before it is shared."""
+        return begin(self.start, stream_arn=self.stream_arn, saved=self.saved, remaining=self.records)
+
+    def saved_in(self, stream_arn: str) -> Mapping[str, Position]:
+        """Return the positions that an earlier run had in a stream that follows this one."""
+        return next((each.shards for each in self.later if each.stream_arn == stream_arn), {})
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):
@@ -55,6 +67,8 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     records: int | None
     frontier: bytes | None = None
     epoch: int = 0
+    table_id: str = ""
+    later: list[str] = []
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -66,8 +80,19 @@ def encode_stream_read(element: StreamRead) -> bytes:
     position = StreamPosition(element.stream_arn, element.start, element.saved, element.until).to_json()
     frontier = None if element.frontier is None else encode_frontier(element.frontier)
     version = VERSION if frontier is None else SHARED_VERSION
+    later = [each.to_json() for each in element.later]
     return _encoder.encode(
-        _Stored(version, element.run, position, element.stop, element.records, frontier, element.epoch)
+        _Stored(
+            version,
+            element.run,
+            position,
+            element.stop,
+            element.records,
+            frontier,
+            element.epoch,
+            element.table_id,
+            later,
+        )
     )
 
 
@@ -94,6 +119,8 @@ def decode_stream_read(data: bytes) -> StreamRead:
         None if stored.frontier is None else decode_frontier(stored.frontier),
         position.until,
         stored.epoch,
+        stored.table_id,
+        tuple(map(StreamPosition.from_json, stored.later)),
     )
 
 

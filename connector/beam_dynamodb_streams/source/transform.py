@@ -63,8 +63,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
     It does not change the options object from which the pipeline was made.
 
     Args:
-      table: the table's name or its ARN; its latest stream is read. Give this or `stream_arn`. An ARN may be of another
-        account, and says the region.
+      table: the table's name or its ARN; its latest stream is read, see `on_new_stream`. Give this or `stream_arn`.
+        An ARN may be of another account, and says the region.
       stream_arn: the stream itself, for example of a stream that was disabled less than 24 hours ago.
       start: where to begin. `"TRIM_HORIZON"` is the oldest change that the service still has, at most 24 hours back.
         `"LATEST"` is the moment at which the pipeline starts; changes from up to one second before may be delivered
@@ -107,11 +107,19 @@ class ReadFromDynamoDBStreams(CheckedRead):
       give_up_after: how long a call may fail without a break, as a timedelta or in seconds, before its error ends the
         read. By default the read waits for as long as it takes. Either way a call that has failed for 20 seconds is
         reported in the log, and again each minute.
+      on_new_stream: what happens once the stream is disabled and read to its end. A stream that is enabled again is
+        another one. `"follow"` continues in the table's next stream, from its oldest change, and waits for one while
+        there is none. Changes that were written in between are in no stream, so they are a `Loss`, which ends the read
+        under `on_data_loss="fail"`. `"fail"` raises `NewStreamError` once there is a next stream. `"finish"` ends the
+        read with its stream. The default is `"follow"` with `table`, and `"finish"` with `stream_arn`. A saved
+        position, `progress` and a lease table that stand in an earlier stream of the table are followed too. So is a
+        start at a moment when the table had another stream. A table that was deleted and created again is refused.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
       RunnerError: when the pipeline is run, if the runner cannot stream this pipeline, or if no step in it can prove
         how much `progress` to write.
+      NewStreamError: while it runs, see `on_new_stream`.
       ProgressHeldError, FencedError: while it runs, if another run of the application is alive, or has taken over.
     """
 
@@ -138,6 +146,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         where: Callable[[ChangeRecord], bool] | None = None,
         progress: str | Progress | None = None,
         give_up_after: timedelta | float | None = None,
+        on_new_stream: str | None = None,
     ) -> None:
         super().__init__()
         self._options = parse_options(
@@ -161,6 +170,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             where=where,
             progress=progress,
             give_up_after=give_up_after,
+            on_new_stream=on_new_stream,
         )
         self._tagged = False
         self._emission: Emission = ONE_BY_ONE

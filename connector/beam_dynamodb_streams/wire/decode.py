@@ -15,6 +15,7 @@ from beam_dynamodb_streams.wire.pages import (
     MalformedEntry,
     RecordsPage,
     StreamPage,
+    StreamsPage,
 )
 from beam_dynamodb_streams.wire.split import SplitError, find_member, split_page
 
@@ -64,6 +65,15 @@ class _DescribedStream(msgspec.Struct, rename="pascal"):
     stream_description: _StreamDescription
 
 
+class _Stream(msgspec.Struct, rename="pascal"):
+    stream_arn: str
+
+
+class _Streams(msgspec.Struct, rename="pascal"):
+    streams: list[_Stream]
+    last_evaluated_stream_arn: str | None = None
+
+
 class _ShardIterator(msgspec.Struct, rename="pascal"):
     shard_iterator: str
 
@@ -74,6 +84,7 @@ _record = msgspec.json.Decoder(RawRecord)
 _numbered_record = msgspec.json.Decoder(NumberedRecord)
 _number = msgspec.json.Decoder(str)
 _described_stream = msgspec.json.Decoder(_DescribedStream)
+_streams = msgspec.json.Decoder(_Streams)
 _shard_iterator = msgspec.json.Decoder(_ShardIterator)
 
 
@@ -124,6 +135,15 @@ def decode_stream(body: bytes) -> StreamPage:
         ),
         last_evaluated_shard_id=stream.last_evaluated_shard_id or None,
     )
+
+
+def decode_streams(body: bytes) -> StreamsPage:
+    """Return a page of a table's streams. Raises as `decode_records` does."""
+    try:
+        page = _streams.decode(body)
+    except DECODE_FAULTS as error:
+        refuse("ListStreams", error, body, "Streams")
+    return StreamsPage(tuple(each.stream_arn for each in page.streams), page.last_evaluated_stream_arn or None)
 
 
 def _check_shard_id(shard_id: str) -> None:

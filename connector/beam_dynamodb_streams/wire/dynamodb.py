@@ -41,6 +41,7 @@ class Table:
       latest_stream_arn: None for a table that never had a stream, or none in the last 24 h.
       stream_enabled: False for a stream that was disabled.
       stream_view_type: such as NEW_AND_OLD_IMAGES, None without a stream.
+      table_id: the id, which another table of the same name does not have; "" where the endpoint does not say.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Table:
     key_types: dict[str, str]
     status: str = ""
     created: float | None = None
+    table_id: str = ""
 
 
 class _StreamSpecification(msgspec.Struct, rename="pascal"):
@@ -70,6 +72,7 @@ class _Attribute(msgspec.Struct, rename="pascal"):
 class _TableDescription(msgspec.Struct, rename="pascal"):
     table_name: str
     table_status: str = ""
+    table_id: str | None = None
     creation_date_time: float | None = None
     key_schema: list[_Key] = []
     attribute_definitions: list[_Attribute] = []
@@ -118,6 +121,7 @@ def decode_table(body: bytes) -> Table:
         key_types={key.attribute_name: types[key.attribute_name] for key in keys if key.attribute_name in types},
         status=table.table_status,
         created=table.creation_date_time,
+        table_id=table.table_id or "",
     )
 
 

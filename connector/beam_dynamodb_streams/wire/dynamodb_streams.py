@@ -16,7 +16,7 @@ from beam_dynamodb_streams.errors import IteratorTypeError, ServiceError, ShardF
 from beam_dynamodb_streams.wire import dynamodb
 from beam_dynamodb_streams.wire.calls import Caller, CallPlace
 from beam_dynamodb_streams.wire.capabilities import Capabilities, Support
-from beam_dynamodb_streams.wire.decode import decode_iterator, decode_records, decode_stream
+from beam_dynamodb_streams.wire.decode import decode_iterator, decode_records, decode_stream, decode_streams
 from beam_dynamodb_streams.wire.endpoint import AwsService
 from beam_dynamodb_streams.wire.error_codes import Refusal
 from beam_dynamodb_streams.wire.pages import RecordsPage, StreamPage
@@ -105,6 +105,24 @@ class Client:
           NotFoundError: the table does not exist.
         """
         return dynamodb.describe_table(self._caller, table)
+
+    def list_streams(self, table_name: str) -> list[str]:
+        """Return the ARNs of the table's streams that can be read: of the present one, and of earlier ones for a day.
+
+        Only tables of the caller's own account and region are listed, by name. Raises what `describe_stream` does.
+        """
+        found: dict[str, None] = {}
+        after: str | None = None
+        while True:
+            parameters: dict[str, object] = {"TableName": table_name}
+            if after is not None:
+                parameters["ExclusiveStartStreamArn"] = after
+            page = self._caller.call("ListStreams", parameters, decode_streams, CallPlace(resource=table_name))
+            new = [arn for arn in page.stream_arns if arn not in found]
+            found |= dict.fromkeys(new)
+            after = page.last_evaluated_stream_arn
+            if after is None or not new:  # a cursor that repeats would never end
+                return list(found)
 
     def describe_stream(
         self,

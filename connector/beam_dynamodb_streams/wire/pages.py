@@ -68,6 +68,14 @@ class ListedShard(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class StreamsPage:
+    """One ListStreams answer with at most 100 streams. Only `last_evaluated_stream_arn` says whether more follow."""
+
+    stream_arns: tuple[str, ...]
+    last_evaluated_stream_arn: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamPage:
     """One DescribeStream answer with at most 100 shards. Only `last_evaluated_shard_id` says whether more follow.
 
