@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from math import inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from beam_dynamodb_streams.errors import ConnectorError, DelayError, FencedError
 from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.store import LeaseRecord, Store, fenced_error, move_forward
+from beam_dynamodb_streams.progress.store import LeaseRecord, SavedProgress, Store, fenced_error, move_forward
+from beam_dynamodb_streams.shards.generations import created_at, table_of
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
@@ -30,6 +33,10 @@ _DAY: Final = 24 * 3600.0
 _FORGOTTEN_AT_ONCE: Final = 99  # one transaction of a table: a renewal must not take long
 
 
+#: What was moved: the positions of shards, by stream. A stream without any has begun.
+Moved: TypeAlias = Mapping[str, Mapping[str, Position]]
+
+
 class UnconfirmedPositions:
     """Positions of finalized bundles, by the read that moved them, until a later finalization confirms them.
 
@@ -37,11 +44,9 @@ class UnconfirmedPositions:
     """
 
     def __init__(self) -> None:
-        self._held: list[tuple[float, str, Mapping[str, Position]]] = []
+        self._held: list[tuple[float, str, Moved]] = []
 
-    def finalized(
-        self, shards: Mapping[str, Position], read: str, now: float, *, last: bool
-    ) -> list[Mapping[str, Position]]:
+    def finalized(self, shards: Moved, read: str, now: float, *, last: bool) -> list[Moved]:
         """Hold back what a finalized bundle moved, and return what its finalization confirms.
 
         `last`: the last bundle of its read is finalized too. It came the margin after every bundle of the read that
@@ -90,11 +95,18 @@ class Lease:
         self._committed = -inf
         self._tidied = clock.elapsed()
         self._expired_shards: list[str] = []
-        self._pending: dict[str, Position] = {}
+        self._pending: dict[str, dict[str, Position]] = {}  # by stream
+        self._begun = {stream_arn}
+        self._first = stream_arn
         self._open: Counter[str] = Counter()  # bundles that are not finalized, by read
         self._ended: set[str] = set()  # reads whose last bundle is finalized
         self._closing: dict[str, float] = {}
         self._failure: ConnectorError | None = None
+
+    @property
+    def first_stream(self) -> str:
+        """The stream in which the run began."""
+        return self._first
 
     @property
     def confirms_late(self) -> bool:
@@ -143,7 +155,7 @@ class Lease:
                 raise fenced_error(self._store.name, self._owner, lease)
             if self._store.swap_lease(lease, mine):
                 break
-        if self._began is not None and self._stream_arn not in saved.streams:
+        if self._began is not None and not any(self._is_of_this_table(arn) for arn in saved.streams):
             self._store.begin(self._owner, self._began, int(now))
 
     def _forget_expired_shards(self, elapsed: float) -> None:
@@ -151,8 +163,13 @@ class Lease:
         items a day."""
         if elapsed - self._tidied >= _DAY:
             self._tidied = elapsed
-            saved = self._store.read().streams.get(self._stream_arn)
-            self._expired_shards = [] if saved is None else saved.expired_shards()
+            streams = self._store.read().streams
+            saved = streams.get(self._stream_arn, SavedProgress())
+            self._expired_shards = saved.expired_shards()
+            for other, earlier in streams.items():
+                gone = earlier.last_move < saved.last_move - RETENTION_SECONDS
+                if gone and other != self._stream_arn and self._is_of_this_table(other):
+                    self._store.forget(self._owner, other, None)
         if self._expired_shards:
             self._store.forget(self._owner, self._stream_arn, self._expired_shards[:_FORGOTTEN_AT_ONCE])
             del self._expired_shards[:_FORGOTTEN_AT_ONCE]
@@ -163,8 +180,20 @@ class Lease:
             self._open[read] += 1
             self._ended.discard(read)  # a runner restored the read from before its end
 
-    def bundle_finalized(self, shards: Mapping[str, Position], *, read: str = "", last: bool = False) -> None:
+    def bundle_finalized(
+        self,
+        shards: Mapping[str, Position],
+        *,
+        read: str = "",
+        last: bool = False,
+        following: Moved | None = None,
+        reads_all: bool = False,
+    ) -> None:
         """Save, at once or later, what a finalized bundle of a read moved.
+
+        `shards` are of the stream in which the run began, `following` is what was moved in streams that follow it. A
+        stream that has begun is saved only after everything that its read delivered of the streams before it. If the
+        read `reads_all` of them, these are then forgotten: a later run need not look at them again.
 
         `last`: no bundle of the read comes after it, see `awaits_confirmation`. Bundles before it may still be
         finalized later, since workers run side by side.
@@ -176,23 +205,60 @@ class Lease:
             self._open[read] -= 1
             self._ended |= {read} if last else set()
             last = read in self._ended
-            confirmed = [shards]
+            moved = {**({self._first: shards} if shards else {}), **(following or {})}
+            confirmed: list[Moved] = [moved]
             if self._unconfirmed is not None:
-                confirmed = self._unconfirmed.finalized(shards, read, elapsed, last=last)
-            for moved in confirmed:
-                move_forward(self._pending, moved)
+                confirmed = self._unconfirmed.finalized(moved, read, elapsed, last=last)
+            for each in confirmed:
+                for stream_arn, shards in each.items():
+                    move_forward(self._pending.setdefault(stream_arn, {}), shards)
             if self._failure is not None or not (last or elapsed - self._committed >= self._commit_every):
                 return
             try:
                 if self._pending:
-                    self._store.advance(self._owner, self._stream_arn, self._pending, int(now))
-                    self._pending, self._committed = {}, elapsed
+                    self._save(int(now), reads_all=reads_all)
+                    self._committed = elapsed
             except DelayError as error:
                 _LOGGER.warning("progress in %s could not be saved, and is saved later: %s", self._store.name, error)
             except ConnectorError as error:
                 message = "progress in %s could not be saved: %s"
                 _LOGGER.error(message, self._store.name, error)  # noqa: TRY400 - the next renewal raises it
                 self._failure = error
+
+    def streams_begun(self, stream_arns: Collection[str]) -> None:
+        """Save that the read has begun these streams, for a step that saves its progress. It raises nothing."""
+        with self._lock:
+            try:
+                for stream_arn in stream_arns:
+                    self._begin(stream_arn, int(self.clock.now()))
+            except ConnectorError as error:
+                _LOGGER.warning("progress in %s could not be saved, and is saved later: %s", self._store.name, error)
+
+    def _save(self, second: int, *, reads_all: bool) -> None:
+        for stream_arn in sorted(self._pending, key=lambda arn: created_at(arn) or 0.0):
+            if self._begin(stream_arn, second) and reads_all:
+                for other in self._store.read().streams:
+                    if other != stream_arn and self._is_of_this_table(other):
+                        self._store.forget(self._owner, other, None)
+            if self._pending[stream_arn]:
+                self._store.advance(self._owner, stream_arn, self._pending[stream_arn], second)
+            del self._pending[stream_arn]
+
+    def _begin(self, stream_arn: str, second: int) -> bool:
+        """Save the beginning of a stream, unless it is saved. Return whether this process had not done so before."""
+        if stream_arn in self._begun:
+            return False
+        saved = self._store.read()
+        if stream_arn not in saved.streams:
+            self._store.begin(self._owner, StreamPosition(stream_arn), second)
+        if saved.lease is not None and saved.lease.owner == self._owner:
+            self._store.swap_lease(saved.lease, replace(saved.lease, stream_arn=stream_arn))
+        self._begun.add(stream_arn)
+        self._stream_arn = stream_arn
+        return True
+
+    def _is_of_this_table(self, stream_arn: str) -> bool:
+        return table_of(stream_arn) == table_of(self._stream_arn)
 
     def is_done(self, read: str) -> bool:
         """Return whether every bundle of a read is finalized. It never is if one failed: the lease then expires."""

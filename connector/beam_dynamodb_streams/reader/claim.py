@@ -26,6 +26,7 @@ class Claim:
         ended: The shard that was read to its end, or to the stop; "" for none.
         lag: Seconds from the newest record's creation to the request for its page; None without a record.
         page_bytes: The size of the page's answer.
+        begins: The stream of the table that begins with the claim, after the end of the one before; "" for none.
     """
 
     frontier: Frontier
@@ -38,3 +39,4 @@ class Claim:
     ended: str = ""
     lag: float | None = None
     page_bytes: int = 0
+    begins: str = ""

@@ -105,6 +105,7 @@ class EndOfStream:
         return Claim(
             frontier.follow(following.stream_arn, floor=floor, saved=found.saved),
             losses=[between_streams(frontier, following, complete=found.complete)],
+            begins=following.stream_arn,
         )
 
     def _refuse(self, stream_arn: str, found: NextStream) -> None:

@@ -41,6 +41,8 @@ class StreamPosition:
 
     `until`: the second up to which a bounded read delivered everything, if that is known. A stream may be quiet for so
     long that none of its shards still exists. If everything was read less than a day before, this is not a loss.
+    `following`: the positions in streams of the table that follow this one, where it is not certain that this one was
+    delivered to its end.
 
     Build a position from delivered records, in any order and with repeats, with `position.after(record)` and
     `position.merge(other)`. A read that starts from a position delivers every change that the position does not cover,
@@ -52,6 +54,7 @@ class StreamPosition:
     start: StartPosition = TRIM_HORIZON
     shards: Mapping[str, Position] = field(default_factory=dict)
     until: int | None = None
+    following: tuple[StreamPosition, ...] = ()
 
     @classmethod
     def delivered(cls, sequence_numbers: Mapping[str, str]) -> StreamPosition:
@@ -82,17 +85,20 @@ class StreamPosition:
             if known is None or is_at_or_past(position, known):
                 shards[shard] = position
         until = max((each.until for each in (self, other) if each.until is not None), default=None)
-        return replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn, until=until)
+        merged = replace(self, shards=shards, stream_arn=self.stream_arn or other.stream_arn, until=until)
+        return replace(merged, following=self.following or other.following)
 
     def to_json(self) -> str:
         """Return one line of JSON text, keys sorted: `{"shards": {…}, "start": …, "stream_arn": …, "version": 1}`.
 
-        It has `"until"` too, if that is known.
+        It has `"until"` too, if that is known, and `"following"`, a list, if there are such positions.
         """
         until = {} if self.until is None else {"until": position_text(AtTime(self.until))}
+        following = {"following": [json.loads(each.to_json()) for each in self.following]} if self.following else {}
         return json.dumps(
             {
                 **until,
+                **following,
                 "version": VERSION,
                 "stream_arn": self.stream_arn,
                 "start": position_text(self.start),
@@ -123,6 +129,7 @@ class StreamPosition:
                 start_of(saved["start"]),
                 {str(shard): position_of(place) for shard, place in saved["shards"].items()},
                 second_of(saved.get("until")),
+                tuple(cls.from_json(json.dumps(each)) for each in saved.get("following", [])),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             if isinstance(error, InvalidOptionError):

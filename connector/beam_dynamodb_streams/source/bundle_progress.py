@@ -58,7 +58,7 @@ class BundleProgress:
     run: str
     longest: float
     commits: bool
-    _positions: dict[str, Position] = field(default_factory=dict)
+    _positions: dict[str, dict[str, Position]] = field(default_factory=dict)  # by stream
     _last: bool = False
 
     def __post_init__(self) -> None:
@@ -82,7 +82,10 @@ class BundleProgress:
     def add(self, claim: Claim) -> None:
         """Add what is claimed and emitted."""
         self.lease.renew()
-        self._positions.update(delivered_positions(claim))
+        if moved := dict(delivered_positions(claim)):
+            self._positions.setdefault(claim.frontier.stream_arn or self.lease.first_stream, {}).update(moved)
+        if claim.begins:
+            self._positions.setdefault(claim.begins, {})
         if claim.frontier.closed and self.lease.confirms_late:
             self.lease.read_ended(self.run)
         self._last = claim.frontier.closed and not self.lease.confirms_late
@@ -105,7 +108,11 @@ class BundleProgress:
     def finalized(self) -> None:
         """Report to the lease what the bundle delivered, if the finalization proves the delivery."""
         if not self.commits:
+            self.lease.streams_begun(list(self._positions))
             return
-        self.lease.bundle_finalized(self._positions, read=self.run, last=self._last)
-        if has_one_group(self.run) and self.lease.is_done(self.run):
+        one = has_one_group(self.run)
+        following = dict(self._positions)
+        shards = following.pop(self.lease.first_stream, {})
+        self.lease.bundle_finalized(shards, read=self.run, last=self._last, following=following, reads_all=one)
+        if one and self.lease.is_done(self.run):
             self.lease.release()

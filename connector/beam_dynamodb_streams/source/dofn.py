@@ -234,8 +234,8 @@ def _log(stream_arn: str, claim: Claim, emitted: Emitted) -> None:
     for shard in claim.opened:
         if (reading := claim.frontier.shards.get(shard)) is not None:  # a shard saved as read is gone at once
             _LOGGER.info("shard %s begins at %s", shard, reading.position)
-    if stream_arn != claim.frontier.stream_arn:
-        _LOGGER.warning("%s is read to its end: the read continues in %s", stream_arn, claim.frontier.stream_arn)
+    if claim.begins:
+        _LOGGER.warning("%s is read to its end: the read continues in %s", stream_arn, claim.begins)
     if claim.ended:
         _LOGGER.info("shard %s is read to its end", claim.ended)
     for loss in claim.losses:

@@ -87,6 +87,8 @@ def _read_from(
     *,
     later: Sequence[StreamPosition] = (),
 ) -> StreamRead:
+    if isinstance(start, StreamPosition):
+        start, *later = (*streams.left_of(start), *later)
     stream_arn = streams.stream_of(start)
     now = service.service_time()
     bounds = resolve_bounds(start, options.stop, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -125,6 +125,16 @@ class StreamsOfTable:
         if isinstance(start, AtTime) and early and self.follows and self.by_table:
             return covering(start.second, [Generation.of(arn) for arn in self.readable]).stream_arn
         return self.latest
+
+    def left_of(self, start: StreamPosition) -> list[StreamPosition]:
+        """Return a position without streams before its last one that cannot be read any more.
+
+        What follows such a stream was begun only after it was read to its end.
+        """
+        positions = [start, *start.following]
+        while len(positions) > 1 and positions[0].stream_arn not in self.readable:
+            del positions[0]
+        return [replace(each, following=()) for each in positions]
 
     def check_position(self, stream_arn: str) -> None:
         """Raise unless a saved position in this stream, which is not the latest, can be followed to it.
