@@ -11,6 +11,8 @@ BOOT := .build/boot/container
 FLINK := .build/flink/classpath.txt
 FLINK_OTHERS := .build/flink/others
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
+KCL := .build/kcl
+KCL_PEERS := tests/kinesis/peers
 DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 PIP_AUDIT := 2.10.1
@@ -18,7 +20,7 @@ AUDITED := .build/audit/audited
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink flink-others soak nightly mutants bench contract notebooks docs audit package clean
+.PHONY: help demo test check format prism boot flink flink-others kcl soak nightly mutants bench contract notebooks docs audit package clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,7 +28,7 @@ help:  ## List the targets
 demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism boot flink  ## Run all tests but the long ones, and name those that could not run without Go or Java
+test: $(READY) check prism boot flink kcl  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m pytest -q
 
 check: $(READY) $(AUDITED)  ## Check style and types (ruff, mypy --strict), and the dependencies for conflicts and known vulnerabilities
@@ -94,7 +96,36 @@ $(FLINK_OTHERS): runners/flink/pom.xml runners/flink/without_beam.xml
 	  echo "NOT BUILT: other versions of flink, for the reason above; the tests that need them will be named as not run"; \
 	else echo "NOT BUILT: other versions of flink need Java and Maven; the tests that need them will be named as not run"; fi
 
-soak: $(READY) prism flink flink-others  ## Run the tests of more than two minutes; those of Flink also on its other versions
+kcl: $(KCL)/kclpy3/.ready $(KCL)/kclpy2/.ready $(KCL)/kcl1/classpath.txt $(KCL)/npm/.ready $(KCL)/async/.ready  ## Set up consumers of Kinesis for the tests in .build/kcl: KCL 1, 2 and 3, npm's client, async-kinesis
+
+# amazon_kclpy brings the KCL for Java in its version: 3.1.3 has KCL 3.1.3, and 2.2.3 has KCL 2.7.2.
+$(KCL)/kclpy3/.ready $(KCL)/kclpy2/.ready: $(KCL)/kclpy%/.ready:
+	@if command -v java >/dev/null; then \
+	  echo "setting up KCL $* (about 1 minute, once)" && mkdir -p $(KCL) && $(PYTHON) -m venv $(dir $@) && \
+	  $(dir $@)bin/python -m pip install -q setuptools==65.5.0 wheel==0.48.0 && \
+	  $(dir $@)bin/python -m pip install -q --no-build-isolation amazon_kclpy==$(if $(filter 3,$*),3.1.3,2.2.3) && touch $@ || \
+	  echo "NOT BUILT: KCL $*, for the reason above; the tests that need it will be named as not run"; \
+	else echo "NOT BUILT: KCL $* needs Java; the tests that need it will be named as not run"; fi
+
+$(KCL)/kcl1/classpath.txt: $(KCL_PEERS)/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  echo "resolving KCL 1 and the adapter (about 1 minute, once)" && mkdir -p $(dir $@) && \
+	  mvn -B -q -f $< $(MAVEN_DEPENDENCY):build-classpath -Dmdep.outputFile=$(abspath $@) || \
+	  echo "NOT BUILT: KCL 1, for the reason above; the tests that need it will be named as not run"; \
+	else echo "NOT BUILT: KCL 1 needs Java and Maven; the tests that need it will be named as not run"; fi
+
+$(KCL)/npm/.ready: $(KCL_PEERS)/package.json
+	@if command -v npm >/dev/null; then \
+	  echo "installing the npm client of Kinesis and dynalite (about 1 minute, once)" && mkdir -p $(dir $@) && \
+	  cp $< $(dir $@) && npm install --prefix $(dir $@) --silent --no-audit --no-fund && touch $@ || \
+	  echo "NOT BUILT: the npm client, for the reason above; the tests that need it will be named as not run"; \
+	else echo "NOT BUILT: the npm client needs Node.js; the tests that need it will be named as not run"; fi
+
+$(KCL)/async/.ready:
+	@mkdir -p $(KCL) && $(PYTHON) -m venv $(dir $@) && $(dir $@)bin/python -m pip install -q async-kinesis==3.0.1 && touch $@ || \
+	  echo "NOT BUILT: async-kinesis, for the reason above; the tests that need it will be named as not run"
+
+soak: $(READY) prism flink flink-others kcl  ## Run the tests of more than two minutes; those of Flink also on its other versions
 	$(BIN)/python -m pytest -q -m soak --timeout 1800
 	@for each in beam-2.62 flink-1.20; do echo "== the tests of Flink on $$each" && \
 	  CONNECTOR_FLINK=$$each $(BIN)/python -m pytest -q -m flink --timeout 1800 tests/runners || exit 1; done

@@ -74,9 +74,14 @@ def _json_seconds(milliseconds: int) -> bytes:
 # CBOR. A time is tag 1 with an integer of milliseconds, where RFC 8949 has seconds.
 
 
+def _seconds(milliseconds: Any, *_: object) -> float:
+    """Return a time of a request in seconds. cbor2 also passes whether it must be immutable, which a number is."""
+    return float(milliseconds / 1000)
+
+
 def _decode_cbor(body: bytes) -> Any:
     try:
-        return cbor2.loads(body, semantic_decoders={1: lambda number: number / 1000}) if body else {}
+        return cbor2.loads(body, semantic_decoders={1: _seconds}) if body else {}
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError) as error:
         raise KinesisFault("SerializationException", f"the body is not CBOR: {error}") from None
 
