@@ -25,6 +25,7 @@ LIBRARIES = {
         "records/beam_",
         "progress/commit.py",
         "progress/file_store.py",
+        "exports/folder.py",
     ),
     "pyarrow": (
         "records/beam_",
@@ -35,6 +36,7 @@ LIBRARIES = {
         "commands/schema.py",
         "progress/commit.py",
         "source/elements.py",
+        "source/export_rows.py",
         "source/delivered_position.py",
         "source/sample.py",
     ),
@@ -67,17 +69,19 @@ PARTS = {
     "reader": {"errors", "metrics", "shards"},
     "records": {"errors", "display", "wire"},
     "columns": {"errors", "records", "wire"},
+    "exports": {"errors", "records"},
     "beam": {"errors"},
     "progress": {"errors", "shards", "records", "beam", "wire"},
     "source": {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
+        "exports",
     },
     "sinks": {"errors", "records", "columns", "shards", "beam"},  # an output says from where its stream is to be read
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
-        *("kinesis", ""),
+        *("exports", "kinesis", ""),
     },
     "__main__": {"commands"},
     "testing": set[str](),

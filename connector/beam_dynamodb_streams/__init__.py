@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
     from beam_dynamodb_streams.source.elements import DeadLetter
+    from beam_dynamodb_streams.source.export_read import ReadDynamoDBExport
     from beam_dynamodb_streams.source.sample import Sample, sample
     from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 
@@ -30,6 +31,7 @@ __all__ = [
     "DeliveredPosition",
     "Loss",
     "Progress",
+    "ReadDynamoDBExport",
     "ReadFromDynamoDBStreams",
     "Sample",
     "Schema",
@@ -56,6 +58,7 @@ _MODULES: Final = {
     "sinks": ("WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet"),
     "source.delivered_position": ("DeliveredPosition",),
     "source.elements": ("DeadLetter",),
+    "source.export_read": ("ReadDynamoDBExport",),
     "source.sample": ("Sample", "sample"),
     "source.transform": ("ReadFromDynamoDBStreams",),
 }

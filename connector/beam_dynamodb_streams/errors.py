@@ -8,6 +8,7 @@
     ├── MalformedRecordError (ValueError)        a record is not what the service documents
     ├── MisfitError (ValueError)                 a value does not fit its declared column
     ├── DataLossError                            changes were lost before they were read
+    ├── ExportError                              an export to S3 cannot be read, or is not what it is taken for
     ├── ProgressHeldError                        another run of the application is alive
     ├── FencedError                              another run took the application over
     ├── ClosedError                              the client was closed
@@ -88,6 +89,10 @@ class DataLossError(ConnectorError):
 
 class NewStreamError(ConnectorError):
     """The table has another stream, or is another table of the same name, and the read must not continue in it."""
+
+
+class ExportError(ConnectorError):
+    """An export to S3 cannot be read as the items, or the net changes, of the table. The message says the way out."""
 
 
 class MalformedRecordError(ConnectorError, ValueError):

@@ -22,6 +22,7 @@ from beam_dynamodb_streams import (
     DeliveredPosition,
     Loss,
     Progress,
+    ReadDynamoDBExport,
     ReadFromDynamoDBStreams,
     Sample,
     Schema,
@@ -87,6 +88,8 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
         WriteChangesToJsonLines(directory),
     ):
         assert isinstance(sink, beam.PTransform)
+    exported = ReadDynamoDBExport([directory / "full", "s3://bucket/AWSDynamoDB/1-a/"], keys=["id"])
+    assert_type(exported.with_outputs().as_batches(a_schema()), ReadDynamoDBExport)
     steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"))
     assert len(steps) == 3
 

@@ -35,7 +35,7 @@ class Keep(beam.DoFn):
 
 
 def outputs_of(
-    directory: Path, read: ReadFromDynamoDBStreams, *, then: Callable[[Any], Any] = lambda outputs: outputs
+    directory: Path, read: beam.PTransform, *, then: Callable[[Any], Any] = lambda outputs: outputs
 ) -> list[list[tuple[Any, Timestamp]]]:
     """(element, event time) of each output of the read, in the order in which they came."""
     names: list[str] = []

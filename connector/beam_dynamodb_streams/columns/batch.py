@@ -15,7 +15,7 @@ from beam_dynamodb_streams.columns.parse import ImageParser
 from beam_dynamodb_streams.columns.scalar import AttributeMisfit, convert_image
 from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.errors import MisfitError
-from beam_dynamodb_streams.records.envelope import entry_fields
+from beam_dynamodb_streams.records.envelope import EntryFields, entry_fields
 from beam_dynamodb_streams.records.text_columns import metadata_of_page, metadata_of_records
 from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 
@@ -73,7 +73,10 @@ class Columns:
 
     def of_page(self, records: Sequence[RawRecord], shard_id: str, version_base: str = UNKNOWN_BASE) -> ColumnBatch:
         """Return the rows of the entries of a page that was read from this shard."""
-        fields = entry_fields(records)
+        return self.of_fields(entry_fields(records), shard_id, version_base)
+
+    def of_fields(self, fields: EntryFields, shard_id: str, version_base: str | pa.Array) -> ColumnBatch:
+        """Return the rows of the fields of entries. `version_base` is that of all entries, or of each."""
         metadata = metadata_of_page(fields, shard_id, version_base)
         return self._rows(metadata, fields.keys, fields.new_images, fields.old_images)
 

@@ -59,7 +59,11 @@ def change_batch(records: Sequence[RawRecord], shard_id: str, version_base: str 
     Raises:
         pyarrow.ArrowInvalid: Bytes are not UTF-8.
     """
-    fields = entry_fields(records)
+    return batch_of_fields(entry_fields(records), shard_id, version_base)
+
+
+def batch_of_fields(fields: EntryFields, shard_id: str, version_base: str | pa.Array) -> pa.RecordBatch:
+    """Return the fields of entries as rows of `CHANGE_SCHEMA`. `version_base` is that of all entries, or of each."""
     return _rows(metadata_of_page(fields, shard_id, version_base), fields.keys, fields.new_images, fields.old_images)
 
 
@@ -107,7 +111,7 @@ def metadata_of_records(records: Sequence[ChangeRecord]) -> list[pa.Array]:
     ]
 
 
-def metadata_of_page(fields: EntryFields, shard_id: str, version_base: str = UNKNOWN_BASE) -> list[pa.Array]:
+def metadata_of_page(fields: EntryFields, shard_id: str, version_base: str | pa.Array = UNKNOWN_BASE) -> list[pa.Array]:
     """Return the columns of `METADATA_COLUMNS` of the entries of a page."""
     seconds = np.array(fields.creation_times, np.float64)
     numbers = pa.array(fields.sequence_numbers, pa.string())

@@ -43,6 +43,11 @@ class ChangeFilter:
         ]
         return passed, malformed
 
+    def passes(self, change: ChangeRecord) -> bool:
+        """Return whether a change passes; for one that is not in a page of the stream."""
+        named = self.event_names is None or change.event_name in self.event_names
+        return named and (self.where is None or bool(self.where(change)))
+
 
 def filter_with(rule: EntryFilter, version_base: str) -> EntryFilter:
     """Return the filter of a read for the changes of one stream, whose versions have this base."""
@@ -54,7 +59,7 @@ def well_formed(
 ) -> tuple[list[ChangeRecord], list[MalformedEntry]]:
     """Return the changes whose values can all be decoded, in decoded form, and the other entries."""
     malformed: list[MalformedEntry] = []
-    return [change for _, change, _ in _examined(entries, shard, version_base, _decode, malformed)], malformed
+    return [change for _, change, _ in _examined(entries, shard, version_base, decode_values, malformed)], malformed
 
 
 def _examined(
@@ -77,5 +82,6 @@ def _examined(
             yield entry, change, result
 
 
-def _decode(change: ChangeRecord) -> None:
+def decode_values(change: ChangeRecord) -> None:
+    """Decode all values of a change. Raises `MalformedRecordError` if one cannot be decoded."""
     _ = change.keys, change.new_image, change.old_image

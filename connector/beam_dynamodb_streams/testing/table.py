@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from random import Random
 from typing import Literal
 
 from beam_dynamodb_streams.testing.change import Change, record_body
+from beam_dynamodb_streams.testing.exports import ExportedTable, View, Write, write_full, write_incremental
 from beam_dynamodb_streams.testing.items import Items
 from beam_dynamodb_streams.testing.keys import KeyType, TableKeys
 from beam_dynamodb_streams.testing.lifecycle import ServiceState, StreamControls
@@ -43,6 +46,7 @@ class Table(StreamControls):
         self.table_id = table_id
         self.contents = Items(lambda key: self._keys.hash(json.loads(key)))
         self._changes: list[Change] = []
+        self._writes: list[Write] = []
 
     def put(self, item: Mapping[str, object]) -> Change | None:
         """Write a whole item: an INSERT, a MODIFY, or no change if the same item exists already."""
@@ -105,6 +109,35 @@ class Table(StreamControls):
             found = [image for key in self.contents if (image := self.contents.get(key)) is not None]
         return [image.item() for image in found]
 
+    def export_full(self, root: str | os.PathLike[str], *, at: datetime | None = None, files: int = 2) -> str:
+        """Write a full export of the table into the folder `root`, as it was at `at`, and return the export's folder.
+
+        `at` is now by default. The folder is `root/AWSDynamoDB/<ExportId>/`, as an export to S3 has it.
+        """
+        with self._service.lock:
+            moment = self._service.rules.clock() if at is None else at.timestamp()
+            table = ExportedTable(self.arn, self.table_id)
+            return write_full(os.fspath(root), table, self._writes, moment, files=files)
+
+    def export_incremental(
+        self,
+        root: str | os.PathLike[str],
+        since: datetime,
+        until: datetime,
+        *,
+        view: View = "NEW_AND_OLD_IMAGES",
+        files: int = 2,
+    ) -> str:
+        """Write the net change of each item from `since` until before `until`, and return the export's folder.
+
+        Writes count whether or not they are in a stream. The service wants windows of 15 minutes to 24 hours; here any
+        window will do.
+        """
+        with self._service.lock:
+            table = ExportedTable(self.arn, self.table_id)
+            moments = (since.timestamp(), until.timestamp())
+            return write_incremental(os.fspath(root), table, self._writes, *moments, view=view, files=files)
+
     @property
     def keys(self) -> dict[str, KeyType]:
         """The key attributes with their types, the partition key first."""
@@ -142,6 +175,7 @@ class Table(StreamControls):
             if old == new:
                 return None
             rules = self._service.rules
+            self._writes.append(Write(rules.clock(), keys, old, new))
             self.contents.write(keys.json, new, now=rules.clock(), remembers=rules.faults.stale_reads)
             if not self.streams or self.stream.disabled is not None:
                 return None
