@@ -32,6 +32,7 @@ TRAPS = {
     24: "a fault may never pass",
     25: "a page may be repeated for ever, or go back",
     26: "the clocks of the hosts differ, and one refuses the moment of another",
+    27: "a shard may end without children though its stream is enabled",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(

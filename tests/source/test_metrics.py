@@ -143,6 +143,21 @@ def test_throttles_are_counted_by_operation_and_each_request_that_is_sent_again(
     assert reported[metrics.RETRIES] == reported[metrics.by_operation(metrics.RETRIES, "GetRecords")]
 
 
+def test_a_shard_that_waits_for_children_is_a_gauge(reported: Reported) -> None:
+    """Trap 27: it shows a shard that ended while its stream is enabled, for as long as no listing shows a child."""
+    reported.slices(2)
+    assert reported[metrics.SHARDS_WAITING] == 0
+    parent = reported.orders.open_shard_ids[0]
+    child = reported.orders.roll(parent)
+    reported.orders.hide(child)
+    reported.slices(3)
+    assert (reported[metrics.SHARDS_WAITING], reported[metrics.SHARDS_OPEN]) == (1, 1)
+    reported.orders.reveal(child)
+    while reported[metrics.SHARDS_WAITING]:
+        reported.slices()
+    assert reported[metrics.SHARDS_OPEN] == 2
+
+
 def test_faults_other_than_throttles_are_retries(reported: Reported) -> None:
     """Trap 15."""
     reported.service.faults = Faults(error={"GetRecords": 0.5})

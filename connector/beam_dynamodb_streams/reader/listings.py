@@ -17,6 +17,7 @@ from beam_dynamodb_streams.reader.probes import Probes
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
 from beam_dynamodb_streams.reader.stream import ShardPage
+from beam_dynamodb_streams.reader.waiting import WAIT_SECONDS, Waiting
 from beam_dynamodb_streams.shards.lineage import Lineage, Seen, Shard
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 
@@ -143,6 +144,15 @@ class Listings:
     def doubts(self) -> int:
         """The number of unlisted parents whose children wait."""
         return len(self._doubts)
+
+    def waiting(self, now: float) -> Waiting:
+        """Return the shards that are waited for, unless what they wait for is certain to come."""
+        unlisted = [(parent, now - since) for parent, since in self._doubts.items() if parent in self._found]
+        return Waiting([] if self.disabled else self._ended.childless(now), unlisted)
+
+    def give_up_children(self, *, past_stop: bool) -> None:
+        """Wait no longer than `WAIT_SECONDS` for the children of an ended shard if the read is past its stop."""
+        self._ended.patience = WAIT_SECONDS if past_stop else inf
 
     @property
     def _interval(self) -> float:

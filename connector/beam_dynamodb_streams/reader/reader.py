@@ -36,6 +36,7 @@ from beam_dynamodb_streams.reader.requests import (
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun, ResumedShards
 from beam_dynamodb_streams.reader.schedule import Pace, Schedule
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS
+from beam_dynamodb_streams.reader.waiting import WaitingReport
 from beam_dynamodb_streams.shards.discovery import discover, take_over
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.lineage import Seen
@@ -88,6 +89,8 @@ class Reader:
     _answers: Answers = field(init=False)
     _resumed: ResumedShards = field(init=False)
     _end: EndOfStream = field(init=False)
+    _waiting: WaitingReport = field(default_factory=WaitingReport)
+    _look_at_waiting: float = 0.0
     _known: Frontier | None = None
     _shard_ended: bool = False  # since the last discovery
     _relisted: bool = False  # a whole listing was completed that may confirm unconfirmed shards of the frontier
@@ -122,6 +125,7 @@ class Reader:
             now = self.now()
             if frontier is not self._known:
                 self._resume(frontier, now)
+            self._report_waiting(frontier, now)
             claim = self._discover(frontier, now) or self._forget_saved(frontier, now) or self._close(frontier, now)
             if claim is not None:
                 return claim
@@ -194,6 +198,8 @@ class Reader:
         for leaf in seen.leaves:
             if leaf in frontier.shards:
                 self._listings.left(leaf)
+                if leaf not in seen.gone and not self._listings.disabled:
+                    self._waiting.left_without(leaf, frontier.stream_arn)
         if found.frontier is frontier:
             return None
         self._ending &= not any(self._is_found(shard, seen) for shard in found.opened)
@@ -232,7 +238,9 @@ class Reader:
         """
         self._end.reached = False
         deserted = not frontier.adopts and not frontier.shards and not frontier.awaited  # nothing can be added to it
-        if not self._listings.disabled and not self.rules.past_stop(self.service_time()) and not deserted:
+        past_stop = self.rules.past_stop(self.service_time())
+        self._listings.give_up_children(past_stop=past_stop)
+        if not self._listings.disabled and not past_stop and not deserted:
             return None
         if not self._ending:
             self._ending = True
@@ -246,6 +254,11 @@ class Reader:
         self._end.reached = True  # of all groups, the one that adopts continues in the next stream
         claim = self._end.claim(frontier)
         return None if claim is None else self._complete(claim, now)
+
+    def _report_waiting(self, frontier: Frontier, now: float) -> None:
+        if now >= self._look_at_waiting:
+            self._look_at_waiting = now + 1.0
+            self._waiting.report(self._listings.waiting(now), frontier.stream_arn, now)
 
     def _ask(self, now: float, stream_arn: str) -> float:
         """Make the requests that are due. Return when the next one is, or when to look at what probes have shown."""

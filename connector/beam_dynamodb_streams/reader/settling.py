@@ -60,6 +60,7 @@ class EndedShards:
     """The ended shards, by id. `gone`, where a method takes it, are the shards that do not exist in the service."""
 
     lineage: Lineage
+    patience: float = inf  # how long after its end a shard without a child counts as a leaf, in seconds
     _ended: dict[str, EndedShard] = field(default_factory=dict)
     _due: float | None = None  # the earliest due time of all, while nothing has changed it
 
@@ -157,11 +158,20 @@ class EndedShards:
         return bool(known or self.leaves(now, gone))
 
     def leaves(self, now: float, gone: Container[str]) -> list[str]:
-        """Return those that certainly have no children: their stream is disabled, or they are gone themselves."""
+        """Return those that will have no children: their stream is disabled, or they are gone, or patience is over."""
         return [
             parent
             for parent, ended in self._ended.items()
-            if (ended.probed or parent in gone) and self._is_childless(parent, ended, now)
+            if (ended.probed or parent in gone or now - ended.settling.since >= self.patience)
+            and self._is_childless(parent, ended, now)
+        ]
+
+    def childless(self, now: float) -> list[tuple[str, float]]:
+        """Return those of which settled listings show no child, and the seconds since the end of each."""
+        return [
+            (parent, now - ended.settling.since)
+            for parent, ended in self._ended.items()
+            if self._is_childless(parent, ended, now)
         ]
 
     def _is_childless(self, parent: str, ended: EndedShard, now: float) -> bool:
