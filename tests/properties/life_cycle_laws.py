@@ -151,8 +151,9 @@ class Ledger:
         return any(reading is not None and EARLIEST < reading.watermark <= second * 1_000_000 for reading in readings)
 
     def ancestors(self, shard: str) -> list[str]:
+        """Return those that the stream had; the trimmed parent of a first shard is not one of them (trap 23)."""
         lineage, found = self.table.lineage, list[str]()
-        while (parent := lineage.get(shard)) is not None:
+        while (parent := lineage.get(shard)) is not None and parent in lineage:
             found.append(parent)
             shard = parent
         return found

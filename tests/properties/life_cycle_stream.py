@@ -28,6 +28,7 @@ class StreamRules(RuleBasedStateMachine):
 
     @initialize(
         shards=st.integers(1, 3),
+        older_than_a_day=st.booleans(),
         history=st.lists(st.tuples(st.sampled_from(["put", "roll", "split", "hide"]), which), max_size=6),
         from_now=st.booleans(),
         at_timestamp=st.booleans(),
@@ -38,6 +39,7 @@ class StreamRules(RuleBasedStateMachine):
     def start(
         self,
         shards: int,
+        older_than_a_day: bool,
         history: list[tuple[str, int]],
         from_now: bool,
         at_timestamp: bool,
@@ -54,7 +56,9 @@ class StreamRules(RuleBasedStateMachine):
         )
         if SOCKETS:
             self.service.start()
-        self.table = self.service.create_table("orders", keys={"id": "S"}, shards=shards)
+        self.table = self.service.create_table(
+            "orders", keys={"id": "S"}, shards=shards, older_than_a_day=older_than_a_day
+        )
         self.number = 0
         self.disabled = False
         for what, number in history:
