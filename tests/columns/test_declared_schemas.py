@@ -229,3 +229,35 @@ def test_a_schema_that_contradicts_the_tables_key_is_refused(key_types: dict[str
 @pytest.mark.parametrize("key_types", [{"order-id": "S", "line": "N"}, {"line": "N", "order-id": "N"}])
 def test_a_schema_that_takes_the_tables_key_is_not(key_types: dict[str, str]):
     check_keys(SCHEMA, key_types)
+
+
+@pytest.mark.parametrize("levels", [101, 450, 900, 3000])
+@pytest.mark.parametrize("wrap", [pa.list_, lambda kind: pa.struct([("a", kind)])])
+def test_a_type_of_hundreds_of_levels_is_refused_with_what_to_declare(levels, wrap):
+    kind = pa.string()
+    for _ in range(levels):
+        kind = wrap(kind)
+    with pytest.raises(InvalidOptionError, match=r"'deep' is declared with more than 100 levels.*as 'json'"):
+        read_schema(pa.schema([("id", pa.string()), ("deep", kind)]), keys=["id"])
+
+
+@pytest.mark.parametrize(
+    ("rename", "reason"),
+    [
+        ({"nobody": "n"}, "map attributes among"),
+        ({"a": ""}, "texts that are not empty"),
+        ({"a": "id"}, "'id' is then the name of two columns"),
+        ({"a": "other_attributes"}, "'other_attributes' is then the name of two columns"),
+        (["a"], "map attributes among"),
+    ],
+)
+def test_a_renaming_that_makes_no_sense_is_refused(rename, reason):
+    with pytest.raises(InvalidOptionError, match=f"rename=.*{reason}"):
+        read_schema({"id": "string", "a": "string"}, keys=["id"], rename=rename)
+
+
+def test_a_renaming_is_saved_and_read_back():
+    schema = read_schema({"ID": "string", "id": "string"}, keys=["ID", "id"], rename={"id": "id_2"})
+    assert Schema.from_json(schema.to_json()) == schema
+    assert read_schema(schema, rename={}) != schema
+    assert '"rename"' not in read_schema(schema, rename={}).to_json()

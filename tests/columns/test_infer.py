@@ -188,3 +188,29 @@ def test_a_sink_refuses_columns_that_differ_only_in_case(tmp_path, names):
     schema = read_schema({"id": "string", **dict.fromkeys(names, "string")}, keys=["id"])
     with pytest.raises(InvalidOptionError, match=r"differ only in case.*Leave one attribute out"):
         WriteChangesToParquet(tmp_path, schema=schema)
+
+
+def test_keys_that_differ_only_in_case_both_have_a_column_and_one_another_name_in_files():
+    inferred = infer(items(*[{"ID": "a", "id_2": "b"}] * 3), {"id": "S", "ID": "S"})
+    assert inferred.schema.attributes.names == ["id", "ID", "id_2"]
+    assert inferred.schema.rename == {"id": "id_3"}
+    assert inferred.fitting == 3
+    assert [conflict.handling for conflict in inferred.case_conflicts] == ["none without a column; id renamed in files"]
+    assert Schema.from_json(inferred.schema.to_json()) == inferred.schema
+
+
+@pytest.mark.parametrize("levels", [101, 300, 450])
+@pytest.mark.parametrize(("before", "after"), [('{"M":{"a":', "}}"), ('{"L":[', "]}")])
+def test_a_value_of_hundreds_of_levels_becomes_a_json_column(levels, before, after):
+    deep = f'{{"id":{{"S":"1"}},"deep":{before * levels}{{"S":"x"}}{after * levels}}}'.encode()
+    inferred = infer([deep] * 3, KEY)
+    assert inferred.schema.attributes.field("deep").equals(json_field("deep"), check_metadata=True)
+    assert inferred.fitting == 3
+
+
+def test_a_value_that_no_parser_follows_is_an_item_that_does_not_fit():
+    """At 900 levels the inference failed, and at 3,000 the parser of JSON does."""
+    for levels in (900, 3000):
+        value = '{"L":[' * levels + "]}" * levels
+        inferred = infer([f'{{"id":{{"S":"1"}},"deep":{value}}}'.encode(), *items({"n": "x"})], KEY)
+        assert (inferred.items, inferred.fitting) == (2, 1)

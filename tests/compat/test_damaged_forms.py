@@ -19,8 +19,9 @@ from beam_dynamodb_streams.progress.store import Application, LeaseRecord, Saved
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.beam_coders import ChangeRecordCoder, RecordBatchCoder
 from beam_dynamodb_streams.records.beam_keys import NumberCoder
-from beam_dynamodb_streams.shards.encoding import decode_frontier
-from beam_dynamodb_streams.shards.position import After
+from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.frontier import begin
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.coverage import SequenceRange, ShardKey
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile
@@ -161,3 +162,9 @@ def test_an_owner_that_is_a_directory_is_refused_by_name(tmp_path: Path) -> None
         open_export(str(tmp_path), EXPORTED),
     ):
         pass
+
+
+def test_a_shard_id_that_would_be_stored_as_another_one_is_refused() -> None:
+    """A zero byte marks an id of the service's form, so `"\\0abc"` would come back as a number."""
+    with pytest.raises(ConnectorError, match="NUL character"):
+        encode_frontier(begin(TRIM_HORIZON, saved={"\0abcdefghijk": After("1")}))

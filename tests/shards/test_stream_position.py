@@ -141,3 +141,13 @@ def test_positions_of_two_streams_do_not_merge() -> None:
     with pytest.raises(InvalidOptionError, match="position of stream arn:old cannot be merged with one of arn:new"):
         old.merge(new)
     assert StreamPosition.delivered({"a": "9"}).merge(new).stream_arn == "arn:new"
+
+
+@pytest.mark.parametrize("shard", ["", "\0", "\0shardId-1", "a\0"])
+def test_an_id_that_no_service_gives_is_refused(shard: str) -> None:
+    with pytest.raises(InvalidOptionError, match="shard ids are not empty and have no NUL"):
+        StreamPosition.delivered({"a": "1", shard: "7"})
+    with pytest.raises(InvalidOptionError, match="shard ids are not empty and have no NUL"):
+        StreamPosition.from_json(
+            json.dumps({"version": 1, "stream_arn": None, "start": "TRIM_HORIZON", "shards": {shard: "7"}})
+        )

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from change_source import change
 
-from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.columns import Columns, Schema, read_schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks.formats import (
@@ -85,3 +85,34 @@ def test_json_lines_refuse_a_schema_since_their_values_say_their_types():
     schema = Schema(pa.schema([("id", pa.string())]), ("id",))
     with pytest.raises(InvalidOptionError, match="Leave out the schema"):
         JsonLinesFormat("none").check(RowLayout("change_log", schema))
+
+
+@pytest.mark.parametrize("layout", ["change_log", "latest_image"])
+@pytest.mark.parametrize("form", [ParquetFormat("zstd"), AvroFormat("deflate")], ids=["parquet", "avro"])
+def test_keys_that_differ_only_in_case_are_written_under_the_names_of_the_schema(form, layout):
+    """Every value is under its name, images that are null are null, and no two names differ only in case."""
+    kinds = {"id": "string", "ID": "string", "note": "string"}
+    refused = read_schema(kinds, keys=["id", "ID"])
+    with pytest.raises(InvalidOptionError, match=r"'id' and 'ID'|'ID' and 'id'.*rename= of the schema"):
+        form.check(RowLayout(layout, refused))
+    rows = RowLayout(layout, read_schema(refused, rename={"ID": "sort_id"}))
+    form.check(rows)
+    keys = [{"id": f"a{n}", "ID": f"b{n}"} for n in range(3)]
+    changes = []
+    for n in range(3):
+        of = change(n)
+        new, old = ({**keys[n], "note": "new"}, {**keys[n], "note": "old"})
+        images = {"new_image": of.new_image and new, "old_image": of.old_image and old}
+        changes.append(ChangeRecord(**{**of.to_dict(), "keys": keys[n], **images}))
+    file = io.BytesIO()
+    writer = form.writer(file, rows)
+    writer.write(Columns(rows.schema).of_records(changes).rows)
+    writer.close()
+    file.seek(0)
+    read = pq.read_table(file).to_pylist() if isinstance(form, ParquetFormat) else list(fastavro.reader(file))
+    assert [row["keys"] for row in read] == [{"id": f"a{n}", "sort_id": f"b{n}"} for n in range(3)]
+    images = [row["new_image" if layout == "change_log" else "image"] for row in read]
+    written_image = {"note": "new", "other_attributes": None}
+    assert images == [{"id": f"a{n}", "sort_id": f"b{n}", **written_image} for n in range(2)] + [None]
+    if layout == "change_log":
+        assert read[0]["changed_attributes"] == ["ID", "id", "note"]

@@ -11,7 +11,8 @@ from beam_dynamodb_streams.columns.avro import (
 )
 from beam_dynamodb_streams.columns.batch import ColumnBatch, Columns, Misfit
 from beam_dynamodb_streams.columns.declare import SchemaOptions, read_schema
-from beam_dynamodb_streams.columns.infer import CaseConflict, Conflict, Inferred, infer
+from beam_dynamodb_streams.columns.infer import Conflict, Inferred, infer
+from beam_dynamodb_streams.columns.observed import CaseConflict
 from beam_dynamodb_streams.columns.schema import Schema, check_keys
 from beam_dynamodb_streams.columns.types import json_field
 

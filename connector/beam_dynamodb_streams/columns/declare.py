@@ -24,6 +24,7 @@ class SchemaOptions(TypedDict, total=False):
     other: str | None
     on_misfit: OnMisfit
     on_misfit_in: Mapping[str, OnMisfit]
+    rename: Mapping[str, str]
 
 
 def read_schema(

@@ -34,6 +34,10 @@ class Schema:
 
     - `on_misfit_in`: the same for single columns, by name; `on_misfit` holds for all others.
 
+    - `rename`: the name in files of each attribute that needs another one there, such as `{"userid": "userid_2"}`. It
+      makes a table readable whose attributes, or keys, differ only in case: Spark and DuckDB take these for one name.
+      Only the sinks rename; `arrow` and `changed_attributes` have the names of the table.
+
     Under `"text"`, a misfit that no image can hold is a dead letter: the keys of a change without images, and an image
     that is not a JSON object.
 
@@ -46,6 +50,7 @@ class Schema:
     other: str | None = "other_attributes"
     on_misfit: OnMisfit = "dead_letter"
     on_misfit_in: Mapping[str, OnMisfit] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)
     image: pa.DataType = field(init=False, repr=False)
     arrow: pa.Schema = field(init=False, repr=False)
 
@@ -60,12 +65,17 @@ class Schema:
         object.__setattr__(self, "attributes", pa.schema(columns))
         object.__setattr__(self, "keys", tuple(self.keys))
         object.__setattr__(self, "on_misfit_in", dict(self.on_misfit_in))
+        object.__setattr__(self, "rename", dict(self.rename))
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "arrow", pa.schema(rows))
 
     def policy(self, attribute: str) -> OnMisfit:
         """Return what happens to a misfit of this attribute."""
         return self.on_misfit_in.get(attribute, self.on_misfit)
+
+    def in_files(self, struct: pa.DataType) -> pa.DataType:
+        """Return the type of `keys` or of an image with the names of its columns in files."""
+        return pa.struct([member.with_name(self.rename.get(member.name, member.name)) for member in struct])
 
     def to_json(self) -> str:
         """Return the saved form: JSON to read, to edit and to keep beside a pipeline."""
@@ -88,7 +98,10 @@ class Schema:
 
 
 class _SavedSchema(msgspec.Struct, forbid_unknown_fields=True):
-    """The saved form: attributes in the notation of `columns.type_notation`, in the order of the columns."""
+    """The saved form: attributes in the notation of `columns.type_notation`, in the order of the columns.
+
+    `rename` is left out where it is empty.
+    """
 
     version: int
     keys: list[str]
@@ -96,6 +109,7 @@ class _SavedSchema(msgspec.Struct, forbid_unknown_fields=True):
     other: str | None = "other_attributes"
     on_misfit: OnMisfit = "dead_letter"
     on_misfit_in: dict[str, OnMisfit] = {}
+    rename: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -106,6 +120,8 @@ def encode_schema(schema: Schema) -> str:
     policies = {name: schema.on_misfit_in[name] for name in schema.attributes.names if name in schema.on_misfit_in}
     attributes = {column.name: notation_of(column) for column in schema.attributes}
     saved = _SavedSchema(VERSION, list(schema.keys), attributes, schema.other, schema.on_misfit, policies)
+    if schema.rename:
+        saved.rename = {name: schema.rename[name] for name in schema.attributes.names if name in schema.rename}
     return msgspec.json.format(_encode(saved), indent=2).decode()
 
 
@@ -135,7 +151,12 @@ def schema_of(parsed: object) -> Schema:
         raise InvalidOptionError(f"a saved schema cannot be read: {fault}") from None
     attributes = pa.schema([column_of(name, notation) for name, notation in saved.attributes.items()])
     return Schema(
-        attributes, tuple(saved.keys), other=saved.other, on_misfit=saved.on_misfit, on_misfit_in=saved.on_misfit_in
+        attributes,
+        tuple(saved.keys),
+        other=saved.other,
+        on_misfit=saved.on_misfit,
+        on_misfit_in=saved.on_misfit_in,
+        rename={} if isinstance(saved.rename, msgspec.UnsetType) else saved.rename,
     )
 
 
@@ -176,8 +197,21 @@ def _check(schema: Schema) -> None:
         raise InvalidOptionError(f"other={schema.other!r}: give a name that no attribute has, or None")
     if not set(schema.on_misfit_in) <= set(names):
         raise InvalidOptionError(f"on_misfit_in={schema.on_misfit_in!r}: name attributes among {names!r}")
+    _check_rename(schema, names)
     for policy in (schema.on_misfit, *schema.on_misfit_in.values()):
         if policy not in get_args(OnMisfit):
             raise InvalidOptionError(f"on_misfit={policy!r}: use one of {', '.join(get_args(OnMisfit))}")
         if policy == "text" and schema.other is None:
             raise InvalidOptionError("on_misfit='text' keeps misfits in the column other: give other a name")
+
+
+def _check_rename(schema: Schema, names: list[str]) -> None:
+    rename = schema.rename
+    if not isinstance(rename, Mapping) or not set(rename) <= set(names):
+        raise InvalidOptionError(f"rename={rename!r}: map attributes among {names!r} to their names in files")
+    if not all(isinstance(name, str) and name for name in rename.values()):
+        raise InvalidOptionError(f"rename={rename!r}: names in files are texts that are not empty")
+    renamed = [rename.get(name, name) for name in names] + [schema.other or ""]
+    twice = sorted({name for name in renamed if renamed.count(name) > 1})
+    if twice:
+        raise InvalidOptionError(f"rename={rename!r}: {twice[0]!r} is then the name of two columns; choose another one")

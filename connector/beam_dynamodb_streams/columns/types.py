@@ -26,6 +26,9 @@ import pyarrow as pa
 
 from beam_dynamodb_streams.errors import InvalidOptionError
 
+LEVELS: Final = 100
+"""Types may be nested this deep. DynamoDB nests 32 levels; some emulators more."""
+
 _TAG: Final = b"dynamodb"
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -110,10 +113,29 @@ def is_open(column: pa.Field) -> bool:
     return is_json(column) or bool(pa.types.is_map(kind))
 
 
+def _is_too_deep(kind: pa.DataType) -> bool:
+    """Return whether the type has more than `LEVELS` levels. Not by recursion, which such a type would exceed."""
+    level = [kind]
+    for _ in range(LEVELS + 1):
+        level = [
+            inner
+            for each in level
+            for inner in (
+                [each.item_type] if pa.types.is_map(each) else [each.field(i).type for i in range(each.num_fields)]
+            )
+        ]
+    return bool(level)
+
+
 def check_column(column: pa.Field, path: str | None = None) -> None:
     """Raise `InvalidOptionError` if no attribute fits the column. `path` is its path in the attribute."""
     kind = column.type
     path = column.name if path is None else path
+    if path == column.name and _is_too_deep(kind):
+        raise InvalidOptionError(
+            f"attribute {path!r} is declared with more than {LEVELS} levels, and DynamoDB nests 32: declare the whole "
+            "attribute as 'json' (json_field)"
+        )
     if not tags(kind) or (pa.types.is_struct(kind) and not kind.num_fields):
         raise InvalidOptionError(
             f"attribute {path!r} is declared {kind}: use string, int64, float64, decimal128, bool, binary, list, "

@@ -80,7 +80,11 @@ _followed_decoder: Final = msgspec.msgpack.Decoder(_Followed)
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
-    """Return the stored form. Deterministic: equal frontiers with equal hints give equal bytes."""
+    """Return the stored form. Deterministic: equal frontiers with equal hints give equal bytes.
+
+    Raises:
+        ConnectorError: A shard id begins with NUL, which marks a number here.
+    """
     fields = (
         frontier.stream_arn,
         _pack_start(frontier.start),
@@ -163,6 +167,10 @@ def _pack_reading(shard: str, reading: Reading) -> _Reading:
 
 def _pack_shard(shard: str) -> _Name:
     match = _SHARD_ID.fullmatch(shard)
+    if shard.startswith("\0"):
+        raise ConnectorError(
+            f"the shard id {shard!r} has a NUL character: no service gives such ids; check the endpoint"
+        )
     if match is None or (number := int(match[1])) >= 1 << 64:
         return shard.encode()
     return _NUMERIC + number.to_bytes(8, "big") + bytes.fromhex(match[2])

@@ -56,6 +56,14 @@ class StreamPosition:
     until: int | None = None
     following: tuple[StreamPosition, ...] = ()
 
+    def __post_init__(self) -> None:
+        if "" in self.shards or "\0" in "".join(self.shards):
+            wrong = next(shard for shard in self.shards if not shard or "\0" in shard)
+            raise InvalidOptionError(
+                f"a position of the shard {wrong!r}: shard ids are not empty and have no NUL character; pass ids as "
+                "the stream lists them"
+            )
+
     @classmethod
     def delivered(cls, sequence_numbers: Mapping[str, str]) -> StreamPosition:
         """Return the position that covers each shard up to its sequence number."""

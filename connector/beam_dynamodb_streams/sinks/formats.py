@@ -191,12 +191,14 @@ def _check_codec(codec: str, known: tuple[str, ...]) -> None:
 
 def check_case(layout: RowLayout) -> None:
     """Raise `InvalidOptionError` for a schema with names that readers of the files take for one name."""
-    clash = None if layout.schema is None else first_clash(layout.schema.image)
+    schema = layout.schema
+    clash = None if schema is None else first_clash(schema.in_files(schema.image))
     if clash is not None:
         raise InvalidOptionError(
             f"the schema has {clash}, which differ only in case: Spark, DuckDB and others take them for one name, and"
-            " cannot open the files or mix up the values. Leave one attribute out, so that it goes to the column"
-            " other, or declare the map around them {'*': T} or 'json'"
+            " cannot open the files or mix up the values. Leave one attribute out, so that it goes to the column other,"
+            " or give one another name in files with rename= of the schema, such as rename={'userid': 'userid_2'}."
+            " Declare a map around such members {'*': T} or 'json'"
         )
 
 

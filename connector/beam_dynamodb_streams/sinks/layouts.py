@@ -45,6 +45,8 @@ class RowLayout:
         is null where the images that show it are missing. Version 2019.11.21 leaves no mark, so the
         column is false there: write the region into the item to recognise replicated writes.
 
+    Where the schema has `rename`, `keys` and the images have these names; `changed_attributes` has the table's.
+
     - `latest_image`: one row for each key: the metadata and keys of its last change; `image`, its new image; and
       `is_deleted`, true for a tombstone, whose image is null. A key that its column cannot hold is null. Each change of
       such a key, or of a malformed one, has a row. Key columns of float64 are refused, because rounding could make
@@ -72,6 +74,9 @@ class RowLayout:
     def columns(self) -> pa.Schema:
         """The columns of the file."""
         fields = list(self.change_columns)
+        if self.schema is not None and self.schema.rename:
+            kinds = [self.schema.in_files(each.type) if pa.types.is_struct(each.type) else each.type for each in fields]
+            fields = [each.with_type(kind) for each, kind in zip(fields, kinds, strict=True)]
         if self.layout == "change_log":
             return pa.schema([*fields, *_CHANGE_LOG])
         *others, new_image, _ = fields
@@ -86,8 +91,21 @@ class RowLayout:
         if self.layout == "change_log":
             changed = changed_attributes(changes, self.schema)
             added = [changed, is_ttl_delete(changes), _is_replication(changes, changed, self.schema)]
-            return pa.RecordBatch.from_arrays([*changes.columns, *added], schema=self.columns)
-        return pa.RecordBatch.from_arrays([*changes.columns[:-1], _is_deleted(changes)], schema=self.columns)
+            return pa.RecordBatch.from_arrays([*self._in_files(changes), *added], schema=self.columns)
+        return pa.RecordBatch.from_arrays([*self._in_files(changes)[:-1], _is_deleted(changes)], schema=self.columns)
+
+    def _in_files(self, changes: pa.RecordBatch) -> list[pa.Array]:
+        """Return the columns of the changes with the names that they have in files."""
+        if self.schema is None or not self.schema.rename:
+            return list(changes.columns)
+        return [
+            pa.StructArray.from_arrays(
+                column.flatten(), fields=list(self.schema.in_files(column.type)), mask=column.is_null()
+            )
+            if pa.types.is_struct(column.type)
+            else column
+            for column in changes.columns
+        ]
 
 
 def check_layout(layout: object) -> Layout:
