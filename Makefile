@@ -10,6 +10,7 @@ PRISM := .build/prism/prism
 BOOT := .build/boot/container
 FLINK := .build/flink/classpath.txt
 FLINK_OTHERS := .build/flink/others
+RULER := .build/ruler/classpath.txt
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 KCL := .build/kcl
 KCL_PEERS := tests/kinesis/peers
@@ -20,7 +21,7 @@ AUDITED := .build/audit/audited
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink flink-others kcl soak nightly mutants bench contract notebooks docs audit package clean
+.PHONY: help demo test check format prism boot flink flink-others kcl ruler soak nightly mutants bench contract notebooks docs audit package clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,7 +29,7 @@ help:  ## List the targets
 demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism boot flink kcl  ## Run all tests but the long ones, and name those that could not run without Go or Java
+test: $(READY) check prism boot flink kcl ruler  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m pytest -q
 
 check: $(READY) $(AUDITED)  ## Check style and types (ruff, mypy --strict), and the dependencies for conflicts and known vulnerabilities
@@ -124,6 +125,15 @@ $(KCL)/npm/.ready: $(KCL_PEERS)/package.json
 $(KCL)/async/.ready:
 	@mkdir -p $(KCL) && $(PYTHON) -m venv $(dir $@) && $(dir $@)bin/python -m pip install -q async-kinesis==3.0.1 && touch $@ || \
 	  echo "NOT BUILT: async-kinesis, for the reason above; the tests that need it will be named as not run"
+
+ruler: $(RULER)  ## Resolve AWS's engine of event patterns with Maven into .build/ruler (without Java, say so and continue)
+
+$(RULER): tests/handlers/ruler/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  mkdir -p $(dir $(RULER)) && \
+	  mvn -B -q -f tests/handlers/ruler/pom.xml $(MAVEN_DEPENDENCY):build-classpath -Dmdep.outputFile=$(abspath $(RULER)) || \
+	  echo "NOT BUILT: ruler, for the reason above; the tests that need it will be named as not run"; \
+	else echo "NOT BUILT: ruler needs Java and Maven; the tests that need it will be named as not run"; fi
 
 soak: $(READY) prism flink flink-others kcl  ## Run the tests of more than two minutes; those of Flink also on its other versions
 	$(BIN)/python -m pytest -q -m soak --timeout 1800

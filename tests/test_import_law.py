@@ -26,6 +26,7 @@ LIBRARIES = {
         "progress/commit.py",
         "progress/file_store.py",
         "exports/folder.py",
+        *(f"handlers/{name}.py" for name in ("invoke", "invoke_bundle", "tumbling", "process_records")),
     ),
     "pyarrow": (
         "records/beam_",
@@ -71,17 +72,19 @@ PARTS = {
     "columns": {"errors", "records", "wire"},
     "exports": {"errors", "records"},
     "beam": {"errors"},
+    "handlers": {"errors", "metrics", "records", "shards", "progress", "beam"},
     "progress": {"errors", "shards", "records", "beam", "wire"},
     "source": {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
         "exports",
+        "handlers",
     },
     "sinks": {"errors", "records", "columns", "shards", "beam"},  # an output says from where its stream is to be read
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
-        *("exports", "kinesis", ""),
+        *("exports", "kinesis", "handlers", ""),
     },
     "__main__": {"commands"},
     "testing": set[str](),

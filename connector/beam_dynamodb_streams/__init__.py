@@ -8,6 +8,7 @@ from beam_dynamodb_streams.errors import ConnectorError
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.columns import Schema, json_field, read_schema
+    from beam_dynamodb_streams.handlers.invoke import InvokeHandler
     from beam_dynamodb_streams.progress.address import Progress
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
@@ -29,6 +30,7 @@ __all__ = [
     "ConnectorError",
     "DeadLetter",
     "DeliveredPosition",
+    "InvokeHandler",
     "Loss",
     "Progress",
     "ReadDynamoDBExport",
@@ -49,6 +51,7 @@ __all__ = [
 #: `dynamodb-streams` and the test kit start at once, and need no Beam for `--help`.
 _MODULES: Final = {
     "columns": ("Schema", "json_field", "read_schema"),
+    "handlers.invoke": ("InvokeHandler",),
     "progress.address": ("Progress",),
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord"),

@@ -11,6 +11,7 @@
     ├── ExportError                              an export to S3 cannot be read, or is not what it is taken for
     ├── ProgressHeldError                        another run of the application is alive
     ├── FencedError                              another run took the application over
+    ├── HandlerError                             a handler keeps failing, and the runner is to repeat the bundle
     ├── ClosedError                              the client was closed
     └── ServiceError                             a call to AWS failed; `code` is the service's code
         ├── DelayError                           the fault passes without help: the call is retried
@@ -213,6 +214,13 @@ class ClosedError(ConnectorError):
 
 class ProgressHeldError(ConnectorError):
     """Another run of the same application is alive. Two runs must not move the same progress."""
+
+
+class HandlerError(ConnectorError):
+    """A handler failed so often with the same changes that the repeat is left to the runner.
+
+    The changes are not lost: the bundle fails, and the runner repeats it. Where it does not, the pipeline ends.
+    """
 
 
 class FencedError(ConnectorError):

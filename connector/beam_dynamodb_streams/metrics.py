@@ -25,6 +25,13 @@ SHARDS_LOST: Final = "shards_lost"  #: shards that vanished before they were rea
 LOSSES: Final = "losses"  #: losses reported, shards and trimmed ranges together
 DEAD_LETTERS: Final = "dead_letters"  #: malformed records
 
+HANDLER_INVOCATIONS: Final = "handler_invocations"  #: calls of a handler, retries included
+HANDLER_FAILURES: Final = "handler_failures"  #: calls of a handler that failed, in whole or in part
+HANDLER_BISECTIONS: Final = "handler_bisections"  #: batches that were cut in two after a failure
+HANDLER_DISCARDED: Final = "handler_discarded"  #: changes that went to the on-failure destination
+HANDLER_FILTERED: Final = "handler_filtered"  #: changes that the handler's `filter_criteria` left out
+HANDLER_MILLIS: Final = "handler_millis"  #: distribution: how long the attempts with one batch took, in ms
+
 SHARDS_OPEN: Final = "shards_open"  #: gauge: shards being read
 SHARDS_WAITING: Final = "shards_waiting"  #: gauge: shards read to their end whose children are awaited
 PARENTS_DOUBTED: Final = "parents_doubted"  #: gauge: parents that no listing shows, and that keep children waiting

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -20,6 +21,7 @@ from beam_dynamodb_streams import (
     ConnectorError,
     DeadLetter,
     DeliveredPosition,
+    InvokeHandler,
     Loss,
     Progress,
     ReadDynamoDBExport,
@@ -90,8 +92,13 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
         assert isinstance(sink, beam.PTransform)
     exported = ReadDynamoDBExport([directory / "full", "s3://bucket/AWSDynamoDB/1-a/"], keys=["id"])
     assert_type(exported.with_outputs().as_batches(a_schema()), ReadDynamoDBExport)
-    steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"))
-    assert len(steps) == 3
+    handler = InvokeHandler(a_handler, batch_size=10, maximum_retry_attempts=3, report_batch_item_failures=True)
+    steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"), handler)
+    assert len(steps) == 4
+
+
+def a_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    return {"batchItemFailures": [], "seen": len(event["Records"]), "context": context}
 
 
 def a_sample(service: LocalStreams) -> Sample:

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions
 from typing_extensions import Self
 
-from beam_dynamodb_streams.beam.graph import Graph
+from beam_dynamodb_streams.beam.graph import Graph, transforms_behind
 from beam_dynamodb_streams.beam.runners import RunnerTraits, traits_of_this_worker, traits_while_translated
 from beam_dynamodb_streams.errors import RunnerError
 
@@ -117,6 +117,14 @@ class CheckedRead(beam.PTransform):
 
     def to_runner_api_parameter(self, context: PipelineContext) -> tuple[str, str]:  # noqa: ARG002 - Beam's signature
         return URN, json.dumps(asdict(self.traits()))
+
+
+def reads_behind(values: beam.PCollection) -> list[tuple[CheckedRead, str | None]]:
+    """Return each read that a PCollection comes from.
+
+    With each is the label of a step between both that may run in another bundle than the read; None if there is none.
+    """
+    return transforms_behind(values, lambda transform: isinstance(transform, CheckedRead))
 
 
 class _Refused:

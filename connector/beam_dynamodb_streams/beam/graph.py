@@ -91,6 +91,40 @@ class Graph:
         return None
 
 
+def transforms_behind(values: beam.PCollection, chosen: Callable[[object], bool]) -> list[tuple[Any, str | None]]:
+    """Return each chosen transform that a PCollection comes from.
+
+    With each is the label of a step between it and the PCollection that may run in another bundle; None if there is no
+    such step. A side input is not followed.
+    """
+    found: list[tuple[Any, str | None]] = []
+    waiting: list[tuple[PValue, str | None]] = [(values, None)]
+    seen: set[tuple[PValue, bool]] = set()
+    while waiting:
+        value, unfused = waiting.pop()
+        node = value.producer
+        if node is None or (value, unfused is None) in seen:
+            continue
+        seen.add((value, unfused is None))
+        source = _inside(node, chosen)
+        if source is not None:
+            found.append((source, unfused))
+            continue
+        if not _is_plain(node):
+            unfused = unfused or str(node.full_label)
+        waiting.extend((each, unfused) for each in node.inputs)
+    return found
+
+
+def _inside(node: AppliedPTransform | None, chosen: Callable[[object], bool]) -> Any | None:
+    """Return the chosen transform that a step is, or is a part of."""
+    while node is not None:
+        if chosen(node.transform):
+            return node.transform
+        node = node.parent
+    return None
+
+
 def _groups(node: AppliedPTransform) -> bool:
     step = node.transform
     return isinstance(step, GroupByKey) or (isinstance(step, ParDo) and _is_stateful(step.dofn, unknown=False))

@@ -15,6 +15,7 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
+from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
 from beam_dynamodb_streams.progress.lease import shared_lease
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
@@ -62,7 +63,7 @@ def reader_of(
         time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
-        replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base)),
+        replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base, stream_arn)),
         options.pace,
         EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn)),
         on_new_stream=options.on_new_stream,
@@ -122,7 +123,10 @@ class _ReadStream(beam.DoFn):
                     return  # the reader remembers what was never claimed
                 elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)
                 _log(stream_arn, claim, emitted)
+                DELIVERIES.delivers(self._options.source, owner_of(element.run), claim.shard, stream_arn)
                 yield from elements
+                if claim.ended:
+                    DELIVERIES.ended(self._options.source, owner_of(element.run), claim.ended)
                 if self._tagged:
                     yield from _tagged(stream_arn, claim, emitted, watermark.current_watermark())
                 watermark.advance(claim.watermark)

@@ -9,6 +9,7 @@ from math import inf
 from typing import Final, Literal, get_args
 
 from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.handlers.filter_criteria import FilterCriteria, parse_filter_criteria
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
 from beam_dynamodb_streams.reader.end_of_stream import OnNewStream
 from beam_dynamodb_streams.reader.page import EntryFilter, Rules, pass_all
@@ -54,6 +55,11 @@ class ReadOptions:
     on_new_stream: OnNewStream = "finish"
 
     @property
+    def source(self) -> str:
+        """The name of what is read, for the steps that are fused to the read."""
+        return f"{self.table or self.stream_arn} {self.connection.region_name} {self.connection.endpoint_url}"
+
+    @property
     def rest_seconds(self) -> float:
         """The shortest rest that is worth ending a bundle for, in seconds.
 
@@ -82,6 +88,7 @@ def parse_options(
     slice_time: timedelta,
     event_names: Collection[str] | None,
     where: Where | None,
+    filter_criteria: object = None,
     shard_groups: int | None = None,
     progress: object = None,
     give_up_after: object = None,
@@ -124,7 +131,7 @@ def parse_options(
         Rules(
             slack=slack,
             quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
-            filter=_filter(event_names, where),
+            filter=_filter(event_names, where, parse_filter_criteria(filter_criteria)),
             gapless=parsed_progress is not None or isinstance(parsed_start, StreamPosition),
         ),
         Pace(poll, idle, requests=_count("max_concurrent_reads", max_concurrent_reads)),
@@ -208,7 +215,7 @@ def parse_give_up_after(option: object) -> float | None:
     return float(seconds)
 
 
-def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFilter:
+def _filter(event_names: Collection[str] | None, where: Where | None, criteria: FilterCriteria | None) -> EntryFilter:
     if event_names is not None and (isinstance(event_names, str) or not event_names or set(event_names) - _EVENT_NAMES):
         raise InvalidOptionError(
             f"event_names={event_names!r}: give one or more of {sorted(_EVENT_NAMES)}, or leave it out for all"
@@ -217,9 +224,9 @@ def _filter(event_names: Collection[str] | None, where: Where | None) -> EntryFi
         raise InvalidOptionError(
             f"where={where!r}: give a function of a ChangeRecord that returns whether to deliver it"
         )
-    if event_names is None and where is None:
+    if event_names is None and where is None and criteria is None:
         return pass_all
-    return ChangeFilter(None if event_names is None else frozenset(event_names), where)
+    return ChangeFilter(None if event_names is None else frozenset(event_names), where, criteria=criteria)
 
 
 def _seconds(name: str, option: object, *, at_least: float) -> float:

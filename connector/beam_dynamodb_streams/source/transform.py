@@ -96,6 +96,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
       event_names: the kinds of change to deliver, of `"INSERT"`, `"MODIFY"` and `"REMOVE"`; None for all.
       where: a function that returns whether to deliver a change. It is called before anything is decoded. If it uses
         only `event_name`, `is_ttl_delete` or `keys`, the images of the changes that it skips are never decoded.
+      filter_criteria: the service's event patterns, of which one must match a change, as a Lambda trigger filters:
+        `{"Filters": [{"Pattern": '{"eventName": ["INSERT"]}'}]}`, or a list of patterns as JSON text or dicts. What
+        they say about the envelope is decided before an image is decoded. Such a change counts as read.
       progress: where to keep, outside the runner, how far the read has delivered: `"dynamodb://TABLE/APPLICATION"`,
         `"file:PATH"` or a `Progress`. A run resumes where the last run of the application stopped. State that the
         runner itself restores wins over this progress, and progress wins over `start`. A second run is refused while
@@ -144,6 +147,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         shard_groups: int | None = None,
         event_names: Collection[str] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
+        filter_criteria: object = None,
         progress: str | Progress | None = None,
         give_up_after: timedelta | float | None = None,
         on_new_stream: str | None = None,
@@ -168,6 +172,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             shard_groups=shard_groups,
             event_names=event_names,
             where=where,
+            filter_criteria=filter_criteria,
             progress=progress,
             give_up_after=give_up_after,
             on_new_stream=on_new_stream,
@@ -253,6 +258,11 @@ class ReadFromDynamoDBStreams(CheckedRead):
         if progress is None:
             return False
         return all(step.progress.address != progress.address for step in Graph(pipeline).composites(CommitProgress))
+
+    @property
+    def source(self) -> str:
+        """The name of what is read, for the steps that are fused to the read."""
+        return self._options.source
 
     def traits(self) -> ReadTraits:
         pipeline = self._pipeline
