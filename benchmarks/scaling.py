@@ -33,6 +33,7 @@ from beam_dynamodb_streams.reader.requests import (
     Probe,
     Read,
     Request,
+    Scan,
 )
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.discovery import discover
@@ -181,6 +182,8 @@ class Stream:
                 return PageListed(request, StreamPage("arn", "orders", "ENABLED", "KEYS_ONLY", shards, following))
             case FindNext():
                 return NextFound(request, NOW + self.now, None)
+            case Scan():
+                raise AssertionError("no table is scanned here")
 
     def _add(self, shard: str, parent: str | None) -> None:
         self._parents[shard] = parent

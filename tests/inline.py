@@ -16,18 +16,24 @@ from beam_dynamodb_streams.errors import UnavailableError
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.end_of_stream import OnNewStream
+from beam_dynamodb_streams.reader.items import ItemTable
 from beam_dynamodb_streams.reader.page import Rules
+from beam_dynamodb_streams.reader.read_budget import ReadBudget
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.requests import Answer, Delayed, Read, Request
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.schedule import Pace
+from beam_dynamodb_streams.reader.stream import Entry
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
+from beam_dynamodb_streams.reader.table_scan import TableScanner
 from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, begin
 from beam_dynamodb_streams.shards.generations import table_of
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
+from beam_dynamodb_streams.shards.segments import TableScan
+from beam_dynamodb_streams.source.scanned_table import ScannedTable
 from beam_dynamodb_streams.testing import Clock, LocalStreams
 from beam_dynamodb_streams.testing.answers import Request as ServedRequest
 from beam_dynamodb_streams.testing.calls import NoAnswer
@@ -183,13 +189,18 @@ class DrivenRead:
         sockets: False calls the service in this thread, several times faster. It need not be started then.
         client: The client of the service, which the caller closes; by default the read has its own.
         random: What spreads the reader's waits.
+        scan: The scan that is joined with the stream.
+        scan_units: The read units that it may consume a second.
+        scanned_table: Makes the table that is scanned, for tests of wrong ones.
+        scanner: What joins its rows, for tests of wrong designs.
         restarts: Whether the worker dies after every claim: the frontier goes through its stored bytes to a new reader.
         refuses_late_records: Whether a record behind the watermark fails the test.
         on_new_stream: What happens at the end of the stream.
         table_id: The id of the table when the read began.
 
     Attributes:
-        delivered: The shard and the sequence number of each record.
+        delivered: The shard and the sequence number of each change.
+        rows: The rows of the table that were delivered.
         ids: The event id of each record.
         watermark: The watermark of the read, which only moves forward.
         watermarks: The watermark of each claim.
@@ -216,6 +227,10 @@ class DrivenRead:
         refuses_late_records: bool = False,
         on_new_stream: OnNewStream = "finish",
         table_id: str = "",
+        scan: TableScan | None = None,
+        scan_units: float | None = None,
+        scanned_table: Callable[[Client, TableScan], ItemTable] | None = None,
+        scanner: type[TableScanner] = TableScanner,
     ) -> None:
         self._own_client = None if client else _client(service, clock, sockets=sockets)
         self._client = client or self._own_client
@@ -224,13 +239,16 @@ class DrivenRead:
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
         self._earlier = EarlierRun(saved or {}, until)
+        self._scan_units, self._scanner = scan_units, scanner
+        self._scanned_table = scanned_table or (lambda client, scan: ScannedTable(client, scan.table, scan.keys))
         self._random, self._restarts, self._refuses_late_records = random, restarts, refuses_late_records
         if frontier is None:
-            self.frontier = begin(start, stream_arn=stream_arn, saved=saved)
+            self.frontier = begin(start, stream_arn=stream_arn, saved=saved, scan=scan)
         else:
             self.frontier = replace(frontier, stream_arn=stream_arn)
         self.delivered: list[tuple[str, str]] = []
         self.ids: list[str] = []
+        self.rows: list[Entry] = []
         self.losses: list[Loss] = []
         self.claims: list[Claim] = []
         self.watermark = EARLIEST
@@ -241,9 +259,14 @@ class DrivenRead:
 
     def _new_reader(self) -> Reader:
         stream_arn = self.frontier.stream_arn
+        scan, scanner = self.frontier.scan, None
+        if scan is not None:
+            budget = ReadBudget() if self._scan_units is None else ReadBudget(self._scan_units)
+            scanner = self._scanner(self._scanned_table(self._client, scan), budget, self._rules.slack, self.tally)
         caller = StreamCaller(
             DynamoDBStream(ListingInPages(self._client, self._network), stream_arn, limit=self._pace.page),
             TableStreams(self._client, table_of(stream_arn).rpartition("/")[2], self._table_id),
+            None if scanner is None else scanner.table,
         )
         fetcher = InlineFetcher(
             lambda request: self._network.perform(caller, request),
@@ -262,6 +285,7 @@ class DrivenRead:
             self._earlier if stream_arn == self._first_stream else EarlierRun(),
             tally=self.tally,
             on_new_stream=self._on_new_stream,
+            scanner=scanner,
         )
 
     @property
@@ -299,6 +323,9 @@ class DrivenRead:
         for record in claim.records:
             late = self.watermark - int(record.creation_time * 1_000_000)
             assert late <= 0 or not self._refuses_late_records, f"{record.event_id} is late by {late / 1e6} s"
+            if claim.scanned:
+                self.rows.append(record)
+                continue
             self.delivered.append((claim.shard, record.sequence_number))
             self.ids.append(record.event_id)
         self.losses += claim.losses

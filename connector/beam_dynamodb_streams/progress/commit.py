@@ -142,7 +142,7 @@ class _Reach(beam.DoFn):
         if isinstance(element, pa.RecordBatch):
             for shard, number, created in _last_of_each(element):
                 self._add(shard, number, max(created, timestamp))
-        else:
+        elif element.sequence_number:  # a row of a snapshot is in no shard
             self._add(element.shard_id, element.sequence_number, timestamp)
         yield from ()
 
@@ -161,7 +161,8 @@ def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]
     youngest = Timestamp(pc.max(batch["approximate_creation_time"]).as_py().timestamp())
     last: dict[str, int] = {}
     for shard, number in zip(batch["shard_id"].to_pylist(), batch["sequence_number"].to_pylist(), strict=True):
-        last[shard] = max(int(number), last.get(shard, -1))
+        if number:  # a row of a snapshot is in no shard
+            last[shard] = max(int(number), last.get(shard, -1))
     for shard, found in last.items():
         yield shard, str(found), youngest
 

@@ -23,6 +23,7 @@ from beam_dynamodb_streams.shards.position import (
     StartPosition,
     is_at_or_past,
 )
+from beam_dynamodb_streams.shards.segments import is_snapshot_mark
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 #: Seconds. A shard's position is forgotten once the application has moved on for this long without moving it: a shard
@@ -97,7 +98,8 @@ class SavedProgress:
     def expired_shards(self) -> list[str]:
         """Return the shards whose positions no reader needs any more, see `SHARD_RETENTION_SECONDS`."""
         oldest = self.last_move - SHARD_RETENTION_SECONDS
-        return [shard for shard, saved in self.shards.items() if saved.moved_at < oldest]
+        old = [shard for shard, saved in self.shards.items() if saved.moved_at < oldest]
+        return [shard for shard in old if not is_snapshot_mark(shard)]
 
     @property
     def last_move(self) -> int:

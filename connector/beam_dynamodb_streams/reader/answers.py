@@ -49,6 +49,10 @@ class Answers:
             self.forget()
         return frontier
 
+    def joined(self, frontier: Frontier) -> Frontier:
+        """Return the same as `join`, and keep the collection."""
+        return frontier.refresh(self._hints, self._watermarks) if self.collected else frontier
+
     def forget(self) -> None:
         self._hints, self._watermarks = {}, {}
 
@@ -80,6 +84,7 @@ class Answers:
             ended=shard if delivery.ended or delivery.finished else "",
             lag=None if delivery.newest is None else max(0.0, read.asked - delivery.newest),
             page_bytes=len(read.page.body),
+            touched=delivery.touched,
         )
 
     def gone(self, frontier: Frontier, shard: str) -> Claim:

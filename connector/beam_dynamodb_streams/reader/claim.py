@@ -27,6 +27,8 @@ class Claim:
         lag: Seconds from the newest record's creation to the request for its page; None without a record.
         page_bytes: The size of the page's answer.
         begins: The stream of the table that begins with the claim, after the end of the one before; "" for none.
+        touched: The records of the page before the read's filter: their items have changed, delivered or not.
+        scanned: Whether the records are rows of a scan, and not changes of a shard.
     """
 
     frontier: Frontier
@@ -40,3 +42,5 @@ class Claim:
     lag: float | None = None
     page_bytes: int = 0
     begins: str = ""
+    touched: Sequence[Entry] = ()
+    scanned: bool = False

@@ -13,7 +13,8 @@ from typing import Final
 
 from beam_dynamodb_streams.errors import DelayError, ServiceError, UnavailableError
 from beam_dynamodb_streams.reader.fetcher import Fetcher
-from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, FindNext, List, Probe, Read, Request
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, Failed, FindNext, List, Probe, Read, Request, Scan
+from beam_dynamodb_streams.shards.segments import segment_name
 
 #: A request that fails without a break is reported after this long, and again after each `AGAIN_SECONDS`.
 WARN_SECONDS: Final = 20.0
@@ -231,3 +232,5 @@ def _key(request: Request) -> _Key:
             return "GetShardIterator", shard
         case FindNext():
             return "DescribeTable", ""
+        case Scan(segment, total):
+            return "Scan", segment_name(segment, total)

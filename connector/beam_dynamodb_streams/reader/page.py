@@ -55,7 +55,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a page delivers, and the frontier after it. `newest` is the largest creation time, in seconds."""
+    """What a page delivers, and the frontier after it.
+
+    `newest` is the largest creation time, in seconds; `touched` are the records before the filter.
+    """
 
     frontier: Frontier
     records: Sequence[Entry]
@@ -63,6 +66,7 @@ class Delivery:
     newest: float | None = None
     ended: bool = False
     finished: bool = False
+    touched: Sequence[Entry] = ()
 
 
 def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
@@ -85,6 +89,7 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     if rules.stop is not None:
         end, ahead = rules.stop + 1, latest if rules.gapless else inf
         records = [record for record in records if (created := record.creation_time) < end or created > ahead]
+    touched = records
     records, undecodable = rules.filter(records, shard)
     malformed = [*malformed, *undecodable]
     if frontier.remaining is not None and len(records) >= frontier.remaining:
@@ -101,12 +106,13 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
         records=len(records),
     )
     if moved.remaining == 0:
-        return Delivery(moved.close(), records, malformed, newest)
+        return Delivery(moved.close(), records, malformed, newest, touched=touched)
     if cut_off or (rules.stop is not None and newest is not None and newest > rules.stop + rules.slack):
-        return Delivery(moved.finish(shard, second=int(read.asked)), records, malformed, newest, finished=True)
+        finished = moved.finish(shard, second=int(read.asked))
+        return Delivery(finished, records, malformed, newest, finished=True, touched=touched)
     if read.hint is None:  # the last page may have records and no next iterator (trap 1)
-        return Delivery(moved.end(shard), records, malformed, newest, ended=True)
-    return Delivery(moved, records, malformed, newest)
+        return Delivery(moved.end(shard), records, malformed, newest, ended=True, touched=touched)
+    return Delivery(moved, records, malformed, newest, touched=touched)
 
 
 def _before_the_stop(read: PageRead, stop: int, latest: float) -> tuple[Sequence[Entry], Sequence[Malformed]]:

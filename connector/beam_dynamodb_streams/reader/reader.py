@@ -30,18 +30,22 @@ from beam_dynamodb_streams.reader.requests import (
     Gone,
     NextFound,
     PageRead,
+    PageScanned,
     Probe,
     Read,
+    Scan,
 )
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun, ResumedShards
 from beam_dynamodb_streams.reader.schedule import Pace, Schedule
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS
+from beam_dynamodb_streams.reader.table_scan import TableScanner, event_second
 from beam_dynamodb_streams.reader.waiting import WaitingReport
 from beam_dynamodb_streams.shards.discovery import discover, take_over
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.lineage import Seen
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import End
+from beam_dynamodb_streams.shards.segments import segment_name
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -67,6 +71,7 @@ class Reader:
         on_new_stream: What happens once the stream is disabled and read to its end.
         retention: For how many seconds the stream keeps a record.
         give_up_after: How long a request may fail without a break, in seconds, before its error is raised.
+        scanner: Scans the table, where a snapshot of it is joined with the stream.
         resumes: After `next` returned None, the time on the clock `now` at which the next request is due.
     """
 
@@ -82,6 +87,7 @@ class Reader:
     retention: float = RETENTION_SECONDS
     give_up_after: float | None = None
     resumes: float = 0.0
+    scanner: TableScanner | None = None
     _answered: bool = False
     _faults: LastingFaults = field(init=False)
     _listings: Listings = field(init=False)
@@ -98,6 +104,8 @@ class Reader:
     _loops_reported: int = 0
     _gone_reported: set[str] = field(default_factory=set)
     _empty_watermark: int = EARLIEST
+    _published: int = EARLIEST  # the largest watermark of all claims
+    _drained: bool = False  # no change will be delivered any more
 
     def __post_init__(self) -> None:
         self._listings = Listings(self.retention)
@@ -123,10 +131,12 @@ class Reader:
         """
         while not frontier.closed:
             now = self.now()
+            self._drained = False
             if frontier is not self._known:
                 self._resume(frontier, now)
             self._report_waiting(frontier, now)
             claim = self._discover(frontier, now) or self._forget_saved(frontier, now) or self._close(frontier, now)
+            claim = claim or self._release(frontier, now)
             if claim is not None:
                 return claim
             upcoming = min(self._ask(now, frontier.stream_arn), self._resumed.due)
@@ -170,6 +180,8 @@ class Reader:
         ):
             self._schedule.forget()
             self._answers.forget()
+        if self.scanner is not None and known != frontier:
+            self.scanner.resume(frontier.scan)
         self._follow(frontier, now)
         self._known = frontier
         self._faults.stream_arn = frontier.stream_arn
@@ -249,10 +261,13 @@ class Reader:
             return None
         if self._resumed.undecided(frontier, self._listings.seen(now, self.service_time())):
             return None  # a loss may still be reported
-        if self._end.ends_the_read or not frontier.adopts or not self._listings.disabled:
-            return self._complete(Claim(frontier.close()), now)
-        self._end.reached = True  # of all groups, the one that adopts continues in the next stream
-        claim = self._end.claim(frontier)
+        claim: Claim | None = Claim(frontier.close())
+        if not self._end.ends_the_read and frontier.adopts and self._listings.disabled:
+            self._end.reached = True  # of all groups, the one that adopts continues in the next stream
+            claim = self._end.claim(frontier)
+        if claim is not None and claim.frontier.closed and frontier.scan is not None and not frontier.scan.complete:
+            self._drained = True
+            return None  # the rows that are left are newer than every change that is delivered
         return None if claim is None else self._complete(claim, now)
 
     def _report_waiting(self, frontier: Frontier, now: float) -> None:
@@ -269,6 +284,9 @@ class Reader:
             upcoming = inf
         if self._end.due() <= now:
             schedule.submit(self._end.request(stream_arn))
+        if self.scanner is not None:
+            free = schedule.pace.requests - schedule.unanswered
+            upcoming = min(upcoming, self.scanner.ask(now, free, schedule.submit), self.scanner.due(now))
         upcoming = min(
             upcoming, self._end.due(), schedule.ask(now, shared=listings.probes.busy(now)), listings.answers_due
         )
@@ -289,10 +307,17 @@ class Reader:
                 self.tally[metrics.DELAYS] += 1
                 if isinstance(request, FindNext):
                     self._end.delayed(now, self._schedule.back_off)
+                elif isinstance(request, Scan):
+                    if self.scanner is not None:
+                        self.scanner.delayed(request, now, self._schedule.back_off)
                 elif not isinstance(request, Read):
                     self._listings.delayed(request, now, self._schedule.back_off)
                 elif state is not None:
                     self._schedule.after_failure(request.shard, now)
+                return None
+            case PageScanned():
+                if self.scanner is not None:
+                    self.scanner.take(answer)
                 return None
             case PageRead(request) | Gone(Read() as request):
                 if state is None:
@@ -309,6 +334,8 @@ class Reader:
                     claim = self._answers.gone(frontier, request.shard)
                 if claim is None:
                     return None
+                if self.scanner is not None:
+                    self.scanner.touch(claim.touched)
                 claim = self._complete(claim, now)
                 if claim.shard:
                     self._ask(
@@ -344,13 +371,18 @@ class Reader:
         if claim.opened or claim.ended:
             self._follow(frontier, now)
         self._known = frontier  # the positions of the other shards are already those remembered
+        watermark = self._watermark(frontier, now)
+        self._published = max(self._published, watermark)
+        return replace(claim, frontier=frontier, watermark=watermark)
+
+    def _watermark(self, frontier: Frontier, now: float) -> int:
         watermark = EARLIEST  # held until the listings have settled: one may still show another shard
         if self._listings.settled(now):
             if frontier.shards:
                 watermark = min([frontier.watermark, *self._listings.held_watermarks()])
             else:
                 watermark = self._watermark_without_shards(frontier)
-        return replace(claim, frontier=frontier, watermark=watermark)
+        return watermark
 
     def _watermark_without_shards(self, frontier: Frontier) -> int:
         """Return the watermark while the frontier has no shard: it may adopt one later, or follow to another stream."""
@@ -360,3 +392,31 @@ class Reader:
         if self._listings.disabled and frontier.adopts and not self._end.ends_the_read:
             watermarks.append(self._end.watermark())
         return min(watermarks, default=EARLIEST)
+
+    # The rows of a snapshot
+
+    def _release(self, frontier: Frontier, now: float) -> Claim | None:
+        """Return the claim of the next page of rows whose answer the watermark has passed; None if there is none."""
+        scanner, scan = self.scanner, frontier.scan
+        if scanner is None or scan is None or not scanner.waiting:
+            return None
+        if self._drained:
+            watermark = int((self.service_time() - self.rules.slack) * MICROS)
+            released = scanner.release(inf)
+        else:
+            watermark = self._watermark(self._answers.joined(frontier), now)
+            released = scanner.release(watermark / MICROS)
+        if released is None:
+            return None
+        moment = event_second(max(watermark, self._published))
+        records, malformed = self.rules.filter(scanner.table.entries(released.rows, scan, moment), "")
+        if frontier.remaining is not None:
+            records = records[: frontier.remaining]
+        scan = scan.delivered(
+            released.segment, released.last, rows=len(released.rows), replaced=released.replaced, moment=moment
+        )
+        scanner.delivered(scan)
+        self.tally[metrics.SNAPSHOT_ROWS_REPLACED] += released.replaced
+        after = frontier.deliver_rows(scan, len(records))
+        name = segment_name(released.segment, scan.total)
+        return self._complete(Claim(after, shard=name, records=records, malformed=malformed, scanned=True), now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from beam_dynamodb_streams.errors import DelayError
+from beam_dynamodb_streams.reader.items import RowsPage
 from beam_dynamodb_streams.reader.stream import Entry, EntryPage, NextStream, ShardPage
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import Position
@@ -43,7 +44,18 @@ class FindNext:
     stream_arn: str
 
 
-Request: TypeAlias = Read | List | Probe | FindNext
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The next page of a segment of the table. `attempt` tells the requests of a scan that was begun again apart."""
+
+    segment: int
+    total: int
+    place: bytes
+    limit: int | None = None
+    attempt: int = 0
+
+
+Request: TypeAlias = Read | List | Probe | FindNext | Scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,15 @@ class PageRead:
 class PageListed:
     request: List
     page: ShardPage
+
+
+@dataclass(frozen=True, slots=True)
+class PageScanned:
+    """A page of items. `answered` is the service's time after the call."""
+
+    request: Scan
+    page: RowsPage
+    answered: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +141,4 @@ class Failed:
     error: Exception
 
 
-Answer: TypeAlias = PageRead | PageListed | Found | Gone | NoShardFilter | NextFound | Delayed | Failed
+Answer: TypeAlias = PageRead | PageListed | PageScanned | Found | Gone | NoShardFilter | NextFound | Delayed | Failed

@@ -19,6 +19,7 @@ from beam_dynamodb_streams.errors import (
     TrimmedDataError,
     UnavailableError,
 )
+from beam_dynamodb_streams.reader.items import ItemTable
 from beam_dynamodb_streams.reader.requests import (
     Answer,
     Delayed,
@@ -31,9 +32,11 @@ from beam_dynamodb_streams.reader.requests import (
     NoShardFilter,
     PageListed,
     PageRead,
+    PageScanned,
     Probe,
     Read,
     Request,
+    Scan,
 )
 from beam_dynamodb_streams.reader.stream import Entry, EntryPage, Stream, Succession
 from beam_dynamodb_streams.shards.frontier import Hint
@@ -49,14 +52,15 @@ MOST_ITERATORS: Final = 5
 
 
 class StreamCaller:
-    """Performs requests against one stream. Thread-safe as the stream is.
+    """Performs requests against one stream, and its table if that is scanned. Thread-safe as both are.
 
     `succession` finds the stream that follows it, where a read asks for that.
     """
 
-    def __init__(self, stream: Stream, succession: Succession | None = None) -> None:
+    def __init__(self, stream: Stream, succession: Succession | None = None, table: ItemTable | None = None) -> None:
         self._stream = stream
         self._succession = succession
+        self._table = table
         self._hint_seconds = stream.traits.iterator_seconds - SPARE_SECONDS
 
     def perform(self, request: Request) -> Answer:
@@ -74,16 +78,24 @@ class StreamCaller:
                     asked = self._stream.time()
                     found = None if self._succession is None else self._succession.find_next(request.stream_arn)
                     return NextFound(request, asked, found)
+                case Scan():
+                    return self._scan(request)
         except TrimmedDataError:
             return Found(Probe(request.shard)) if isinstance(request, Probe) else Gone(request)
         except NotFoundError as error:
-            return Failed(request, error) if isinstance(request, FindNext) else Gone(request)
+            return Failed(request, error) if isinstance(request, FindNext | Scan) else Gone(request)
         except ShardFilterError as error:
             return NoShardFilter(request) if isinstance(request, List) else Failed(request, error)
         except DelayError as error:
             return Delayed(request, error)
         except Exception as error:  # noqa: BLE001 - crosses a thread: the reader raises it where the pipeline sees it
             return Failed(request, error)
+
+    def _scan(self, request: Scan) -> Answer:
+        if self._table is None:
+            raise RuntimeError("a scan was requested of a reader without a table")
+        page = self._table.scan(request.segment, request.total, request.place, request.limit)
+        return PageScanned(request, page, self._stream.time())
 
     def _read(self, request: Read) -> Answer:
         shard, position, renewals = request.shard, request.position, 0

@@ -94,6 +94,11 @@ def entry_images(entries: Sequence[RawRecord]) -> list[bytes]:
     return [bytes(image) for image in found if image is not None]
 
 
+def entry_keys(entry: RawRecord) -> Json:
+    """Return the primary key of a change as DynamoDB JSON."""
+    return entry.change.keys
+
+
 def entry_json(entry: RawRecord) -> bytes:
     """Return the entry as the service's JSON: the bytes of a dead letter whose envelope could be read."""
     return msgspec.json.encode(entry)

@@ -15,9 +15,11 @@ import msgspec
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon, Position, StartPosition
+from beam_dynamodb_streams.shards.segments import TableScan
 
 VERSION: Final = 1
 FOLLOWED_VERSION: Final = 2  # of a frontier that has left shards, or a stream, behind its watermark
+SCANNED_VERSION: Final = 3  # with the scan of a table: a release that does not know it would never deliver the rows
 LONGEST_STORED_HINT: Final = 512  # characters
 
 _SHARD_ID: Final = re.compile(r"shardId-([0-9]{20})-([0-9a-f]{8})")
@@ -74,9 +76,28 @@ class _Followed(_Frontier, array_like=True):
     read_to: int
 
 
+class _Scan(msgspec.Struct, array_like=True):
+    table: str
+    keys: tuple[str, ...]
+    epoch: int
+    total: int
+    begun: int
+    places: list[tuple[int, bytes]]
+    rows: int
+    replaced: int
+    estimate: int
+    consistent_since: int
+
+
+class _Scanned(_Followed, array_like=True):
+    scan: _Scan
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Frontier)
 _followed_decoder: Final = msgspec.msgpack.Decoder(_Followed)
+_scanned_decoder: Final = msgspec.msgpack.Decoder(_Scanned)
+_scan_decoder: Final = msgspec.msgpack.Decoder(_Scan)
 
 
 def encode_frontier(frontier: Frontier) -> bytes:
@@ -101,9 +122,25 @@ def encode_frontier(frontier: Frontier) -> bytes:
         [_pack_shard(shard) for shard in sorted(frontier.unconfirmed)],
         [_pack_shard(shard) for shard in sorted(frontier.unlinked)],
     )
+    if frontier.scan is not None:
+        scanned = _Scanned(*fields, frontier.floor, frontier.read_to, _pack_scan(frontier.scan))
+        return bytes([SCANNED_VERSION]) + _encoder.encode(scanned)
     if frontier.floor == frontier.read_to == EARLIEST:
         return bytes([VERSION]) + _encoder.encode(_Frontier(*fields))
     return bytes([FOLLOWED_VERSION]) + _encoder.encode(_Followed(*fields, frontier.floor, frontier.read_to))
+
+
+def encode_scan(scan: TableScan) -> bytes:
+    """Return the stored form of a scan alone, as an element has it before its frontier exists."""
+    return _encoder.encode(_pack_scan(scan))
+
+
+def decode_scan(data: bytes) -> TableScan:
+    """Return the scan that `encode_scan` stored. Raises `ConnectorError` for damaged bytes."""
+    try:
+        return _scan(_scan_decoder.decode(data))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConnectorError(f"stored scan is damaged ({error}): start the job without its checkpoint") from error
 
 
 def decode_frontier(data: bytes) -> Frontier:
@@ -113,14 +150,16 @@ def decode_frontier(data: bytes) -> Frontier:
         ConnectorError: The bytes are of a later version, or are not a frontier.
     """
     version = data[0] if data else None
-    if version not in (VERSION, FOLLOWED_VERSION):
+    if version not in (VERSION, FOLLOWED_VERSION, SCANNED_VERSION):
         raise ConnectorError(
-            f"stored frontier has version {version}, this release reads {VERSION} and {FOLLOWED_VERSION}: "
+            f"stored frontier has version {version}, this release reads {VERSION} to {SCANNED_VERSION}: "
             "resume with the release that wrote it, or newer"
         )
     try:
-        followed = None if version == VERSION else _followed_decoder.decode(memoryview(data)[1:])
-        stored = followed or _decoder.decode(memoryview(data)[1:])
+        body = memoryview(data)[1:]
+        scanned = _scanned_decoder.decode(body) if version == SCANNED_VERSION else None
+        followed = _followed_decoder.decode(body) if version == FOLLOWED_VERSION else scanned
+        stored = followed or _decoder.decode(body)
         return Frontier(
             stream_arn=stored.stream_arn,
             start=_start(stored.start),
@@ -145,11 +184,42 @@ def decode_frontier(data: bytes) -> Frontier:
             unlinked=frozenset(map(_shard, stored.unlinked)),
             floor=EARLIEST if followed is None else followed.floor,
             read_to=EARLIEST if followed is None else followed.read_to,
+            scan=None if scanned is None else _scan(scanned.scan),
         )
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError) as error:
         raise ConnectorError(
             f"stored frontier is damaged ({error}): start the job without its checkpoint or savepoint"
         ) from error
+
+
+def _pack_scan(scan: TableScan) -> _Scan:
+    return _Scan(
+        scan.table,
+        scan.keys,
+        scan.epoch,
+        scan.total,
+        scan.begun,
+        sorted(scan.places.items()),
+        scan.rows,
+        scan.replaced,
+        scan.estimate,
+        scan.consistent_since,
+    )
+
+
+def _scan(stored: _Scan) -> TableScan:
+    return TableScan(
+        stored.table,
+        stored.keys,
+        stored.epoch,
+        stored.total,
+        stored.begun,
+        dict(stored.places),
+        stored.rows,
+        stored.replaced,
+        stored.estimate,
+        stored.consistent_since,
+    )
 
 
 def _pack_reading(shard: str, reading: Reading) -> _Reading:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, End, Position, StartPosition, is_at_or_past
+from beam_dynamodb_streams.shards.segments import TableScan
 
 #: The watermark of a shard about which nothing is known yet: Beam's smallest timestamp, in microseconds.
 EARLIEST: Final = -9_223_372_036_854_775_000
@@ -80,6 +81,7 @@ class Frontier:
             known parent begin with it as their watermark. `EARLIEST` in the stream in which the read began.
         read_to: The watermark with which the last shard was left, while none is read. Changes from there on are in no
             stream until the next stream of the table begins.
+        scan: How far the scan of the table was delivered, where a snapshot of it is joined with the stream.
     """
 
     stream_arn: str = ""
@@ -95,6 +97,7 @@ class Frontier:
     unlinked: frozenset[str] = frozenset()
     floor: int = EARLIEST
     read_to: int = EARLIEST
+    scan: TableScan | None = None
 
     @property
     def open_shards(self) -> tuple[str, ...]:
@@ -143,6 +146,12 @@ class Frontier:
         """
         position = self.shards[shard].position
         return self.advance(shard, End(position if isinstance(position, AtTime) else TRIM_HORIZON))
+
+    def deliver_rows(self, scan: TableScan, records: int) -> Frontier:
+        """Return the frontier after a page of the table's rows was delivered. Rows count as records."""
+        remaining = None if self.remaining is None else self.remaining - records
+        after = replace(self, scan=scan, remaining=remaining)
+        return after.close() if remaining == 0 else after
 
     def finish(self, shard: str, *, second: int, children: StartPosition | None = None) -> Frontier:
         """Return the frontier in which `shard` needs no more reading.
@@ -278,6 +287,7 @@ class Frontier:
                 awaited={shard: self.awaited[shard] for shard in theirs},
                 unconfirmed=frozenset(),
                 unlinked=frozenset(),
+                scan=None,
             ),
         )
 
@@ -295,6 +305,7 @@ def begin(
     stream_arn: str = "",
     saved: Mapping[str, Position] | None = None,
     remaining: int | None = None,
+    scan: TableScan | None = None,
 ) -> Frontier:
     """Return the frontier of a read that has not listed its stream yet: empty, and not closed."""
-    return Frontier(stream_arn=stream_arn, start=start, saved=dict(saved or {}), remaining=remaining)
+    return Frontier(stream_arn=stream_arn, start=start, saved=dict(saved or {}), remaining=remaining, scan=scan)

@@ -70,7 +70,9 @@ class StreamPosition:
         return cls(shards={shard: After(number) for shard, number in sequence_numbers.items()})
 
     def after(self, record: Delivered) -> StreamPosition:
-        """Return the position that also covers `record`."""
+        """Return the position that also covers `record`; the same position for a row of a snapshot."""
+        if not record.sequence_number:
+            return self
         return self.merge(StreamPosition.delivered({record.shard_id: record.sequence_number}))
 
     def merge(self, other: StreamPosition) -> StreamPosition:

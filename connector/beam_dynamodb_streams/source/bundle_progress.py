@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.reader.claim import Claim
-from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, End, Position
+from beam_dynamodb_streams.shards.loss import MICROS
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from beam_dynamodb_streams.shards.segments import snapshot_mark
 
 _LINGER_SECONDS: Final = 1.0
 
@@ -29,6 +31,11 @@ def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
     Nothing is yielded for a shard that ended before any of its records was as young as the start. Otherwise its
     children would begin at the trim horizon and not at the start.
     """
+    if claim.scanned:  # the places of a scan are the runner's; what is kept here is that it is complete
+        scan = claim.frontier.scan
+        if scan is not None and scan.complete:
+            yield snapshot_mark(scan.epoch), AtTime(scan.consistent_since // MICROS)
+        return
     if not claim.shard and not claim.ended:
         return
     shard = claim.shard or claim.ended

@@ -80,6 +80,8 @@ class _Fold(beam.CombineFn):
 
 
 def _raise_to(accumulator: dict[str, str], shard: str, number: str) -> None:
+    if not number:  # a row of a snapshot is in no shard
+        return
     known = accumulator.get(shard)
     if known is None or int(number) > int(known):
         accumulator[shard] = number

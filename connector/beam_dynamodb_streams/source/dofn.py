@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -25,7 +26,7 @@ from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.reader.table_streams import TableStreams
-from beam_dynamodb_streams.records.versions import version_base
+from beam_dynamodb_streams.records.versions import row_version, version_base
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
 from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
@@ -33,6 +34,7 @@ from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
 from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
+from beam_dynamodb_streams.source.snapshot import log_complete, scanner_of
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.worker_cache import READERS, client
 from beam_dynamodb_streams.wire import Client
@@ -58,18 +60,31 @@ def reader_of(
     streams = TableStreams(
         service, table_to_ask(options, stream_arn), element.table_id, refuses=refuses, saved=element.saved_in
     )
+    tally: Counter[str] = Counter()
+    scanner = None
+    if element.scan is not None and options.snapshot is not None:
+        table = options.table or element.scan.table
+        scanner = scanner_of(service, table, element.scan, options.snapshot, options.rules.slack, tally)
+    caller = StreamCaller(stream, streams, None if scanner is None else scanner.table)
     return Reader(
-        ThreadedFetcher(StreamCaller(stream, streams).perform, threads=options.pace.requests),
+        ThreadedFetcher(caller.perform, threads=options.pace.requests),
         time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base, stream_arn)),
         options.pace,
         EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn)),
+        tally,
         on_new_stream=options.on_new_stream,
         give_up_after=options.give_up_after,
         retention=stream.traits.retention_seconds,
+        scanner=scanner,
     )
+
+
+def base_of_claim(claim: Claim, element: StreamRead, stream_arn: str) -> str:
+    """Return the version of what a claim delivers, without the numbers of its changes."""
+    return row_version(element.epoch) if claim.scanned else version_base(stream_arn, element.epoch)
 
 
 class _ReadStream(beam.DoFn):
@@ -111,12 +126,12 @@ class _ReadStream(beam.DoFn):
         worth_keeping = False
         try:
             longest = self._options.slice_seconds
-            base = version_base(stream_arn, element.epoch)
             deadline = reader.now() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
             while (frontier := tracker.current_restriction()).stream_arn == stream_arn:
                 if (claim := reader.next(frontier, deadline, rests=rests)) is None:
                     break
+                base = base_of_claim(claim, element, stream_arn)
                 emitted = self._emission.of(claim, checked=self._dead_letters, version_base=base)
                 self._raise_for(claim, emitted)
                 if not tracker.try_claim(claim.frontier):
@@ -242,6 +257,8 @@ def _log(stream_arn: str, claim: Claim, emitted: Emitted) -> None:
         _LOGGER.warning("%s is read to its end: the read continues in %s", stream_arn, claim.begins)
     if claim.ended:
         _LOGGER.info("shard %s is read to its end", claim.ended)
+    if claim.scanned and claim.frontier.scan is not None and claim.frontier.scan.complete:
+        log_complete(claim.frontier.scan)
     for loss in claim.losses:
         _LOGGER.warning("%s", loss)
     for entry in emitted.malformed:

@@ -19,6 +19,7 @@ from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.shards.start_stop import RecordCount, Start, Stop, parse_start, parse_stop
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.filter import ChangeFilter, Where
+from beam_dynamodb_streams.source.snapshot import ScanSnapshot, parse_snapshot
 from beam_dynamodb_streams.wire.arn import STREAM_ARN, TABLE_ARN, is_arn, region_for
 
 OnDataLoss = Literal["fail", "continue"]
@@ -53,6 +54,7 @@ class ReadOptions:
     progress: Progress | None = None
     give_up_after: float | None = None
     on_new_stream: OnNewStream = "finish"
+    snapshot: ScanSnapshot | None = None
 
     @property
     def source(self) -> str:
@@ -93,6 +95,9 @@ def parse_options(
     progress: object = None,
     give_up_after: object = None,
     on_new_stream: object = None,
+    snapshot: object = None,
+    scan_segments: object = None,
+    scan_read_units: object = None,
 ) -> ReadOptions:
     """Return the options of a read.
 
@@ -139,6 +144,15 @@ def parse_options(
         parsed_progress,
         parse_give_up_after(give_up_after),
         parse_on_new_stream(on_new_stream, table),
+        parse_snapshot(
+            snapshot,
+            segments=scan_segments,
+            read_units=scan_read_units,
+            table=table,
+            start=parsed_start,
+            groups=groups,
+            event_names=event_names,
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
+from beam_dynamodb_streams.shards.segments import TableScan, seconds_left
 from beam_dynamodb_streams.source.elements import Emitted
 from beam_dynamodb_streams.source.live_status import report, report_faults
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -25,12 +26,18 @@ class ReadMetrics:
         self._waiting = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_WAITING)
         self._doubted = Metrics.gauge(metrics.NAMESPACE, metrics.PARENTS_DOUBTED)
         self._oldest_fault = Metrics.gauge(metrics.NAMESPACE, metrics.OLDEST_FAULT_SECONDS)
+        self._percent = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_PERCENT)
+        self._seconds_left = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_SECONDS_LEFT)
+        self._complete = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_COMPLETE)
+        self._consistent_since = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_CONSISTENT_SINCE)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
     def delivered(self, read: StreamRead, claim: Claim, emitted: Emitted) -> None:
         """Count a claim that was delivered, by what was emitted."""
         report(read, claim, emitted.changes, self._service.service_time)
         _count(metrics.RECORDS, emitted.changes)
+        if claim.scanned:
+            _count(metrics.SNAPSHOT_ROWS, emitted.changes)
         _count(metrics.PAGES, bool(emitted.changes))
         _count(metrics.BYTES, claim.page_bytes)
         _count(metrics.DEAD_LETTERS, len(emitted.malformed))
@@ -59,12 +66,21 @@ class ReadMetrics:
         self._open.set(len(frontier.shards) - ended)
         self._waiting.set(ended)
         self._doubted.set(reader.doubts)
+        if frontier.scan is not None:
+            self._snapshot(frontier.scan)
         faults = reader.lasting_faults
         report_faults(read, faults)
         self._oldest_fault.set(int(max((fault.seconds for fault in faults), default=0)))
         if frontier.watermark != EARLIEST:
             behind = self._service.service_time() - frontier.watermark / MICROS
             self._headroom.set(int(RETENTION_SECONDS - behind))
+
+    def _snapshot(self, scan: TableScan) -> None:
+        self._percent.set(int(scan.fraction * 100))
+        left = seconds_left(scan, self._service.service_time())
+        self._seconds_left.set(0 if left is None else int(left))
+        self._complete.set(int(scan.complete))
+        self._consistent_since.set(scan.consistent_since // MICROS)
 
 
 def _count(name: str, by: int) -> None:

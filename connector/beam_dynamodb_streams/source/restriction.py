@@ -94,7 +94,7 @@ class FrontierProvider(RestrictionProvider):
         self._bounded = bounded
 
     def initial_restriction(self, element: StreamRead) -> Frontier:
-        return element.begin() if element.frontier is None else element.frontier
+        return element.first_frontier()
 
     def create_tracker(self, restriction: Frontier) -> FrontierTracker:
         return FrontierTracker(restriction, bounded=self._bounded)

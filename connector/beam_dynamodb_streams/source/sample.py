@@ -16,9 +16,8 @@ from beam_dynamodb_streams.display import html_table, short
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
-from beam_dynamodb_streams.records.versions import version_base
 from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.source.dofn import dead_letter, reader_of
+from beam_dynamodb_streams.source.dofn import base_of_claim, dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import DeadLetter, records_of
 from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.source.start import begin_read
@@ -153,6 +152,9 @@ def sample(
     region_name: str | None = None,
     endpoint_url: str | None = None,
     give_up_after: timedelta | float | None = None,
+    snapshot: str | None = None,
+    scan_segments: int | None = None,
+    scan_read_units: float | None = None,
 ) -> Sample:
     """Read some of a table's changes in this process, as `ReadFromDynamoDBStreams` would, and return them.
 
@@ -164,8 +166,9 @@ def sample(
     While it runs, it is one of the two readers that the service allows for each shard. Its GetRecords calls are billed.
 
     Args:
-        table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name`, `endpoint_url` and `give_up_after`
-            are as in `ReadFromDynamoDBStreams`.
+        table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name`, `endpoint_url`, `give_up_after`,
+            `snapshot`, `scan_segments` and `scan_read_units` are as in `ReadFromDynamoDBStreams`. With a snapshot the
+            rows of the table count towards the limit.
         limit: How many records to read at most.
         seconds: How long to read at most.
 
@@ -192,6 +195,9 @@ def sample(
         event_names=event_names,
         where=where,
         give_up_after=give_up_after,
+        snapshot=snapshot,
+        scan_segments=scan_segments,
+        scan_read_units=scan_read_units,
     )
     options = asked._options
     options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
@@ -209,14 +215,14 @@ def collect(
     `next_reader` returns the reader of another stream of the table, if the read continues in one. The readers are
     closed.
     """
-    frontier = read.begin()
+    frontier = read.first_frontier()
     records: list[ChangeRecord] = []
     dead_letters: list[DeadLetter] = []
     losses: list[Loss] = []
     try:
         while (claim := reader.next(frontier, deadline)) is not None:
             stream_arn, frontier = frontier.stream_arn, claim.frontier
-            base = version_base(stream_arn, read.epoch)
+            base = base_of_claim(claim, read, stream_arn)
             changes, malformed = well_formed(records_of(claim), claim.shard, base)
             records += changes
             dead_letters += [dead_letter(stream_arn, claim.shard, entry) for entry in (*claim.malformed, *malformed)]

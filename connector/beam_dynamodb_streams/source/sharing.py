@@ -37,6 +37,8 @@ def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
       RunnerError: for several groups on a runner that loses the records of a group that lags.
     """
     asked = options.shard_groups
+    if options.snapshot is not None:
+        return 1
     if asked is None:
         slots = slots_of(pipeline)
         return slots * GROUPS_PER_SLOT if slots > 1 and not isinstance(options.stop, RecordCount) else 1

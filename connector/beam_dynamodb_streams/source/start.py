@@ -17,12 +17,14 @@ from beam_dynamodb_streams.progress.kcl import KclLease, names_stream, position_
 from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
-from beam_dynamodb_streams.shards.position import AtTime
+from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
+from beam_dynamodb_streams.shards.segments import without_marks
 from beam_dynamodb_streams.shards.start_stop import Leases, Start, StreamStart, resolve_bounds
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import owner_of
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from beam_dynamodb_streams.source.sharing import share
+from beam_dynamodb_streams.source.snapshot import begin_scan, check_view, scan_start
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.streams import StreamsOfTable, find_streams
 from beam_dynamodb_streams.source.worker_cache import client
@@ -59,6 +61,8 @@ def begin_read(service: Client, options: ReadOptions) -> StreamRead:
     """Return a read that begins at this moment of the service's clock, under a new name."""
     run = uuid.uuid4().hex
     streams = find_streams(service, options)
+    if options.snapshot is not None:
+        check_view(streams.latest, service.describe_stream(streams.latest, limit=1).view_type)
     if options.progress is None:
         return _from_the_start(run, streams, service, options)
     with application_acquired(options.progress, owner_of(run), streams) as saved:
@@ -91,7 +95,14 @@ def _read_from(
         start, *later = (*streams.left_of(start), *later)
     stream_arn = streams.stream_of(start)
     now = service.service_time()
+    if options.snapshot is not None and start == TRIM_HORIZON:
+        start = scan_start(now, options.rules.slack)
     bounds = resolve_bounds(start, options.stop, now)
+    saved, epoch = without_marks(bounds.saved)
+    scan = None
+    if options.snapshot is not None and not epoch:
+        scan = begin_scan(service.describe_table(options.table or ""), stream_arn, options.snapshot, now)
+        epoch = scan.epoch
     if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - RETENTION_SECONDS:
         _LOGGER.warning(
             "start=%s is more than 24 hours ago: the service has no changes that old, and the read begins with the "
@@ -102,12 +113,14 @@ def _read_from(
         run,
         stream_arn,
         bounds.start,
-        bounds.saved,
+        saved,
         bounds.stop_second,
         bounds.records,
         until=bounds.until,
+        epoch=epoch,
         table_id=streams.table_id,
         later=tuple(later),
+        scan=scan,
     )
 
 

@@ -11,13 +11,14 @@ from apache_beam import coders
 
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.records.beam_keys import OwnCoder
-from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
+from beam_dynamodb_streams.shards.encoding import decode_frontier, decode_scan, encode_frontier, encode_scan
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
+from beam_dynamodb_streams.shards.segments import TableScan
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 VERSION: Final = 1
-SHARED_VERSION: Final = 2  # has a frontier of its own: a release that does not support it would read the whole stream
+SHARED_VERSION: Final = 2  # with a frontier or a scan: a release that does not support them would read something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class StreamRead:
         epoch: The epoch of the snapshot that the changes follow, in milliseconds; 0 without one (`records.versions`).
         table_id: The id of the table when the read began; "" if it is not known.
         later: The positions of an earlier run in streams of the table that follow this one.
+        scan: The scan of the table that is joined with the stream, as it begins; None without one.
     """
 
     run: str
@@ -49,10 +51,17 @@ class StreamRead:
     epoch: int = 0
     table_id: str = ""
     later: tuple[StreamPosition, ...] = ()
+    scan: TableScan | None = None
 
     def begin(self) -> Frontier:
         """Return the frontier with which the read begins, before it is shared."""
-        return begin(self.start, stream_arn=self.stream_arn, saved=self.saved, remaining=self.records)
+        return begin(
+            self.start, stream_arn=self.stream_arn, saved=self.saved, remaining=self.records, scan=self.scan
+        )
+
+    def first_frontier(self) -> Frontier:
+        """Return where this element begins: the whole read, or the element's own part of it."""
+        return self.begin() if self.frontier is None else self.frontier
 
     def saved_in(self, stream_arn: str) -> Mapping[str, Position]:
         """Return the positions that an earlier run had in a stream that follows this one."""
@@ -69,6 +78,7 @@ class _Stored(msgspec.Struct, omit_defaults=True):
     epoch: int = 0
     table_id: str = ""
     later: list[str] = []
+    scan: bytes | None = None
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -79,7 +89,8 @@ def encode_stream_read(element: StreamRead) -> bytes:
     """Return JSON text. The start has the text form of a saved position, the frontier its own stored form."""
     position = StreamPosition(element.stream_arn, element.start, element.saved, element.until).to_json()
     frontier = None if element.frontier is None else encode_frontier(element.frontier)
-    version = VERSION if frontier is None else SHARED_VERSION
+    scan = None if element.scan is None else encode_scan(element.scan)
+    version = VERSION if frontier is None and scan is None else SHARED_VERSION
     later = [each.to_json() for each in element.later]
     return _encoder.encode(
         _Stored(
@@ -92,6 +103,7 @@ def encode_stream_read(element: StreamRead) -> bytes:
             element.epoch,
             element.table_id,
             later,
+            scan,
         )
     )
 
@@ -121,6 +133,7 @@ def decode_stream_read(data: bytes) -> StreamRead:
         stored.epoch,
         stored.table_id,
         tuple(map(StreamPosition.from_json, stored.later)),
+        None if stored.scan is None else decode_scan(stored.scan),
     )
 
 

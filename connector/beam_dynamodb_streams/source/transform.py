@@ -117,6 +117,16 @@ class ReadFromDynamoDBStreams(CheckedRead):
         read with its stream. The default is `"follow"` with `table`, and `"finish"` with `stream_arn`. A saved
         position, `progress` and a lease table that stand in an earlier stream of the table are followed too. So is a
         start at a moment when the table had another stream. A table that was deleted and created again is refused.
+      snapshot: `"scan"` delivers the whole table first: its items as changes with the `event_name` "READ", joined with
+        the changes of the stream so that a sink that upserts in the order of delivery holds the table, and no item ever
+        goes back in time. The scan reads consistently (a unit for each 4 KB) and may take longer than 24 hours, because
+        the stream is read meanwhile. Rows have the event time at which they are delivered. The table's stream must have
+        new images. Rows count as changes for a `stop` that is a number. If `progress` or a saved position has a
+        complete snapshot, the read continues with the changes alone.
+      scan_segments: into how many segments the scan divides the table; by default 4. The number is fixed when the scan
+        begins.
+      scan_read_units: how many read units the scan may consume a second, on average; by default as many as the table
+        allows. Throttled pages are delayed.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
@@ -151,6 +161,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
         progress: str | Progress | None = None,
         give_up_after: timedelta | float | None = None,
         on_new_stream: str | None = None,
+        snapshot: str | None = None,
+        scan_segments: int | None = None,
+        scan_read_units: float | None = None,
     ) -> None:
         super().__init__()
         self._options = parse_options(
@@ -176,6 +189,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
             progress=progress,
             give_up_after=give_up_after,
             on_new_stream=on_new_stream,
+            snapshot=snapshot,
+            scan_segments=scan_segments,
+            scan_read_units=scan_read_units,
         )
         self._tagged = False
         self._emission: Emission = ONE_BY_ONE

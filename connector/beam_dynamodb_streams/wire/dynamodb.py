@@ -42,6 +42,7 @@ class Table:
       stream_enabled: False for a stream that was disabled.
       stream_view_type: such as NEW_AND_OLD_IMAGES, None without a stream.
       table_id: the id, which another table of the same name does not have; "" where the endpoint does not say.
+      item_count: as of up to 6 hours ago; 0 where the endpoint does not say.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Table:
     status: str = ""
     created: float | None = None
     table_id: str = ""
+    item_count: int = 0
 
 
 class _StreamSpecification(msgspec.Struct, rename="pascal"):
@@ -77,6 +79,7 @@ class _TableDescription(msgspec.Struct, rename="pascal"):
     key_schema: list[_Key] = []
     attribute_definitions: list[_Attribute] = []
     latest_stream_arn: str | None = None
+    item_count: int = 0
     stream_specification: _StreamSpecification | None = None
 
 
@@ -84,9 +87,31 @@ class _DescribedTable(msgspec.Struct, rename="pascal"):
     table: _TableDescription
 
 
+class _ConsumedCapacity(msgspec.Struct, rename="pascal"):
+    capacity_units: float | None = None
+
+
 class _ItemsPage(msgspec.Struct, rename="pascal"):
     items: list[msgspec.Raw]
     last_evaluated_key: msgspec.Raw = msgspec.Raw()
+    consumed_capacity: _ConsumedCapacity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """A page of a scan.
+
+    Attributes:
+      items: each in DynamoDB JSON.
+      last: the key after which the next page begins, in JSON; None only at the end of the segment.
+      units: the read units that it consumed, None where the endpoint does not say.
+      size: the bytes of the answer.
+    """
+
+    items: list[msgspec.Raw]
+    last: bytes | None
+    units: float | None
+    size: int
 
 
 _described_table = msgspec.json.Decoder(_DescribedTable)
@@ -102,6 +127,45 @@ def describe_table(caller: Caller, table: str) -> Table:
       NotFoundError: the table does not exist.
     """
     return caller.call("DescribeTable", {"TableName": table}, decode_table, _place(table), service=DYNAMODB)
+
+
+def scan_page(
+    caller: Caller, table: str, *, segment: int, total: int, start: bytes | None, limit: int | None
+) -> ScanPage:
+    """Return one page of a segment of a table, read consistently: it has every write that was completed before.
+
+    Raises:
+      NotFoundError: the table does not exist.
+      InvalidRequestError: the start key is of another segment, or of another number of segments.
+    """
+    parameters: dict[str, object] = {
+        "TableName": table,
+        "ConsistentRead": True,
+        "Segment": segment,
+        "TotalSegments": total,
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    if start is not None:
+        parameters["ExclusiveStartKey"] = msgspec.Raw(start)
+    if limit is not None:
+        parameters["Limit"] = limit
+    return caller.call("Scan", parameters, decode_scan_page, _place(table), service=DYNAMODB)
+
+
+def decode_scan_page(body: bytes) -> ScanPage:
+    """Return the page of an answer to Scan. Raises as `decode.decode_records` does."""
+    try:
+        page = _items_page.decode(body)
+    except DECODE_FAULTS as error:
+        refuse("Scan", error, body, "Items")
+    consumed = page.consumed_capacity
+    return ScanPage(page.items, _last_key(page), None if consumed is None else consumed.capacity_units, len(body))
+
+
+def _last_key(page: _ItemsPage) -> bytes | None:
+    """Return the key after which the next page begins. Some endpoints send an empty value in place of none."""
+    last = bytes(page.last_evaluated_key)
+    return None if last in (b"", b"null", b'""', b"{}") else last
 
 
 def decode_table(body: bytes) -> Table:
@@ -122,6 +186,7 @@ def decode_table(body: bytes) -> Table:
         status=table.table_status,
         created=table.creation_date_time,
         table_id=table.table_id or "",
+        item_count=table.item_count,
     )
 
 
@@ -247,9 +312,9 @@ class DynamoDB:
             sent = {"TableName": table, **parameters, **start}
             page = self._caller.call(operation, sent, decode, _place(table))
             yield from map(bytes, page.items)
-            if bytes(page.last_evaluated_key) in (b"", b"null", b'""', b"{}"):
+            if (last := _last_key(page)) is None:
                 return
-            start = {"ExclusiveStartKey": page.last_evaluated_key}
+            start = {"ExclusiveStartKey": msgspec.Raw(last)}
 
 
 def _check_written(operation: str) -> Callable[[bytes], None]:

@@ -124,6 +124,12 @@ class Client:
             if after is None or not new:  # a cursor that repeats would never end
                 return list(found)
 
+    def scan_page(
+        self, table: str, *, segment: int, total: int, start: bytes | None, limit: int | None
+    ) -> dynamodb.ScanPage:
+        """Return one page of a segment of a table; see `dynamodb.scan_page`."""
+        return dynamodb.scan_page(self._caller, table, segment=segment, total=total, start=start, limit=limit)
+
     def describe_stream(
         self,
         stream_arn: str,

@@ -6,7 +6,7 @@ service's names are in this module alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -81,6 +81,15 @@ class NumberedRecord(msgspec.Struct):
     @property
     def sequence_number(self) -> str | None:
         return self.change.sequence_number
+
+
+def row_record(event_id: str, seconds: float, keys: bytes, image: bytes) -> RawRecord:
+    """Return an item that a scan read in the form of a record that was created at `seconds`.
+
+    It has no sequence number, no old image and no size that the service counted. Its name, READ, is in no stream.
+    """
+    name: Any = "READ"
+    return RawRecord(event_id, name, RawChange(seconds, msgspec.Raw(keys), "", "NEW_IMAGE", None, msgspec.Raw(image)))
 
 
 def sequence_numbers(records: list[RawRecord]) -> list[str]:
