@@ -27,10 +27,10 @@ DEAD_LETTERS: Final = "dead_letters"  #: malformed records
 SNAPSHOT_ROWS: Final = "snapshot_rows"  #: rows of a snapshot delivered; they count as records too
 SNAPSHOT_ROWS_REPLACED: Final = "snapshot_rows_replaced"  #: rows left out, because a newer change of the item came
 SNAPSHOT_UNITS: Final = "snapshot_units"  #: read units that the scan consumed
+SNAPSHOT_COMPLETE: Final = "snapshot_complete"  #: 1 once all rows are delivered: a counter, which no result leaves out
 
 SNAPSHOT_PERCENT: Final = "snapshot_percent"  #: gauge: how much of the table was read, 100 only once it is complete
 SNAPSHOT_SECONDS_LEFT: Final = "snapshot_seconds_left"  #: gauge: an estimate, 0 once it is complete
-SNAPSHOT_COMPLETE: Final = "snapshot_complete"  #: gauge: 1 once all rows are delivered, 0 before
 SNAPSHOT_CONSISTENT_SINCE: Final = "snapshot_consistent_since"  #: gauge: the event time of that, in seconds; 0 before
 
 HANDLER_INVOCATIONS: Final = "handler_invocations"  #: calls of a handler, retries included

@@ -28,7 +28,6 @@ class ReadMetrics:
         self._oldest_fault = Metrics.gauge(metrics.NAMESPACE, metrics.OLDEST_FAULT_SECONDS)
         self._percent = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_PERCENT)
         self._seconds_left = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_SECONDS_LEFT)
-        self._complete = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_COMPLETE)
         self._consistent_since = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_CONSISTENT_SINCE)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
@@ -38,6 +37,7 @@ class ReadMetrics:
         _count(metrics.RECORDS, emitted.changes)
         if claim.scanned:
             _count(metrics.SNAPSHOT_ROWS, emitted.changes)
+            _count(metrics.SNAPSHOT_COMPLETE, claim.frontier.scan is not None and claim.frontier.scan.complete)
         _count(metrics.PAGES, bool(emitted.changes))
         _count(metrics.BYTES, claim.page_bytes)
         _count(metrics.DEAD_LETTERS, len(emitted.malformed))
@@ -79,7 +79,6 @@ class ReadMetrics:
         self._percent.set(int(scan.fraction * 100))
         left = seconds_left(scan, self._service.service_time())
         self._seconds_left.set(0 if left is None else int(left))
-        self._complete.set(int(scan.complete))
         self._consistent_since.set(scan.consistent_since // MICROS)
 
 

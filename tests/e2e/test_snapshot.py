@@ -1,0 +1,121 @@
+"""A whole table and its changes on FnApiRunner: the mirror of an upserting sink is the table, and nothing goes back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, metrics
+from beam_dynamodb_streams.records import records_from_batch
+from beam_dynamodb_streams.testing import LocalStreams, Table
+from tests.e2e.mirror import Mirror
+
+
+@pytest.fixture
+def service() -> Iterator[LocalStreams]:
+    with LocalStreams() as service:
+        yield service
+
+
+def orders_of(service: LocalStreams, items: int) -> Table:
+    table = service.create_table("orders", keys={"id": "S"}, shards=2)
+    table.put_many({"id": f"o-{n}", "n": 1, "text": "x" * 50} for n in range(items))
+    return table
+
+
+def read_of(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStreams:
+    quick = {
+        "snapshot": "scan",
+        "quiet_pages": 3,
+        "quiet_time": timedelta(seconds=0.5),
+        "watermark_slack": timedelta(seconds=1),
+        "idle_poll_interval": timedelta(seconds=0.5),
+    }
+    place = {"endpoint_url": service.endpoint_url, "region_name": service.region_name}
+    return ReadFromDynamoDBStreams(table="orders", **place, **{**quick, **options})
+
+
+class Writer:
+    """Writes at random while the read runs, and splits and rolls shards now and then."""
+
+    def __init__(self, table: Table, *, keys: int, seed: int = 0) -> None:
+        self._table, self._keys, self._random, self._number = table, keys, Random(seed), 1
+
+    def write(self, count: int) -> None:
+        for _ in range(count):
+            self._number += 1
+            key = {"id": f"o-{self._random.randrange(self._keys)}"}
+            if self._random.random() < 0.3:
+                self._table.delete(key)
+            else:
+                self._table.put({**key, "n": self._number})
+        if self._random.random() < 0.1:
+            shard = self._random.choice(self._table.open_shard_ids)
+            few = len(self._table.open_shard_ids) < 8
+            (self._table.split if few and self._random.random() < 0.5 else self._table.roll)(shard)
+
+    def run(self, seconds: float, *, pause: float = 0.02) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.write(5)
+            time.sleep(pause)
+
+
+def mirror_of(table: Table) -> dict[str, dict[str, Any]]:
+    return {item["id"]: item for item in table.items()}
+
+
+@pytest.mark.parametrize("batches", [False, True], ids=["changes", "batches"])
+def test_the_mirror_of_a_table_that_changes_is_the_table(service: LocalStreams, batches: bool) -> None:
+    table = orders_of(service, 600)
+    writer = Writer(table, keys=800)
+    name = f"direct-{batches}"
+    Mirror.begin(name)
+    writing = threading.Thread(target=writer.run, args=(4.0,), daemon=True)
+    read = read_of(service, stop=timedelta(seconds=9), scan_segments=5, scan_read_units=12)
+    pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
+    changes = pipeline | (read.as_batches() if batches else read)
+    if batches:
+        changes = changes | beam.FlatMap(records_from_batch)
+    _ = changes | beam.ParDo(Mirror(name))
+    writing.start()
+    result = pipeline.run()
+    result.wait_until_finish()
+    writing.join()
+    assert Mirror.mirrors[name] == mirror_of(table)
+    assert Mirror.backwards[name] == []
+    counts = Mirror.counts[name]
+    assert counts["READ"] > 50
+    assert counts["MODIFY"] > 20
+    found = result.metrics().query()
+    counters = {each.key.metric.name: each.committed for each in found["counters"]}
+    gauges = {each.key.metric.name for each in found["gauges"]}  # of the first bundle, on FnApiRunner (2.77)
+    assert counters[metrics.SNAPSHOT_ROWS] == counts["READ"]
+    assert counters[metrics.SNAPSHOT_ROWS_REPLACED] > 0, "some rows were left out because of a change"
+    assert counters[metrics.SNAPSHOT_UNITS] > 0
+    assert counters[metrics.SNAPSHOT_COMPLETE] == 1
+    assert {metrics.SNAPSHOT_PERCENT, metrics.SNAPSHOT_SECONDS_LEFT, metrics.SNAPSHOT_CONSISTENT_SINCE} <= gauges
+
+
+def test_an_application_scans_once(service: LocalStreams, tmp_path: Path) -> None:
+    table = orders_of(service, 50)
+    time.sleep(3.1)  # what was written just before the scan arrives as changes, in place of rows
+    for number, rows in enumerate((50, 0)):
+        name = f"progress-{number}"
+        Mirror.begin(name)
+        with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
+            read = read_of(service, stop="NOW", progress=f"file:{tmp_path / 'app'}")
+            _ = pipeline | read | beam.ParDo(Mirror(name))
+        assert Mirror.counts[name]["READ"] == rows
+        table.put({"id": f"new-{number}", "n": 5})
+        time.sleep(1.1)
+    assert Mirror.counts["progress-1"]["INSERT"] == 1
