@@ -253,6 +253,7 @@ class Frontier:
             saved=dict(saved or {}),
             remaining=self.remaining,
             floor=max(self.floor, self.read_to, floor),
+            scan=self.scan,
         )
 
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:

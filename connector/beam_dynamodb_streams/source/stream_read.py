@@ -55,9 +55,7 @@ class StreamRead:
 
     def begin(self) -> Frontier:
         """Return the frontier with which the read begins, before it is shared."""
-        return begin(
-            self.start, stream_arn=self.stream_arn, saved=self.saved, remaining=self.records, scan=self.scan
-        )
+        return begin(self.start, stream_arn=self.stream_arn, saved=self.saved, remaining=self.records, scan=self.scan)
 
     def first_frontier(self) -> Frontier:
         """Return where this element begins: the whole read, or the element's own part of it."""
