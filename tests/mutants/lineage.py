@@ -548,4 +548,20 @@ MUTANTS = (
         "pass",
         "reader/test_childless_shards.py::test_a_read_to_a_stop_ends_although_an_open_leaf_has_no_next_iterator",
     ),
+    Mutant(
+        6,
+        "shards that are listed as their own ancestors wait for each other for ever",
+        "shards/lineage.py::Lineage.add",
+        "self._break_loops(listed.shard_id)",
+        "pass",
+        "shards/test_lineage.py::test_a_loop_of_parents_is_cut_at_its_smallest_shard",
+    ),
+    Mutant(
+        6,
+        "a loop of parents is cut without a word",
+        f"{READER}::Reader._discover",
+        "for loop in seen.lineage.loops[self._loops_reported :]: ...",
+        "pass",
+        "reader/test_loops.py::test_a_reader_delivers_shards_that_loop_and_warns_once",
+    ),
 )

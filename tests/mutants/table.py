@@ -33,6 +33,8 @@ TRAPS = {
     25: "a page may be repeated for ever, or go back",
     26: "the clocks of the hosts differ, and one refuses the moment of another",
     27: "a shard may end without children though its stream is enabled",
+    28: "a Date header may be wrong, garbage, or say UTC as -0000",
+    29: "an answer may trickle",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(

@@ -127,7 +127,7 @@ def test_a_machine_that_was_suspended_follows_the_service(hours: int) -> None:
 
 @pytest.mark.parametrize("wrong", [-3600, -45, 45, 3600])
 def test_one_wrong_date_moves_nothing(wrong: int) -> None:
-    """One host, one proxy, one answer: the next ones contradict it."""
+    """Trap 28: one host, one proxy, one answer: the next ones contradict it."""
     machine = Machine()
     machine.answer()
     machine.service += 1
@@ -171,6 +171,7 @@ def test_durations_do_not_depend_on_the_wall_clock(monkeypatch: pytest.MonkeyPat
 def test_a_date_without_a_zone_is_utc_wherever_this_machine_is(
     zone: str, written: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Trap 28: Python takes `-0000` for a time without a zone, and such a time for one of this machine."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
@@ -199,6 +200,7 @@ def test_a_date_without_a_zone_is_utc_wherever_this_machine_is(
     ],
 )
 def test_a_date_that_is_garbage_is_no_date(date: str) -> None:
+    """Trap 28."""
     clock = ServiceClock(lambda: START)
     clock.observe(date, START)
     assert clock.now() == START

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from scripted_endpoint import ScriptedEndpoint, Turn
 
 from beam_dynamodb_streams.errors import CertificateError, NotFoundError, UnavailableError
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import Client, transport
 
 NOW = 1_700_000_000.0
 PAGE = Turn({"Records": [], "NextShardIterator": "next"}, date=NOW)
@@ -218,7 +218,7 @@ def test_an_error_answer_has_the_time_too_and_a_strange_date_is_ignored(
 def test_an_answer_that_trickles_is_given_up_after_the_read_timeout(
     part: str, make_client: Callable[..., Client]
 ) -> None:
-    """A byte arrives before each time-out of the socket's own, for ever."""
+    """Trap 29: a byte arrives before each time-out of the socket's own, for ever."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
     ended = threading.Event()
 
@@ -228,6 +228,32 @@ def test_an_answer_that_trickles_is_given_up_after_the_read_timeout(
             connection.sendall(head + (b"\r\n" if part == "body" else b"X-Slow: "))
             while not ended.wait(0.1):
                 connection.sendall(b" " if part == "body" else b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: serve(server.accept()[0]), daemon=True).start()
+        client = make_client(
+            endpoint_url=f"http://127.0.0.1:{server.getsockname()[1]}", read_timeout=0.5, max_attempts=1
+        )
+        began = time.monotonic()
+        with pytest.raises(UnavailableError, match="ReadTimeoutError"):
+            client.get_records("i")
+        assert time.monotonic() - began < 5
+        ended.set()
+
+
+def test_an_answer_that_trickles_fast_has_a_longest_time(
+    make_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trap 29: at 8 kB a second and more it would hold its shard for ever."""
+    monkeypatch.setattr(transport, "_LONGEST_ANSWER", 1.0)
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+            while not ended.wait(0.1):
+                connection.sendall(b" " * 10_000)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=lambda: serve(server.accept()[0]), daemon=True).start()
