@@ -122,7 +122,7 @@ class _ReadStream(beam.DoFn):
             return
         stream_arn = tracker.current_restriction().stream_arn
         key = f"{element.run} {stream_arn}"
-        STALL_WATCH.slice_began(key)
+        STALL_WATCH.slice_began(element.run)
         wait: float | None = None  # None: the runner has nothing to resume
         refuses = self._emission.refuses
         reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, refuses))
@@ -167,7 +167,7 @@ class _ReadStream(beam.DoFn):
             else:
                 reader.close(report=True)
             if wait is not None:
-                STALL_WATCH.slice_ended(key, stream_arn, wait, self._is_alive(element))
+                STALL_WATCH.slice_ended(element.run, stream_arn, wait, self._is_alive(element))
 
     def _is_alive(self, element: StreamRead) -> Callable[[], bool]:
         """Return a function that returns whether another worker reads the element now. All groups share one lease."""
