@@ -34,7 +34,7 @@ from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
 from beam_dynamodb_streams.shards.segments import TableScan
 from beam_dynamodb_streams.source.scanned_table import ScannedTable
-from beam_dynamodb_streams.testing import Clock, LocalStreams
+from beam_dynamodb_streams.testing import Clock, LocalKinesis, LocalStreams
 from beam_dynamodb_streams.testing.answers import Request as ServedRequest
 from beam_dynamodb_streams.testing.calls import NoAnswer
 from beam_dynamodb_streams.wire import Client, RecordsPage, StreamPage
@@ -115,10 +115,10 @@ class Network:
 
 
 @dataclass
-class _NoSockets:
+class NoSockets:
     """A transport that calls the service in this thread: sockets have tests of their own."""
 
-    service: LocalStreams
+    service: LocalStreams | LocalKinesis
     url: str
     user_agent: str
 
@@ -375,5 +375,5 @@ def _client(service: LocalStreams, clock: Clock, *, sockets: bool) -> Client:
     if not sockets:
         transports = client._caller._by_url
         for url, opened in transports.items():
-            transports[url] = _NoSockets(service, opened.url, opened.user_agent)
+            transports[url] = NoSockets(service, opened.url, opened.user_agent)
     return client

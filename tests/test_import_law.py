@@ -96,11 +96,12 @@ MODULES_OF_THEIR_OWN = {
     "kinesis/__main__.py": {"commands"},
     # The only modules of the reader that know a service.
     "reader/dynamodb_streams.py": {"errors", "shards", "wire"},
+    "reader/kinesis_stream.py": {"errors", "shards", "wire"},
     "reader/table_streams.py": {"errors", "shards", "wire"},
 }
 
 #: The modules that know how the envelope of a change is built.
-ENVELOPE = ("wire/envelope.py", "records/envelope.py", "kinesis/record_data.py")
+ENVELOPE = ("wire/envelope.py", "wire/kinesis_decode.py", "records/envelope.py", "kinesis/record_data.py")
 
 
 def imported(module: Path) -> Iterator[str]:

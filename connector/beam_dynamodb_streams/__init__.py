@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
     from beam_dynamodb_streams.source.elements import DeadLetter
     from beam_dynamodb_streams.source.export_read import ReadDynamoDBExport
+    from beam_dynamodb_streams.source.kinesis import ReadFromKinesisDataStream
     from beam_dynamodb_streams.source.sample import Sample, sample
     from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 
@@ -35,6 +36,7 @@ __all__ = [
     "Progress",
     "ReadDynamoDBExport",
     "ReadFromDynamoDBStreams",
+    "ReadFromKinesisDataStream",
     "Sample",
     "Schema",
     "StreamPosition",
@@ -62,6 +64,7 @@ _MODULES: Final = {
     "source.delivered_position": ("DeliveredPosition",),
     "source.elements": ("DeadLetter",),
     "source.export_read": ("ReadDynamoDBExport",),
+    "source.kinesis": ("ReadFromKinesisDataStream",),
     "source.sample": ("Sample", "sample"),
     "source.transform": ("ReadFromDynamoDBStreams",),
 }

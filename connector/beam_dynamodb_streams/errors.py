@@ -168,7 +168,13 @@ class ExpiredIteratorError(ServiceError):
 
 
 class TrimmedDataError(ServiceError):
-    """The position is past the trim horizon (TrimmedDataAccessException): its records are gone."""
+    """The position is past the trim horizon (TrimmedDataAccessException): its records are gone.
+
+    `certain`: whether a page that was asked for proves that an unread record is gone, and not only that the position
+    is. The reader decides by it what it reports.
+    """
+
+    certain: bool = True
 
 
 class InvalidRequestError(ServiceError):

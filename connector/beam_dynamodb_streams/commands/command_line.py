@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, ReadFromKinesisDataStream
 from beam_dynamodb_streams.commands.argument_types import (
     give_up_argument,
     start_argument,
@@ -19,6 +19,10 @@ from beam_dynamodb_streams.commands.argument_types import (
     window_argument,
 )
 from beam_dynamodb_streams.commands.printable import printable, printable_lines
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.source.kinesis import connection_to_kinesis
+from beam_dynamodb_streams.source.options import Connection, connection_to
+from beam_dynamodb_streams.wire.arn import is_arn
 
 _PYTHON: Final = re.compile(r"(?<![\w/-])(\w+)=(?=(\S?))")
 _OPTION_OF: Final = {"path": "output"}
@@ -66,11 +70,22 @@ class Parser(argparse.ArgumentParser):
             "--endpoint_url", metavar="URL", help="an endpoint other than AWS, such as a local one (default: AWS)"
         )
 
-    def add_table(self) -> None:
-        """Add the two options, exactly one of which names the stream."""
+    def add_table(self, *, kinesis: bool = False) -> None:
+        """Add the options, exactly one of which names the stream. `kinesis`: also one for a Kinesis data stream."""
         stream = self.add_mutually_exclusive_group(required=True)
         stream.add_argument("--table", metavar="TABLE", help="the table's name or ARN; its latest stream is read")
         stream.add_argument("--stream_arn", metavar="ARN", help="the stream, in place of its table")
+        if kinesis:
+            stream.add_argument(
+                "--kinesis_stream",
+                metavar="STREAM",
+                help="a Kinesis data stream to which the table sends its changes, by name or ARN",
+            )
+            self.add_argument(
+                "--changes_of",
+                metavar="TABLE",
+                help="with --kinesis_stream: the table whose changes are read (default: the only one in the stream)",
+            )
 
     def add_give_up_after(self) -> None:
         """Add the option that ends a read whose calls keep failing."""
@@ -118,7 +133,7 @@ class PipelineParser(Parser):
 
     def add_stream(self, *, start: str) -> None:
         """Add the options that say what is read. `start` is the default of `--start`."""
-        self.add_table()
+        self.add_table(kinesis=True)
         self.add_argument(
             "--start",
             type=start_argument,
@@ -189,10 +204,30 @@ class PipelineParser(Parser):
         )
 
 
+def connection_of(arguments: argparse.Namespace) -> Connection:
+    """Return how to reach the stream that the options of `add_stream` name."""
+    if arguments.kinesis_stream is None:
+        return connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
+    name, arn = _name_or_arn(arguments.kinesis_stream)
+    return connection_to_kinesis(name, arn, arguments.changes_of, arguments.region_name, arguments.endpoint_url)
+
+
 def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDBStreams:
     """Return the read that the options of `add_stream` describe. `options` go to the source too, and win."""
+    if arguments.kinesis_stream is not None:
+        name, arn = _name_or_arn(arguments.kinesis_stream)
+        found = {each: getattr(arguments, each) for each in _STREAM if each not in ("table", "stream_arn")}
+        return ReadFromKinesisDataStream(name, arn, table=arguments.changes_of, **{**found, **options})
+    if arguments.changes_of is not None:
+        raise InvalidOptionError(
+            f"--changes_of={arguments.changes_of} is of a data stream: give --kinesis_stream too, or use --table"
+        )
     given = {name: getattr(arguments, name) for name in _STREAM}
     return ReadFromDynamoDBStreams(**{**given, **options})
+
+
+def _name_or_arn(stream: str) -> tuple[str | None, str | None]:
+    return (None, stream) if is_arn(stream) else (stream, None)
 
 
 def beam_options(rest: Sequence[str], *, runner: str | None = None) -> PipelineOptions:

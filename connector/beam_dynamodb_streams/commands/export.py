@@ -25,7 +25,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
 from beam_dynamodb_streams.columns import Schema, check_keys, read_schema
-from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
+from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, connection_of, read_from
 from beam_dynamodb_streams.commands.dead_letter_files import WriteDeadLetters
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.files_written import files_written, manifests_in
@@ -36,10 +36,10 @@ from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
-from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.source.start import resolve_start
-from beam_dynamodb_streams.source.streams import find_table
+from beam_dynamodb_streams.source.streams import find_data_stream, find_table
 from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.wire import KinesisClient
 
 WRITERS: Final[Mapping[str, Any]] = {
     "parquet": WriteChangesToParquet,
@@ -156,10 +156,12 @@ def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str
     Raises:
         ConnectorError: the stream cannot be read, or `schema` contradicts the table's key.
     """
-    connection = connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
+    connection = connection_of(arguments)
     service = client(connection, 1)
     stream_arn = arguments.stream_arn
-    if stream_arn is None:
+    if isinstance(service, KinesisClient):
+        stream_arn = find_data_stream(service, arguments.kinesis_stream)
+    elif stream_arn is None:
         table, stream_arn = find_table(service, arguments.table)
         if schema is not None:
             check_keys(schema, table.key_types)

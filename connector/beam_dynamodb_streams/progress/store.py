@@ -176,7 +176,7 @@ def move_forward(known: dict[str, Position], shards: Mapping[str, Position]) -> 
 
 
 def rank(position: Position) -> str:
-    """Return a text that sorts as the positions of one shard do. A sequence number has at most 40 digits."""
+    """Return a text that sorts as the positions of one shard do. A sequence number has at most 64 digits."""
     match position:
         case AtTime(second):
             return f"1{second:020d}"

@@ -34,6 +34,7 @@ class Answers:
     tally: Counter[str]
     service_time: Callable[[], float]
     retention: float
+    trims_by_age_alone: bool = False
     _hints: dict[str, Hint] = field(default_factory=dict)
     _watermarks: dict[str, int] = field(default_factory=dict)
 
@@ -63,7 +64,8 @@ class Answers:
         if read.renewals:
             state.repeated = (None, 0)  # read from the position again, where the same page is right
         losses = self._losses(frontier, read, frontier.shards[shard], state)
-        if not read.page.records and not read.page.malformed and read.hint is not None and not losses:
+        empty = not read.page.records and not read.page.malformed and read.page.last_number is None
+        if empty and read.hint is not None and not losses:
             return self._empty_page(frontier, read, state, read.hint, now)
         delivery = deliver(frontier, read, self.rules)
         self._hints.pop(shard, None)
@@ -98,7 +100,10 @@ class Answers:
         """Return the losses before the page that the page proves. The loss at a position is reported once."""
         stream, shard, retention = frontier.stream_arn, read.request.shard, self.retention
         loss = None
-        if read.trimmed is not None and state.trim_reported != read.request.position:
+        was_read = self.trims_by_age_alone and reading.watermark > (read.asked - retention) * MICROS
+        if read.trimmed is False and was_read:
+            state.trim_reported = read.request.position  # only the position is gone: nothing unread was that old
+        elif read.trimmed is not None and state.trim_reported != read.request.position:
             loss = records_trimmed(stream, shard, reading, certain=read.trimmed, retention=retention)
             state.trim_reported = read.request.position
         elif state.trim_reported is None:
@@ -116,7 +121,8 @@ class Answers:
             state.quiet = NOT_QUIET  # pages requested before the stop prove nothing about what was written after them
         state.quiet = state.quiet.empty_page(read.asked)
         state.hint = self._hints[shard] = hint
-        if not state.quiet.proves(self.rules.quiet):
+        behind = read.page.behind
+        if behind or (behind is None and not state.quiet.proves(self.rules.quiet)):
             self.schedule.soon(shard, now)
             return None
         if stopping:

@@ -85,7 +85,8 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     if rules.gapless and rules.stop is not None and newest is not None and newest >= rules.stop + 1:
         cut_off = True
         records, malformed = _before_the_stop(read, rules.stop, latest)
-    position = _last(read.request.position, records, malformed)
+    last = None if cut_off else read.page.last_number
+    position = _last(read.request.position, records, malformed, last)
     if rules.stop is not None:
         end, ahead = rules.stop + 1, latest if rules.gapless else inf
         records = [record for record in records if (created := record.creation_time) < end or created > ahead]
@@ -140,8 +141,12 @@ def _before(entry: Entry, malformed: Sequence[Malformed], read: PageRead) -> lis
     ]
 
 
-def _last(position: Position, records: Sequence[Entry], malformed: Sequence[Malformed]) -> Position | None:
+def _last(
+    position: Position, records: Sequence[Entry], malformed: Sequence[Malformed], last: str | None
+) -> Position | None:
     """Return the position after the page that was read from `position`; None if the page has no sequence number.
+
+    `last` is the number of the page's last entry, if the page leaves entries out.
 
     A page whose records are all before the start moment moves nothing. The position is the largest number, whatever
     the order of the page.
@@ -151,6 +156,8 @@ def _last(position: Position, records: Sequence[Entry], malformed: Sequence[Malf
         numbers += [entry.sequence_number for entry in records]
     elif isinstance(position, AtTime):
         return None
+    if last is not None:
+        numbers.append(last)
     return After(_largest(numbers)) if numbers else None
 
 

@@ -70,6 +70,7 @@ class Reader:
         tally: Counts what happens, by the names of `metrics`.
         on_new_stream: What happens once the stream is disabled and read to its end.
         retention: For how many seconds the stream keeps a record.
+        trims_by_age_alone: See `stream.StreamTraits`.
         give_up_after: How long a request may fail without a break, in seconds, before its error is raised.
         scanner: Scans the table, where a snapshot of it is joined with the stream.
         resumes: After `next` returned None, the time on the clock `now` at which the next request is due.
@@ -85,6 +86,7 @@ class Reader:
     tally: Counter[str] = field(default_factory=Counter)
     on_new_stream: OnNewStream = "finish"
     retention: float = RETENTION_SECONDS
+    trims_by_age_alone: bool = False
     give_up_after: float | None = None
     resumes: float = 0.0
     scanner: TableScanner | None = None
@@ -111,7 +113,9 @@ class Reader:
         self._listings = Listings(self.retention)
         self._faults = LastingFaults(self.fetcher, self.now, give_up_after=self.give_up_after)
         self._schedule = Schedule(self._faults, self.random, self.pace)
-        self._answers = Answers(self._schedule, self.rules, self.tally, self.service_time, self.retention)
+        self._answers = Answers(
+            self._schedule, self.rules, self.tally, self.service_time, self.retention, self.trims_by_age_alone
+        )
         self._resumed = ResumedShards(self.earlier, self.retention)
         self._end = EndOfStream(self.on_new_stream, self.rules)
 

@@ -26,7 +26,7 @@ class Pace:
     After a page that was full, or older than `behind`, the next one is requested at once. A shard whose pages are not
     full is polled every `poll` seconds. A shard that is proven quiet is polled less and less often, in the end every
     `idle` seconds. At most `requests` pages are in flight or unread, one for each shard, which bounds the memory.
-    `page` is the most records that a page may have.
+    `page` is the most records that a page may have. A shard is never polled twice within `least` seconds.
     """
 
     poll: float = 0.2
@@ -34,6 +34,7 @@ class Pace:
     behind: float = 10.0
     requests: int = 16
     page: int = 1000
+    least: float = 0.0
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Remembered:
     position: Position
     hint: Hint | None
     due: float = inf
+    asked: float = -inf
     failures: int = 0
     wait: float = 0.0
     quiet: QuietRun = NOT_QUIET
@@ -104,6 +106,7 @@ class Schedule:
             else:
                 heappop(self._heap)
                 self._in_flight.add(shard)
+                state.asked = now
                 self.submit(Read(shard, state.position, state.hint))
         return inf
 
@@ -122,7 +125,7 @@ class Schedule:
     # When a shard is asked again
 
     def at_once(self, shard: str, now: float) -> None:
-        self._schedule(shard, now)
+        self._schedule(shard, max(now, self._shards[shard].asked + self.pace.least))
 
     def soon(self, shard: str, now: float) -> None:
         self._schedule(shard, now + self.pace.poll)

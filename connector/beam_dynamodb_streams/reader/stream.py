@@ -64,6 +64,13 @@ class EntryPage(Protocol):
     def malformed(self) -> Sequence[Malformed]: ...
     @property
     def next_iterator(self) -> str | None: ...
+    @property
+    def behind(self) -> float | None:
+        """The seconds between the end of the page and the shard's newest entry; None if the service does not say."""
+
+    @property
+    def last_number(self) -> str | None:
+        """The number of the page's last entry, if the page may leave entries out; None otherwise."""
 
 
 class ShardListed(Protocol):
@@ -99,12 +106,15 @@ class StreamTraits:
         iterator_seconds: How long an iterator can be used.
         page_entries: How many entries a page has at most.
         quiet: The run of empty pages that proves a shard caught up, unless the read asks for another one.
+        trims_by_age_alone: Whether a position that is gone means no loss if everything younger than the retention had
+            been seen. A data stream's shard stays open for years, so the position of an idle one grows old.
     """
 
     retention_seconds: int
     iterator_seconds: int
     page_entries: int
     quiet: QuietRule
+    trims_by_age_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

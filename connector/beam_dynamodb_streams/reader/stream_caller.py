@@ -120,7 +120,7 @@ class StreamCaller:
             except (ExpiredIteratorError, IteratorTypeError) as error:
                 refusal = error
             except TrimmedDataError as error:  # the service says that the iterator's own record is gone (trap 10)
-                trimmed, refusal = True, error
+                trimmed, refusal = error.certain, error
             except (NotFoundError, DelayError):
                 raise
             except ServiceError as error:

@@ -13,7 +13,7 @@ import msgspec
 
 from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
-from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
+from beam_dynamodb_streams.records.versions import BY_TIME, UNKNOWN_BASE, base_at
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.wire import RawRecord
@@ -60,15 +60,17 @@ def change_records(
 
     One by one, so that the values of a record that was used are gone before those of the next one are decoded.
     """
+    by_time = version_base == BY_TIME
     for entry in entries:
         change = entry.change
+        micros = round(change.creation_time * 1_000_000)
         yield make_record(
             entry.event_id,
             entry.event_name,
             change.sequence_number,
-            version_base,
+            base_at(micros) if by_time else version_base,
             shard_id,
-            round(change.creation_time * 1_000_000),
+            micros,
             change.size_bytes,
             change.stream_view_type,
             change.keys,

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from beam_dynamodb_streams.records.envelope import EntryFields, entry_fields
 from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
-from beam_dynamodb_streams.records.versions import NUMBER_DIGITS, UNKNOWN_BASE
+from beam_dynamodb_streams.records.versions import BY_TIME, NUMBER_DIGITS, UNKNOWN_BASE, base_at
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.wire import RawRecord
@@ -115,11 +115,14 @@ def metadata_of_page(fields: EntryFields, shard_id: str, version_base: str | pa.
     """Return the columns of `METADATA_COLUMNS` of the entries of a page."""
     seconds = np.array(fields.creation_times, np.float64)
     numbers = pa.array(fields.sequence_numbers, pa.string())
+    base: str | pa.Array = version_base
+    if version_base == BY_TIME:
+        base = pa.array([base_at(round(created * 1_000_000)) for created in fields.creation_times], pa.string())
     return [
         pa.array(fields.event_ids, pa.string()),
         pa.array(fields.event_names, pa.string()),
         numbers,
-        version_column(version_base, numbers),
+        version_column(base, numbers),
         pa.repeat(pa.scalar(shard_id, pa.string()), len(seconds)),
         pa.array(np.rint(seconds * 1e6)).cast(pa.int64()).view(_TIME),  # raises for a value that is not a time
         pa.array(fields.size_bytes, pa.int64()),

@@ -18,6 +18,10 @@ the changes arrive in and however often they are repeated. A version has three p
   therefore have the same length, and digits sort alike in every collation of every database. A sequence number with
   more than 40 digits is kept whole.
 
+A change from a Kinesis data stream has, in place of the stream's label, the time of the change in microseconds since
+1970, padded on its left, and a sequence number of 56 digits. There the order of the records may differ from that of the
+writes, and the creation time is what orders an item's states. Versions of the two kinds of stream do not compare.
+
 Versions compare for one key: its sequence numbers rise within the lineage of its shard (trap 4). Two keys may be in two
 shards, and then the order of their versions means nothing.
 
@@ -40,13 +44,24 @@ _ROW: Final = re.compile(
 )  # its number is a time at most, and not a sequence number
 
 
+#: Stands for the base of a change whose stream does not order the states of an item: see `base_at`.
+BY_TIME: Final = "by time"
+
+
+def base_at(micros: int) -> str:
+    """Return the base of a change that was made at this time, in a stream that does not order the states of an item."""
+    return f"{0:0{EPOCH_DIGITS}}-{micros:0{STREAM_DIGITS}}-"
+
+
 def version_base(stream_arn: str, epoch: int = 0) -> str:
-    """Return the version of a change in this stream, without its number.
+    """Return the version of a change in this stream, without its number; `BY_TIME` for a Kinesis data stream.
 
     Args:
         stream_arn: The ARN of the stream; "" where it is unknown.
         epoch: The epoch of the snapshot that the changes follow, in milliseconds; 0 without a snapshot.
     """
+    if ":kinesis:" in stream_arn:
+        return BY_TIME
     _, _, label = stream_arn.rpartition("/stream/")
     digits = "".join(filter(str.isdecimal, label if label.isascii() else ""))[:STREAM_DIGITS]
     return f"{epoch:0{EPOCH_DIGITS}}-{digits:0<{STREAM_DIGITS}}-"

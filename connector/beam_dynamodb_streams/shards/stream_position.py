@@ -22,7 +22,7 @@ from beam_dynamodb_streams.shards.position import (
 )
 
 VERSION: Final = 1
-_DIGITS: Final = 40  # of a sequence number, at most (trap 4)
+_DIGITS: Final = 64  # of a sequence number, at most: 40 in DynamoDB Streams (trap 4), 56 in Kinesis
 _SHOWN: Final = 20  # the shards that a notebook shows
 
 

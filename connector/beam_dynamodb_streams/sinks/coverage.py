@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-DIGITS: Final = 40
+DIGITS: Final = 64
 """The longest sequence number. Padded to this length, numbers in text sort as the integers that they are (trap 4)."""
 
 NOTHING_BEFORE: Final = ""

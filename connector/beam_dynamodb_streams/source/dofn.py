@@ -19,7 +19,6 @@ from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
 from beam_dynamodb_streams.progress.lease import shared_lease
 from beam_dynamodb_streams.reader.claim import Claim
-from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
@@ -28,23 +27,23 @@ from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.records.versions import row_version, version_base
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
-from beam_dynamodb_streams.source.bundle_progress import BundleProgress, has_one_group, owner_of
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
 from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
 from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
 from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
 from beam_dynamodb_streams.source.snapshot import log_complete, scanner_of
-from beam_dynamodb_streams.source.stall_watch import STALL_WATCH, alive_by
 from beam_dynamodb_streams.source.stream_read import StreamRead
+from beam_dynamodb_streams.source.streams import stream_of
 from beam_dynamodb_streams.source.worker_cache import READERS, client
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import Client, StreamClient
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
 def reader_of(
-    service: Client,
+    service: StreamClient,
     element: StreamRead,
     options: ReadOptions,
     stream_arn: str,
@@ -56,14 +55,15 @@ def reader_of(
     `refuses` returns why a stream with some view type must not be read, or "".
     """
     base = version_base(stream_arn, element.epoch)
-    stream = DynamoDBStream(service, stream_arn, limit=options.pace.page)
+    stream = stream_of(service, stream_arn, limit=options.pace.page)
     began_here = stream_arn == element.stream_arn
-    streams = TableStreams(
-        service, table_to_ask(options, stream_arn), element.table_id, refuses=refuses, saved=element.saved_in
-    )
+    streams = None
+    if isinstance(service, Client):
+        asked = table_to_ask(options, stream_arn)
+        streams = TableStreams(service, asked, element.table_id, refuses=refuses, saved=element.saved_in)
     tally: Counter[str] = Counter()
     scanner = None
-    if element.scan is not None and options.snapshot is not None:
+    if isinstance(service, Client) and element.scan is not None and options.snapshot is not None:
         table = options.table or element.scan.table
         scanner = scanner_of(service, table, element.scan, options.snapshot, options.rules.slack, tally)
     caller = StreamCaller(stream, streams, None if scanner is None else scanner.table)
@@ -80,6 +80,7 @@ def reader_of(
         give_up_after=options.give_up_after,
         retention=stream.traits.retention_seconds,
         scanner=scanner,
+        trims_by_age_alone=stream.traits.trims_by_age_alone,
     )
 
 
@@ -122,8 +123,6 @@ class _ReadStream(beam.DoFn):
             return
         stream_arn = tracker.current_restriction().stream_arn
         key = f"{element.run} {stream_arn}"
-        STALL_WATCH.slice_began(element.run)
-        wait: float | None = None  # None: the runner has nothing to resume
         refuses = self._emission.refuses
         reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, refuses))
         worth_keeping = False
@@ -138,7 +137,6 @@ class _ReadStream(beam.DoFn):
                 emitted = self._emission.of(claim, checked=self._dead_letters, version_base=base)
                 self._raise_for(claim, emitted)
                 if not tracker.try_claim(claim.frontier):
-                    wait = 0.0
                     return  # the reader remembers what was never claimed
                 elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)
                 _log(stream_arn, claim, emitted)
@@ -157,8 +155,7 @@ class _ReadStream(beam.DoFn):
             worth_keeping = not frontier.closed and frontier.stream_arn == stream_arn
             if not frontier.closed:  # after a claim in another stream, the next slice has a reader of that one
                 wait = max(0.0, reader.resumes - reader.now())
-                wait = wait if bundle is None else min(wait, bundle.longest)
-                tracker.defer_remainder(Duration(wait))
+                tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest)))
             else:
                 self._linger(tracker, bundle)
         finally:
@@ -166,13 +163,6 @@ class _ReadStream(beam.DoFn):
                 READERS.give_back(key, reader, reader.now())
             else:
                 reader.close(report=True)
-            if wait is not None:
-                STALL_WATCH.slice_ended(element.run, stream_arn, wait, self._is_alive(element))
-
-    def _is_alive(self, element: StreamRead) -> Callable[[], bool]:
-        """Return a function that returns whether another worker reads the element now. All groups share one lease."""
-        progress = self._options.progress if has_one_group(element.run) else None
-        return alive_by(progress, owner_of(element.run), time.time)
 
     def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
         """Keep a read that is at its end alive until its progress is written."""

@@ -37,6 +37,13 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class KinesisConnection(Connection):
+    """How a worker reaches a Kinesis data stream, and which table's changes are read from it; None for the only one."""
+
+    changes_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOptions:
     """The checked options of `ReadFromDynamoDBStreams`; that class documents them."""
 
@@ -98,17 +105,18 @@ def parse_options(
     snapshot: object = None,
     scan_segments: object = None,
     scan_read_units: object = None,
+    connection: Connection | None = None,
 ) -> ReadOptions:
-    """Return the options of a read.
+    """Return the options of a read. `connection` is given if the table or stream is checked already.
 
     Raises:
       InvalidOptionError: for a wrong option; it quotes the value and names the fix.
     """
-    if (table is None) == (stream_arn is None):
+    if connection is None and (table is None) == (stream_arn is None):
         raise InvalidOptionError(
             f"table={table!r} and stream_arn={stream_arn!r}: give exactly one, the table's name or its stream's ARN"
         )
-    connection = connection_to(table, stream_arn, region_name, endpoint_url)
+    connection = connection or connection_to(table, stream_arn, region_name, endpoint_url)
     if on_data_loss not in get_args(OnDataLoss):
         raise InvalidOptionError(f'on_data_loss={on_data_loss!r} is not known: use "fail" or "continue"')
     if on_malformed not in get_args(OnMalformed):

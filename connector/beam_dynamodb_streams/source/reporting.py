@@ -13,13 +13,13 @@ from beam_dynamodb_streams.shards.segments import TableScan, seconds_left
 from beam_dynamodb_streams.source.elements import Emitted
 from beam_dynamodb_streams.source.live_status import report, report_faults
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import StreamClient
 
 
 class ReadMetrics:
     """Beam's metrics of one DoFn instance. Nothing here is done for each record."""
 
-    def __init__(self, service: Client) -> None:
+    def __init__(self, service: StreamClient) -> None:
         self._service = service
         self._lag = Metrics.distribution(metrics.NAMESPACE, metrics.LAG_MILLIS)
         self._open = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_OPEN)
@@ -29,7 +29,6 @@ class ReadMetrics:
         self._percent = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_PERCENT)
         self._seconds_left = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_SECONDS_LEFT)
         self._consistent_since = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_CONSISTENT_SINCE)
-        self._last_slice = Metrics.gauge(metrics.NAMESPACE, metrics.LAST_SLICE_SECONDS)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
     def delivered(self, read: StreamRead, claim: Claim, emitted: Emitted) -> None:
@@ -72,10 +71,8 @@ class ReadMetrics:
         faults = reader.lasting_faults
         report_faults(read, faults)
         self._oldest_fault.set(int(max((fault.seconds for fault in faults), default=0)))
-        now = self._service.service_time()
-        self._last_slice.set(int(now))
         if frontier.watermark != EARLIEST:
-            behind = now - frontier.watermark / MICROS
+            behind = self._service.service_time() - frontier.watermark / MICROS
             self._headroom.set(int(RETENTION_SECONDS - behind))
 
     def _snapshot(self, scan: TableScan) -> None:

@@ -12,7 +12,6 @@ from apache_beam import Pipeline
 from beam_dynamodb_streams.beam.runners import slots_of, traits_of
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.reader.call_budget import CallBudget
-from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.fetcher import Fetcher, ThreadedFetcher
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.requests import Delayed, Failed, Found, Gone, List, NoShardFilter, PageListed, Probe
@@ -24,7 +23,8 @@ from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.start_stop import RecordCount
 from beam_dynamodb_streams.source.options import ReadOptions
 from beam_dynamodb_streams.source.stream_read import StreamRead
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.source.streams import stream_of
+from beam_dynamodb_streams.wire import StreamClient
 
 #: Flink places elements on its slots by hash. With one element for each slot, one of two slots would often stay idle.
 GROUPS_PER_SLOT = 2
@@ -52,7 +52,7 @@ def groups_on(pipeline: Pipeline, options: ReadOptions) -> int:
 
 
 def share(
-    read: StreamRead, service: Client, options: ReadOptions, groups: int, renew: Callable[[], None]
+    read: StreamRead, service: StreamClient, options: ReadOptions, groups: int, renew: Callable[[], None]
 ) -> Iterator[StreamRead]:
     """Yield the read as at most `groups` reads. Each shard of the stream belongs to exactly one of them.
 
@@ -61,7 +61,7 @@ def share(
     if groups == 1:
         yield read
         return
-    caller = StreamCaller(DynamoDBStream(service, read.stream_arn, limit=options.pace.page))
+    caller = StreamCaller(stream_of(service, read.stream_arn, limit=options.pace.page))
     fetcher = ThreadedFetcher(caller.perform, threads=options.pace.requests)
     try:
         frontier, lineage = first_frontier(

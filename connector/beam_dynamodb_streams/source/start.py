@@ -16,7 +16,6 @@ from beam_dynamodb_streams.progress.commit import StartsRun
 from beam_dynamodb_streams.progress.kcl import KclLease, names_stream, position_of_workers, read_leases
 from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
-from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
 from beam_dynamodb_streams.shards.segments import without_marks
 from beam_dynamodb_streams.shards.start_stop import Leases, Start, StreamStart, resolve_bounds
@@ -28,7 +27,7 @@ from beam_dynamodb_streams.source.snapshot import begin_scan, check_view, scan_s
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.streams import StreamsOfTable, find_streams
 from beam_dynamodb_streams.source.worker_cache import client
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.wire import Client, StreamClient
 
 _LOGGER: Final = logging.getLogger(__name__)
 _LISTINGS: Final = 3  # a listing may leave shards out that another one shows (trap 6)
@@ -57,7 +56,7 @@ class StartRead(StartsRun):
         yield from share(read, service, self._options, self._groups, renew)
 
 
-def begin_read(service: Client, options: ReadOptions) -> StreamRead:
+def begin_read(service: StreamClient, options: ReadOptions) -> StreamRead:
     """Return a read that begins at this moment of the service's clock, under a new name."""
     run = uuid.uuid4().hex
     streams = find_streams(service, options)
@@ -74,7 +73,7 @@ def begin_read(service: Client, options: ReadOptions) -> StreamRead:
         return read
 
 
-def _from_the_start(run: str, streams: StreamsOfTable, service: Client, options: ReadOptions) -> StreamRead:
+def _from_the_start(run: str, streams: StreamsOfTable, service: StreamClient, options: ReadOptions) -> StreamRead:
     start = options.start
     if isinstance(start, Leases):
         renew = lease_renewal(options.progress, run, streams.latest)
@@ -86,7 +85,7 @@ def _read_from(
     start: StreamStart,
     run: str,
     streams: StreamsOfTable,
-    service: Client,
+    service: StreamClient,
     options: ReadOptions,
     *,
     later: Sequence[StreamPosition] = (),
@@ -94,20 +93,21 @@ def _read_from(
     if isinstance(start, StreamPosition):
         start, *later = (*streams.left_of(start), *later)
     stream_arn = streams.stream_of(start)
-    now = service.service_time()
+    now, retention = service.service_time(), service.retention_seconds(stream_arn)
     if options.snapshot is not None and start == TRIM_HORIZON:
         start = scan_start(now, options.rules.slack)
     bounds = resolve_bounds(start, options.stop, now)
     saved, epoch = without_marks(bounds.saved)
     scan = None
-    if options.snapshot is not None and not epoch:
+    if isinstance(service, Client) and options.snapshot is not None and not epoch:
         scan = begin_scan(service.describe_table(options.table or ""), stream_arn, options.snapshot, now)
         epoch = scan.epoch
-    if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - RETENTION_SECONDS:
+    if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - retention:
         _LOGGER.warning(
-            "start=%s is more than 24 hours ago: the service has no changes that old, and the read begins with the "
+            "start=%s is more than %g hours ago: the service has no changes that old, and the read begins with the "
             "oldest that it has",
             datetime.fromtimestamp(bounds.start.second, timezone.utc).isoformat(),
+            retention / 3600,
         )
     return StreamRead(
         run,
@@ -166,7 +166,7 @@ def _nothing() -> None:
 def position_in_leases(
     start: Leases,
     streams: StreamsOfTable,
-    service: Client,
+    service: StreamClient,
     connection: Connection,
     renew: Callable[[], None] = _nothing,
 ) -> StreamPosition:
@@ -192,7 +192,7 @@ def _position_of_workers(
     created: float,
     start: Leases,
     stream_arn: str,
-    service: Client,
+    service: StreamClient,
     renew: Callable[[], None],
 ) -> StreamPosition:
     lineage = list_lineage(service, stream_arn, renew)
@@ -200,7 +200,7 @@ def _position_of_workers(
 
 
 def resolve_start(
-    start: Start, stream_arn: str, service: Client, connection: Connection, renew: Callable[[], None] = _nothing
+    start: Start, stream_arn: str, service: StreamClient, connection: Connection, renew: Callable[[], None] = _nothing
 ) -> StreamStart:
     """Return the start as a position in the stream. A lease table of the KCL becomes the position that it stores."""
     if not isinstance(start, Leases):
@@ -209,7 +209,7 @@ def resolve_start(
     return _position_of_workers(leases, created, start, stream_arn, service, renew)
 
 
-def list_lineage(service: Client, stream_arn: str, renew: Callable[[], None] = _nothing) -> Lineage:
+def list_lineage(service: StreamClient, stream_arn: str, renew: Callable[[], None] = _nothing) -> Lineage:
     """Return what a few whole listings show together. A listing of 10,000 shards has 100 pages.
 
     `renew` is called at each page. Raises what `Client.describe_stream` does.

@@ -16,6 +16,9 @@ from beam_dynamodb_streams.errors import (
     StreamNotEnabledError,
 )
 from beam_dynamodb_streams.progress.store import SavedProgress
+from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
+from beam_dynamodb_streams.reader.kinesis_stream import KinesisStream
+from beam_dynamodb_streams.reader.stream import Stream
 from beam_dynamodb_streams.reader.table_streams import list_generations
 from beam_dynamodb_streams.shards.generations import Generation, covering, created_at, is_replaced, table_of
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
@@ -23,7 +26,7 @@ from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.shards.start_stop import StreamStart
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
-from beam_dynamodb_streams.wire import Client, Table
+from beam_dynamodb_streams.wire import Client, KinesisClient, StreamClient, Table
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -54,7 +57,14 @@ def find_table(service: Client, table: str) -> tuple[Table, str]:
     return described, described.latest_stream_arn
 
 
-def find_streams(service: Client, options: ReadOptions) -> StreamsOfTable:
+def stream_of(service: StreamClient, stream_arn: str, *, limit: int) -> Stream:
+    """Return the stream as the reader knows it. `limit`: how many records a page may have."""
+    if isinstance(service, KinesisClient):
+        return KinesisStream(service, stream_arn, limit=limit)
+    return DynamoDBStream(service, stream_arn, limit=limit)
+
+
+def find_streams(service: StreamClient, options: ReadOptions) -> StreamsOfTable:
     """Return the streams of the table that the options name.
 
     With `stream_arn=` the latest stream is that one: earlier ones are not read.
@@ -63,6 +73,9 @@ def find_streams(service: Client, options: ReadOptions) -> StreamsOfTable:
       NotFoundError: the table or the stream does not exist.
       StreamNotEnabledError: the table never had a stream.
     """
+    if isinstance(service, KinesisClient):
+        found_stream = find_data_stream(service, options.stream_arn or "")
+        return StreamsOfTable(service, found_stream, None, follows=False, by_table=False)
     follows = options.on_new_stream == "follow"
     if options.stream_arn is not None:
         table = _known_table(service, table_to_ask(options, options.stream_arn)) if follows else None
@@ -71,6 +84,21 @@ def find_streams(service: Client, options: ReadOptions) -> StreamsOfTable:
     found, latest = find_table(service, options.table or "")
     service.describe_stream(latest, limit=1)
     return StreamsOfTable(service, latest, found, follows=follows)
+
+
+def find_data_stream(service: KinesisClient, stream: str) -> str:
+    """Return the ARN of a Kinesis data stream, given its name or ARN.
+
+    Raises:
+      NotFoundError: the stream does not exist.
+    """
+    try:
+        return service.describe_data_stream(stream).arn
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"the Kinesis data stream {stream!r} does not exist in {service.region_name}: check the name, region_name= "
+            "and the account"
+        ) from error
 
 
 def _known_table(service: Client, table: str) -> Table | None:
@@ -93,7 +121,7 @@ class StreamsOfTable:
       by_table: whether the table was named, and not one of its streams.
     """
 
-    service: Client
+    service: StreamClient
     latest: str
     table: Table | None
     follows: bool
@@ -106,6 +134,8 @@ class StreamsOfTable:
     @cached_property
     def readable(self) -> list[str]:
         """The streams of the table that can still be read, the oldest first, without those of a deleted table."""
+        if isinstance(self.service, KinesisClient):
+            return [self.latest]
         generations, _ = list_generations(self.service, self.latest, self.latest)
         return [each.stream_arn for each in generations if not self._is_of_another_table(each.stream_arn)]
 

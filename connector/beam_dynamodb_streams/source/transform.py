@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
+from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.checked_read import CheckedRead, ReadTraits
 from beam_dynamodb_streams.beam.graph import CompletedParDo, Graph
@@ -36,7 +37,7 @@ from beam_dynamodb_streams.source.elements import (
     DeadLetter,
     Emission,
 )
-from beam_dynamodb_streams.source.options import parse_options
+from beam_dynamodb_streams.source.options import ReadOptions, parse_options
 from beam_dynamodb_streams.source.sharing import groups_on
 from beam_dynamodb_streams.source.start import StartRead
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -165,8 +166,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         scan_segments: int | None = None,
         scan_read_units: float | None = None,
     ) -> None:
-        super().__init__()
-        self._options = parse_options(
+        options = parse_options(
             table=table,
             stream_arn=stream_arn,
             start=start,
@@ -193,13 +193,19 @@ class ReadFromDynamoDBStreams(CheckedRead):
             scan_segments=scan_segments,
             scan_read_units=scan_read_units,
         )
+        self._set_up(options, table or stream_arn)
+
+    def _set_up(self, options: ReadOptions, source: str | None) -> None:
+        """Set what every read has. `source` is what display data names."""
+        CheckedRead.__init__(self)
+        self._options = options
         self._tagged = False
         self._emission: Emission = ONE_BY_ONE
-        self._source = table or stream_arn
-        self._bounded = self._options.stop is not None
+        self._source = source
+        self._bounded = options.stop is not None
         self._pipeline: beam.Pipeline | None = None
 
-    def with_outputs(self) -> ReadFromDynamoDBStreams:
+    def with_outputs(self) -> Self:
         """Return the same read with three outputs: `changes, dead_letters, losses = pipeline | read.with_outputs()`.
 
         Malformed records are in the dead letters, with their bytes; the rest of their page is delivered. To find them,
@@ -208,9 +214,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         """
         return self._variant(_tagged=True)
 
-    def as_batches(
-        self, schema: Schema | None = None, *, span: timedelta = timedelta(minutes=1)
-    ) -> ReadFromDynamoDBStreams:
+    def as_batches(self, schema: Schema | None = None, *, span: timedelta = timedelta(minutes=1)) -> Self:
         """Return the same read with Arrow record batches as elements: about one page each, in order.
 
         No Python object is made for a change. The elements are `pyarrow.RecordBatch` with the columns `schema.arrow`;
@@ -231,7 +235,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             )
         return self._variant(_emission=Batches(schema, int(seconds)))
 
-    def _variant(self, **changes: object) -> ReadFromDynamoDBStreams:
+    def _variant(self, **changes: object) -> Self:
         """Return a copy with these attributes that is not applied yet. This read is not changed."""
         variant = copy.copy(self)
         variant.__dict__.update(changes, pipeline=None, _pipeline=None)  # Beam's own attribute, and this class's

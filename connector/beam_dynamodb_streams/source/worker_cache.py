@@ -14,13 +14,20 @@ from functools import cache
 from typing import Final
 
 from beam_dynamodb_streams.reader.reader import Reader
-from beam_dynamodb_streams.source.options import Connection
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.source.options import Connection, KinesisConnection
+from beam_dynamodb_streams.wire import Client, KinesisClient, StreamClient
 
 
 @cache
-def client(connection: Connection, max_connections: int) -> Client:
+def client(connection: Connection, max_connections: int) -> StreamClient:
     """Return the process's client of the connection. Thread-safe, with a connection for each request in flight."""
+    if isinstance(connection, KinesisConnection):
+        return KinesisClient(
+            region_name=connection.region_name,
+            endpoint_url=connection.endpoint_url,
+            max_connections=max_connections,
+            table=connection.changes_of,
+        )
     return Client(
         region_name=connection.region_name,
         endpoint_url=connection.endpoint_url,

@@ -2,7 +2,7 @@
 
 A call passes through these modules:
 
-    dynamodb_streams, dynamodb    the clients: one module for each service that is used
+    dynamodb_streams, dynamodb, kinesis    the clients: one module for each service that is used
     calls                         one call: sign, send, decode, retry
     ├── endpoint                  the service: its names, region, address, proxies and trust
     ├── signing                   credentials and signature, by botocore
@@ -18,7 +18,9 @@ from beam_dynamodb_streams.wire.decode import decode_records
 from beam_dynamodb_streams.wire.dynamodb import DynamoDB, Item, Table
 from beam_dynamodb_streams.wire.dynamodb_streams import Client
 from beam_dynamodb_streams.wire.envelope import RawChange, RawRecord
+from beam_dynamodb_streams.wire.kinesis import KinesisClient
 from beam_dynamodb_streams.wire.pages import (
+    DataStream,
     ListedShard,
     MalformedEntry,
     RecordsPage,
@@ -26,19 +28,25 @@ from beam_dynamodb_streams.wire.pages import (
 )
 from beam_dynamodb_streams.wire.retry import Backoff
 
+#: A client of either kind of stream: both list shards and return pages of changes in the same way.
+StreamClient = Client | KinesisClient
+
 __all__ = [
     "Backoff",
     "CallCounts",
     "Capabilities",
     "Client",
     "Counts",
+    "DataStream",
     "DynamoDB",
     "Item",
+    "KinesisClient",
     "ListedShard",
     "MalformedEntry",
     "RawChange",
     "RawRecord",
     "RecordsPage",
+    "StreamClient",
     "StreamPage",
     "Support",
     "Table",

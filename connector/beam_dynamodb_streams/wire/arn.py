@@ -10,6 +10,9 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 TABLE_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d*:table/[A-Za-z0-9_.-]{3,255}")
 STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:[\w-]+:\d*:table/[^/\s]+/stream/\S+")
 
+KINESIS_ARN: Final = re.compile(r"arn:[\w-]+:kinesis:[\w-]+:\d*:stream/[a-zA-Z0-9_.-]{1,128}")
+KINESIS_NAME: Final = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
+
 # DynamoDB Local writes this for the region into every ARN, and serves any region.
 _NOT_REGIONS: Final = ("", "ddblocal")
 

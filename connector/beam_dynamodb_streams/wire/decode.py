@@ -103,7 +103,7 @@ def decode_records(body: bytes) -> RecordsPage:
         page = _records.decode(body)
     except DECODE_FAULTS:
         return _decode_each(body)
-    if not _are_digits(sequence_numbers(page.Records)):
+    if not are_digits(sequence_numbers(page.Records)):
         return _decode_each(body)
     drop_nulls(page.Records)
     return RecordsPage(body, page.Records, [], page.NextShardIterator or None)
@@ -116,9 +116,9 @@ def decode_stream(body: bytes) -> StreamPage:
     except DECODE_FAULTS as error:
         refuse("DescribeStream", error, body, "StreamDescription", "Shards")
     for shard in stream.shards:
-        _check_shard_id(shard.shard_id)
+        check_shard_id(shard.shard_id)
         if shard.parent_shard_id:
-            _check_shard_id(shard.parent_shard_id)
+            check_shard_id(shard.parent_shard_id)
     return StreamPage(
         stream_arn=stream.stream_arn,
         table_name=stream.table_name,
@@ -146,12 +146,12 @@ def decode_streams(body: bytes) -> StreamsPage:
     return StreamsPage(tuple(each.stream_arn for each in page.streams), page.last_evaluated_stream_arn or None)
 
 
-def _check_shard_id(shard_id: str) -> None:
+def check_shard_id(shard_id: str, operation: str = "DescribeStream") -> None:
     """Raise if nothing can be read or stored under this id. Its length and its form are the endpoint's affair."""
     if not shard_id or "\0" in shard_id or len(shard_id) > _LONGEST_SHARD_ID:
         fault = "has a NUL character" if "\0" in shard_id else f"has {len(shard_id):,} characters"
         raise ServiceError(
-            f"the answer to DescribeStream is not what the service documents: the shard id {shard_id[:80]!r} {fault}, "
+            f"the answer to {operation} is not what the service documents: the shard id {shard_id[:80]!r} {fault}, "
             f"and ids have 1 to {_LONGEST_SHARD_ID} characters without NUL. Check the endpoint"
         )
 
@@ -176,7 +176,7 @@ def _decode_each(body: bytes) -> RecordsPage:
             if not _is_text(payload):
                 raise msgspec.ValidationError("not UTF-8")
             record = _record.decode(payload)
-            if not _are_digits([record.sequence_number]):
+            if not are_digits([record.sequence_number]):
                 raise msgspec.ValidationError("Expected digits - at `$.dynamodb.SequenceNumber`")
             records.append(record)
         except DECODE_FAULTS as error:
@@ -223,7 +223,7 @@ def _is_text(json: bytes | msgspec.Raw) -> bool:
     return True
 
 
-def _are_digits(numbers: list[str]) -> bool:
+def are_digits(numbers: list[str]) -> bool:
     """Return whether all of a page's numbers are ASCII digits, checked at once.
 
     A pattern for the decoder takes a third of the time of the whole page, and str.isdigit a tenth (it also accepts
@@ -240,7 +240,7 @@ def _sequence_number(payload: bytes) -> str | None:
         return None
     except DECODE_FAULTS:
         number = _number_by_splitting(payload)
-    return number if number is not None and _are_digits([number]) else None
+    return number if number is not None and are_digits([number]) else None
 
 
 def _number_by_splitting(payload: bytes) -> str | None:

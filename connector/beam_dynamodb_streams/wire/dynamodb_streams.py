@@ -36,6 +36,9 @@ DYNAMODB_STREAMS: Final = AwsService(
 # AT_TIMESTAMP iterators that are remembered until one was read: more than any stream has open shards at a start.
 _UNPROVEN_LIMIT = 100_000
 
+#: DynamoDB Streams keeps a record for 24 hours.
+RETENTION_SECONDS: Final = 24 * 3600
+
 #: How far the clocks of two hosts of the service may be apart. A moment that was "now" on one of them is in the future
 #: on the other, and that passes by waiting.
 _HOSTS_APART_SECONDS: Final = 30.0
@@ -291,6 +294,10 @@ class Client:
                 self.capabilities = replace(self.capabilities, at_timestamp=Support.YES)
                 self._unproven.clear()
         return page
+
+    def retention_seconds(self, stream_arn: str) -> int:  # noqa: ARG002 - it is the same for every stream
+        """Return how long a stream keeps its records."""
+        return RETENTION_SECONDS
 
     def service_time(self) -> float:
         """Return epoch seconds by the service's clock: never ahead of it, at most a second and a round trip behind.

@@ -41,12 +41,18 @@ class RecordsPage:
       records: the records that could be decoded.
       malformed: the entries that are not in `records`.
       next_iterator: None if the shard has ended, which it may although the page has records (trap 1).
+      behind: how many seconds the page's end is behind the shard's newest record, where the service says so.
+      first_number: the number of the page's first record, where the page may leave records out.
+      last_number: the number of the page's last record, likewise.
     """
 
     body: bytes
     records: list[RawRecord]
     malformed: list[MalformedEntry]
     next_iterator: str | None
+    behind: float | None = None
+    first_number: str | None = None
+    last_number: str | None = None
 
     def __repr__(self) -> str:
         return (
@@ -88,3 +94,13 @@ class StreamPage:
     view_type: str
     shards: tuple[ListedShard, ...]
     last_evaluated_shard_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataStream:
+    """A Kinesis data stream. `status`: CREATING, DELETING, ACTIVE or UPDATING."""
+
+    name: str
+    arn: str
+    status: str
+    retention_seconds: int

@@ -1,0 +1,154 @@
+"""`ReadFromKinesisDataStream`: a table's changes from a Kinesis data stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.reader.kinesis_stream import QUIET
+from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.source.options import KinesisConnection, check_table, parse_options
+from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.wire.arn import KINESIS_ARN, KINESIS_NAME, is_arn, region_for
+
+#: The service allows five GetRecords calls a second for each shard.
+LEAST_SECONDS: Final = 0.2
+PAGE_RECORDS: Final = 10_000
+
+
+class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
+    """Reads the changes of a table from a Kinesis data stream, as a PCollection of `ChangeRecord`.
+
+    The table sends its changes there by "Kinesis Data Streams for DynamoDB". The elements, outputs, batches, sinks,
+    positions and progress are those of `ReadFromDynamoDBStreams`. What differs:
+
+    - Records are kept for 24 hours to a year, as the stream is configured, and a shard may have many readers.
+    - **The service itself may repeat a record, and may deliver an item's changes in another order than they were
+      written.** `approximate_creation_time` has milliseconds or microseconds, and `version` orders an item's states by
+      it. Keep, for each key, the record with the greatest version, or drop repeats in a window by keys, creation time
+      and images. See docs/kinesis.md.
+    - A change has the sequence number of its Kinesis record, an `event_id` that is a UUID, and no `stream_view_type`.
+    - A shard that two others were merged into begins once both have been read.
+    - A page says how far it is behind, so an idle shard is known to be caught up at once.
+    - A record that the Kinesis Producer Library aggregated, or that is not a change, is malformed: DynamoDB never
+      writes one.
+
+    Args:
+      stream_name: the name of the data stream. Give this or `stream_arn`.
+      stream_arn: its ARN, which may be of another account, and says the region.
+      table: the name of the table whose changes are read; those of other tables in the stream are left out. By default
+        the stream carries one table; the read ends with an error that names both where a second one appears.
+      start, stop, region_name, endpoint_url, on_data_loss, on_malformed, slice_time, shard_groups, event_names, where,
+        progress, give_up_after: as in `ReadFromDynamoDBStreams`. A start at a moment, and a stop, go by creation times.
+      watermark_slack: how far creation times may be out of order. The stream receives changes with a delay of its own,
+        and may change their order, so it is longer than that of `ReadFromDynamoDBStreams`.
+      poll_interval: how often to poll a shard whose pages are not full. All readers of a shard share five calls and
+        2 MB a second.
+      idle_poll_interval: the same for a shard that has been read to its end.
+      max_concurrent_reads: how many GetRecords calls are in flight at once. It also bounds the pages in memory, of at
+        most 10 MB each.
+
+    Raises:
+      InvalidOptionError: at construction, for a wrong option.
+      RunnerError: as `ReadFromDynamoDBStreams` does.
+      ProgressHeldError, FencedError: while it runs, if another run of the application is alive, or has taken over.
+    """
+
+    def __init__(
+        self,
+        stream_name: str | None = None,
+        stream_arn: str | None = None,
+        *,
+        table: str | None = None,
+        start: object = "TRIM_HORIZON",
+        stop: object = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        on_data_loss: str = "fail",
+        on_malformed: str = "fail",
+        watermark_slack: timedelta = timedelta(seconds=10),
+        poll_interval: timedelta = timedelta(milliseconds=500),
+        idle_poll_interval: timedelta = timedelta(seconds=2),
+        max_concurrent_reads: int = 8,
+        slice_time: timedelta = timedelta(seconds=1),
+        shard_groups: int | None = None,
+        event_names: Collection[str] | None = None,
+        where: Callable[[ChangeRecord], bool] | None = None,
+        progress: str | Progress | None = None,
+        give_up_after: timedelta | float | None = None,
+    ) -> None:
+        connection = connection_to_kinesis(stream_name, stream_arn, table, region_name, endpoint_url)
+        if poll_interval < timedelta(seconds=LEAST_SECONDS):
+            raise InvalidOptionError(
+                f"poll_interval={poll_interval}: Kinesis allows five calls a second for each shard, use at least "
+                f"{LEAST_SECONDS:g} seconds"
+            )
+        options = parse_options(
+            table=None,
+            stream_arn=stream_arn or stream_name,
+            start=start,
+            stop=stop,
+            region_name=region_name,
+            endpoint_url=endpoint_url,
+            on_data_loss=on_data_loss,
+            on_malformed=on_malformed,
+            watermark_slack=watermark_slack,
+            poll_interval=poll_interval,
+            idle_poll_interval=max(idle_poll_interval, poll_interval),
+            quiet_pages=QUIET.pages,
+            quiet_time=timedelta(seconds=QUIET.seconds),
+            max_concurrent_reads=max_concurrent_reads,
+            slice_time=slice_time,
+            shard_groups=shard_groups,
+            event_names=event_names,
+            where=where,
+            progress=progress,
+            give_up_after=give_up_after,
+            on_new_stream="finish",
+            connection=connection,
+        )
+        pace = replace(options.pace, page=PAGE_RECORDS, least=LEAST_SECONDS)
+        self._set_up(replace(options, pace=pace), stream_arn or stream_name)
+
+
+def connection_to_kinesis(
+    stream_name: str | None,
+    stream_arn: str | None,
+    table: str | None,
+    region_name: str | None,
+    endpoint_url: str | None,
+) -> KinesisConnection:
+    """Return how to reach a data stream; exactly one of name and ARN is given.
+
+    Raises:
+      InvalidOptionError: for a wrong option; it quotes the value and names the fix.
+    """
+    if (stream_name is None) == (stream_arn is None):
+        raise InvalidOptionError(
+            f"stream_name={stream_name!r} and stream_arn={stream_arn!r}: give exactly one, the data stream's name or "
+            "its ARN"
+        )
+    if stream_name is not None and not KINESIS_NAME.fullmatch(str(stream_name)):
+        raise InvalidOptionError(
+            f"stream_name={stream_name!r} is not the name of a data stream: use 1 to 128 letters, digits, dots, dashes "
+            "and underscores, or stream_arn=… for an ARN"
+        )
+    if stream_arn is not None and not KINESIS_ARN.fullmatch(str(stream_arn)):
+        raise InvalidOptionError(
+            f"stream_arn={stream_arn!r} is not the ARN of a Kinesis data stream: it looks like "
+            "arn:aws:kinesis:REGION:ACCOUNT:stream/NAME. For a stream of DynamoDB Streams use ReadFromDynamoDBStreams"
+        )
+    if table is not None:
+        check_table(table)
+        if is_arn(table):
+            raise InvalidOptionError(
+                f"table={table!r}: the records name their table without its account, so give the name "
+                f"{table.rpartition('/')[2]!r}"
+            )
+    return KinesisConnection(
+        region_for(stream_arn, region_name, endpoint_url, option="stream_arn"), endpoint_url, changes_of=table
+    )
