@@ -156,7 +156,30 @@ def test_an_export_of_another_stream_into_the_same_output_is_refused(
     assert run(service, tmp_path, "--stop=10") == 0
     table.disable_stream()
     table.enable_stream()
-    assert "holds an export with stream_arn" in refused(capsys, service, tmp_path, "--stop=10")
+    says = refused(capsys, service, tmp_path, "--stop=10", "--on_new_stream=finish")
+    assert "holds an export with stream_arn" in says
+
+
+def test_an_export_is_resumed_over_the_next_stream_and_writes_each_change_once(
+    service: LocalStreams, tmp_path: Path
+) -> None:
+    """The first run stops in the old stream, the second one in the next, and each run goes on where files end."""
+    table = orders_of(service)
+    anyway = "--on_data_loss=continue"
+    assert run(service, tmp_path, "--stop=10", anyway) == 0
+    table.disable_stream()
+    table.enable_stream()
+    table.put_many({"id": f"o-{n}", "line": 1, "n": "again"} for n in range(20))
+    assert run(service, tmp_path, "--stop=70", anyway) == 0
+    assert run(service, tmp_path, "--stop=NOW") == 0, "the loss between the streams is reported once"
+    found = ids(tmp_path)
+    assert set(found.values()) == {1}
+    assert found == expected(table)
+    table.disable_stream()
+    table.enable_stream()
+    table.put_many({"id": f"o-{n}", "line": 1, "n": "a third time"} for n in range(20))
+    assert run(service, tmp_path, "--stop=NOW", anyway) == 0
+    assert ids(tmp_path) == expected(table)
 
 
 def test_an_output_that_another_export_writes_to_is_refused(

@@ -17,19 +17,21 @@ from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import _SECONDS, _Commit, _NameRun, _Reach
 from beam_dynamodb_streams.progress.store import LeaseRecord
-from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.records.versions import version_base, version_of
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 START = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
-def record(number: int, second: int) -> ChangeRecord:
+def record(number: int, second: int, version: str | None = None) -> ChangeRecord:
     return ChangeRecord(
         event_id=str(number),
         event_name="INSERT",
         keys={"id": "o-1"},
         sequence_number=str(number),
+        version=version,
         shard_id="a",
         approximate_creation_time=START + timedelta(seconds=second),
     )
@@ -135,3 +137,32 @@ def test_a_step_writes_only_in_the_name_of_its_own_run_in_any_order_and_process(
     with pytest.raises(FencedError, match=r"no longer held by this run \(one\) but by run two"):
         bundle([("b", "3")])
     assert store.read().streams == before.streams
+
+
+def test_what_is_delivered_of_the_next_stream_is_saved_there_and_the_old_one_forgotten(tmp_path: Path) -> None:
+    """Trap 14: the version of a change says of which stream it is."""
+    old = "arn:aws:dynamodb:us-east-1:000000000000:table/orders/stream/2026-01-31T12:00:00.000"
+    new = old.replace("T12", "T13")
+    progress = Progress(f"file:{tmp_path / 'progress.json'}")
+    store = store_of(progress)
+    acquire(store, "one", old, 30.0, WallClock())
+    store.begin("one", StreamPosition(old), 0)
+
+    def commit(stream_arn: str, number: str, run: Value) -> None:
+        reach, step = _Reach(5), _Commit(progress)
+        change = record(int(number), 0, version_of(version_base(stream_arn), number))
+        reach.start_bundle()
+        for element in (change, to_arrow([change])):
+            assert list(reach.process(element, Timestamp(0))) == []
+        step.setup()
+        step.start_bundle()
+        for found in reach.finish_bundle():
+            assert list(step.process(("progress", [found.value[1]]), run, State())) == []
+        step.finish_bundle()
+
+    run = Value()
+    run.write("one")
+    commit(old, "5", run)
+    assert {arn: each.position(arn).shards for arn, each in store.read().streams.items()} == {old: {"a": After("5")}}
+    commit(new, "3", run)
+    assert {arn: each.position(arn).shards for arn, each in store.read().streams.items()} == {new: {"a": After("3")}}

@@ -29,7 +29,16 @@ _OPTION_OF: Final = {"path": "output"}
 _WITH_OUTPUTS: Final = re.compile(r"\.with_outputs\(\) for dead letters, or on_malformed=\"skip\"")
 _RUNNERS_WITH_SERVER: Final = ("flinkrunner", "portablerunner", "sparkrunner")
 
-_STREAM: Final = ("table", "stream_arn", "start", "stop", "region_name", "endpoint_url", "give_up_after")
+_STREAM: Final = (
+    "table",
+    "stream_arn",
+    "start",
+    "stop",
+    "region_name",
+    "endpoint_url",
+    "give_up_after",
+    "on_new_stream",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -148,6 +157,12 @@ class PipelineParser(Parser):
             metavar="WHEN",
             help='where to end: NOW, a time, a number of changes such as "1000 records", or a duration such as 10m'
             " (default: never, which needs a streaming runner)",
+        )
+        self.add_argument(
+            "--on_new_stream",
+            choices=("follow", "fail", "finish"),
+            help="what to do once the stream is disabled and read to its end: follow to the table's next stream, fail"
+            " if there is one, or finish (default: follow with --table, finish with --stream_arn)",
         )
         self.add_give_up_after()
         self.add_connection()

@@ -36,6 +36,7 @@ from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
+from beam_dynamodb_streams.source.options import parse_on_new_stream
 from beam_dynamodb_streams.source.start import resolve_start
 from beam_dynamodb_streams.source.streams import find_data_stream, find_table
 from beam_dynamodb_streams.source.worker_cache import client
@@ -82,7 +83,7 @@ def main(
         for directory in directories_of(arguments):
             check_writable(directory)
         stream_arn, start, until = bounds_of(arguments, sink.schema)
-        with sink.resume(start=start, stream_arn=stream_arn) as position:
+        with sink.resume(start=start, stream_arn=stream_arn, follow=follows(arguments)) as position:
             before, resumed = manifests_in(arguments.output), position != start
             if resumed:
                 print(f"resuming the export of this stream in {arguments.output} where its files end", file=sys.stderr)
@@ -99,6 +100,11 @@ def main(
             noun = "change" if arguments.layout == "change_log" else "row"
             print(files_written(arguments.output, before, noun=noun, resumed=resumed))
     return 0
+
+
+def follows(arguments: argparse.Namespace) -> bool:
+    """Return whether the export continues in the table's next stream."""
+    return parse_on_new_stream(arguments.on_new_stream, arguments.table) == "follow"
 
 
 def directories_of(arguments: argparse.Namespace) -> list[str]:

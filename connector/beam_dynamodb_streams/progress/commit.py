@@ -28,6 +28,7 @@ from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
 from beam_dynamodb_streams.progress.step_committer import StepCommitter
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.versions import UNKNOWN_STREAM, stream_part
 from beam_dynamodb_streams.shards.position import After, Position
 
 #: Seconds of event time that one commit covers.
@@ -142,8 +143,8 @@ class _Reach(beam.DoFn):
         if isinstance(element, pa.RecordBatch):
             for shard, number, created in _last_of_each(element):
                 self._add(shard, number, max(created, timestamp))
-        elif element.sequence_number:  # a row of a snapshot is in no shard
-            self._add(element.shard_id, element.sequence_number, timestamp)
+        elif element.sequence_number:  # an item of a snapshot has none
+            self._add(_named(element.shard_id, element.version), element.sequence_number, timestamp)
         yield from ()
 
     def _add(self, shard: str, number: str, created: Timestamp) -> None:
@@ -159,12 +160,19 @@ class _Reach(beam.DoFn):
 def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
     """Yield each shard of a batch, its largest number, and when the newest change of the batch was created."""
     youngest = Timestamp(pc.max(batch["approximate_creation_time"]).as_py().timestamp())
-    last: dict[str, int] = {}
-    for shard, number in zip(batch["shard_id"].to_pylist(), batch["sequence_number"].to_pylist(), strict=True):
-        if number:  # a row of a snapshot is in no shard
-            last[shard] = max(int(number), last.get(shard, -1))
-    for shard, found in last.items():
-        yield shard, str(found), youngest
+    last: dict[str, tuple[int, str]] = {}
+    columns = (batch[name].to_pylist() for name in ("shard_id", "sequence_number", "version"))
+    for shard, number, version in zip(*columns, strict=True):
+        if number:
+            last[shard] = max((int(number), version), last.get(shard, (-1, "")))
+    for shard, (found, version) in last.items():
+        yield _named(shard, version), str(found), youngest
+
+
+def _named(shard: str, version: str) -> str:
+    """Return the name of a shard here: with the part of a version that stands for its stream, if that is known."""
+    stream = stream_part(version)
+    return shard if stream == UNKNOWN_STREAM else f"{stream}/{shard}"
 
 
 @beam.typehints.with_output_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
@@ -225,4 +233,9 @@ class _Commit(beam.DoFn):
         if self._reached:
             if self._committer is None:
                 self._committer = StepCommitter(store_of(self._progress), self._owner, self._progress, WallClock())
-            self._committer.commit(self._reached)
+            by_stream: dict[str, dict[str, Position]] = {}
+            for name, position in self._reached.items():
+                stream, _, shard = name.rpartition("/")
+                by_stream.setdefault(stream or UNKNOWN_STREAM, {})[shard] = position
+            for stream in sorted(by_stream):
+                self._committer.commit(by_stream[stream], stream=stream)

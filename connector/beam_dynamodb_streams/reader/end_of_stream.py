@@ -102,9 +102,10 @@ class EndOfStream:
         floor = EARLIEST
         if following.created is not None:
             floor = int((int(following.created) - self.rules.slack) * MICROS)
+        known = found.saved is not None  # the run that had begun the stream has reported the loss before it
         return Claim(
             frontier.follow(following.stream_arn, floor=floor, saved=found.saved),
-            losses=[between_streams(frontier, following, complete=found.complete)],
+            losses=[] if known else [between_streams(frontier, following, complete=found.complete)],
             begins=following.stream_arn,
         )
 

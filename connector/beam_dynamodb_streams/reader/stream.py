@@ -8,7 +8,7 @@ each one means.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from beam_dynamodb_streams.shards.generations import Generation
@@ -126,7 +126,7 @@ class NextStream:
         complete: Whether all streams of the table could be listed; if not, others may be between the two.
         view_type: Which images its records have; "" if that is not known.
         replaced: Whether it is the stream of another table of the same name.
-        saved: The positions of an earlier run in it.
+        saved: The positions of an earlier run in it; None if no earlier run had begun it.
         refusal: Why it must not be read; "" if it may.
     """
 
@@ -134,7 +134,7 @@ class NextStream:
     complete: bool = True
     view_type: str = ""
     replaced: bool = False
-    saved: Mapping[str, Position] = field(default_factory=dict)
+    saved: Mapping[str, Position] | None = None
     refusal: str = ""
 
 

@@ -31,7 +31,7 @@ class TableStreams:
         table: The table's name or ARN.
         table_id: The id that the table had when the read began; "" if it is not known.
         refuses: Returns why a stream with this view type must not be read; "" if it may.
-        saved: Returns the positions that an earlier run saved in a stream.
+        saved: Returns the positions that an earlier run saved in a stream; None if it had not begun the stream.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TableStreams:
         table_id: str = "",
         *,
         refuses: Callable[[str], str] = lambda _: "",
-        saved: Callable[[str], Mapping[str, Position]] = lambda _: {},
+        saved: Callable[[str], Mapping[str, Position] | None] = lambda _: None,
     ) -> None:
         self._calls, self._table, self._table_id = calls, table, table_id
         self._refuses, self._saved = refuses, saved

@@ -15,7 +15,15 @@ import pyarrow.compute as pc
 from beam_dynamodb_streams.records.envelope import EntryFields, entry_fields
 from beam_dynamodb_streams.records.fields import Json
 from beam_dynamodb_streams.records.record import ChangeRecord, make_record
-from beam_dynamodb_streams.records.versions import BY_TIME, NUMBER_DIGITS, UNKNOWN_BASE, base_at
+from beam_dynamodb_streams.records.versions import (
+    BY_TIME,
+    EPOCH_DIGITS,
+    NUMBER_DIGITS,
+    STREAM_DIGITS,
+    UNKNOWN_BASE,
+    UNKNOWN_STREAM,
+    base_at,
+)
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.wire import RawRecord
@@ -157,3 +165,9 @@ def base_column(versions: pa.Array, sequence_numbers: pa.Array) -> pa.Array:
     """Return the base of each change: the inverse of `version_column`."""
     bases = pc.utf8_slice_codeunits(versions, 0, len(UNKNOWN_BASE))
     return pc.if_else(pc.equal(sequence_numbers, ""), versions, bases)
+
+
+def stream_column(versions: pa.Array) -> pa.Array:
+    """Return the part of each version that stands for the stream, as `versions.stream_part` does."""
+    parts = pc.utf8_slice_codeunits(versions, EPOCH_DIGITS + 1, EPOCH_DIGITS + 1 + STREAM_DIGITS)
+    return pc.if_else(pc.starts_with(parts, "0"), UNKNOWN_STREAM, parts)

@@ -76,6 +76,9 @@ UNKNOWN_BASE: Final = version_base("")
 """The base of a change of which neither an epoch nor a stream is known."""
 
 
+UNKNOWN_STREAM: Final = "0" * STREAM_DIGITS
+
+
 def version_of(base: str, sequence_number: str) -> str:
     """Return the version of a change with this base and sequence number."""
     return base + sequence_number.rjust(NUMBER_DIGITS, "0") if sequence_number else base
@@ -89,6 +92,30 @@ def base_of(version: str, sequence_number: str) -> str | None:
         return None
     number = sequence_number.rjust(NUMBER_DIGITS, "0")
     return version.removesuffix(number) if version.endswith(f"-{number}") else None
+
+
+def stream_part(version: str) -> str:
+    """Return the part of a version, or of its base, that stands for the stream; `UNKNOWN_STREAM` if none does.
+
+    A label begins with a year. The time of a change in a Kinesis data stream begins with 0.
+    """
+    part = version[EPOCH_DIGITS + 1 : EPOCH_DIGITS + 1 + STREAM_DIGITS]
+    return UNKNOWN_STREAM if part.startswith("0") else part
+
+
+def stream_named(part: str, known: str) -> str:
+    """Return the ARN of the stream that a part of a version stands for.
+
+    Args:
+        part: The part; 0 stands for the known stream.
+        known: The ARN of a stream of the same table: labels of one service have one form.
+    """
+    table, _, label = known.rpartition("/stream/")
+    if not int(part) or part == stream_part(version_base(known)):
+        return known
+    decimals = len(label.rpartition(".")[2]) if "." in label else 3
+    day, time = f"{part[:4]}-{part[4:6]}-{part[6:8]}", f"{part[8:10]}:{part[10:12]}:{part[12:14]}"
+    return f"{table}/stream/{day}T{time}.{part[14 : 14 + decimals]}"
 
 
 def epoch_of(version: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow, WindowFn
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
@@ -19,6 +20,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_dynamodb_streams.columns import Columns, Misfit
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.records.text_columns import stream_column
+from beam_dynamodb_streams.records.versions import stream_named
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_chunk
@@ -47,8 +50,8 @@ class ChunkOptions:
 class Tracking:
     """A run whose coverage is kept.
 
-    `run` is its name in this process, `stream_arn` the stream that it reads, and `sees_all` says whether one process
-    sees all of it.
+    `run` is its name in this process, `stream_arn` the stream in which it begins, and `sees_all` says whether one
+    process sees all of it. The version of a change says whether it is of another stream of the table.
     """
 
     run: str
@@ -176,13 +179,22 @@ class ChunkBySinkWindows(_ChunkChanges):
                 yield TaggedOutput(MISFITS, _globally(misfit, earliest))
 
     def _chunks_of(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
+        tracking = self._tracking
+        if tracking is None or not tracking.stream_arn:
+            yield from self._chunks_of_stream(changes, UNKNOWN_STREAM)
+            return
+        streams = stream_column(changes.column("version"))
+        for part in sorted(pc.unique(streams).to_pylist()):
+            of_stream = changes.filter(pc.equal(streams, part))
+            yield from self._chunks_of_stream(of_stream, stream_named(part, tracking.stream_arn))
+
+    def _chunks_of_stream(self, changes: pa.RecordBatch, stream_arn: str) -> Iterator[WindowedValue]:
         times = creation_micros(changes)
         length = self._window_micros
         windows = np.zeros(len(times), np.int64) if length is None else times // length
         coverage: dict[int, Coverage] = {}
-        tracking, stream_arn = self._tracking, UNKNOWN_STREAM
-        if tracking is not None:
-            arrivals, stream_arn = _arrivals(tracking), tracking.stream_arn
+        if self._tracking is not None:
+            arrivals = _arrivals(self._tracking)
             shards, numbers = changes.column("shard_id"), changes.column("sequence_number")
             coverage = find_ranges(stream_arn, shards, numbers, windows, arrivals)
         present = int(self._now() * MICROS)

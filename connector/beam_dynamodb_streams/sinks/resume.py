@@ -26,11 +26,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError
+from beam_dynamodb_streams.shards.generations import table_of
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE, UNKNOWN_STREAM, SequenceRange, settled_up_to
@@ -56,7 +57,10 @@ _TRIMMED_MICROS: Final = 25 * 3600 * 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export: what is the same in every run that writes to an output, and where the first of them began."""
+    """An export: what is the same in every run that writes to an output, and where the first of them began.
+
+    `follow`: the stream may be another one of the same table, since the read continues from one to the next.
+    """
 
     stream_arn: str | None
     form: str
@@ -66,6 +70,7 @@ class Export:
     window: float | None
     partitions: str | None
     start: StreamPosition
+    follow: bool = False
 
     def to_json(self) -> bytes:
         return json.dumps(
@@ -103,15 +108,30 @@ def open_export(directory: str, export: Export, *, now: Callable[[], float] = ti
         marks = [path for path in paths if path.startswith(f"{WRITING}/")]
         manifest_paths = [path for path in paths if path.startswith(f"{FOLDER}/")]
         second = now()
-        manifests = read_manifests(output, manifest_paths, export.stream_arn, now=second)
+        first = StreamPosition.from_json(json.dumps(start))
+        manifests = read_manifests(
+            output, manifest_paths, export.stream_arn, now=second, table=_table(export.stream_arn, follow=export.follow)
+        )
         # Older files than the manifests that were read had their manifests when an earlier run looked.
         remove_leftovers(output, ending_after(paths, retention_start(manifest_paths, second)), manifests, marks)
         output.delete([*marks, *filter(is_unfinished, paths)])
-        position = StreamPosition.from_json(json.dumps(start)).merge(position_of(manifests, export.stream_arn))
-        if CAUGHT_UP in paths:
-            moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}")
-            position = position.merge(StreamPosition(until=moments.get(export.stream_arn or UNKNOWN_STREAM)))
-        yield position
+        moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}") if CAUGHT_UP in paths else {}
+
+        def reached(stream_arn: str | None) -> StreamPosition:
+            until = StreamPosition(until=moments.get(stream_arn or UNKNOWN_STREAM))
+            return position_of(manifests, stream_arn).merge(until)
+
+        if not export.follow or first.stream_arn is None:
+            yield first.merge(reached(export.stream_arn))
+        else:
+            covered = {shard.stream_arn for manifest in manifests for shard in manifest.coverage}
+            later = sorted(arn for arn in covered if table_of(arn) == table_of(first.stream_arn))
+            following = tuple(reached(arn) for arn in later if arn > first.stream_arn)
+            yield replace(first.merge(reached(first.stream_arn)), following=following)
+
+
+def _table(stream_arn: str | None, *, follow: bool) -> str | None:
+    return table_of(stream_arn) if follow and stream_arn is not None else None
 
 
 def save_caught_up(directory: str, stream_arn: str | None, second: int) -> None:
@@ -165,6 +185,10 @@ def _first_start(output: Output, paths: list[str], directory: str, export: Expor
     for name, value in wanted.items():
         if name == "start" or found.get(name) == value:
             continue
+        if name == "stream_arn" and found.get(name) is not None:
+            table = _table(value, follow=export.follow)
+            if table is not None and table == _table(str(found[name]), follow=True):
+                continue
         held, given = _differing(found.get(name), value)
         if held != given:
             raise InvalidOptionError(
@@ -193,9 +217,14 @@ def _unequal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any]
 
 
 def read_manifests(
-    output: Output, paths: list[str], stream_arn: str | None = None, *, now: float | None = None
+    output: Output,
+    paths: list[str],
+    stream_arn: str | None = None,
+    *,
+    now: float | None = None,
+    table: str | None = None,
 ) -> list[Manifest]:
-    """Return the manifests that matter to a run of a stream.
+    """Return the manifests that matter to a run of a stream, or with `table` of all its streams.
 
     These are the manifests of changes that may still be in the stream, and all others too if a shard needs them.
     """
@@ -208,7 +237,10 @@ def read_manifests(
     if len(recent) < len(paths):
         trimmed = last - _TRIMMED_MICROS
         manifests = [_settle_trimmed(found, path, trimmed) for found, path in zip(manifests, recent, strict=True)]
-        if any(settled_up_to(ranges) is None for ranges in _ranges(manifests, stream_arn).values()):
+        covered = {shard.stream_arn for found in manifests for shard in found.coverage}
+        streams = [stream_arn] if table is None else [arn for arn in covered if table_of(arn) == table]
+        of_shards = [ranges for each in streams for ranges in _ranges(manifests, each).values()]
+        if any(settled_up_to(ranges) is None for ranges in of_shards):
             return load_manifests(output, paths)
     return manifests
 

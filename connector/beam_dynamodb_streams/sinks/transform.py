@@ -94,7 +94,9 @@ class WriteChanges(beam.PTransform):
         return variant
 
     @contextmanager
-    def resume(self, *, start: StreamPosition | None = None, stream_arn: str | None = None) -> Iterator[StreamPosition]:
+    def resume(
+        self, *, start: StreamPosition | None = None, stream_arn: str | None = None, follow: bool = False
+    ) -> Iterator[StreamPosition]:
         """Make the sink write each change exactly once, however often it is started, and yield where to read from.
 
         ```python
@@ -110,6 +112,8 @@ class WriteChanges(beam.PTransform):
             start: Where the very first run begins.
             stream_arn: The stream that is read. If given, an output of another stream is refused, and what the output
                 covers counts for this stream only. If not, only shard ids distinguish two streams of a table.
+            follow: Whether the read has `on_new_stream="follow"`. Then `stream_arn` may be a later stream of the table
+                of which the output has an earlier one.
         """
         files = self._files
         export = Export(
@@ -121,6 +125,7 @@ class WriteChanges(beam.PTransform):
             self._seconds,
             files.partitions,
             start or StreamPosition(stream_arn),
+            follow,
         )
         with open_export(files.directory, export) as position:
             self._run, self._stream_arn = uuid.uuid4().hex, stream_arn

@@ -74,7 +74,7 @@ def reader_of(
         random.Random().random,  # noqa: S311 - jitter
         replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base, stream_arn)),
         options.pace,
-        EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn)),
+        EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn) or {}),
         tally,
         on_new_stream=options.on_new_stream,
         give_up_after=options.give_up_after,

@@ -61,9 +61,9 @@ class StreamRead:
         """Return where this element begins: the whole read, or the element's own part of it."""
         return self.begin() if self.frontier is None else self.frontier
 
-    def saved_in(self, stream_arn: str) -> Mapping[str, Position]:
-        """Return the positions that an earlier run had in a stream that follows this one."""
-        return next((each.shards for each in self.later if each.stream_arn == stream_arn), {})
+    def saved_in(self, stream_arn: str) -> Mapping[str, Position] | None:
+        """Return the positions that an earlier run had in a stream that follows this one; None if it had none."""
+        return next((each.shards for each in self.later if each.stream_arn == stream_arn), None)
 
 
 class _Stored(msgspec.Struct, omit_defaults=True):

@@ -162,7 +162,7 @@ class StreamsOfTable:
         What follows such a stream was begun only after it was read to its end.
         """
         positions = [start, *start.following]
-        while len(positions) > 1 and positions[0].stream_arn not in self.readable:
+        while len(positions) > 1 and not self._is_readable(positions[0].stream_arn or self.latest):
             del positions[0]
         return [replace(each, following=()) for each in positions]
 
@@ -220,6 +220,13 @@ class StreamsOfTable:
         if kept and kept[0] != self.latest:
             self.check_position(kept[0])
         return kept
+
+    def _is_readable(self, stream_arn: str) -> bool:
+        try:
+            self.service.describe_stream(stream_arn, limit=1)
+        except NotFoundError:
+            return False
+        return True
 
     def _is_of_another_table(self, stream_arn: str) -> bool:
         table = self.table
