@@ -20,7 +20,18 @@ LIBRARIES = {
         "beam/",
         "source/",
         "sinks/",
-        *(f"commands/{name}.py" for name in ("command_line", "dead_letter_files", "exit_codes", "export", "tail")),
+        *(
+            f"commands/{name}.py"
+            for name in (
+                "command_line",
+                "dead_letter_files",
+                "exit_codes",
+                "export",
+                "handle",
+                "on_failure_files",
+                "tail",
+            )
+        ),
         "metrics.py",
         "records/beam_",
         "progress/commit.py",

@@ -123,6 +123,7 @@ def test_no_command_shows_or_logs_a_credential(
         "progress": [["import", stored, str(saved), "--yes"], ["list", stored], ["export", stored]],
         "tail": [["--table", "orders", "--start", "TRIM_HORIZON", "--stop", "NOW"]],
         "export": [asked(tmp_path)],
+        "handle": [["--table", "orders", "--handler", "tests.handlers.made.record", "--stop", "NOW"]],
         "kinesis": [["--table", "orders", "--port", "0"]],
     }
     assert calls.keys() == COMMANDS.keys()
@@ -131,7 +132,7 @@ def test_no_command_shows_or_logs_a_credential(
             threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
         assert main([command, *words]) == 0, command
     service.expire_credentials(ACCESS_KEY)
-    for command in ("inspect", "schema", "tail", "export", "kinesis"):
+    for command in ("inspect", "schema", "tail", "export", "handle", "kinesis"):
         with pytest.raises(SystemExit) as ended:
             main([command, *calls[command][0]])
         assert ended.value.code == 2, command

@@ -21,6 +21,7 @@ DISTRIBUTION: Final = "beam-dynamodb-streams"
 COMMANDS: Final[Mapping[str, str]] = {
     "export": "write a table's changes to Parquet, Avro or JSON lines files, each change exactly once",
     "tail": "print a table's changes as JSON lines as they arrive",
+    "handle": "call a handler of a Lambda trigger with a table's changes",
     "inspect": "show a stream's shards, their ages, and what reading them costs",
     "schema": "infer typed columns from a table's items and its changes",
     "kinesis": "serve a table's changes to unmodified Kinesis consumers, such as the Kinesis Client Library",
