@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         6,
         "the watermark moves before the listings are believed",
-        f"{READER}::Reader._complete",
+        f"{READER}::Reader._watermark",
         "self._listings.settled(now)",
         "True",
         "reader/test_reader_children.py::test_records_of_a_shard_that_is_not_listed_at_first_are_not_late",
@@ -154,7 +154,7 @@ MUTANTS = (
     Mutant(
         6,
         "the watermark passes a sibling that is listed late",
-        f"{READER}::Reader._complete",
+        f"{READER}::Reader._watermark",
         "min([frontier.watermark, *self._listings.held_watermarks()])",
         "frontier.watermark",
         "reader/test_reader_children.py::test_a_late_siblings_records_are_not_late",

@@ -134,10 +134,10 @@ MUTANTS = (
     ),
     Mutant(
         19,
-        "a record from the future is past the stop, and the next read resumes after it",
+        "a record from the future is past the stop, and never delivered",
         f"{DELIVERY}::deliver",
-        "(rules.stop + 1, latest if rules.gapless else inf)",
-        "(rules.stop + 1, inf)",
+        "(created := record.creation_time) < end or created > latest",
+        "record.creation_time < end",
         "reader/test_page.py::test_a_record_from_the_future_leaves_no_gap_before_a_stop_and_ends_no_shard",
     ),
     Mutant(
@@ -184,7 +184,7 @@ MUTANTS = (
         21,
         "records are emitted after the checkpoint",
         "source/dofn.py::_ReadStream._slice",
-        "if not tracker.try_claim(claim.frontier): return",
+        "if not tracker.try_claim(claim.frontier): ...",
         "tracker.try_claim(claim.frontier)",
         "source/test_slice.py::test_a_step_whose_claim_is_refused_is_not_emitted",
     ),
@@ -193,14 +193,15 @@ MUTANTS = (
         "records are emitted without a claim",
         "source/dofn.py::_ReadStream._slice",
         (
-            "if not tracker.try_claim(claim.frontier): return\n"
+            "if not tracker.try_claim(claim.frontier): ...\n"
             "elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)\n"
-            "_log(claim, emitted)\n"
+            "_log(stream_arn, claim, emitted)\n"
+            "DELIVERIES.delivers(self._options.source, owner_of(element.run), claim.shard, stream_arn)\n"
             "yield from elements"
         ),
         (
             "elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)\n"
-            "_log(claim, emitted)\n"
+            "_log(stream_arn, claim, emitted)\n"
             "yield from elements\n"
             "if not tracker.try_claim(claim.frontier): return"
         ),
@@ -242,8 +243,8 @@ MUTANTS = (
         21,
         "a resumed read begins at its start for shards whose position was saved",
         "shards/growth.py::Growth.open",
-        "Reading(self.saved.pop(shard, position), watermark)",
-        "Reading(position, watermark)",
+        "self.saved.pop(shard, position)",
+        "position",
         "shards/test_discovery.py::test_a_shard_begins_at_its_saved_position",
     ),
 )

@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from apache_beam.utils.timestamp import Timestamp
 from hypothesis import given
@@ -82,6 +83,25 @@ def test_what_precedes_a_committed_change_was_delivered_before_the_watermark_mov
 def test_a_bundle_reports_only_the_last_of_each_moment() -> None:
     bundle = [(n, n // 10, float(n // 10)) for n in range(100)]
     assert sorted(moments(bundle, 0)) == [(5.0, 49), (10.0, 99)]
+
+
+def test_a_change_dated_far_ahead_keeps_no_progress_from_being_saved() -> None:
+    """Alone, in a bundle with others, and in a batch: what is saved waits for no moment beyond the present."""
+    now = START.timestamp() + 100
+    ahead = 50 * 365 * 86400
+
+    def saved(*elements: ChangeRecord | pa.RecordBatch) -> list[tuple[float, int]]:
+        reach = _Reach(0, WallClock(lambda: now))
+        reach.start_bundle()
+        for element in elements:
+            list(reach.process(element, Timestamp(START.timestamp() + (ahead if element is future else 0))))
+        return sorted((float(found.timestamp) - now, int(found.value[1][1])) for found in reach.finish_bundle())
+
+    future = record(2, ahead)
+    assert saved(future) == [(60, 2)]
+    assert saved(record(1, 90), future) == [(-100, 1), (60, 2)]
+    assert saved(to_arrow([record(1, 90), future, record(3, 80)])) == [(-10, 3)]
+    assert saved(to_arrow([future])) == [(60, 2)]
 
 
 class State:

@@ -9,6 +9,7 @@ import pytest
 
 from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.requests import PageRead, Read
+from beam_dynamodb_streams.reader.stream_caller import _from
 from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.loss import shard_gone
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
@@ -142,8 +143,20 @@ def test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark() -> None
     stopping = deliver(
         reading(), page(raw("1", NOW - 60), raw("2", NOW + 10 * 365 * 86400)), Rules(stop=NOW, slack=5.0)
     )
-    assert [record.sequence_number for record in stopping.records] == ["1"]
+    assert [record.sequence_number for record in stopping.records] == ["1", "2"]
     assert not stopping.finished
+
+
+def test_a_record_from_the_future_does_not_move_a_start_at_a_moment() -> None:
+    """Trap 19: it is delivered, and the records before the moment that follow it are still left out."""
+    ahead = raw("1", NOW + 10 * 365 * 86400)
+    moved = deliver(reading(AtTime(NOW - 100)), page(ahead, position=AtTime(NOW - 100)), Rules(slack=5.0))
+    assert numbers(moved.records) == ["1"]
+    assert moved.frontier.shards["a"].position == AtTime(NOW - 100)
+    records = [raw("1", NOW - 500), ahead, raw("2", NOW - 300), raw("3", NOW - 100), raw("4", NOW - 101)]
+    assert numbers(_from(records, NOW - 100, NOW + 3600)) == ["1", "3", "4"]
+    assert numbers(_from(records[:3], NOW - 100, NOW + 3600)) == ["1"]
+    assert numbers(_from(records[:1], NOW - 100, NOW + 3600)) == []
 
 
 def test_a_record_from_the_future_leaves_no_gap_before_a_stop_and_ends_no_shard() -> None:

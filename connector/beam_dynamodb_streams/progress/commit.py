@@ -30,9 +30,12 @@ from beam_dynamodb_streams.progress.step_committer import StepCommitter
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.versions import UNKNOWN_STREAM, stream_part
 from beam_dynamodb_streams.shards.position import After, Position
+from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 
 #: Seconds of event time that one commit covers.
 _SECONDS: Final = 5
+#: How many seconds a worker's clock may be behind the service's.
+_CLOCKS_APART: Final = 60
 #: Everything goes to one key, whose state knows the run. The element of shard "" carries the run's name.
 _ONE: Final = "progress"
 _RUN: Final = ""
@@ -129,25 +132,31 @@ class _Reach(beam.DoFn):
 
     A change that precedes another one in its shard was created at most the slack after it. So everything before a
     change has passed once the watermark is the slack beyond it, plus a window where changes have the time of its end.
+    A change that is dated far ahead says nothing of the changes before it, which were created by now.
     """
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int, clock: WallClock | None = None) -> None:
         self._seconds = seconds
+        self._clock = clock or WallClock()
 
     def start_bundle(self) -> None:
         self._reached: dict[tuple[str, int], int] = {}
+        now = self._clock.now()
+        self._ahead, self._present = Timestamp(now + AHEAD_SECONDS), Timestamp(now + _CLOCKS_APART)
 
     def process(
         self, element: ChangeRecord | pa.RecordBatch, timestamp: Any = beam.DoFn.TimestampParam
     ) -> Iterator[tuple[str, tuple[str, str]]]:
         if isinstance(element, pa.RecordBatch):
-            for shard, number, created in _last_of_each(element):
+            for shard, number, created in _last_of_each(element, self._ahead):
                 self._add(shard, number, max(created, timestamp))
         elif element.sequence_number:  # an item of a snapshot has none
             self._add(_named(element.shard_id, element.version), element.sequence_number, timestamp)
         yield from ()
 
     def _add(self, shard: str, number: str, created: Timestamp) -> None:
+        if created > self._ahead:
+            created = self._present
         moment = -(-created.micros // 1_000_000) + self._seconds
         key = (shard, moment - moment % _SECONDS)
         self._reached[key] = max(int(number), self._reached.get(key, -1))
@@ -157,9 +166,14 @@ class _Reach(beam.DoFn):
             yield WindowedValue((_ONE, (shard, str(number))), Timestamp(moment), [GlobalWindow()])
 
 
-def _last_of_each(batch: pa.RecordBatch) -> Iterator[tuple[str, str, Timestamp]]:
-    """Yield each shard of a batch, its largest number, and when the newest change of the batch was created."""
-    youngest = Timestamp(pc.max(batch["approximate_creation_time"]).as_py().timestamp())
+def _last_of_each(batch: pa.RecordBatch, ahead: Timestamp) -> Iterator[tuple[str, str, Timestamp]]:
+    """Yield each shard of a batch, its largest number, and when the newest change of the batch was created.
+
+    Changes dated later than `ahead` count only if there are no others.
+    """
+    created = batch["approximate_creation_time"].cast(pa.int64())
+    present = created.filter(pc.less_equal(created, ahead.micros))
+    youngest = Timestamp(micros=pc.max(present if len(present) else created).as_py())
     last: dict[str, tuple[int, str]] = {}
     columns = (batch[name].to_pylist() for name in ("shard_id", "sequence_number", "version"))
     for shard, number, version in zip(*columns, strict=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from math import inf
 from typing import Any
 
 from beam_dynamodb_streams.reader.requests import PageRead
@@ -74,8 +73,8 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
 
     Records past the stop are skipped. The shard is finished by a record that is later than the stop by more than the
     slack, because until then an earlier one may follow. With `Rules.gapless` the first record past the stop finishes
-    it. A record from the future proves nothing about the records after it. It is delivered if there is no stop, and
-    with `Rules.gapless`, because the next read resumes after it.
+    it. A record that is dated more than an hour ahead proves nothing about the records after it. It is delivered, also
+    with a stop: it was written by now, and the read that its date belongs to may come when it is trimmed.
     """
     shard = read.request.shard
     latest = read.asked + AHEAD_SECONDS
@@ -87,9 +86,11 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
         records, malformed = _before_the_stop(read, rules.stop, latest)
     last = None if cut_off else read.page.last_number
     position = _last(read.request.position, records, malformed, last)
+    if read.records and newest is None and isinstance(read.request.position, AtTime):
+        position = None  # records from the future alone: those from the start moment on are still to come
     if rules.stop is not None:
-        end, ahead = rules.stop + 1, latest if rules.gapless else inf
-        records = [record for record in records if (created := record.creation_time) < end or created > ahead]
+        end = rules.stop + 1
+        records = [record for record in records if (created := record.creation_time) < end or created > latest]
     touched = records
     records, undecodable = rules.filter(records, shard)
     malformed = [*malformed, *undecodable]

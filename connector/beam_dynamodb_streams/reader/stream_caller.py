@@ -41,6 +41,7 @@ from beam_dynamodb_streams.reader.requests import (
 from beam_dynamodb_streams.reader.stream import Entry, EntryPage, Stream, Succession
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import After, AtTime, Horizon, Position
+from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -149,7 +150,7 @@ class StreamCaller:
     def _page_read(self, request: Read, page: EntryPage, asked: float, renewals: int, trimmed: bool | None) -> PageRead:
         records = page.records
         if isinstance(request.position, AtTime):
-            records = _from(records, request.position.second)
+            records = _from(records, request.position.second, asked + AHEAD_SECONDS)
         hint = None if page.next_iterator is None else Hint(page.next_iterator, int(asked))
         return PageRead(request, asked, page, records, hint, renewals, trimmed)
 
@@ -175,9 +176,12 @@ def _repeated(page: EntryPage, position: Position) -> str | None:
     return None if first is None or int(first) > int(position.sequence_number) else first
 
 
-def _from(records: Sequence[Entry], second: int) -> Sequence[Entry]:
-    """Return the entries from the first one created at or after `second`, as a start at a moment means it."""
+def _from(records: Sequence[Entry], second: int, latest: float) -> Sequence[Entry]:
+    """Return the entries from the first one created at or after `second`, as a start at a moment means it.
+
+    An entry dated later than `latest` does not begin them, but is one of them.
+    """
     for index, record in enumerate(records):
-        if record.creation_time >= second:
-            return records[index:]
-    return []
+        if second <= record.creation_time <= latest:
+            return [*(ahead for ahead in records[:index] if ahead.creation_time > latest), *records[index:]]
+    return [record for record in records if record.creation_time > latest]

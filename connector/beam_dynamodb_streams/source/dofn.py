@@ -72,7 +72,11 @@ def reader_of(
         time.monotonic,
         service.service_time,
         random.Random().random,  # noqa: S311 - jitter
-        replace(options.rules, stop=element.stop, filter=filter_with(options.rules.filter, base, stream_arn)),
+        replace(
+            options.rules,
+            stop=element.stop,
+            filter=filter_with(options.rules.filter, base, stream_arn, limited=element.records is not None),
+        ),
         options.pace,
         EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn) or {}),
         tally,
