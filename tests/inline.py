@@ -357,6 +357,11 @@ class DrivenRead:
         if before.stream_arn != self.frontier.stream_arn:
             self.reader = self._new_reader()
 
+    def finish(self) -> None:
+        """End with the present stream, in a new worker."""
+        self._on_new_stream = "finish"
+        self.restart()
+
     def close(self) -> None:
         if self._own_client is not None:
             self._own_client.close()

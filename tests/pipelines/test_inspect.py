@@ -271,3 +271,29 @@ def test_a_shard_that_cannot_be_sampled_is_named_with_its_error(
     assert main(given) == 0
     assert "not sampled" in capsys.readouterr().out
     assert len(orders.open_shard_ids) == 2
+
+
+def test_all_streams_of_the_table_that_can_be_read_are_shown(orders: Table, clock: Clock, run: Run) -> None:
+    """Trap 14: a stream that is enabled again is another one, and the old one stays readable for a day."""
+    old = orders.stream_arn
+    orders.disable_stream()
+    clock.advance(3600)
+    new = orders.enable_stream("KEYS_ONLY")
+    shown = run("--table=orders")
+    assert f"{old.partition('/stream/')[2]} (DISABLED, NEW_AND_OLD_IMAGES)" in shown
+    assert "other stream" in shown
+    seen = json.loads(run("--table=orders", "--json"))
+    assert [(each["stream_arn"], each["status"], each["view_type"]) for each in seen["generations"]] == [
+        (old, "DISABLED", "NEW_AND_OLD_IMAGES"),
+        (new, "ENABLED", "KEYS_ONLY"),
+    ]
+    clock.advance(24 * 3600)
+    assert "other stream" not in run("--table=orders")
+
+
+def test_without_the_permission_to_list_streams_the_present_one_is_shown(
+    local: LocalStreams, orders: Table, run: Run
+) -> None:
+    local.faults = Faults(access_denied={"ListStreams": 1.0})
+    (shown,) = json.loads(run("--table=orders", "--json"))["generations"]
+    assert shown["stream_arn"] == orders.stream_arn

@@ -110,10 +110,10 @@ class Ledger:
 
     def served(self) -> set[Place]:
         """The places of all changes that the service still has."""
-        now, stream = self.clock(), self.table.stream
-        if stream.is_gone(now):
-            return set()
-        shards = [shard for name in stream.shards.by_id if (shard := stream.find(name, now)) is not None]
+        now = self.clock()
+        streams = [stream for stream in self.table.streams if not stream.is_gone(now)]
+        found = [stream.find(name, now) for stream in streams for name in stream.shards.by_id]
+        shards = [shard for shard in found if shard is not None]
         return {(shard.shard_id, number) for shard in shards for number in shard.sequence[shard.trimmed :]}
 
     def note(self, groups: list[Group], *, restored: bool = False) -> None:
@@ -152,7 +152,9 @@ class Ledger:
 
     def ancestors(self, shard: str) -> list[str]:
         """Return those that the stream had; the trimmed parent of a first shard is not one of them (trap 23)."""
-        lineage, found = self.table.lineage, list[str]()
+        lineage, found = dict[str, str | None](), list[str]()
+        for stream in self.table.streams:
+            lineage |= {name: each.parent_shard_id for name, each in stream.shards.by_id.items()}
         while (parent := lineage.get(shard)) is not None and parent in lineage:
             found.append(parent)
             shard = parent
@@ -165,7 +167,11 @@ class Ledger:
 
     def assert_unserved(self, loss: Loss) -> None:
         """No loss is reported for a position that the service still serves; a certain one lost a change for certain."""
-        now, stream = self.clock(), self.table.stream
+        now = self.clock()
+        stream = next(stream for stream in self.table.streams if stream.arn == loss.stream_arn)
+        if not loss.shard_id:
+            assert stream.disabled is not None, f"a loss between two streams, and the first is enabled: {loss}"
+            return
         shard = None if stream.is_gone(now) else stream.find(loss.shard_id, now)
         old = loss.since is not None and loss.since.timestamp() < now - DAY
         number = int(last) if (last := loss.last_position.rpartition(" ")[2]).isdecimal() else None
@@ -179,7 +185,11 @@ class Ledger:
             assert unread < kept, f"nothing was lost for certain: {loss}"
 
     def assert_step(self, groups: list[Group]) -> None:
-        """Between any two rules: each shard has one reader at most, and what a position covers was delivered."""
+        """Between any two rules: each shard has one reader at most, and what a position covers was delivered.
+
+        At most one group follows to the table's next stream.
+        """
+        assert sum(group.frontier.adopts for group in groups) == 1, "two groups would read the next stream, or none"
         for one, other in combinations([group.frontier for group in groups], 2):
             assert not one.shards.keys() & other.shards.keys(), "two groups read the same shard"
         for group in groups:
@@ -221,8 +231,11 @@ class Ledger:
         lost_roots = {self.root(shard) for shard, _ in missing} & self.owed_roots
         unsaid = lost_roots - {self.root(shard) for shard in reported}
         assert not unsaid, f"nothing was reported of a lineage that lost changes: {unsaid}"
-        latest: dict[str, int] = defaultdict(lambda: -1)
-        for place, key, _ in written:
+        streams = {name: stream.arn for stream in self.table.streams for name in stream.shards.by_id}
+        latest: dict[tuple[str, str], int] = defaultdict(lambda: -1)
+        for place, name, _ in written:
+            # One group reads the next stream, and does not know when the others have read the old one to its end.
+            key = name, streams[place[0]] if len(groups) > 1 else ""
             if place in self.claims and place not in missing and place[0] not in self.after_child:
-                assert self.claims[place] > latest[key], f"{key} came out of order: {place}"
+                assert self.claims[place] > latest[key], f"{name} came out of order: {place}"
                 latest[key] = self.claims[place]

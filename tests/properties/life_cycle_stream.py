@@ -61,6 +61,7 @@ class StreamRules(RuleBasedStateMachine):
         )
         self.number = 0
         self.disabled = False
+        self.enabled_again = False
         for what, number in history:
             if what == "put":
                 self.write(number + 1)
@@ -171,6 +172,18 @@ class StreamRules(RuleBasedStateMachine):
             event("disable")
             self.end_the_stream()
 
+    @precondition(lambda self: not self.disabled)
+    @rule(changes=changes, seconds=st.sampled_from([0.0, 2.0, 100.0, 4000.0]), shards=st.integers(1, 3))
+    def enable_again(self, changes: int, seconds: float, shards: int) -> None:
+        """The stream is disabled, and after a while the table has another one."""
+        event("enable again")
+        self.write(changes)
+        self.end_the_stream()
+        self.clock.advance(seconds)
+        self.table.enable_stream(shards=shards)
+        self.disabled, self.enabled_again = False, True
+        self.write(changes)
+
     # What the service does
 
     @rule(
@@ -199,7 +212,7 @@ class StreamRules(RuleBasedStateMachine):
     def list_badly(self, holes: float, delay: float, stale: float, repeat: float) -> None:
         event("list badly")
         self.ledger.lied |= bool(holes)
-        holes = 0.0 if self.disabled else holes
+        holes = 0.0 if self.disabled or self.enabled_again else holes
         self.faults(list_holes=holes, list_delay=delay, list_stale=stale, repeat_listing=repeat)
 
     @rule(drop=st.sampled_from([0.0, 0.2]), cut=st.sampled_from([0.0, 0.1]), crc=st.sampled_from([0.0, 0.1]))

@@ -40,6 +40,8 @@ class LifeCycle(StreamRules):
             pace=Pace(page=20, idle=10.0),
             network=self.network,
             sockets=SOCKETS,
+            on_new_stream="follow",
+            table_id=self.table.table_id,
         )
 
     def group(self, which: int) -> Group:
@@ -144,6 +146,9 @@ class LifeCycle(StreamRules):
             for _ in range(20):
                 for group in self.groups:
                     self.ledger.follow(group, 400)
+            for group in self.groups:
+                group.read.finish()
+                self.ledger.follow(group, 400)
             self.ledger.note(self.groups)
             self.ledger.assert_step(self.groups)
             self.ledger.assert_end(self.groups)

@@ -51,6 +51,10 @@ def overview_table(seen: StreamOverview) -> RenderableType:
 def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
     yield "table", f"{seen.table}, {seen.region}"
     yield "stream", f"{seen.stream_arn} ({seen.status}, {seen.view_type})"
+    for each in seen.generations:
+        if each.stream_arn != seen.stream_arn:
+            label = each.stream_arn.partition("/stream/")[2]
+            yield "other stream", f"{label} ({each.status}, {each.view_type})"
     states: Counter[str] = Counter(shard.state for shard in seen.shards)
     yield "shards", ", ".join(f"{states[state]:,} {state}" for state in _STYLES if states[state])
     if seen.oldest is not None and seen.headroom is not None:

@@ -1,7 +1,7 @@
 """An overview of a stream: its shards as one listing shows them, and, with a sample, what is in them.
 
-Everything but the sample is free of charge and takes no reader's place: it calls DescribeTable, DescribeStream and
-GetShardIterator. One listing may leave a shard out (trap 6); a second overview shows it.
+Everything but the sample is free of charge and takes no reader's place: it calls DescribeTable, DescribeStream,
+ListStreams and GetShardIterator. One listing may leave a shard out (trap 6); a second overview shows it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from beam_dynamodb_streams.inspection.application_progress import (
     compare_application,
 )
 from beam_dynamodb_streams.inspection.shard_sample import PAGE, ShardSample, sample_shard
+from beam_dynamodb_streams.inspection.stream_generations import StreamGeneration, stream_generations
 from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
@@ -82,7 +83,10 @@ class ReadCost:
 
 @dataclass(frozen=True, slots=True)
 class StreamOverview:
-    """A stream in the second `taken` of the service's clock. `shards` has parents before children."""
+    """A stream in the second `taken` of the service's clock.
+
+    `shards` has parents before children. `generations` has all streams of the table, the oldest first.
+    """
 
     table: str
     stream_arn: str
@@ -93,6 +97,7 @@ class StreamOverview:
     shards: tuple[ShardOverview, ...]
     cost: ReadCost
     application: ApplicationProgress | None = None
+    generations: tuple[StreamGeneration, ...] = ()
 
     @property
     def oldest(self) -> datetime | None:
@@ -183,6 +188,7 @@ def inspect_stream(
         tuple(shards),
         daily_cost(sum(shard.state == "open" for shard in shards), pace),
         progress,
+        stream_generations(client, stream_arn),
     )
 
 
