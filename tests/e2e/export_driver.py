@@ -24,6 +24,7 @@ def main(endpoint_url: str, output: str, prism: str) -> None:
             start=start,
             endpoint_url=endpoint_url,
             region_name="us-east-1",
+            on_new_stream="finish",
             quiet_pages=5,
             quiet_time=timedelta(seconds=1),
             watermark_slack=timedelta(seconds=1),

@@ -26,6 +26,7 @@ def read_to_the_end(changes: int, notes: Path, arguments: list[str]) -> None:
             table="orders",
             endpoint_url=service.endpoint_url,
             region_name="us-east-1",
+            on_new_stream="finish",
             watermark_slack=timedelta(seconds=1),
         )
         pipeline | read | beam.ParDo(Note(str(notes)))

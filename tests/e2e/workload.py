@@ -19,8 +19,13 @@ from beam_dynamodb_streams.testing import LocalStreams, Table
 
 
 def read_orders(service: LocalStreams, **options: Any) -> ReadFromDynamoDBStreams:
-    """The table `orders`, unbounded if no stop is given, with a quick proof of quiet."""
-    quick = {"watermark_slack": timedelta(seconds=1), "quiet_pages": 8, "quiet_time": timedelta(seconds=1)}
+    """The table `orders`, unbounded if no stop is given, with a quick proof of quiet. It ends with its stream."""
+    quick = {
+        "on_new_stream": "finish",
+        "watermark_slack": timedelta(seconds=1),
+        "quiet_pages": 8,
+        "quiet_time": timedelta(seconds=1),
+    }
     where = {"endpoint_url": service.endpoint_url, "region_name": "us-east-1"}
     return ReadFromDynamoDBStreams(table="orders", **{**where, **quick, **options})
 

@@ -36,7 +36,7 @@ def write(table: Table, generation: int, count: int = 30) -> set[str]:
 
 
 def read(service: LocalStreams, directory: Path, progress: str | None, **options: Any) -> list[str]:
-    options = {"on_data_loss": "continue", "stop": "NOW", **options}
+    options = {"on_data_loss": "continue", "stop": "NOW", "on_new_stream": None, **options}
     (out,) = outputs_of(directory, read_orders(service, progress=progress, **options))
     return [record.event_id for record, _ in out]
 

@@ -120,6 +120,7 @@ def test_a_step_after_a_grouping_reports_deliveries_while_an_unbounded_read_runs
             quiet_pages=8,
             quiet_time=timedelta(seconds=1),
             progress=progress,
+            on_new_stream="finish",
         )
         | beam.WindowInto(beam.window.FixedWindows(2))
         | beam.Map(lambda change: (change.shard_id, change))

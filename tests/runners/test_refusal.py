@@ -124,6 +124,7 @@ def pipeline_of(service: LocalStreams, step: Step, arguments: list[str], **optio
         watermark_slack=timedelta(seconds=1),
         quiet_pages=3,
         quiet_time=timedelta(milliseconds=500),
+        on_new_stream="finish",
         **options,
     )
     step(pipeline | "Read orders" >> read)
