@@ -285,7 +285,7 @@ def test_a_limit_is_kept_and_more_than_a_page_is_a_page(kinesis: KinesisOverStre
 def test_the_end_is_held_until_the_children_are_listed(
     kinesis: KinesisOverStreams, orders: Table, service: LocalStreams
 ) -> None:
-    """A consumer that gets the end without the children never asks again: all later changes would be lost."""
+    """A consumer that gets the end without the children never asks again, and loses all later changes (trap 33)."""
     service.faults = Faults(list_delay=1.5)
     parent = orders.open_shard_ids[0]
     kinesis.list_shards(StreamName="orders")

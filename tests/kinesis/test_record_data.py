@@ -12,7 +12,7 @@ import pytest
 
 from beam_dynamodb_streams.kinesis import KinesisOverStreams
 from beam_dynamodb_streams.kinesis.cursor import After, At, Oldest
-from beam_dynamodb_streams.kinesis.record_data import partition_keys, written_data
+from beam_dynamodb_streams.kinesis.record_data import contents_of
 from beam_dynamodb_streams.kinesis.record_page import Page, PageCache, Records, records_of
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from beam_dynamodb_streams.wire import decode_records
@@ -117,19 +117,19 @@ ADAPTER = (
     ids=["as it is", "spaces", "escapes", "surrogates"],
 )
 def test_each_value_has_the_one_spelling_of_the_adapter(sent: str, written: str) -> None:
-    assert written_data(page_of(WIRE % (sent, "")), "adapter", "orders") == [(ADAPTER % ("", written)).encode()]
+    assert contents_of(page_of(WIRE % (sent, "")), "adapter", "orders")[0] == [(ADAPTER % ("", written)).encode()]
 
 
 def test_the_identity_of_a_ttl_delete_is_where_the_adapter_has_it() -> None:
     identity = ',"userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}'
     first = '"userIdentity":{"principalId":"dynamodb.amazonaws.com","type":"Service"},'
-    assert written_data(page_of(WIRE % ("{}", identity)), "adapter", "orders") == [(ADAPTER % (first, "{}")).encode()]
+    assert contents_of(page_of(WIRE % ("{}", identity)), "adapter", "orders")[0] == [(ADAPTER % (first, "{}")).encode()]
 
 
 def test_the_other_form_is_that_of_kinesis_data_streams_for_dynamodb() -> None:
     identity = ',"userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}'
     image = '{"id":{"S":"a"}}'
-    plain, by_ttl = written_data(
+    (plain, by_ttl), _ = contents_of(
         page_of(WIRE % (image, ""), WIRE % (image, identity)), "kinesis-data-streams", "orders"
     )
     assert json.loads(plain) == {
@@ -155,7 +155,7 @@ def test_a_partition_key_follows_from_the_keys_whatever_their_order_and_spelling
         return (WIRE % ("{}", "")).replace('{"id":{"S":"a"}}', keys)
 
     made = [
-        partition_keys(page_of(keyed(keys)))[0]
+        contents_of(page_of(keyed(keys)), "adapter", "orders")[1][0]
         for keys in (
             '{"id":{"S":"é"},"line":{"N":"1"}}',
             '{"line":{"N":"1"},"id":{"S":"é"}}',
@@ -166,7 +166,10 @@ def test_a_partition_key_follows_from_the_keys_whatever_their_order_and_spelling
     assert made[0] == made[1] == made[2]
     assert made[3] != made[0]
     assert {len(key) for key in made} == {32}
-    spellings = [partition_keys(page_of(keyed(keys)))[0] for keys in ('{"id":{"S":"é"}}', r'{"id":{"S":"\u00e9"}}')]
+    spellings = [
+        contents_of(page_of(keyed(keys)), "adapter", "orders")[1][0]
+        for keys in ('{"id":{"S":"é"}}', r'{"id":{"S":"\u00e9"}}')
+    ]
     assert spellings[0] == spellings[1]
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -27,11 +27,14 @@ from tests.mutants.table import MUTANTS, TRAPS
 ROOT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "demo-output")
 
+#: What is built in the checkout and not in a copy: the consumers of Kinesis.
+_BUILT = {"CONNECTOR_KCL": str(ROOT / ".build" / "kcl")}
+
 
 @dataclass(frozen=True)
 class Verdict:
     mutant: Mutant
-    word: str  # killed, SURVIVED, BROKEN, STALE
+    word: str  # killed, NOT RUN, SURVIVED, BROKEN, STALE
     reason: str
     seconds: float = 0.0
 
@@ -56,11 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _print(verdict)
                 verdicts.append(verdict)
     killed = sum(verdict.word == "killed" for verdict in verdicts)
+    not_run = sum(verdict.word == "NOT RUN" for verdict in verdicts)
     print(
-        f"{len({mutant.trap for mutant in chosen})} traps, {len(chosen)} mutants, {killed} killed, "
-        f"{len(chosen) - killed} not, in {time.monotonic() - began:.0f} s"
+        f"{len({mutant.trap for mutant in chosen})} traps, {len(chosen)} mutants, {killed} killed, {not_run} not run, "
+        f"{len(chosen) - killed - not_run} not killed, in {time.monotonic() - began:.0f} s"
     )
-    return 0 if killed == len(chosen) else 1
+    return 0 if killed + not_run == len(chosen) else 1
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -122,6 +126,7 @@ class _Ends:
     passed: list[str]
     failed: list[tuple[str, str, bool]]
     output: str
+    skipped: list[str] = field(default_factory=list)
 
     def verdict(self) -> tuple[str, str]:
         if self.code is None:
@@ -131,6 +136,8 @@ class _Ends:
                 return "BROKEN", error
         if self.failed:
             return "killed", self.failed[0][1]
+        if self.skipped and not self.passed:
+            return "NOT RUN", self.skipped[0]
         return ("SURVIVED", "its test passes") if self.passed else ("BROKEN", "its test was not run")
 
 
@@ -144,7 +151,7 @@ class Tree:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.mutants.trial"],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(self.root / SOURCE), str(self.root)])},
+            env={**_BUILT, **os.environ, "PYTHONPATH": os.pathsep.join([str(self.root / SOURCE), str(self.root)])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # of the libraries; a trial's output comes with its outcome
@@ -173,7 +180,7 @@ class Tree:
         if not outcome.exists():
             return _Ends(None, [], [], output)
         ends = json.loads(outcome.read_text())
-        return _Ends(ends["code"], ends["passed"], [tuple(each) for each in ends["failed"]], output)
+        return _Ends(ends["code"], ends["passed"], [tuple(each) for each in ends["failed"]], output, ends["skipped"])
 
 
 def _print(verdict: Verdict) -> None:

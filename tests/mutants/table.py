@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import calls, lineage, pages, records
+from tests.mutants import calls, kinesis, lineage, pages, records
 from tests.mutants.mutant import Mutant
 
 TRAPS = {
@@ -35,8 +35,15 @@ TRAPS = {
     27: "a shard may end without children though its stream is enabled",
     28: "a Date header may be wrong, garbage, or say UTC as -0000",
     29: "an answer may trickle",
+    30: "KCL 2 and 3 and the SDK for JavaScript speak HTTP/2 alone",
+    31: "a KCL reads nothing unless the hash ranges tile the space",
+    32: "a KCL refuses an only child that names its parent once",
+    33: "a consumer that gets a shard's end without its children never asks again",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(
-    sorted([*pages.MUTANTS, *calls.MUTANTS, *lineage.MUTANTS, *records.MUTANTS], key=lambda mutant: mutant.trap)
+    sorted(
+        [*pages.MUTANTS, *calls.MUTANTS, *kinesis.MUTANTS, *lineage.MUTANTS, *records.MUTANTS],
+        key=lambda mutant: mutant.trap,
+    )
 )

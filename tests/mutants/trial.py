@@ -38,6 +38,7 @@ class Ends:
         self.expected = expected
         self.passed: list[str] = []
         self.failed: list[tuple[str, str, bool]] = []
+        self.skipped: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> object:
@@ -47,6 +48,8 @@ class Ends:
             text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             caught = call.when == "call" and self._is_expected(error) and "Timeout" not in text
             self.failed.append((item.nodeid, text, caught))
+        elif report.skipped:
+            self.skipped.append(str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
         elif call.when == "call" and report.passed:
             self.passed.append(item.nodeid)
         return report
@@ -104,7 +107,8 @@ def _run(module: str, outcome: str, *node_ids: str) -> None:
     ends = Ends((*EXPECTED, ConnectorError))
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--timeout={TEST_SECONDS}"]
     code = pytest.main([*options, *node_ids], plugins=[ends])
-    Path(outcome).write_text(json.dumps({"code": int(code), "passed": ends.passed, "failed": ends.failed}))
+    found = {"code": int(code), "passed": ends.passed, "failed": ends.failed, "skipped": ends.skipped}
+    Path(outcome).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

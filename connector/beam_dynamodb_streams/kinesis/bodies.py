@@ -94,22 +94,18 @@ def _encode_cbor(answer: Answer) -> bytes:
     # Written by hand: an encoder takes longer for a page of 1,000 records than all the rest of its way.
     parts = [bytes([rest[0] + 1]), _RECORDS, _head(0x80, len(found))]
     for number, arrival, data, key in zip(found.numbers, found.arrivals, found.data, found.keys, strict=True):
-        digits, name = number.encode(), key.encode()
         parts += (
-            _NUMBER,
-            _head(0x60, len(digits)),
-            digits,
-            _ARRIVAL,
-            _cbor_time(arrival),
-            _DATA,
+            _before_number(len(number)),
+            number.encode(),
+            _before_data(arrival),
             _head(0x40, len(data)),
             data,
-            _KEY,
-            _head(0x60, len(name)),
-            name,
+            _before_key(len(key)),
+            key.encode(),
             _NO_ENCRYPTION,
         )
-    return b"".join([*parts, rest[1:]])
+    parts.append(rest[1:])
+    return b"".join(parts)
 
 
 def _cbor_moment(encoder: Any, value: object) -> None:
@@ -131,8 +127,19 @@ def _head(kind: int, size: int) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _cbor_time(milliseconds: int) -> bytes:
-    return struct.pack(">BBQ", 0xC1, 0x1B, milliseconds)
+def _before_number(length: int) -> bytes:
+    return b"\xa5" + _text("SequenceNumber") + _head(0x60, length)  # a map of five
+
+
+@lru_cache(maxsize=64)
+def _before_data(milliseconds: int) -> bytes:
+    time = struct.pack(">BBQ", 0xC1, 0x1B, milliseconds)
+    return _text("ApproximateArrivalTimestamp") + time + _text("Data")
+
+
+@lru_cache(maxsize=64)
+def _before_key(length: int) -> bytes:
+    return _text("PartitionKey") + _head(0x60, length)
 
 
 def _text(text: str) -> bytes:
@@ -140,10 +147,6 @@ def _text(text: str) -> bytes:
 
 
 _RECORDS: Final = _text("Records")
-_NUMBER: Final = b"\xa5" + _text("SequenceNumber")  # a map of five
-_ARRIVAL: Final = _text("ApproximateArrivalTimestamp")
-_DATA: Final = _text("Data")
-_KEY: Final = _text("PartitionKey")
 _NO_ENCRYPTION: Final = _text("EncryptionType") + _text("NONE")
 
 

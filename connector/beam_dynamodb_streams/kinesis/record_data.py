@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable
 from hashlib import md5
 from typing import Any, Final, Literal, get_args
-from uuid import UUID
 
 import msgspec
 
@@ -24,6 +23,7 @@ DATA_FORMS: Final = get_args(DataForm)
 #: Returns a part of a record as it is spelt in the Data.
 Spelling = Callable[[msgspec.Raw], msgspec.Raw]
 
+_UUID_DIGITS: Final = 32
 _ESCAPE: Final = re.compile(rb"\\(?:u00[01][a-f]|.)")
 _encode: Final = msgspec.json.Encoder().encode
 _encode_in_order: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -73,26 +73,27 @@ class _KinesisRecord(msgspec.Struct, gc=False, rename="camel"):
     event_source: str
 
 
-def written_data(page: RecordsPage, form: DataForm, table_name: str) -> list[bytes]:
-    """Return the Data of each record of a page.
+def contents_of(page: RecordsPage, form: DataForm, table_name: str) -> tuple[list[bytes], list[str]]:
+    """Return the Data and the PartitionKey of each record of a page.
+
+    A PartitionKey is a hash of the item's keys, so that what keeps the order of a key keeps the order of an item.
 
     Args:
       page: the page as the service sent it.
       form: see `DataForm`.
       table_name: is part of one form.
     """
-    spelling = _as_sent if _is_normal(page.body) else _normal
+    normal = _is_normal(page)
+    spelling = _as_sent if normal else _normal
     if form == "adapter":
-        return [_adapter_data(record, spelling) for record in page.records]
-    return [_kinesis_data(record, table_name, spelling) for record in page.records]
+        data = [_adapter_data(record, spelling) for record in page.records]
+    else:
+        data = [_kinesis_data(record, table_name, spelling) for record in page.records]
+    return data, _partition_keys([bytes(record.change.keys) for record in page.records], normal=normal)
 
 
-def partition_keys(page: RecordsPage) -> list[str]:
-    """Return a hash of each item's keys, so that what keeps the order of a partition key keeps the order of an item."""
-    if not page.records:
-        return []
-    keys = [bytes(record.change.keys) for record in page.records]
-    if keys[0].count(b'":{') > 1 or not _is_normal(page.body):  # two keys may come in any order
+def _partition_keys(keys: list[bytes], *, normal: bool) -> list[str]:
+    if keys and (not normal or keys[0].count(b'":{') > 1):  # two keys may come in any order
         keys = [_encode_in_order(msgspec.json.decode(each)) for each in keys]
     return [md5(each, usedforsecurity=False).hexdigest() for each in keys]
 
@@ -144,12 +145,16 @@ def _kinesis_data(record: RawRecord, table_name: str, spelling: Spelling) -> byt
     )
 
 
-def _is_normal(body: bytes) -> bool:
-    """Return whether a page has no escape and no white space between tokens, so that parts of it can be copied."""
-    try:
-        return b"\\" not in body and len(msgspec.json.format(body, indent=-1)) == len(body)
-    except (msgspec.DecodeError, RecursionError):  # one of its records is not JSON
+def _is_normal(page: RecordsPage) -> bool:
+    """Return whether a page has no escape and no white space between tokens, so that parts of it can be copied.
+
+    One serializer has written the whole page, so the first and the last record show whether it writes white space.
+    """
+    if b"\\" in page.body:
         return False
+    ends = (page.records[0].change, page.records[-1].change) if page.records else ()
+    parts = [bytes(part) for end in ends for part in (end.keys, end.new_image, end.old_image) if part is not None]
+    return all(msgspec.json.format(part, indent=-1) == part for part in parts)
 
 
 def _as_sent(json: msgspec.Raw) -> msgspec.Raw:
@@ -177,7 +182,6 @@ def _identity(record: RawRecord) -> _Identity | None:
 
 def _dashed(event_id: str) -> str:
     """Return the event id as a UUID. DynamoDB Streams writes the same 32 digits without dashes."""
-    try:
-        return str(UUID(hex=event_id))
-    except ValueError:
+    if len(event_id) != _UUID_DIGITS:
         return event_id
+    return f"{event_id[:8]}-{event_id[8:12]}-{event_id[12:16]}-{event_id[16:20]}-{event_id[20:]}"

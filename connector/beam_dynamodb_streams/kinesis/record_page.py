@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from beam_dynamodb_streams.kinesis.cursor import After, At, Position
-from beam_dynamodb_streams.kinesis.record_data import DataForm, partition_keys, written_data
+from beam_dynamodb_streams.kinesis.record_data import DataForm, contents_of
 from beam_dynamodb_streams.wire import MalformedEntry, RecordsPage
 
 #: How many bytes of Data the pages in the cache may have.
@@ -39,11 +39,12 @@ class Records:
 
 def records_of(page: RecordsPage, form: DataForm, table_name: str) -> Records:
     """Return the records of a page. A malformed one is passed on as it is, if it has a sequence number."""
+    data, keys = contents_of(page, form, table_name)
     records = Records(
         [record.sequence_number for record in page.records],
         [round(record.creation_time * 1000) for record in page.records],
-        written_data(page, form, table_name),
-        partition_keys(page),
+        data,
+        keys,
     )
     for entry in page.malformed:
         _insert(records, entry)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,9 @@ from beam_dynamodb_streams.kinesis.http_calls import HttpCalls, Request, Respons
 from beam_dynamodb_streams.kinesis.interface import Interface
 
 HOST: Final = "127.0.0.1"
+
+#: A page fits in, or asyncio would copy what is left of it.
+SEND_BUFFER: Final = 4 * 1024 * 1024
 
 #: Requests that are answered at once: as many as a client of DynamoDB Streams has connections.
 THREADS: Final = 32
@@ -116,6 +120,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._connections.add(self._transport)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - the signature of a protocol

@@ -1,0 +1,155 @@
+"""What a page of 1,000 records costs in the server of the Kinesis interface, beside what reading it costs.
+
+`python -m benchmarks.kinesis [pages]`. The local service, the server and its client are processes of their own. CPU is
+that of the server's process alone, in milliseconds a page of 1.1 MB. No page is read twice, so none is cached.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cbor2
+import h2.config
+import h2.connection
+import h2.events
+
+from beam_dynamodb_streams.kinesis.interface import Interface
+from beam_dynamodb_streams.kinesis.server import KinesisServer
+from beam_dynamodb_streams.testing import LocalStreams
+from beam_dynamodb_streams.wire import Client
+
+PAGE = 1000
+JSON, CBOR = "application/x-amz-json-1.1", "application/x-amz-cbor-1.1"
+
+Post = Callable[[str, bytes, str], bytes]
+
+
+def serve_streams(pages: int, pipe: Connection) -> None:
+    with LocalStreams() as service:
+        table = service.create_table("orders", keys={"id": "S"})
+        for number in range(2 * pages * PAGE):
+            item = {"id": f"o-{number}", "total": number, "tags": {"a", "b"}, "m": {"k": [1, "x"]}, "text": "p" * 550}
+            table.put(item)
+        pipe.send((service.endpoint_url, table.stream_arn, table.shard_ids[0]))
+        pipe.recv()
+
+
+def serve_kinesis(url: str, stream_arn: str, pipe: Connection) -> None:
+    with closing(Client(endpoint_url=url)) as client, KinesisServer(Interface(client, [stream_arn])) as server:
+        pipe.send(server.port)
+        while pipe.recv():
+            pipe.send(time.process_time())
+
+
+def http1(port: int) -> Post:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+
+    def post(operation: str, body: bytes, protocol: str) -> bytes:
+        headers = {"Content-Type": protocol, "X-Amz-Target": f"Kinesis_20131202.{operation}"}
+        connection.request("POST", "/", body, headers)
+        return connection.getresponse().read()
+
+    return post
+
+
+def http2(port: int) -> Post:
+    """Return a client with the windows of the SDK for Java: 1 MB."""
+    wire = socket.create_connection(("127.0.0.1", port))
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+    connection.initiate_connection()
+    connection.update_settings({4: 1_048_576})
+    connection.increment_flow_control_window(1_048_576)
+
+    def post(operation: str, body: bytes, protocol: str) -> bytes:
+        stream = connection.get_next_available_stream_id()
+        target = f"Kinesis_20131202.{operation}"
+        headers = [(":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "localhost")]
+        connection.send_headers(stream, [*headers, ("content-type", protocol), ("x-amz-target", target)])
+        connection.send_data(stream, body, end_stream=True)
+        wire.sendall(connection.data_to_send())
+        received = bytearray()
+        while True:
+            for event in connection.receive_data(wire.recv(1_048_576)):
+                if isinstance(event, h2.events.DataReceived):
+                    received += event.data or b""
+                    connection.acknowledge_received_data(event.flow_controlled_length, stream)
+                elif isinstance(event, h2.events.StreamEnded):
+                    return bytes(received)
+            wire.sendall(connection.data_to_send())
+
+    return post
+
+
+def read(post: Post, protocol: str, shard: str, pages: int) -> None:
+    def call(operation: str, members: dict[str, Any]) -> dict[str, Any]:
+        encode, decode = (json.dumps, json.loads) if protocol == JSON else (cbor2.dumps, _cbor)
+        body = encode(members)
+        answer: dict[str, Any] = decode(post(operation, body.encode() if isinstance(body, str) else body, protocol))
+        return answer
+
+    start = {"StreamName": "orders", "ShardId": shard, "ShardIteratorType": "TRIM_HORIZON"}
+    iterator = call("GetShardIterator", start)["ShardIterator"]
+    for _ in range(pages):
+        page = call("GetRecords", {"ShardIterator": iterator})
+        assert len(page["Records"]) == PAGE
+        iterator = page["NextShardIterator"]
+
+
+def _cbor(body: bytes) -> Any:
+    return cbor2.loads(body, semantic_decoders={1: lambda number, *_: number})
+
+
+def cost_of_reading(url: str, stream_arn: str, shard: str, pages: int) -> float:
+    """Return the CPU of our own read of a page, in milliseconds."""
+    with closing(Client(endpoint_url=url)) as client:
+        iterator: str | None = client.get_shard_iterator(stream_arn, shard, "TRIM_HORIZON")
+        began = time.process_time()
+        for _ in range(pages):
+            assert iterator is not None
+            iterator = client.get_records(iterator).next_iterator
+        return (time.process_time() - began) / pages * 1000
+
+
+def main(pages: int = 40) -> None:
+    for name, value in (("ACCESS_KEY_ID", "local"), ("SECRET_ACCESS_KEY", "local"), ("DEFAULT_REGION", "us-east-1")):
+        os.environ[f"AWS_{name}"] = value
+    context = multiprocessing.get_context("spawn")
+    pipe, other = context.Pipe()
+    service = context.Process(target=serve_streams, args=(pages, other), daemon=True)
+    service.start()
+    url, stream_arn, shard = pipe.recv()
+    ours = min(cost_of_reading(url, stream_arn, shard, pages) for _ in range(3))
+    print(f"our own read of a page: {ours:.1f} ms")
+    print("\n| | server, ms a page | beside the read, ms |\n|---|---|---|")
+    for version, connect in (("HTTP/1.1", http1), ("HTTP/2", http2)):
+        for protocol in (CBOR, JSON):
+            near, far = context.Pipe()
+            server = context.Process(target=serve_kinesis, args=(url, stream_arn, far), daemon=True)
+            server.start()
+            post = connect(near.recv())
+            read(post, protocol, shard, 1)
+            near.send(True)
+            before = near.recv()
+            read(post, protocol, shard, pages)
+            near.send(True)
+            whole = (near.recv() - before) / pages * 1000
+            near.send(False)
+            server.join()
+            name = "CBOR" if protocol == CBOR else "JSON"
+            print(f"| {version}, {name} | {whole:.1f} | {whole - ours:.1f} |", flush=True)
+    pipe.send(None)
+    service.join()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
