@@ -18,6 +18,7 @@ from beam_dynamodb_streams.shards.generations import table_of
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.shards.start_stop import RecordCount, Start, Stop, parse_start, parse_stop
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.export_options import JoinedExports, parse_exports
 from beam_dynamodb_streams.source.filter import ChangeFilter, Where
 from beam_dynamodb_streams.source.snapshot import ScanSnapshot, parse_snapshot
 from beam_dynamodb_streams.wire.arn import STREAM_ARN, TABLE_ARN, is_arn, region_for
@@ -62,6 +63,7 @@ class ReadOptions:
     give_up_after: float | None = None
     on_new_stream: OnNewStream = "finish"
     snapshot: ScanSnapshot | None = None
+    exports: JoinedExports | None = None
 
     @property
     def source(self) -> str:
@@ -105,6 +107,7 @@ def parse_options(
     snapshot: object = None,
     scan_segments: object = None,
     scan_read_units: object = None,
+    repair: object = None,
     connection: Connection | None = None,
 ) -> ReadOptions:
     """Return the options of a read. `connection` is given if the table or stream is checked already.
@@ -132,6 +135,7 @@ def parse_options(
             f"shard_groups={groups} with stop={stop!r}: several groups cannot count together. Leave shard_groups out"
         )
     parsed_progress = parse_progress(progress, region_name=connection.region_name, endpoint_url=endpoint_url)
+    exports = parse_exports(snapshot, repair, parsed_start, progress)
     return ReadOptions(
         table,
         stream_arn,
@@ -153,7 +157,7 @@ def parse_options(
         parse_give_up_after(give_up_after),
         parse_on_new_stream(on_new_stream, table),
         parse_snapshot(
-            snapshot,
+            None if exports is not None else snapshot,
             segments=scan_segments,
             read_units=scan_read_units,
             table=table,
@@ -161,6 +165,7 @@ def parse_options(
             groups=groups,
             event_names=event_names,
         ),
+        exports,
     )
 
 

@@ -55,7 +55,10 @@ def parse_snapshot(
                 raise InvalidOptionError(f'{name}={value!r} is of a scan: use it with snapshot="scan", or leave it out')
         return None
     if snapshot != "scan":
-        raise InvalidOptionError(f'snapshot={snapshot!r} is not a snapshot: use "scan", or None for the stream alone')
+        raise InvalidOptionError(
+            f'snapshot={snapshot!r} is not a snapshot: use "scan", the folder of an export to S3, as in '
+            '"s3://bucket/AWSDynamoDB/01234-abcd/", or None for the stream alone'
+        )
     if table is None:
         raise InvalidOptionError(
             'snapshot="scan" with stream_arn=…: a scan reads the table, and its rows fit the table\'s latest stream '

@@ -21,6 +21,7 @@ from beam_dynamodb_streams.shards.segments import without_marks
 from beam_dynamodb_streams.shards.start_stop import Leases, Start, StreamStart, resolve_bounds
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import owner_of
+from beam_dynamodb_streams.source.export_snapshot import begin_after_exports, joined_exports, start_of
 from beam_dynamodb_streams.source.options import Connection, ReadOptions
 from beam_dynamodb_streams.source.sharing import share
 from beam_dynamodb_streams.source.snapshot import begin_scan, check_view, scan_start
@@ -62,6 +63,9 @@ def begin_read(service: StreamClient, options: ReadOptions) -> StreamRead:
     streams = find_streams(service, options)
     if options.snapshot is not None:
         check_view(streams.latest, service.describe_stream(streams.latest, limit=1).view_type)
+    if options.exports is not None:
+        exports = [export for export, _ in joined_exports(service, options, streams)]
+        return begin_after_exports(_read_from(start_of(exports), run, streams, service, options), exports)
     if options.progress is None:
         return _from_the_start(run, streams, service, options)
     with application_acquired(options.progress, owner_of(run), streams) as saved:

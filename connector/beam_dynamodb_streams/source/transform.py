@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -37,6 +39,7 @@ from beam_dynamodb_streams.source.elements import (
     DeadLetter,
     Emission,
 )
+from beam_dynamodb_streams.source.export_snapshot import SnapshotRows
 from beam_dynamodb_streams.source.options import ReadOptions, parse_options
 from beam_dynamodb_streams.source.sharing import groups_on
 from beam_dynamodb_streams.source.start import StartRead
@@ -123,14 +126,24 @@ class ReadFromDynamoDBStreams(CheckedRead):
         goes back in time. The scan reads consistently (a unit for each 4 KB) and may take longer than 24 hours, because
         the stream is read meanwhile. Rows have the event time at which they are delivered. The table's stream must have
         new images. Rows count as changes for a `stop` that is a number. If `progress` or a saved position has a
-        complete snapshot, the read continues with the changes alone.
+        complete snapshot, the read continues with the changes alone. The folder of a full export to S3,
+        `"s3://…/AWSDynamoDB/<ExportId>/"`, in any filesystem that Beam knows, or a list of it and the incremental
+        exports after it, delivers these items first, at no read units; then the stream, from five minutes before the
+        moment of the last export. If that is more than 24 hours ago, the read is refused with the incremental exports
+        to make. The `version` of each change then decides which state of an item is the latest. Rows of an export do
+        not count for a `stop` that is a number.
       scan_segments: into how many segments the scan divides the table; by default 4. The number is fixed when the scan
         begins.
       scan_read_units: how many read units the scan may consume a second, on average; by default as many as the table
         allows. Throttled pages are delayed.
+      repair: the folders of the incremental exports that cover the time of a loss, in order, up to a moment that the
+        stream still reaches. Their net changes come first, deletes included, then the stream from the moment of the
+        last one. Their versions are greater than all that was delivered before, so the sink of the read that had the
+        loss becomes right. `dynamodb-streams repair` says which exports to make.
 
     Raises:
       InvalidOptionError: at construction, for a wrong option.
+      ExportError: while it runs, if an export cannot be read, or does not fit the table, or its stream.
       RunnerError: when the pipeline is run, if the runner cannot stream this pipeline, or if no step in it can prove
         how much `progress` to write.
       NewStreamError: while it runs, see `on_new_stream`.
@@ -162,9 +175,10 @@ class ReadFromDynamoDBStreams(CheckedRead):
         progress: str | Progress | None = None,
         give_up_after: timedelta | float | None = None,
         on_new_stream: str | None = None,
-        snapshot: str | None = None,
+        snapshot: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         scan_segments: int | None = None,
         scan_read_units: float | None = None,
+        repair: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     ) -> None:
         options = parse_options(
             table=table,
@@ -192,6 +206,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             snapshot=snapshot,
             scan_segments=scan_segments,
             scan_read_units=scan_read_units,
+            repair=repair,
         )
         self._set_up(options, table or stream_arn)
 
@@ -246,17 +261,29 @@ class ReadFromDynamoDBStreams(CheckedRead):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         pipeline = self._pipeline = pbegin.pipeline
         wait_for_long_runs(pipeline)
+        rows = None
+        impulse = pbegin | "Impulse" >> beam.Impulse()
+        if self._options.exports is not None:
+            rows = pbegin | "Snapshot" >> SnapshotRows(self._options, self._emission, tagged=self._tagged)
+            impulse = impulse | "RowsFirst" >> beam.WaitOn(*rows)
         start = StartRead(self._options, groups_on(pipeline, self._options))
         # Without the type Beam infers Any, and runners would store the element pickled instead of in its own form.
-        started = pbegin | "Impulse" >> beam.Impulse() | "Start" >> beam.ParDo(start).with_output_types(StreamRead)
+        started = impulse | "Start" >> beam.ParDo(start).with_output_types(StreamRead)
         read = CompletedParDo(self._dofn(pipeline), lambda _: self._dofn(pipeline))
         if not self._tagged:
-            return started | "Read" >> read.with_output_types(self._emission.element_type)
+            changes = started | "Read" >> read.with_output_types(self._emission.element_type)
+            return changes if rows is None else (rows.changes, changes) | "Changes" >> beam.Flatten()
         tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
         outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
         for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
             output.element_type = kind
-        return outputs
+        if rows is None:
+            return outputs
+        return ReadOutputs(
+            (rows.changes, outputs.changes) | "Changes" >> beam.Flatten(),
+            (rows.dead_letters, outputs.dead_letters) | "DeadLetters" >> beam.Flatten(),
+            outputs.losses,
+        )
 
     def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
         """Return the DoFn for the pipeline as it is now. The steps behind the read decide only who writes progress."""
@@ -288,7 +315,10 @@ class ReadFromDynamoDBStreams(CheckedRead):
         pipeline = self._pipeline
         if pipeline is None:
             raise RuntimeError(f"{self.label} is not in a pipeline yet: apply it before its traits are requested")
-        return ReadTraits.of(self, pipeline, bounded=self._bounded, needs_fusion=self._commits_in(pipeline))
+        traits = ReadTraits.of(self, pipeline, bounded=self._bounded, needs_fusion=self._commits_in(pipeline))
+        if self._options.exports is None or self._bounded:
+            return traits
+        return replace(traits, grouping=traits.grouping or f"{traits.label}/Changes")  # rows and changes meet in it
 
     def display_data(self) -> dict[str, Any]:
         options = self._options
