@@ -88,7 +88,7 @@ def test_no_progress_is_stored_for_what_a_failing_sink_did_not_deliver(
         Flink(tmp_path / "cluster", cluster=True) as cluster,
     ):
         delivering(service, progress, tmp_path, cluster.arguments(parallelism=2, environment=pool.address)).run()
-        until(lambda: service.counts.calls["GetRecords"] > 0)
+        until(lambda: service.counts.calls["GetRecords"] > 0, seconds=180)  # a job starts slowly on a busy machine
         writer.start()
         seen(lambda: (tmp_path / "failed").exists())
         raised = len(covered(orders, progress))

@@ -14,11 +14,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, StandardOptions
 from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.graph import Graph, transforms_behind
-from beam_dynamodb_streams.beam.runners import RunnerTraits, traits_of_this_worker, traits_while_translated
+from beam_dynamodb_streams.beam.runners import (
+    RunnerTraits,
+    traits_named,
+    traits_of,
+    traits_of_this_worker,
+    traits_while_translated,
+)
 from beam_dynamodb_streams.errors import RunnerError
 
 if TYPE_CHECKING:
@@ -36,6 +42,10 @@ _PRISM: Final = (
 )
 
 
+#: The experiment that lets a step keep its side input on Flink.
+SIDE_INPUTS: Final = "flink_side_inputs"
+
+
 @dataclass(frozen=True, slots=True)
 class ReadTraits:
     """What decides whether a runner can run a read.
@@ -46,6 +56,8 @@ class ReadTraits:
       grouping: the label of a step behind an unbounded read that waits for the end of its input, or None.
       workers: the option `direct_num_workers`; 0 is one for each processor.
       unfused: the label of a step that leaves only `CommitProgress` to write the progress, or None.
+      engine: the name of the class of the runner that the pipeline names; DirectRunner may pick another one.
+      side_input: the label of a step of a streaming job that has a side input, or None.
     """
 
     label: str
@@ -53,6 +65,8 @@ class ReadTraits:
     grouping: str | None
     workers: int
     unfused: str | None = None
+    engine: str = ""
+    side_input: str | None = None
 
     @classmethod
     def of(cls, read: beam.PTransform, pipeline: beam.Pipeline, *, bounded: bool, needs_fusion: bool = False) -> Self:
@@ -70,10 +84,20 @@ class ReadTraits:
             None if bounded else graph.grouping_after(outputs),
             int(pipeline.options.view_as(DirectOptions).direct_num_workers),
             graph.unfused_after(outputs) if needs_fusion else None,
+            traits_of(pipeline).name,
+            None if _keeps_side_inputs(pipeline, bounded=bounded) else graph.first_with_side_input(),
         )
 
     def refusal_on(self, runner: RunnerTraits) -> RunnerError | None:
         """Return why the read cannot run on this runner; None if it can."""
+        engine = traits_named(self.engine)
+        if not (self.bounded or engine.resumes_unbounded_reads):
+            return RunnerError(
+                f"{self.label} is unbounded: {self.engine} rejects a streaming source that gives its bundle back "
+                "between two slices (beam#19468). Use --runner=FlinkRunner or PrismRunner, or end the read with a stop="
+            )
+        if not engine.takes_side_inputs and self.side_input is not None and not self.bounded:
+            return RunnerError(f"{self.side_input!r} has a side input: {_BREAKS_CHECKPOINTS}")
         if self.unfused is not None:
             return RunnerError(
                 f"{self.label} has progress=, and {self.unfused!r} after it delivers in a bundle of its own, so the "
@@ -95,6 +119,19 @@ class ReadTraits:
         return None
 
 
+_BREAKS_CHECKPOINTS: Final = (
+    "in a streaming job on Flink no checkpoint completes then, and the job restarts without end (ClassCastException, "
+    "Beam 2.62 and 2.70). Group the data with the changes by a key (CoGroupByKey), load it in the step's setup(), or, "
+    f"for a global combine, add .without_defaults(). If your runner is known to take it, set --experiments={SIDE_INPUTS}"
+)
+
+
+def _keeps_side_inputs(pipeline: beam.Pipeline, *, bounded: bool) -> bool:
+    """Return whether side inputs do no harm: the job does not stream, or its author says that the runner takes them."""
+    streams = not bounded or bool(pipeline.options.view_as(StandardOptions).streaming)
+    return not streams or bool(pipeline.options.view_as(DebugOptions).lookup_experiment(SIDE_INPUTS, False))
+
+
 class CheckedRead(beam.PTransform):
     """A composite that refuses, while it is translated, a runner that cannot run it."""
 
@@ -107,6 +144,8 @@ class CheckedRead(beam.PTransform):
         refusal = traits.refusal_on(runner)
         if refusal is not None:
             return _Refused(refusal)
+        if traits.bounded and traits.side_input is not None and not traits_named(traits.engine).takes_side_inputs:
+            _LOGGER.warning("%r has a side input: %s", traits.side_input, _BREAKS_CHECKPOINTS)
         if not (traits.bounded or runner.passes_groupings):
             _LOGGER.warning(
                 "%s is unbounded and runs on %s: what is fused to it runs, and nothing passes a grouping",

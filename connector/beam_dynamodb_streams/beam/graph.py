@@ -78,6 +78,10 @@ class Graph:
         """
         return self._first_after(outputs, lambda node: not _is_plain(node))
 
+    def first_with_side_input(self) -> str | None:
+        """Return the label of the first step with a side input, wherever it is; None if there is none."""
+        return next((str(node.full_label) for node in self._steps if node.side_inputs), None)
+
     def _first_after(self, outputs: Collection[PValue], stops: Callable[[AppliedPTransform], bool]) -> str | None:
         """Return the label of the first step behind `outputs` that takes them as a side input or `stops`."""
         reached = set(outputs)

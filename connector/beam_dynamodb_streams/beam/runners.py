@@ -41,6 +41,8 @@ class RunnerTraits:
       keeps_residuals: with several workers, what a splittable source has yet to read is not dropped.
       reads_several_elements: where one transform reads several restrictions, the records of those that lag are kept.
       runs_splittable_dofns: a splittable source runs at all.
+      takes_side_inputs: a streaming job with a side input completes its checkpoints.
+      resumes_unbounded_reads: a source without an end is resumed after it gave its bundle back.
       has_slots: `--parallelism` says how many elements are read at once.
       has_job_server: the driver waits for the job as long as `--job_server_timeout` allows.
     """
@@ -54,6 +56,8 @@ class RunnerTraits:
     keeps_residuals: bool = True
     reads_several_elements: bool = True
     runs_splittable_dofns: bool = True
+    takes_side_inputs: bool = True
+    resumes_unbounded_reads: bool = True
     has_slots: bool = False
     has_job_server: bool = False
 
@@ -77,10 +81,11 @@ PRISM: Final = RunnerTraits(
 DIRECT: Final = replace(PRISM, name="SwitchingDirectRunner")
 BUNDLE_BASED: Final = RunnerTraits("BundleBasedDirectRunner", one_process=True, runs_splittable_dofns=False)
 #: Its finalizer releases all bundles under way, also those that are in no checkpoint yet.
-FLINK: Final = RunnerTraits("FlinkRunner", has_slots=True, has_job_server=True)
+FLINK: Final = RunnerTraits("FlinkRunner", takes_side_inputs=False, has_slots=True, has_job_server=True)
 #: A job server that somebody else has started: in practice Flink's.
 PORTABLE: Final = replace(FLINK, name="PortableRunner")
-SPARK: Final = RunnerTraits("SparkRunner", has_job_server=True)
+#: It rejects a splittable source that gives its bundle back in a streaming job (beam#19468).
+SPARK: Final = RunnerTraits("SparkRunner", resumes_unbounded_reads=False, has_job_server=True)
 
 TABLE: Final = (FN_API, PRISM, DIRECT, BUNDLE_BASED, FLINK, PORTABLE, SPARK)
 _BY_NAME: Final = {traits.name: traits for traits in TABLE}
@@ -97,6 +102,11 @@ def traits_of(pipeline: beam.Pipeline) -> RunnerTraits:
     # never picks Prism there.
     traits = replace(_traits_of_class(type(underlying)), one_process=False)
     return traits if traits.name != DIRECT.name else replace(traits, reads_several_elements=True)
+
+
+def traits_named(name: str) -> RunnerTraits:
+    """Return the row of a runner's class by its name; the defaults for one that is not in the table."""
+    return _BY_NAME.get(name) or replace(_UNKNOWN, name=name)
 
 
 def _traits_of_class(runner: type) -> RunnerTraits:
