@@ -122,7 +122,7 @@ class ReadTraits:
 _BREAKS_CHECKPOINTS: Final = (
     "in a streaming job on Flink no checkpoint completes then, and the job restarts without end (ClassCastException, "
     "Beam 2.62 and 2.70). Group the data with the changes by a key (CoGroupByKey), load it in the step's setup(), or, "
-    f"for a global combine, add .without_defaults(). If your runner is known to take it, set --experiments={SIDE_INPUTS}"
+    f"for a global combine, add .without_defaults(). If your runner takes it, set --experiments={SIDE_INPUTS}"
 )
 
 
