@@ -42,6 +42,7 @@ LIBRARIES = {
     "pyarrow": (
         "records/beam_",
         "records/json_lines.py",
+        "records/snapshot_end.py",
         "records/text_columns.py",
         "columns/",
         "sinks/",

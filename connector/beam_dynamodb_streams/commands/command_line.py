@@ -39,6 +39,7 @@ _STREAM: Final = (
     "give_up_after",
     "on_new_stream",
 )
+_SNAPSHOT: Final = ("snapshot", "scan_segments", "scan_read_units")
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,6 +96,24 @@ class Parser(argparse.ArgumentParser):
                 metavar="TABLE",
                 help="with --kinesis_stream: the table whose changes are read (default: the only one in the stream)",
             )
+
+    def add_snapshot(self) -> None:
+        """Add the options of a snapshot of the table that is joined with its stream."""
+        self.add_argument(
+            "--snapshot",
+            choices=["scan"],
+            help="deliver the whole table first, by a consistent scan that is joined with the changes (default: the"
+            " changes alone)",
+        )
+        self.add_argument(
+            "--scan_segments", type=int, metavar="N", help="into how many segments the scan divides the table"
+        )
+        self.add_argument(
+            "--scan_read_units",
+            type=float,
+            metavar="N",
+            help="how many read units the scan may consume a second (default: as many as the table allows)",
+        )
 
     def add_give_up_after(self) -> None:
         """Add the option that ends a read whose calls keep failing."""
@@ -164,6 +183,7 @@ class PipelineParser(Parser):
             help="what to do once the stream is disabled and read to its end: follow to the table's next stream, fail"
             " if there is one, or finish (default: follow with --table, finish with --stream_arn)",
         )
+        self.add_snapshot()
         self.add_give_up_after()
         self.add_connection()
 
@@ -230,6 +250,11 @@ def connection_of(arguments: argparse.Namespace) -> Connection:
 def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDBStreams:
     """Return the read that the options of `add_stream` describe. `options` go to the source too, and win."""
     if arguments.kinesis_stream is not None:
+        if arguments.snapshot is not None:
+            raise InvalidOptionError(
+                "--snapshot with --kinesis_stream: a data stream repeats changes and keeps no order of a key, so rows "
+                "cannot be joined with it. Use --table, or leave out --snapshot"
+            )
         name, arn = _name_or_arn(arguments.kinesis_stream)
         found = {each: getattr(arguments, each) for each in _STREAM if each not in ("table", "stream_arn")}
         return ReadFromKinesisDataStream(name, arn, table=arguments.changes_of, **{**found, **options})
@@ -237,7 +262,7 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
         raise InvalidOptionError(
             f"--changes_of={arguments.changes_of} is of a data stream: give --kinesis_stream too, or use --table"
         )
-    given = {name: getattr(arguments, name) for name in _STREAM}
+    given = {name: getattr(arguments, name) for name in (*_STREAM, *_SNAPSHOT)}
     return ReadFromDynamoDBStreams(**{**given, **options})
 
 

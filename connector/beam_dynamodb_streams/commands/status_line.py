@@ -18,6 +18,7 @@ from beam_dynamodb_streams.commands.printable import printable
 from beam_dynamodb_streams.commands.terminal import Terminal
 from beam_dynamodb_streams.shards.frontier import EARLIEST
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
+from beam_dynamodb_streams.shards.segments import seconds_left
 from beam_dynamodb_streams.source.live_status import LiveStatus, watching
 
 RATE_SECONDS: Final = 20.0
@@ -142,7 +143,16 @@ def covered_by(reads: Sequence[LiveStatus]) -> float | None:
     return None if EARLIEST in unread else min(unread) / MICROS
 
 
+def _snapshot(reads: Sequence[LiveStatus]) -> Iterator[str]:
+    for read in reads:
+        scan = read.frontier.scan
+        if scan is not None and not scan.complete:
+            left = seconds_left(scan, read.moment)
+            yield f"snapshot {scan.fraction:.0%}" + (f" (about {short_duration(left)} left)" if left else "")
+
+
 def _state(reads: Sequence[LiveStatus], covered: float | None) -> Iterator[str]:
+    yield from _snapshot(reads)
     shards = sum(len(read.frontier.open_shards) for read in reads)
     yield f"{shards:,} shard{'' if shards == 1 else 's'} open"
     yield f"{sum(read.finished for read in reads):,} done"

@@ -50,6 +50,8 @@ def main(
     parser = PipelineParser(prog, "Prints a table's changes as JSON lines, until it is interrupted.")
     parser.add_stream(start="LATEST")
     arguments, rest = parser.parse_with_beam(argv)
+    if arguments.snapshot is not None and arguments.start == "LATEST":
+        arguments.start = "TRIM_HORIZON"  # the default of a read with a snapshot: from where the scan begins
     # The warning that FnApiRunner holds back what is behind a grouping is of no use here: nothing groups.
     with exit_codes(parser, quiet=["beam_dynamodb_streams.beam.checked_read"]) as run:
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))

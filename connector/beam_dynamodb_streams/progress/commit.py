@@ -28,8 +28,10 @@ from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
 from beam_dynamodb_streams.progress.step_committer import StepCommitter
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.snapshot_end import snapshot_end
 from beam_dynamodb_streams.records.versions import UNKNOWN_STREAM, stream_part
 from beam_dynamodb_streams.shards.position import After, Position
+from beam_dynamodb_streams.shards.segments import snapshot_mark
 from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
 
 #: Seconds of event time that one commit covers.
@@ -148,6 +150,9 @@ class _Reach(beam.DoFn):
         self, element: ChangeRecord | pa.RecordBatch, timestamp: Any = beam.DoFn.TimestampParam
     ) -> Iterator[tuple[str, tuple[str, str]]]:
         if isinstance(element, pa.RecordBatch):
+            if (end := snapshot_end(element)) is not None:
+                self._add(snapshot_mark(end["epoch"]), str(end["consistent_since"]), timestamp)
+                return
             for shard, number, created in _last_of_each(element, self._ahead):
                 self._add(shard, number, max(created, timestamp))
         elif element.sequence_number:  # an item of a snapshot has none
@@ -171,6 +176,8 @@ def _last_of_each(batch: pa.RecordBatch, ahead: Timestamp) -> Iterator[tuple[str
 
     Changes dated later than `ahead` count only if there are no others.
     """
+    if not len(batch):
+        return
     created = batch["approximate_creation_time"].cast(pa.int64())
     present = created.filter(pc.less_equal(created, ahead.micros))
     youngest = Timestamp(micros=pc.max(present if len(present) else created).as_py())

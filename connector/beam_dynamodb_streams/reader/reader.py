@@ -417,7 +417,7 @@ class Reader:
         if frontier.remaining is not None:
             records = records[: frontier.remaining]
         scan = scan.delivered(
-            released.segment, released.last, rows=len(released.rows), replaced=released.replaced, moment=moment
+            released.segment, released.last, rows=len(records), replaced=released.replaced, moment=moment
         )
         scanner.delivered(scan)
         self.tally[metrics.SNAPSHOT_ROWS_REPLACED] += released.replaced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -15,21 +16,27 @@ import pyarrow.compute as pc
 
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Coverage, SequenceRange, ShardKey, padded
 from beam_dynamodb_streams.sinks.manifest import Span
+from beam_dynamodb_streams.sinks.snapshots import SnapshotEnd
 
 Partitions: TypeAlias = Literal["date", "hour"]
 PARTITIONS: Final = ("date", "hour")
 _FORMATS: Final = {"date": ("D", "date=%Y-%m-%d/"), "hour": ("h", "date=%Y-%m-%d/hour=%H/")}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _METADATA: Final = b"coverage"
+_END: Final = b"snapshot_end"
 _CODEC: Final = "lz4" if pa.Codec.is_available("lz4") else None
 
 
 class Chunk(NamedTuple):
-    """Changes of one stream and one window on their way through the shuffle, and the ranges that they cover."""
+    """Changes of one stream and one window on their way through the shuffle, and the ranges that they cover.
+
+    Or the rows of one snapshot, and its end, which may have no rows.
+    """
 
     changes: pa.RecordBatch
     stream_arn: str = UNKNOWN_STREAM
     coverage: Coverage | None = None
+    end: SnapshotEnd | None = None
 
 
 def creation_micros(changes: pa.RecordBatch) -> npt.NDArray[np.int64]:
@@ -53,6 +60,8 @@ def encode_chunk(chunk: Chunk) -> bytes:
             for shard, found in chunk.coverage.items()
         }
         changes = changes.replace_schema_metadata({_METADATA: json.dumps([chunk.stream_arn, ranges]).encode()})
+    elif chunk.end is not None:
+        changes = changes.replace_schema_metadata({_END: json.dumps(astuple(chunk.end)).encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, changes.schema, options=pa.ipc.IpcWriteOptions(compression=_CODEC)) as stream:
         stream.write_batch(changes)
@@ -64,6 +73,8 @@ def decode_chunk(data: bytes) -> Chunk:
     with pa.ipc.open_stream(data) as stream:
         changes = stream.read_next_batch()
     metadata = (changes.schema.metadata or {}).get(_METADATA)
+    if end := (changes.schema.metadata or {}).get(_END):
+        return Chunk(changes.replace_schema_metadata(None), end=SnapshotEnd(*json.loads(end)))
     if metadata is None:
         return Chunk(changes)
     stream_arn, ranges = json.loads(metadata)
@@ -123,6 +134,11 @@ class Digest:
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=8)
+
+    def add_rows(self, rows: pa.RecordBatch) -> None:
+        """Add rows of a snapshot: an id stands for its item, and the time for when it was read."""
+        self._hash.update("".join(f"{each}\n" for each in rows.column("event_id").to_pylist()).encode())
+        self._hash.update(str(creation_micros(rows).max() if len(rows) else 0).encode())
 
     def add(self, changes: pa.RecordBatch, stream_arn: str) -> None:
         ids = pc.binary_join_element_wise(changes.column("shard_id"), changes.column("sequence_number"), " ")

@@ -20,6 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_dynamodb_streams.columns import Columns, Misfit
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
+from beam_dynamodb_streams.records.snapshot_end import snapshot_end
 from beam_dynamodb_streams.records.text_columns import stream_column
 from beam_dynamodb_streams.records.versions import stream_named
 from beam_dynamodb_streams.shards.loss import MICROS
@@ -28,6 +29,7 @@ from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_c
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Arrivals, Coverage, find_ranges
 from beam_dynamodb_streams.sinks.directory import check_writable
 from beam_dynamodb_streams.sinks.layouts import RowLayout
+from beam_dynamodb_streams.sinks.snapshots import SnapshotEnd, split_rows
 
 MISFITS: Final = "misfits"
 FULL_ROWS: Final = 20_000
@@ -145,6 +147,7 @@ class ChunkBySinkWindows(_ChunkChanges):
     def start_bundle(self) -> None:
         self._records: list[ChangeRecord] = []
         self._misfits: list[Misfit] = []
+        self._ends: list[tuple[dict[str, int], pa.RecordBatch]] = []
         self._clear()
 
     def process(self, element: Any) -> Iterator[Any] | None:
@@ -152,6 +155,9 @@ class ChunkBySinkWindows(_ChunkChanges):
             self._records.append(element)
             return self._drain() if self._are_enough(1, _size(element)) else None
         batch = self._checked(element)
+        if (end := snapshot_end(batch)) is not None:
+            self._ends.append((end, batch))
+            return iter(())
         self._take_records()
         self._batches.append(batch)
         return self._drain() if self._are_enough(len(batch), batch.nbytes) else None
@@ -169,7 +175,7 @@ class ChunkBySinkWindows(_ChunkChanges):
     def _drain(self) -> Iterator[Any]:
         self._take_records()
         batches = [batch for batch in self._batches if len(batch)]
-        misfits = self._misfits
+        misfits, ends = self._misfits, self._ends
         self.start_bundle()
         if batches:
             changes = pa.concat_batches([batch.replace_schema_metadata(None) for batch in batches])
@@ -177,8 +183,17 @@ class ChunkBySinkWindows(_ChunkChanges):
             earliest = Timestamp(micros=int(creation_micros(changes).min()))
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, _globally(misfit, earliest))
+        for end, batch in ends:
+            made = SnapshotEnd(end["epoch"], end["rows"], end["consistent_since"])
+            chunk = Chunk(batch.replace_schema_metadata(None), end=made)
+            yield _globally((-made.epoch, encode_chunk(chunk)), Timestamp(micros=end["micros"]))
 
     def _chunks_of(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
+        changes, snapshots = split_rows(changes)
+        for epoch, rows in snapshots:  # a key below 0 is the epoch of a snapshot, whose rows have files of their own
+            yield _globally((-epoch, encode_chunk(Chunk(rows))), Timestamp(micros=int(creation_micros(rows).max())))
+        if not len(changes):
+            return
         tracking = self._tracking
         if tracking is None or not tracking.stream_arn:
             yield from self._chunks_of_stream(changes, UNKNOWN_STREAM)
@@ -267,7 +282,7 @@ class ChunkByInputWindows(_ChunkChanges):
         self._clear()
         for window, changes in records.items():
             rows, misfits = self._batch(changes)
-            yield self._chunk(rows, window)
+            yield from self._chunks(rows, window)
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, WindowedValue(misfit, window.max_timestamp(), (window,)))
         for batch in batches:
@@ -277,10 +292,14 @@ class ChunkByInputWindows(_ChunkChanges):
                 for window in self._windows_of(Timestamp(micros=micros)):
                     by_window[window] = by_window.get(window, np.False_) | (times == micros)
             for window, here in by_window.items():
-                yield self._chunk(batch.filter(pa.array(here)), window)
+                yield from self._chunks(batch.filter(pa.array(here)), window)
 
-    def _chunk(self, rows: pa.RecordBatch, window: BoundedWindow) -> WindowedValue:
-        return WindowedValue((0, encode_chunk(Chunk(rows))), window.max_timestamp(), (window,))
+    def _chunks(self, rows: pa.RecordBatch, window: BoundedWindow) -> Iterator[WindowedValue]:
+        changes, snapshots = split_rows(rows)
+        for epoch, read in snapshots:
+            yield WindowedValue((-epoch, encode_chunk(Chunk(read))), window.max_timestamp(), (window,))
+        if len(changes):
+            yield WindowedValue((0, encode_chunk(Chunk(changes))), window.max_timestamp(), (window,))
 
 
 def _size(record: ChangeRecord) -> int:

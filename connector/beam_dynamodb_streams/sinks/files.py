@@ -26,6 +26,8 @@ from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.leftovers import prepare_window
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path, mark_path
 from beam_dynamodb_streams.sinks.output import Output, open_output, write_whole
+from beam_dynamodb_streams.sinks.snapshots import COMPLETE, SnapshotEnd, rows_folder, rows_manifest, sort_rows
+from beam_dynamodb_streams.sinks.snapshots import manifest_path as snapshot_path
 from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
 SORTED_BYTES: Final = 256 << 20
@@ -69,6 +71,8 @@ class WriteFiles(beam.DoFn):
         self, chunks: tuple[int, Iterable[bytes]], window: BoundedWindow = beam.DoFn.WindowParam
     ) -> list[FileMetadata]:
         start, length = chunks[0], self._files.window_micros
+        if start < 0:
+            return self._write_snapshot(-start, chunks[1])
         if start and length is not None:  # a window far ahead of the clock, see `ChunkBySinkWindows`
             span: Span | None = Span(start, start + length)
         else:
@@ -95,6 +99,23 @@ class WriteFiles(beam.DoFn):
             self._output.delete(mark_path(file.path) for file, _ in written)
         return [metadata for _, metadata in written]
 
+    def _write_snapshot(self, epoch: int, chunks: Iterable[bytes]) -> list[FileMetadata]:
+        """Write rows of a snapshot to files of their own, and note its end if it is among the chunks."""
+        with _WindowFiles(self._files, self._output, None, epoch) as writing:
+            ends: list[SnapshotEnd] = []
+            for part in _parts(chunks, self._files.sorted_bytes):
+                for batches in part.batches.values():
+                    writing.add_rows(sort_rows(batches))
+                ends += part.ends
+            written = writing.finish()
+        if self._files.complete:
+            if written:
+                manifest = rows_manifest([file for file, _ in written])
+                write_whole(self._output, snapshot_path(epoch, f"{writing.digest}.json"), manifest)
+            for end in ends:
+                write_whole(self._output, snapshot_path(epoch, COMPLETE), end.to_json())
+        return [metadata for _, metadata in written]
+
 
 @dataclass(slots=True)
 class _Part:
@@ -102,6 +123,7 @@ class _Part:
 
     batches: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
     coverages: list[Coverage] = field(default_factory=list)
+    ends: list[SnapshotEnd] = field(default_factory=list)
     size: int = 0
 
 
@@ -111,6 +133,7 @@ def _parts(chunks: Iterable[bytes], at_most: int) -> Iterator[_Part]:
         chunk = decode_chunk(data)
         part.batches.setdefault(chunk.stream_arn, []).append(chunk.changes)
         part.coverages.append(chunk.coverage or {})
+        part.ends += [] if chunk.end is None else [chunk.end]
         part.size += chunk.changes.nbytes
         if part.size >= at_most:
             yield part
@@ -132,8 +155,9 @@ class _OpenFile:
 class _WindowFiles:
     """The files of one window while they are written. After an error no file is open, and those in place stay."""
 
-    def __init__(self, files: FileOptions, output: Output, span: Span | None) -> None:
+    def __init__(self, files: FileOptions, output: Output, span: Span | None, epoch: int = 0) -> None:
         self._files = files
+        self._epoch = epoch
         self._output = output
         self._span = span
         self._open: dict[str, _OpenFile] = {}
@@ -169,6 +193,12 @@ class _WindowFiles:
         else:
             self._write(changes, stream_arn)
 
+    def add_rows(self, rows: pa.RecordBatch) -> None:
+        """Write rows of a snapshot, whatever the partitions of changes are."""
+        if len(rows):
+            self._digest.add_rows(rows)
+            self._write(rows, "")
+
     def finish(self) -> list[tuple[WrittenFile, FileMetadata]]:
         """End every file, and return what is in place."""
         if self._latest:
@@ -183,11 +213,15 @@ class _WindowFiles:
         return self._written
 
     def _write(self, changes: pa.RecordBatch, streams: str) -> None:
-        for partition, rows in split_by_partition(changes, self._files.partitions):
+        parts = split_by_partition(changes, self._files.partitions)
+        for partition, rows in [(rows_folder(self._epoch), changes)] if self._epoch else parts:
             with write_errors(self._files.directory):
                 file = self._open.get(partition) or self._begin(partition)
                 file.writer.write(rows)
-                file.digest.add(rows, streams)
+                if self._epoch:
+                    file.digest.add_rows(rows)
+                else:
+                    file.digest.add(rows, streams)
                 file.times.append(creation_span(rows))
                 file.rows += len(rows)
                 full = file.handle.tell() >= self._files.file_bytes
@@ -208,9 +242,10 @@ class _WindowFiles:
         file = self._open[partition]
         with write_errors(self._files.directory):
             file.writer.close()
-        name = file_name(self._span, Span.of_all(file.times), str(file.digest))
+        digest = str(file.digest)
+        name = f"rows-{digest}" if self._epoch else file_name(self._span, Span.of_all(file.times), digest)
         path = f"{partition}{name}{self._files.form.suffix}"
-        if self._files.complete:
+        if self._files.complete and not self._epoch:
             write_whole(self._output, mark_path(path), _MARK)
         metadata = file.unfinished.publish(path)
         del self._open[partition]

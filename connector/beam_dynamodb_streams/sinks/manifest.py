@@ -23,7 +23,7 @@ FOLDER: Final = "_manifests"
 WITHOUT_WINDOW: Final = "all"
 WRITING: Final = "_writing"
 """The folder of marks: `_writing/<path>` exists from before a file is put in its place until a manifest names it."""
-FOLDERS: Final = (f"{FOLDER}/", f"{WRITING}/", "date=")
+FOLDERS: Final = (f"{FOLDER}/", f"{WRITING}/", "date=", "snapshot=", "_snapshots/")
 """The beginnings of the paths of all folders in which an output has manifests or files."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)

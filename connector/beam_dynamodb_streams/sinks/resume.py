@@ -45,6 +45,7 @@ from beam_dynamodb_streams.sinks.leftovers import (
 )
 from beam_dynamodb_streams.sinks.manifest import FOLDER, WRITING, Manifest, is_change_file, span_of
 from beam_dynamodb_streams.sinks.output import Output, is_unfinished, open_output, write_whole
+from beam_dynamodb_streams.sinks.snapshots import open_snapshots
 
 VERSION: Final = 1
 EXPORT: Final = "_export.json"
@@ -116,6 +117,7 @@ def open_export(directory: str, export: Export, *, now: Callable[[], float] = ti
         remove_leftovers(output, ending_after(paths, retention_start(manifest_paths, second)), manifests, marks)
         output.delete([*marks, *filter(is_unfinished, paths)])
         moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}") if CAUGHT_UP in paths else {}
+        first = first.merge(open_snapshots(output, paths))
 
         def reached(stream_arn: str | None) -> StreamPosition:
             until = StreamPosition(until=moments.get(stream_arn or UNKNOWN_STREAM))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Final, Protocol, cast
 
 import pyarrow as pa
@@ -18,8 +18,9 @@ from apache_beam.utils.timestamp import Timestamp
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.stream import Malformed
-from beam_dynamodb_streams.records import ChangeRecord, change_batch
+from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, change_batch
 from beam_dynamodb_streams.records.envelope import change_records, creation_times
+from beam_dynamodb_streams.records.snapshot_end import end_batch
 from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.source.filter import well_formed
@@ -155,15 +156,30 @@ class Batches:
         version_base: str = UNKNOWN_BASE,
     ) -> Emitted:
         """Return the rows of all entries. A misfit attribute is null in its column, and its row is delivered."""
-        records = records_of(claim)
+        records, ends = records_of(claim), self._end(claim)
         if not records:
-            return Emitted(malformed=claim.malformed)
+            return Emitted(ends, malformed=claim.malformed)
         if self._columns is None:
             rows = change_batch(records, claim.shard, version_base)
-            return Emitted(self._cut(records, rows), len(records), claim.malformed)
+            return Emitted(chain(self._cut(records, rows), ends), len(records), claim.malformed)
         made = self._columns.of_page(records, claim.shard, version_base)
         misfits = [_entry(misfit) for misfit in made.misfits]
-        return Emitted(self._cut(records, made.rows), len(records), [*claim.malformed, *misfits])
+        return Emitted(chain(self._cut(records, made.rows), ends), len(records), [*claim.malformed, *misfits])
+
+    def _end(self, claim: Claim) -> list[TimestampedValue]:
+        """Return the batch without rows that ends a snapshot, if the claim delivers the last of its rows."""
+        scan = claim.frontier.scan
+        if not claim.scanned or scan is None or not scan.complete:
+            return []
+        micros = scan.consistent_since
+        batch = end_batch(
+            CHANGE_SCHEMA if self.schema is None else self.schema.arrow,
+            epoch=scan.epoch,
+            rows=scan.rows,
+            consistent_since=micros // MICROS,
+            micros=micros,
+        )
+        return [TimestampedValue(batch, Timestamp(micros=micros))]
 
     def _cut(self, records: Sequence[RawRecord], rows: pa.RecordBatch) -> Iterator[TimestampedValue]:
         created = creation_times(records)
