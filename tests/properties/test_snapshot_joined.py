@@ -143,7 +143,7 @@ class Sink:
 
 
 class World:
-    """A table, its stream, one read with a scan, and two sinks: one that is restored with the read, and one that is not.
+    """A table, its stream, one read with a scan, and two sinks: one is restored with the read, and one is not.
 
     The second one is what a database is behind a runner that repeats changes: it may go back, and must end right.
     """

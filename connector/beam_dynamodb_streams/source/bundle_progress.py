@@ -32,9 +32,7 @@ def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
     children would begin at the trim horizon and not at the start.
     """
     if claim.scanned:  # the places of a scan are the runner's; what is kept here is that it is complete
-        scan = claim.frontier.scan
-        if scan is not None and scan.complete:
-            yield snapshot_mark(scan.epoch), AtTime(scan.consistent_since // MICROS)
+        yield from complete_snapshot(claim)
         return
     if not claim.shard and not claim.ended:
         return
@@ -45,6 +43,13 @@ def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
             yield shard, After(claim.records[-1].sequence_number)
     elif isinstance(reading.position, After) or reading.position == End(TRIM_HORIZON):
         yield shard, reading.position
+
+
+def complete_snapshot(claim: Claim) -> Iterator[tuple[str, Position]]:
+    """Yield the mark of the read's snapshot and since when it is consistent, if it is complete. Pure."""
+    scan = claim.frontier.scan
+    if scan is not None and scan.complete:
+        yield snapshot_mark(scan.epoch), AtTime(scan.consistent_since // MICROS)
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class BundleProgress:
         if moved := dict(delivered_positions(claim)):
             self._positions.setdefault(claim.frontier.stream_arn or self.lease.first_stream, {}).update(moved)
         if claim.begins:
-            self._positions.setdefault(claim.begins, {})
+            self._positions.setdefault(claim.begins, {}).update(complete_snapshot(claim))
         if claim.frontier.closed and self.lease.confirms_late:
             self.lease.read_ended(self.run)
         self._last = claim.frontier.closed and not self.lease.confirms_late

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Final
 
@@ -94,6 +95,8 @@ def _read_from(
     *,
     later: Sequence[StreamPosition] = (),
 ) -> StreamRead:
+    known = [*later, *([start, *start.following] if isinstance(start, StreamPosition) else [])]
+    epoch = max((without_marks(each.shards)[1] for each in known), default=0)
     if isinstance(start, StreamPosition):
         start, *later = (*streams.left_of(start), *later)
     stream_arn = streams.stream_of(start)
@@ -101,7 +104,7 @@ def _read_from(
     if options.snapshot is not None and start == TRIM_HORIZON:
         start = scan_start(now, options.rules.slack)
     bounds = resolve_bounds(start, options.stop, now)
-    saved, epoch = without_marks(bounds.saved)
+    saved, _ = without_marks(bounds.saved)
     scan = None
     if isinstance(service, Client) and options.snapshot is not None and not epoch:
         scan = begin_scan(service.describe_table(options.table or ""), stream_arn, options.snapshot, now)
@@ -123,7 +126,7 @@ def _read_from(
         until=bounds.until,
         epoch=epoch,
         table_id=streams.table_id,
-        later=tuple(later),
+        later=tuple(replace(each, shards=without_marks(each.shards)[0]) for each in later),
         scan=scan,
     )
 
