@@ -84,7 +84,7 @@ PARTS = {
     "columns": {"errors", "records", "wire"},
     "exports": {"errors", "records"},
     "beam": {"errors"},
-    "handlers": {"errors", "metrics", "records", "shards", "progress", "beam"},
+    "handlers": {"errors", "metrics", "records", "beam", "kinesis"},
     "progress": {"errors", "shards", "records", "beam", "wire"},
     "source": {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),

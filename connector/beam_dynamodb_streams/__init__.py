@@ -9,6 +9,7 @@ from beam_dynamodb_streams.errors import ConnectorError
 if TYPE_CHECKING:
     from beam_dynamodb_streams.columns import Schema, json_field, read_schema
     from beam_dynamodb_streams.handlers.invoke import InvokeHandler
+    from beam_dynamodb_streams.handlers.process_records import ProcessRecords
     from beam_dynamodb_streams.progress.address import Progress
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
@@ -33,6 +34,7 @@ __all__ = [
     "DeliveredPosition",
     "InvokeHandler",
     "Loss",
+    "ProcessRecords",
     "Progress",
     "ReadDynamoDBExport",
     "ReadFromDynamoDBStreams",
@@ -54,6 +56,7 @@ __all__ = [
 _MODULES: Final = {
     "columns": ("Schema", "json_field", "read_schema"),
     "handlers.invoke": ("InvokeHandler",),
+    "handlers.process_records": ("ProcessRecords",),
     "progress.address": ("Progress",),
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord"),

@@ -23,6 +23,7 @@ from beam_dynamodb_streams import (
     DeliveredPosition,
     InvokeHandler,
     Loss,
+    ProcessRecords,
     Progress,
     ReadDynamoDBExport,
     ReadFromDynamoDBStreams,
@@ -93,8 +94,13 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
     exported = ReadDynamoDBExport([directory / "full", "s3://bucket/AWSDynamoDB/1-a/"], keys=["id"])
     assert_type(exported.with_outputs().as_batches(a_schema()), ReadDynamoDBExport)
     handler = InvokeHandler(a_handler, batch_size=10, maximum_retry_attempts=3, report_batch_item_failures=True)
-    steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"), handler)
-    assert len(steps) == 4
+    processors = ProcessRecords(a_processor, on_error="continue")
+    steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"), handler, processors)
+    assert len(steps) == 5
+
+
+def a_processor() -> object:
+    return object()
 
 
 def a_handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_the_event_is_what_lambda_sends(service: LocalStreams, calls: list[tuple
     orders.update({"id": "o-1"}, {"total": 7})
     orders.delete({"id": "o-1"}, by="ttl")
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | reading(service) | InvokeHandler(record)
+        _ = pipeline | reading(service, stop=3) | InvokeHandler(record)
     records = [each for event, _ in calls for each in event["Records"]]
     assert [each["eventName"] for each in records] == ["INSERT", "MODIFY", "REMOVE"]
     inserted, modified, removed = records
@@ -96,7 +96,7 @@ def test_the_changes_of_a_key_arrive_in_order_in_batches_of_at_most_the_size(
     for number in range(60, 90):
         orders.put({"id": f"o-{number % 7}", "number": number})
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | reading(service) | InvokeHandler(record, batch_size=7)
+        _ = pipeline | reading(service, stop=90) | InvokeHandler(record, batch_size=7)
     assert max(len(event["Records"]) for event, _ in calls) == 7
     came: dict[str, list[int]] = defaultdict(list)
     for event, _ in calls:
@@ -109,7 +109,7 @@ def test_the_changes_of_a_key_arrive_in_order_in_batches_of_at_most_the_size(
 def test_lanes_side_by_side_keep_the_order_of_a_key(service: LocalStreams, calls: list[tuple[Any, Any]]) -> None:
     filled(service, items=100, shards=1)
     with beam.Pipeline("FnApiRunner") as pipeline:
-        _ = pipeline | reading(service) | InvokeHandler(record, batch_size=5, parallelization_factor=4)
+        _ = pipeline | reading(service, stop=100) | InvokeHandler(record, batch_size=5, parallelization_factor=4)
     came: dict[str, list[int]] = defaultdict(list)
     for event, _ in calls:
         for each in event["Records"]:
@@ -290,7 +290,7 @@ def test_the_read_itself_filters_by_patterns(service: LocalStreams, calls: list[
         {"dynamodb": {"NewImage": {"number": {"N": ["4", "5"]}}}, "eventSourceARN": [orders.stream_arn]},
     ]
     with beam.Pipeline("FnApiRunner") as pipeline:
-        changes = pipeline | reading(service, filter_criteria=criteria)
+        changes = pipeline | reading(service, filter_criteria=criteria, stop=3)
         named = changes | beam.Map(lambda each: (each.event_name, each.keys["id"]))
         assert_that(named, equal_to([("REMOVE", "o-3"), ("INSERT", "o-4"), ("INSERT", "o-5")]))
 
@@ -316,7 +316,7 @@ def test_a_shuffle_between_the_read_and_the_handler_is_refused() -> None:
 def test_the_changes_are_still_there_for_other_steps(service: LocalStreams, calls: list[tuple[Any, Any]]) -> None:
     filled(service, items=12)
     with beam.Pipeline("FnApiRunner") as pipeline:
-        changes = pipeline | reading(service)
+        changes = pipeline | reading(service, stop=12)
         _ = changes | InvokeHandler(record)
         assert_that(changes | beam.combiners.Count.Globally(), equal_to([12]))
     assert sum(len(event["Records"]) for event, _ in calls) == 12

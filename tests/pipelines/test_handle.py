@@ -38,8 +38,8 @@ def orders(service: LocalStreams) -> Table:
     return orders
 
 
-def asked(service: LocalStreams, *words: str) -> list[str]:
-    return ["--endpoint_url", service.endpoint_url, "--stop", "NOW", "--runner", "FnApiRunner", *words]
+def asked(service: LocalStreams, *words: str, stop: str = "30") -> list[str]:
+    return ["--endpoint_url", service.endpoint_url, "--stop", stop, "--runner", "FnApiRunner", *words]
 
 
 def sizes() -> list[int]:
@@ -65,11 +65,13 @@ def test_a_mapping_is_pasted_and_an_option_wins_over_it(service: LocalStreams, o
         "  Filters:\n"
         '    - Pattern: \'{"dynamodb": {"NewImage": {"number": {"N": [{"anything-but": "3"}]}}}}\'\n'
     )
-    assert handle.main(asked(service, "--handler", HANDLER, "--config", str(mapping))) == 0
+    assert handle.main(asked(service, "--handler", HANDLER, "--config", str(mapping), stop="29")) == 0
     assert sizes() == [10, 10, 9]
     assert Recorded.calls[0][1].function_name == "orders-handler"
     Recorded.calls.clear()
-    assert handle.main(asked(service, "--handler", HANDLER, "--config", str(mapping), "--batch_size=29")) == 0
+    assert (
+        handle.main(asked(service, "--handler", HANDLER, "--config", str(mapping), "--batch_size=29", stop="29")) == 0
+    )
     assert sizes() == [29]
 
 
@@ -84,6 +86,7 @@ def test_progress_is_kept_and_failures_are_written(
         *("--table", "orders", "--handler", "tests.handlers.noting:handle", "--bisect_on_error"),
         *("--maximum_retry_attempts", "0", "--progress", f"file:{tmp_path / 'progress.json'}"),
         *("--on_failure", str(tmp_path / "failures")),
+        stop="NOW",
     )
     assert handle.main(words) == 0
     (written,) = (tmp_path / "failures").glob("*.jsonl")

@@ -18,6 +18,7 @@ class _Delivery:
     run: str
     streams: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
+    over: bool = False
 
 
 class Deliveries:
@@ -36,6 +37,17 @@ class Deliveries:
         """Note that a run has delivered the last change of this shard."""
         with self._lock:
             self._of(read, run).ended.add(shard)
+
+    def finished(self, read: str, run: str) -> None:
+        """Note that a run has delivered its last change."""
+        with self._lock:
+            self._of(read, run).over = True
+
+    def is_over(self, read: str) -> bool:
+        """Return whether the last change of the run was delivered."""
+        with self._lock:
+            found = self._reads.get(read)
+            return found is not None and found.over
 
     def stream_of(self, read: str, shard: str) -> str | None:
         """Return the ARN of the stream that a shard belongs to."""

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
+from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.user_identity import decode_identity
 from beam_dynamodb_streams.wire import RawRecord, RecordsPage
 
@@ -96,6 +97,29 @@ def _partition_keys(keys: list[bytes], *, normal: bool) -> list[str]:
     if keys and (not normal or keys[0].count(b'":{') > 1):  # two keys may come in any order
         keys = [_encode_in_order(msgspec.json.decode(each)) for each in keys]
     return [md5(each, usedforsecurity=False).hexdigest() for each in keys]
+
+
+def adapter_data(change: ChangeRecord, aws_region: str) -> bytes:
+    """Return what the adapter writes for one change of a table in this region."""
+    change_json = {"keys": change.keys_json, "new": change.new_image_json, "old": change.old_image_json}
+    raws = {name: None if json is None else _normal(msgspec.Raw(json)) for name, json in change_json.items()}
+    identity: dict[str, Any] = {name.lower(): value for name, value in (change.user_identity or {}).items()}
+    content = _AdapterChange(
+        change.creation_micros // 1000,
+        raws["keys"] or msgspec.Raw(b"{}"),
+        raws["new"],
+        raws["old"],
+        change.sequence_number,
+        change.size_bytes,
+        change.stream_view_type,
+    )
+    who = _Identity(identity.get("principalid"), identity.get("type")) if identity else None
+    return _encode(_AdapterRecord(who, change.event_id, change.event_name, "1.1", "aws:dynamodb", aws_region, content))
+
+
+def partition_key(keys: bytes) -> str:
+    """Return the partition key of an item with these keys, in DynamoDB JSON."""
+    return md5(_encode_in_order(msgspec.json.decode(keys)), usedforsecurity=False).hexdigest()
 
 
 def _adapter_data(record: RawRecord, spelling: Spelling) -> bytes:

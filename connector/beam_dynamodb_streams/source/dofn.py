@@ -27,7 +27,7 @@ from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.records.versions import row_version, version_base
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
-from beam_dynamodb_streams.source.bundle_progress import BundleProgress, owner_of
+from beam_dynamodb_streams.source.bundle_progress import BundleProgress, has_one_group, owner_of
 from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
 from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
@@ -146,8 +146,10 @@ class _ReadStream(beam.DoFn):
                 _log(stream_arn, claim, emitted)
                 DELIVERIES.delivers(self._options.source, owner_of(element.run), claim.shard, stream_arn)
                 yield from elements
-                if claim.ended:
+                if claim.ended in claim.frontier.shards:  # at its end, and not only at the stop
                     DELIVERIES.ended(self._options.source, owner_of(element.run), claim.ended)
+                if claim.frontier.closed and has_one_group(element.run):
+                    DELIVERIES.finished(self._options.source, element.run)
                 if self._tagged:
                     yield from _tagged(stream_arn, claim, emitted, watermark.current_watermark())
                 watermark.advance(claim.watermark)
