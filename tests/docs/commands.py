@@ -31,7 +31,7 @@ else:
 CHECKED_ONLY: Final = (
     *("dynamodb:", "kcl:", "s3:", "--watch", "Flink", "Prism", "@"),
     *("pipelines.schema", "pipelines.demo", "pipelines.progress"),
-    *("dynamodb-streams schema", "dynamodb-streams progress"),
+    *("dynamodb-streams schema", "dynamodb-streams progress", "dynamodb-streams repair"),
 )
 
 #: Options that the SDK (2.43) learns only from a running Flink job server.

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "inspect": "show a stream's shards, their ages, and what reading them costs",
     "schema": "infer typed columns from a table's items and its changes",
     "kinesis": "serve a table's changes to unmodified Kinesis consumers, such as the Kinesis Client Library",
+    "repair": "mend a loss: which incremental exports to make, and what they repair as files",
     "progress": "list, export, import or reset an application's stored progress",
 }
 """Each command with what it does. The module of a command has its name."""
