@@ -27,6 +27,7 @@ LIBRARIES = {
                 "dead_letter_files",
                 "exit_codes",
                 "export",
+                "repair",
                 "handle",
                 "on_failure_files",
                 "tail",
