@@ -19,6 +19,7 @@ from beam_dynamodb_streams import ChangeRecord, ReadFromKinesisDataStream, Schem
 from beam_dynamodb_streams.commands import export, tail
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError
 from beam_dynamodb_streams.testing import Change, KinesisStream, LocalKinesis, LocalStreams, Table
+from tests.docs.pages import ROOT, blocks
 
 SOON = timedelta(seconds=1)
 
@@ -196,6 +197,27 @@ def test_a_stream_that_does_not_exist_is_named_with_its_region(kinesis: LocalKin
 def test_a_wrong_option_is_refused_at_construction(options: dict[str, object], text: str) -> None:
     with pytest.raises(InvalidOptionError, match=text):
         ReadFromKinesisDataStream(**options)  # type: ignore[arg-type]
+
+
+def test_the_code_of_its_page_runs(
+    kinesis: LocalKinesis, orders: Table, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """docs/kinesis-data-streams.md, each block."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", kinesis.endpoint_url)
+    stream = kinesis.create_stream("orders-changes", shards=2)
+    written = orders.put_many({"id": f"o-{n}"} for n in range(20))
+    stream.put_changes([*written, *written[:5]])  # the service may repeat
+    reading, dropping, testing = (block.text for block in blocks(ROOT / "docs" / "kinesis-data-streams.md", "python"))
+    exec(compile(reading, "page", "exec"), {})  # noqa: S102 - our own page
+    rows = ds.dataset(tmp_path / "changes", format="parquet", exclude_invalid_files=True).to_table(["event_id"])
+    assert len(rows) == 25
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        bounded = ReadFromKinesisDataStream("orders-changes", stop="NOW", watermark_slack=SOON)
+        names = {"beam": beam, "changes": pipeline | bounded}
+        exec(compile(dropping, "page", "exec"), names)  # noqa: S102
+        assert_that(names["once"] | beam.combiners.Count.Globally().without_defaults(), equal_to([20]))
+    exec(compile(testing, "page", "exec"), {})  # noqa: S102
 
 
 @pytest.mark.prism

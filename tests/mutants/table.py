@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import calls, kinesis, lineage, pages, records
+from tests.mutants import calls, data_streams, kinesis, lineage, pages, records
 from tests.mutants.mutant import Mutant
 
 TRAPS = {
@@ -39,11 +39,21 @@ TRAPS = {
     31: "a KCL reads nothing unless the hash ranges tile the space",
     32: "a KCL refuses an only child that names its parent once",
     33: "a consumer that gets a shard's end without its children never asks again",
+    34: "Kinesis moves a position older than its horizon to the horizon, without a word",
+    35: "the child of a merge has two parents",
+    36: "each record in a data stream has a unit of time of its own",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        [*pages.MUTANTS, *calls.MUTANTS, *kinesis.MUTANTS, *lineage.MUTANTS, *records.MUTANTS],
+        [
+            *pages.MUTANTS,
+            *calls.MUTANTS,
+            *data_streams.MUTANTS,
+            *kinesis.MUTANTS,
+            *lineage.MUTANTS,
+            *records.MUTANTS,
+        ],
         key=lambda mutant: mutant.trap,
     )
 )

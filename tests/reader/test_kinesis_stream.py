@@ -120,7 +120,7 @@ def test_a_stop_ends_the_read_once_every_shard_is_past_it(copy: Copy) -> None:
 
 
 def test_a_position_older_than_the_retention_is_a_loss_and_not_a_silent_horizon(copy: Copy) -> None:
-    """Trap 27: the service moves an old position to the horizon without a word."""
+    """Trap 34: the service moves an old position to the horizon without a word."""
     copy.write(20)
     read = copy.read().go(10)
     stored = read.stored()

@@ -137,7 +137,7 @@ class KinesisClient:
     ) -> str:
         """Return a shard iterator, which is valid for five minutes.
 
-        A sequence number that is older than the horizon silently becomes the horizon (trap 27).
+        A sequence number that is older than the horizon silently becomes the horizon (trap 34).
 
         Args:
           stream_arn: the stream.
