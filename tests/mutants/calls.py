@@ -75,7 +75,7 @@ MUTANTS = (
         10,
         "the rest of a shard is dropped when GetRecords finds its prefix trimmed",
         f"{CALLER}::StreamCaller._read",
-        "except TrimmedDataError as error: trimmed, refusal = True, error",
+        "except TrimmedDataError as error: trimmed, refusal = error.certain, error",
         "except TrimmedDataError as error: raise",
         "reader/test_reader_faults.py::"
         "test_a_trimmed_prefix_is_reported_and_the_rest_of_the_shard_is_read[seen by GetRecords]",

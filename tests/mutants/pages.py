@@ -186,8 +186,8 @@ MUTANTS = (
         5,
         "a page of nothing but records older than the start counts as empty",
         f"{ANSWERS}::Answers.page",
-        "not read.page.records and ... and ... and ...",
-        "not read.records and ... and ... and ...",
+        "not read.page.records and ... and ...",
+        "not read.records and ... and ...",
         "reader/test_reader_resumed.py::test_records_older_than_the_start_are_not_empty_pages",
     ),
     Mutant(

@@ -96,8 +96,8 @@ MUTANTS = (
         18,
         "a shuffle stands between the source and the next step",
         "source/transform.py::ReadFromDynamoDBStreams.expand",
-        'return started | "Read" >> ...',
-        'return started | "Read" >> ... | beam.Reshuffle()',
+        'changes = started | "Read" >> ...',
+        'changes = started | "Read" >> ... | beam.Reshuffle()',
         "source/test_records_delivered.py::test_no_shuffle_is_between_the_source_and_the_next_step",
     ),
     Mutant(

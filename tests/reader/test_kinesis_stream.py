@@ -1,4 +1,4 @@
-"""A read of a Kinesis data stream: merges, retention, the silent horizon, and how a shard proves to be caught up."""
+"""A read of a Kinesis data stream: merges, retention, the silent horizon, caught up or not (traps 34, 35 and 36)."""
 
 from __future__ import annotations
 
