@@ -1,11 +1,14 @@
 """What the bookkeeping of a read costs as a stream grows: `python -m benchmarks.scaling [seconds] [shards …]`.
 
 There is no service and no Beam. The reader runs on a clock of its own and gets answers that are made here, so that a
-stream of 10,000 shards needs neither the shards nor the hours. There are three tables:
+stream of 10,000 shards needs neither the shards nor the hours. The oldest listed shards name parents that are trimmed,
+as on each stream that is older than a day. There are four tables:
 
 - *Steps*: CPU of each pure function on a frontier of that many open shards, its stored bytes and its memory. Each
   shard has six finished ancestors that stay listed (shards live four hours, listings show 24).
 - *Dealt*: the listing before there are groups.
+- *Roots*: shards whose parents are all trimmed, until all are read and until the watermark moves, with one group and
+  with 16.
 - *Reads*: the first listing until it is settled, and the rolls after it, at 10 ms an answer: seconds of the clock,
   DescribeStream calls, how long a child waits until its parent's end is noticed, and CPU.
 """
@@ -26,6 +29,7 @@ from beam_dynamodb_streams.reader.requests import (
     Answer,
     FindNext,
     Found,
+    Gone,
     List,
     NextFound,
     PageListed,
@@ -53,6 +57,7 @@ LISTED_A_PAGE = 100
 GROUPS = 16
 IDLE_SECONDS = 10.0
 SIZES = (10, 1_000, 10_000)
+ROOTS = (300, 1_000, 5_000, 10_000)
 MICROS = 1_000_000
 
 
@@ -130,9 +135,13 @@ def steps(shards: int) -> str:
 
 @dataclass
 class Stream:
-    """A stream whose shards have no records, and roll once in each life. It answers as the service does."""
+    """A stream whose shards have no records, and roll once in each life. It answers as the service does.
+
+    The parents of the oldest listed shards are trimmed. `ancestors`: the listed ancestors of each open shard.
+    """
 
     shards: int
+    ancestors: int = ANCESTORS
     now: float = 0.0
     calls: Counter[str] = field(default_factory=Counter)
     rolls: int = 0
@@ -146,8 +155,9 @@ class Stream:
     _trimmed: int = 0
 
     def __post_init__(self) -> None:
-        for shard in listed(self.shards, range(ANCESTORS + 1)):
-            self._add(shard.shard_id, next(iter(shard.parents), None))
+        for shard in listed(self.shards, range(ANCESTORS - self.ancestors, ANCESTORS + 1)):
+            trimmed = f"shardId-{0:020d}-{shard.shard_id[-8:]}"
+            self._add(shard.shard_id, next((p for p in shard.parents if p in self._parents), trimmed))
         chance = Random(7)
         for line in range(self.shards):
             heappush(self._due, (chance.random() * LIFE_SECONDS, shard_id(line, ANCESTORS)))
@@ -167,14 +177,14 @@ class Stream:
             case Read(shard):
                 self.calls["GetRecords"] += 1
                 parent = self._parents[shard]
-                if request.hint is None and parent is not None and self._ended[parent] > 0:
+                if request.hint is None and parent is not None and self._ended.get(parent, 0) > 0:
                     self.waits.append(self.now - self._ended[parent])
                 iterator = None if shard in self._ended else "n" * 200
                 hint = None if iterator is None else Hint(iterator, int(NOW + self.now))
                 return PageRead(request, NOW + self.now, RecordsPage(b"", [], [], iterator), [], hint, 0, None)
-            case Probe():
+            case Probe(shard):
                 self.calls["GetShardIterator"] += 1
-                return Found(request)
+                return Found(request) if shard in self._parents else Gone(request)
             case List(after, children_of):
                 self.calls["DescribeStream"] += 1
                 names, following = self._listing(after, children_of)
@@ -189,7 +199,7 @@ class Stream:
         self._parents[shard] = parent
         self._place[shard] = len(self._order)
         self._order.append(shard)
-        if parent is not None:
+        if parent is not None and parent in self._parents:
             self._children[parent] = shard
             self._ended[parent] = self.now
 
@@ -238,6 +248,34 @@ def dealt(shards: int) -> str:
     return (
         f"| {shards:,} | {len(parts)} | {stream.now:,.0f} | {stream.calls['DescribeStream']:,} | {cpu:,.1f} "
         f"| {max(sizes):,.1f} |"
+    )
+
+
+def roots(shards: int, groups: int = 1) -> str:
+    """Measure a read of shards whose parents are trimmed, until all are read and until the watermark moves."""
+    stream = Stream(shards, ancestors=0)
+    cpu = time.process_time()
+    parts = [begin(TRIM_HORIZON)]
+    if groups > 1:
+        frontier, lineage = first_frontier(parts[0], Network(stream), lambda: NOW + stream.now, lambda: stream.now)
+        parts = deal(frontier, lineage, groups, second=NOW)
+    dealt = stream.now
+    begun, moved = 0.0, 0.0
+    for part in parts:  # each on a worker of its own, at the same time
+        stream.now = dealt
+        reader = Reader(Network(stream), lambda: stream.now, lambda: NOW + stream.now, Random(1).random)
+        watermark, opened = EARLIEST, 0
+        while watermark == EARLIEST:
+            deadline = stream.now + 1.0
+            while (step := reader.next(part, deadline)) is not None:
+                part, watermark = step.frontier, step.watermark
+                if len(part.shards) > opened:
+                    opened, begun = len(part.shards), max(begun, stream.now)
+        moved = max(moved, stream.now)
+    cpu = time.process_time() - cpu
+    return (
+        f"| {shards:,} | {len(parts)} | {begun:,.1f} | {moved:,.0f} | {stream.calls['GetShardIterator']:,} "
+        f"| {stream.calls['DescribeStream']:,} | {cpu:,.1f} |"
     )
 
 
@@ -291,6 +329,12 @@ def main(seconds: float = 600.0, *sizes: float) -> None:
     print("|" + "---|" * 6)
     for size in sizes or SIZES:
         print(dealt(int(size)), flush=True)
+    print()
+    print("| roots | groups | all read after, s | watermark moves after | GetShardIterator | DescribeStream | CPU, s |")
+    print("|" + "---|" * 7)
+    for size in sizes or ROOTS:
+        for groups in (1, GROUPS):
+            print(roots(int(size), groups), flush=True)
     print()
     print(
         "| open shards | listed | all read after, s | settled after | DescribeStream until then | CPU until then, s "

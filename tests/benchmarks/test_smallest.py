@@ -82,6 +82,8 @@ def test_every_table_of_scaling_has_figures() -> None:
     assert_all_are_finite(scaling.steps(2), least=12)
     assert_all_are_finite(scaling.dealt(2), least=6)
     assert_all_are_finite(scaling.read(2, 5.0), least=11)
+    assert_all_are_finite(scaling.roots(20, 1), least=7)
+    assert_all_are_finite(scaling.roots(20, 4), least=7)
 
 
 @reads_proc
