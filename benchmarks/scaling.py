@@ -255,7 +255,7 @@ def roots(shards: int, groups: int = 1) -> str:
     """Measure a read of shards whose parents are trimmed, until all are read and until the watermark moves."""
     stream = Stream(shards, ancestors=0)
     cpu = time.process_time()
-    parts = [begin(TRIM_HORIZON)]
+    parts: tuple[Frontier, ...] = (begin(TRIM_HORIZON),)
     if groups > 1:
         frontier, lineage = first_frontier(parts[0], Network(stream), lambda: NOW + stream.now, lambda: stream.now)
         parts = deal(frontier, lineage, groups, second=NOW)

@@ -12,7 +12,7 @@ from pathlib import Path
 import boto3.dynamodb.types
 import pytest
 
-from benchmarks import export, flink_state, hour, latency, picture, records, scaling, shards, sinks
+from benchmarks import export, flink_state, hour, latency, old_stream, picture, records, scaling, shards, sinks
 from benchmarks.live import Load, Service
 from benchmarks.replay import Replay
 from runners.flink import class_path
@@ -84,6 +84,13 @@ def test_every_table_of_scaling_has_figures() -> None:
     assert_all_are_finite(scaling.read(2, 5.0), least=11)
     assert_all_are_finite(scaling.roots(20, 1), least=7)
     assert_all_are_finite(scaling.roots(20, 4), least=7)
+
+
+@reads_proc
+def test_a_stream_older_than_a_day_is_read_for_real() -> None:
+    found = assert_all_are_finite(old_stream.measure(20), least=9)
+    assert found[:3] == [20, 20, 20]
+    assert found[5] == 40, "one for each parent, one for each shard"
 
 
 @reads_proc

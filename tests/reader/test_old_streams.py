@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from beam_dynamodb_streams.errors import ThrottledError
+import msgspec
+import pytest
+
+from beam_dynamodb_streams.errors import ThrottledError, UnavailableError
 from beam_dynamodb_streams.reader.page import Rules
-from beam_dynamodb_streams.reader.requests import Answer, Delayed, Probe, Request
+from beam_dynamodb_streams.reader.requests import Answer, Delayed, PageListed, Probe, Request
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.quiet import QuietRule
@@ -33,6 +38,33 @@ class ThrottledProbes(Network):
         return super().perform(caller, request)
 
 
+class NoParents(Network):
+    """An endpoint that lists no shard with a parent."""
+
+    def perform(self, caller: StreamCaller, request: Request) -> Answer:
+        answer = super().perform(caller, request)
+        if isinstance(answer, PageListed):
+            shards = tuple(msgspec.structs.replace(shard, parents=()) for shard in answer.page.shards)
+            page = msgspec.structs.replace if isinstance(answer.page, msgspec.Struct) else replace
+            return PageListed(answer.request, page(answer.page, shards=shards))
+        return answer
+
+
+@dataclass
+class OneProbeFails(Network):
+    """A network whose probe of the first shard that is asked after fails until it is mended."""
+
+    failing: str | None = None
+    mended: bool = False
+
+    def perform(self, caller: StreamCaller, request: Request) -> Answer:
+        if isinstance(request, Probe) and not self.mended:
+            self.failing = self.failing or request.shard
+            if request.shard == self.failing:
+                return Delayed(request, UnavailableError("timed out"))
+        return super().perform(caller, request)
+
+
 def older_than_a_day(service: LocalStreams, *, roots: int, split: bool = False) -> Table:
     """Return a table whose listed shards name parents that are gone; `split`: two of them the same one."""
     orders = service.create_table("orders", keys={"id": "S"}, shards=roots // 2 if split else roots)
@@ -44,12 +76,21 @@ def older_than_a_day(service: LocalStreams, *, roots: int, split: bool = False) 
 
 @contextmanager
 def old_read(
-    *, roots: int, split: bool = False, stops: bool = False, network: Network | None = None, poll: float = 0.2
+    *,
+    roots: int,
+    split: bool = False,
+    stops: bool = False,
+    network: Network | None = None,
+    poll: float = 0.2,
+    written: list[str] | None = None,
 ) -> Iterator[DrivenRead]:
-    """Read a stream whose answers take 50 ms, on a clock that moves with them."""
+    """Read a stream whose answers take 50 ms, on a clock that moves with them. `written` gets the ids of changes."""
     clock = Clock()
     service = LocalStreams(clock=clock, seed=3)
     orders = older_than_a_day(service, roots=roots, split=split)
+    if written is not None:  # a change in each shard
+        keys = [key for shard in orders.open_shard_ids for key in orders.keys_in(shard)]
+        written += [change.event_id for change in orders.put_many(keys)]
     read = DrivenRead(
         service,
         clock,
@@ -122,3 +163,40 @@ def test_thousands_of_roots_behind_trimmed_parents_begin_within_half_a_minute() 
                 break
         assert len(read.frontier.open_shards) == 5000
         assert read._clock() - began < 30
+
+
+def test_a_restore_in_the_middle_begins_the_others_and_reads_nothing_twice() -> None:
+    """Traps 20 and 23."""
+    written: list[str] = []
+    with old_read(roots=ROOTS, written=written) as read:
+        while len(read.frontier.open_shards) < ROOTS // 3:
+            read.run(0.1)
+        assert len(read.frontier.open_shards) < ROOTS
+        read.restart()
+        read.run(5.0)
+        assert len(read.frontier.open_shards) == ROOTS
+        assert sorted(read.ids) == sorted(written)
+
+
+def test_shards_that_are_listed_without_parents_begin_without_a_question() -> None:
+    """Trap 23: some endpoints name no parent at all."""
+    with old_read(roots=ROOTS, network=NoParents(listings=0.05)) as read:
+        read.run(1.0)
+        assert len(read.frontier.open_shards) == ROOTS
+        assert not probes(read)
+
+
+def test_a_parent_that_cannot_be_asked_after_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """Traps 23 and 24: its child waits, all others begin, and a read to a stop ends only after that."""
+    network = OneProbeFails(listings=0.05)
+    with old_read(roots=30, stops=True, network=network) as read:
+        read.go(100)
+        assert len({shard for claim in read.claims for shard in claim.opened}) == 29
+        assert not read.frontier.closed
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert f"GetShardIterator of shard {network.failing} has failed for 2" in warnings[0]
+        assert 1 < len(warnings) < 4, "each minute"
+        network.mended = True
+        read.go(100)
+        assert read.frontier.closed
+        assert len({shard for claim in read.claims for shard in claim.opened}) == 30

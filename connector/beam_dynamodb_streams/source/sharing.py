@@ -13,6 +13,7 @@ from beam_dynamodb_streams.beam.runners import slots_of, traits_of
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.fetcher import Fetcher, ThreadedFetcher
+from beam_dynamodb_streams.reader.lasting_faults import LastingFaults
 from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.requests import Delayed, Failed, Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
@@ -62,7 +63,9 @@ def share(
         yield read
         return
     caller = StreamCaller(stream_of(service, read.stream_arn, limit=options.pace.page))
-    fetcher = ThreadedFetcher(caller.perform, threads=options.pace.requests)
+    threads = ThreadedFetcher(caller.perform, threads=options.pace.requests)
+    fetcher = LastingFaults(threads, time.monotonic, give_up_after=options.give_up_after)
+    fetcher.stream_arn = read.stream_arn
     try:
         frontier, lineage = first_frontier(
             read.begin(), fetcher, service.service_time, time.monotonic, requests=options.pace.requests, renew=renew
@@ -94,7 +97,7 @@ def first_frontier(
         service_time: The service's clock, in epoch seconds.
         now: The clock of all deadlines and pauses, in seconds.
         requests: How many requests may be in flight at once.
-        renew: Called at each page of a listing.
+        renew: Called at each page of a listing, and at each call that fails.
     """
     listings = Listings(budget=CallBudget(burst=inf))
     listings.settle(now())
@@ -121,6 +124,7 @@ def first_frontier(
             case Failed(_, error):
                 raise error
             case Delayed(List() | Probe() as request):
+                renew()
                 listings.delayed(request, now(), lambda failures: min(5.0, 0.5 * 2.0 ** min(failures, 10)))
             case PageListed() | Found() | Gone() | NoShardFilter():
                 listings.take(answer, now())
