@@ -7,6 +7,7 @@ To do more with the changes, copy this file and put steps of your own into `buil
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import apache_beam as beam
 
@@ -16,8 +17,8 @@ from beam_dynamodb_streams.commands import handle, on_failure_files
 
 def build(
     pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, handler: InvokeHandler, on_failure: str | None
-) -> None:
-    """Add the steps to the pipeline.
+) -> Any:
+    """Add the steps to the pipeline, and return the outputs of the handler.
 
     Args:
         pipeline: the pipeline.
@@ -29,6 +30,7 @@ def build(
     outputs = changes | "Handle" >> handler
     if on_failure is not None:
         outputs.on_failure | "Write failures" >> beam.ParDo(on_failure_files.WriteOnFailureRecords(on_failure))
+    return outputs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -98,6 +98,16 @@ def test_progress_is_kept_and_failures_are_written(
     assert [number for *_, number in noted(notes)][29:] == [30]
 
 
+def test_tumbling_windows_are_invoked_and_committed(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
+    address = f"file:{tmp_path / 'progress.json'}"
+    words = ["--table", "orders", "--handler", "tests.handlers.test_tumbling.count", "--tumbling_window", "60"]
+    assert handle.main(asked(service, *words, "--progress", address)) == 0
+    final = [event for event, _ in Recorded.calls if event["isFinalInvokeForWindow"]]
+    assert sum(event["state"]["count"] for event in final) == 30
+    saved = json.loads((tmp_path / "progress.json").read_text())
+    assert saved["streams"][orders.stream_arn]["shards"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -27,12 +27,13 @@ import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import StandardOptions
 
-from beam_dynamodb_streams import InvokeHandler, ReadFromDynamoDBStreams
+from beam_dynamodb_streams import CommitProgress, InvokeHandler, ReadFromDynamoDBStreams
 from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.on_failure_files import WriteOnFailureRecords
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.handlers.event_source_mapping import Mapped, read_mapping
+from beam_dynamodb_streams.handlers.invoke import HandlerOutputs
 from beam_dynamodb_streams.sinks.directory import check_writable
 
 _HANDLER: Final = (
@@ -44,14 +45,15 @@ _SLICE_SECONDS: Final = 1.0
 
 def build(
     pipeline: beam.Pipeline, read: ReadFromDynamoDBStreams, handler: InvokeHandler, on_failure: str | None = None
-) -> None:
+) -> HandlerOutputs:
     """Add the steps to the pipeline. `on_failure` is the directory of the on-failure records, if they are kept."""
-    outputs = pipeline | "Read" >> read | "Handle" >> handler
+    outputs: HandlerOutputs = pipeline | "Read" >> read | "Handle" >> handler
     if on_failure is not None:
         outputs.on_failure | "Write failures" >> beam.ParDo(WriteOnFailureRecords(on_failure))
+    return outputs
 
 
-Build = Callable[[beam.Pipeline, ReadFromDynamoDBStreams, InvokeHandler, str | None], object]
+Build = Callable[[beam.Pipeline, ReadFromDynamoDBStreams, InvokeHandler, str | None], HandlerOutputs]
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams handle", build: Build = build) -> int:
@@ -76,7 +78,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams han
         if arguments.on_failure is not None:
             check_writable(arguments.on_failure)
         pipeline = beam.Pipeline(options=options)
-        build(pipeline, read, handler, arguments.on_failure)
+        outputs = build(pipeline, read, handler, arguments.on_failure)
+        if arguments.tumbling_window and arguments.progress is not None:  # these windows leave the read's bundles
+            _ = outputs.handled | "Commit" >> CommitProgress(arguments.progress)
         run(pipeline)
     return 0
 

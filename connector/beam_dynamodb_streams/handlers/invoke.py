@@ -13,6 +13,7 @@ from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.handlers.handler_of import Handler
 from beam_dynamodb_streams.handlers.invoke_bundle import ON_FAILURE, InvokeBundle
 from beam_dynamodb_streams.handlers.options import parse_handler_options
+from beam_dynamodb_streams.handlers.tumbling import invoke_windows
 from beam_dynamodb_streams.records import ChangeRecord
 
 HANDLED: Final = "handled"
@@ -102,6 +103,10 @@ class InvokeHandler(beam.PTransform):
 
     def expand(self, changes: PCollection) -> HandlerOutputs:
         source = source_of(changes, self.label)
+        if self._options.tumbling is not None:
+            outputs = HandlerOutputs(*invoke_windows(changes, self._options, source, HANDLED))
+            outputs.on_failure.element_type = dict[str, Any]
+            return outputs
         invoked = changes | "Invoke" >> beam.ParDo(InvokeBundle(self._options, source)).with_outputs(
             ON_FAILURE, main=HANDLED
         )

@@ -52,7 +52,6 @@ class Report:
         bisections: How often a batch was cut.
         discarded: How many changes were discarded.
         on_failure: The records for the on-failure destination, each with the index of its first change.
-        answers: The last answer, for those who need more of it than failures.
     """
 
     invocations: int = 0
@@ -60,7 +59,6 @@ class Report:
     bisections: int = 0
     discarded: int = 0
     on_failure: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    answer: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +81,7 @@ class Invoker:
         clock: See `Clock`.
         members: Members of the event besides its records, and for each attempt a new copy of them.
         check: Returns why an answer is a failure of the whole batch, beyond the reported failures; None if it is not.
+        accepted: Is given each answer that reports changes as handled.
     """
 
     handler: Handler
@@ -91,6 +90,7 @@ class Invoker:
     clock: Clock = Clock()
     members: Callable[[], Mapping[str, Any]] = dict
     check: Callable[[Any], str | None] = lambda _: None
+    accepted: Callable[[Any], None] = lambda _: None
 
     def run(self, records: Sequence[EventRecord], shard_id: str, stream_arn: str) -> Report:
         """Call the handler until each change is handled or discarded, in the order of the changes.
@@ -148,13 +148,14 @@ class Invoker:
             report.failures += 1
             _LOGGER.warning("the handler failed with %d changes: %r", len(records), error, exc_info=error)
             return Failure(0, LastAttempt(request_id, UNHANDLED), error)
-        report.answer = answer
         failed_at = None
         if (reason := self.check(answer)) is not None:
             failed_at = 0
             _LOGGER.warning("the handler's answer is refused: %s", reason)
         elif self.policy.reports_failures:
             failed_at = first_failed([record.sequence_number for record in records], answer)
+        if failed_at != 0:
+            self.accepted(answer)
         if failed_at is None:
             return None
         report.failures += 1
@@ -172,7 +173,7 @@ class Invoker:
     ) -> None:
         """Wait before the same changes are tried again, or leave the repeat to the runner."""
         age = self.policy.record_age
-        soon = age is not None and records[0].created + age - self.clock.now() <= _SOON_SECONDS
+        soon = age is not None and records and records[0].created + age - self.clock.now() <= _SOON_SECONDS
         if self.policy.retries == ENDLESS and stuck >= _PATIENCE and not soon:
             reason = "its answer reports a failure" if failure.error is None else f"{failure.error!r}"
             raise HandlerError(
@@ -181,7 +182,7 @@ class Invoker:
                 "with a record for the on-failure destination, set maximum_retry_attempts or maximum_record_age",
                 stream=stream_arn,
                 shard=shard_id,
-                position=records[0].sequence_number,
+                position=records[0].sequence_number if records else None,
             ) from failure.error
         self.clock.sleep(delay(stuck, self.clock.random()))
 
@@ -195,6 +196,9 @@ class Invoker:
         report: Report,
     ) -> None:
         batch = discarded.batch
+        if not batch.size:  # a call at the end of a window
+            _LOGGER.error("the call of shard %s without changes is given up after %d attempts", shard_id, batch.failed)
+            return
         settings = self.context if isinstance(self.context, FunctionSettings) else FunctionSettings()
         made = on_failure_record(
             records[batch.first : batch.end],
@@ -221,7 +225,10 @@ class Invoker:
         )
 
     def with_event(
-        self, members: Callable[[], Mapping[str, Any]], check: Callable[[Any], str | None] = lambda _: None
+        self,
+        members: Callable[[], Mapping[str, Any]],
+        check: Callable[[Any], str | None],
+        accepted: Callable[[Any], None],
     ) -> Invoker:
-        """Return the same invoker with more members in its events, and a check of the answers."""
-        return replace(self, members=members, check=check)
+        """Return the same invoker with more members in its events, and with a look at the answers."""
+        return replace(self, members=members, check=check, accepted=accepted)
