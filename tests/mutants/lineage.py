@@ -441,6 +441,14 @@ MUTANTS = (
         "source/test_start.py::test_a_position_of_the_old_stream_is_refused_by_the_new_one_and_taken_by_the_old",
     ),
     Mutant(
+        14,
+        "the read ends with its stream, and the next one is not read",
+        "reader/reader.py::Reader._close",
+        "self._end.ends_the_read or not frontier.adopts or not self._listings.disabled",
+        "True",
+        "reader/test_new_streams.py::test_the_next_stream_is_read_after_the_end_of_the_old_one",
+    ),
+    Mutant(
         20,
         "a parent leaves at its end, and its children come with the next listing",
         f"{FRONTIER}::Frontier.end",
