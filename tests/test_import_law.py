@@ -51,6 +51,7 @@ LIBRARIES = {
         "progress/commit.py",
         "source/elements.py",
         "source/export_rows.py",
+        "source/export_snapshot.py",
         "source/delivered_position.py",
         "source/sample.py",
     ),

@@ -88,17 +88,16 @@ def test_the_files_of_an_export_and_of_a_repair_are_together_the_table(
         *place(service),
         f"--output={out}",
         "--format=parquet",
-        "--stop=NOW",
         RUNNER,
         "--on_data_loss=continue",
     ]
-    assert export.main(export_it) == 0
+    assert export.main([*export_it, "--stop=10"]) == 0
     orders.delete({"id": "o-1"})  # these changes are lost
     orders.put({"id": "o-2", "n": 2})
     orders.put({"id": "o-3", "n": 2})
     clock.advance(30 * 3600)
     orders.put({"id": "o-3", "n": 3})
-    assert export.main(export_it) == 0
+    assert export.main([*export_it, "--stop=1"]) == 0
     clock.advance(900)
     middle, until = START + timedelta(hours=20), START + timedelta(hours=31, minutes=15)
     windows = [(START + timedelta(minutes=59), middle), (middle, until)]

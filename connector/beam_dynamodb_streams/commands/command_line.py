@@ -101,9 +101,10 @@ class Parser(argparse.ArgumentParser):
         """Add the options of a snapshot of the table that is joined with its stream."""
         self.add_argument(
             "--snapshot",
-            choices=["scan"],
-            help="deliver the whole table first, by a consistent scan that is joined with the changes (default: the"
-            " changes alone)",
+            nargs="+",
+            metavar="WHAT",
+            help="deliver the whole table first: scan, by a consistent scan that is joined with the changes; or the"
+            " folder of a full export to S3, and those of the incremental ones after it (default: the changes alone)",
         )
         self.add_argument(
             "--scan_segments", type=int, metavar="N", help="into how many segments the scan divides the table"
@@ -263,6 +264,8 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
             f"--changes_of={arguments.changes_of} is of a data stream: give --kinesis_stream too, or use --table"
         )
     given = {name: getattr(arguments, name) for name in (*_STREAM, *_SNAPSHOT)}
+    if given["snapshot"] is not None and len(given["snapshot"]) == 1:
+        (given["snapshot"],) = given["snapshot"]
     return ReadFromDynamoDBStreams(**{**given, **options})
 
 

@@ -31,12 +31,15 @@ from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.files_written import files_written, manifests_in
 from beam_dynamodb_streams.commands.status_line import status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.exports.folder import export_paths
 from beam_dynamodb_streams.shards.position import Horizon
 from beam_dynamodb_streams.shards.start_stop import parse_start, parse_stop, resolve_bounds
 from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.layouts import LAYOUTS
+from beam_dynamodb_streams.source.export_files import read_exports
+from beam_dynamodb_streams.source.export_snapshot import start_of
 from beam_dynamodb_streams.source.options import parse_on_new_stream
 from beam_dynamodb_streams.source.snapshot import scan_start
 from beam_dynamodb_streams.source.start import resolve_start
@@ -176,8 +179,11 @@ def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str
             check_keys(schema, table.key_types)
     service.describe_stream(stream_arn, limit=1)
     start = resolve_start(parse_start(arguments.start), stream_arn, service, connection)
-    if arguments.snapshot is not None and isinstance(start, Horizon):
+    if arguments.snapshot == ["scan"] and isinstance(start, Horizon):
         start = scan_start(service.service_time(), SLACK_SECONDS)  # what is older is in the rows
+    elif arguments.snapshot is not None and isinstance(start, Horizon):
+        exports = read_exports(export_paths(arguments.snapshot, option="snapshot"))
+        start = start_of([export for export, _ in exports])
     bounds = resolve_bounds(start, parse_stop(arguments.stop, start), service.service_time())
     saved_of = start.stream_arn if isinstance(start, StreamPosition) else None
     until = None if bounds.stop_second is None else bounds.stop_second - OUT_OF_ORDER_SECONDS

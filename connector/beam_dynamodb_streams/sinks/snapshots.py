@@ -62,8 +62,8 @@ def manifest_path(epoch: int, name: str) -> str:
 
 
 def split_rows(changes: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int, pa.RecordBatch]]]:
-    """Return the changes, and the rows of each epoch."""
-    is_row = pc.equal(changes.column("event_name"), "READ")
+    """Return the changes of a stream, and the rows of each epoch: a row, or a net change, has no sequence number."""
+    is_row = pc.equal(changes.column("sequence_number"), "")
     if not pc.any(is_row).as_py():
         return changes, []
     rows = changes.filter(is_row)

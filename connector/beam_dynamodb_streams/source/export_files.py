@@ -86,8 +86,10 @@ def read_exports(paths: Sequence[str], table_id: str | None = None) -> list[tupl
     return found
 
 
-def files_of_exports(found: Sequence[tuple[Export, list[DataFile]]], keys: tuple[str, ...]) -> Iterator[ExportFile]:
-    """Yield an element for each data file."""
+def files_of_exports(
+    found: Sequence[tuple[Export, list[DataFile]]], keys: tuple[str, ...], epoch: int | None = None
+) -> Iterator[ExportFile]:
+    """Yield an element for each data file. `epoch` is that of all rows; by default each export has its own."""
     if not keys:
         keys = _keys_in(found)
     if not keys and any(export.since is None for export, _ in found):
@@ -106,7 +108,7 @@ def files_of_exports(found: Sequence[tuple[Export, list[DataFile]]], keys: tuple
                 file.items,
                 file.md5,
                 export.table_id,
-                export.epoch,
+                export.epoch if epoch is None else epoch,
                 export.moment,
                 export.view if incremental else "NEW_IMAGE",
                 incremental,

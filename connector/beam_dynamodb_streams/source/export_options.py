@@ -10,6 +10,7 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
 from beam_dynamodb_streams.shards.position import Horizon
 from beam_dynamodb_streams.shards.start_stop import Start
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,10 @@ def parse_exports(snapshot: object, repair: object, start: Start, progress: obje
         return None
     option = "snapshot" if repair is None else "repair"
     joined = JoinedExports(export_paths(snapshot if repair is None else repair, option=option), repair is not None)
-    if not isinstance(start, Horizon):
+    if not isinstance(start, Horizon | StreamPosition):
         raise InvalidOptionError(
             f"start={start} with {option}=: the stream is read from five minutes before the moment of the last export, "
-            "so that no change is missing: leave start out"
+            "so that no change is missing: leave start out, or give a saved StreamPosition of such a read"
         )
     if progress is not None:
         raise InvalidOptionError(

@@ -18,14 +18,23 @@ from dataclasses import replace
 from typing import Final
 
 import apache_beam as beam
-from apache_beam.pvalue import PBegin
+import pyarrow as pa
+from apache_beam.pvalue import PBegin, PCollection
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
 
+from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import ExportError
 from beam_dynamodb_streams.exports.repair import export_command, windows_between
 from beam_dynamodb_streams.exports.summary import DataFile, Export, time_text
+from beam_dynamodb_streams.records import CHANGE_SCHEMA
+from beam_dynamodb_streams.records.snapshot_end import end_batch
 from beam_dynamodb_streams.shards.generations import created_at, table_of
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import AtTime
+from beam_dynamodb_streams.shards.segments import without_marks
+from beam_dynamodb_streams.shards.start_stop import Start
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.elements import Batches, Emission
 from beam_dynamodb_streams.source.export_files import ExportFile, files_of_exports, read_exports
 from beam_dynamodb_streams.source.export_rows import ExportOutputs, RowForm, rows_of_files
@@ -70,7 +79,8 @@ def joined_exports(
             f"{first}: a snapshot begins with a full export, and this is an incremental one: give the full one before "
             "it, or use repair= to mend a loss"
         )
-    _check_reach(exports, service.service_time(), streams)
+    if not is_delivered(options.start, exports):
+        _check_reach(exports, service.service_time(), streams)
     return found
 
 
@@ -97,6 +107,26 @@ def begin_after_exports(read: StreamRead, exports: Sequence[Export]) -> StreamRe
     return replace(read, epoch=exports[-1].epoch)
 
 
+def is_delivered(start: Start, exports: Sequence[Export]) -> bool:
+    """Return whether a saved position says that the rows of these exports are delivered; False without a position.
+
+    Raises:
+        ExportError: It is the position of a read without them: the changes that it covers have older versions than the
+            rows, and would never be delivered again.
+    """
+    if not isinstance(start, StreamPosition):
+        return False
+    _, epoch = without_marks(start.shards)
+    if epoch == exports[-1].epoch:
+        return True
+    if epoch or start.start != start_of(exports):
+        raise ExportError(
+            f"the position to resume from is of a read without {exports[-1]}: begin a new read with that export, into "
+            "a new output"
+        )
+    return False
+
+
 @beam.typehints.with_output_types(ExportFile)
 class ListSnapshot(beam.DoFn):
     """Turns one element into the data files of the exports of a read."""
@@ -110,7 +140,9 @@ class ListSnapshot(beam.DoFn):
         found = joined_exports(service, self._options, streams)
         assert isinstance(service, Client)  # noqa: S101 - a read of Kinesis has no such option
         table = streams.table or service.describe_table(table_of(streams.latest))
-        yield from files_of_exports(found, tuple(table.key_types))
+        exports = [export for export, _ in found]
+        if not is_delivered(self._options.start, exports):
+            yield from files_of_exports(found, tuple(table.key_types), exports[-1].epoch)
 
 
 class SnapshotRows(beam.PTransform):
@@ -131,3 +163,33 @@ class SnapshotRows(beam.PTransform):
     def expand(self, pbegin: PBegin) -> ExportOutputs:
         files = pbegin | "Impulse" >> beam.Impulse() | "List" >> beam.ParDo(ListSnapshot(self._options))
         return rows_of_files(files, self._form)
+
+
+class EndOfRows(beam.DoFn):
+    """Emits the batch without rows that ends a snapshot, given how many rows were delivered; see `snapshot_end`."""
+
+    def __init__(self, options: ReadOptions, schema: Schema | None) -> None:
+        self._options = options
+        self._schema = schema
+
+    def process(self, rows: int) -> Iterator[TimestampedValue]:
+        snapshot = self._options.exports
+        assert snapshot is not None  # noqa: S101 - narrows the type: only such reads come here
+        exports = [export for export, _ in read_exports(snapshot.paths)]
+        if is_delivered(self._options.start, exports):
+            return
+        last = exports[-1]
+        batch = end_batch(
+            CHANGE_SCHEMA if self._schema is None else self._schema.arrow,
+            epoch=last.epoch,
+            rows=rows,
+            consistent_since=last.moment // MICROS,
+            micros=last.moment,
+        )
+        yield TimestampedValue(batch, Timestamp(micros=last.moment))
+
+
+def end_of_rows(rows: PCollection, options: ReadOptions, schema: Schema | None) -> PCollection:
+    """Return the batch that ends the snapshot of these rows, which are batches, once all of them are read."""
+    counted = rows | "Rows" >> beam.Map(len).with_output_types(int) | "Count" >> beam.CombineGlobally(sum)
+    return counted | "End" >> beam.ParDo(EndOfRows(options, schema)).with_output_types(pa.RecordBatch)

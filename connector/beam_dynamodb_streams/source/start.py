@@ -66,7 +66,8 @@ def begin_read(service: StreamClient, options: ReadOptions) -> StreamRead:
         check_view(streams.latest, service.describe_stream(streams.latest, limit=1).view_type)
     if options.exports is not None:
         exports = [export for export, _ in joined_exports(service, options, streams)]
-        return begin_after_exports(_read_from(start_of(exports), run, streams, service, options), exports)
+        begin = options.start if isinstance(options.start, StreamPosition) else start_of(exports)
+        return begin_after_exports(_read_from(begin, run, streams, service, options), exports)
     if options.progress is None:
         return _from_the_start(run, streams, service, options)
     with application_acquired(options.progress, owner_of(run), streams) as saved:

@@ -39,7 +39,7 @@ from beam_dynamodb_streams.source.elements import (
     DeadLetter,
     Emission,
 )
-from beam_dynamodb_streams.source.export_snapshot import SnapshotRows
+from beam_dynamodb_streams.source.export_snapshot import SnapshotRows, end_of_rows
 from beam_dynamodb_streams.source.options import ReadOptions, parse_options
 from beam_dynamodb_streams.source.sharing import groups_on
 from beam_dynamodb_streams.source.start import StartRead
@@ -272,7 +272,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         read = CompletedParDo(self._dofn(pipeline), lambda _: self._dofn(pipeline))
         if not self._tagged:
             changes = started | "Read" >> read.with_output_types(self._emission.element_type)
-            return changes if rows is None else (rows.changes, changes) | "Changes" >> beam.Flatten()
+            return changes if rows is None else self._joined(rows.changes, changes)
         tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
         outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
         for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
@@ -280,10 +280,17 @@ class ReadFromDynamoDBStreams(CheckedRead):
         if rows is None:
             return outputs
         return ReadOutputs(
-            (rows.changes, outputs.changes) | "Changes" >> beam.Flatten(),
+            self._joined(rows.changes, outputs.changes),
             (rows.dead_letters, outputs.dead_letters) | "DeadLetters" >> beam.Flatten(),
             outputs.losses,
         )
+
+    def _joined(self, rows: PCollection, changes: PCollection) -> PCollection:
+        """Return the rows of exports and the changes after them; with batches, also the one that ends the rows."""
+        parts = [rows, changes]
+        if isinstance(self._emission, Batches):
+            parts.append(end_of_rows(rows, self._options, self._emission.schema))
+        return parts | "Changes" >> beam.Flatten()
 
     def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
         """Return the DoFn for the pipeline as it is now. The steps behind the read decide only who writes progress."""
