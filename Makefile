@@ -10,6 +10,7 @@ PRISM := .build/prism/prism
 BOOT := .build/boot/container
 FLINK := .build/flink/classpath.txt
 FLINK_OTHERS := .build/flink/others
+DATAFLOW := .build/dataflow/ready
 RULER := .build/ruler/classpath.txt
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 KCL := .build/kcl
@@ -21,7 +22,7 @@ AUDITED := .build/audit/audited
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink flink-others kcl ruler soak nightly mutants bench contract notebooks docs audit package clean
+.PHONY: help demo test check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench contract notebooks docs audit package clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -83,6 +84,15 @@ $(FLINK): runners/flink/pom.xml
 	  mvn -B -q -f runners/flink/pom.xml $(MAVEN_DEPENDENCY):build-classpath -Dmdep.outputFile=$(abspath $(FLINK)) || \
 	  echo "NOT BUILT: flink, for the reason above; the tests that need it will be named as not run"; \
 	else echo "NOT BUILT: flink needs Java and Maven; the tests that need it will be named as not run"; fi
+
+dataflow: $(DATAFLOW)  ## Install Beam's libraries for Dataflow into .build/dataflow: a test translates a pipeline there, and sends nothing
+
+$(DATAFLOW): requirements.lock
+	@mkdir -p $(dir $@) && sed "/python_version < /d; s/ *;.*//" requirements.lock >$(dir $@)lock
+	@$(PYTHON) -m venv $(dir $@) && $(dir $@)bin/python -m pip install -q setuptools wheel -c $(dir $@)lock && \
+	  $(dir $@)bin/python -m pip install -q --no-build-isolation "apache-beam[gcp]==$(BEAM_VERSION)" boto3 fastavro msgspec pyarrow \
+	    -c $(dir $@)lock && touch $@ || \
+	  echo "NOT BUILT: dataflow, for the reason above; the test that needs it will be named as not run"
 
 flink-others: $(FLINK_OTHERS)  ## Resolve an older runner, a mix with Flink 1.20 that nobody supports, and Flink 2.2 without Beam
 

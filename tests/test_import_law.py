@@ -82,7 +82,7 @@ PARTS = {
     "wire": {"errors"},
     "shards": {"errors", "display"},
     "reader": {"errors", "metrics", "shards"},
-    "records": {"errors", "display", "wire"},
+    "records": {"errors", "display", "wire", "beam"},  # in its coders alone
     "columns": {"errors", "records", "wire"},
     "exports": {"errors", "records"},
     "beam": {"errors"},

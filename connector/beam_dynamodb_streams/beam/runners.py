@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions
+from apache_beam.options.pipeline_options import FlinkRunnerOptions, PipelineOptions, PortableOptions, SetupOptions
 
 from beam_dynamodb_streams.beam.private import (
     BUNDLE_BASED_WORKER,
@@ -128,6 +128,27 @@ def traits_while_translated(context: PipelineContext) -> RunnerTraits:
         return _UNKNOWN
     urn = environments.get_proto_from_id(context.default_environment_id()).urn
     return FN_API if urn in {name.find() for name in (EMBEDDED, EMBEDDED_GRPC, SUBPROCESS)} else _UNKNOWN
+
+
+#: What runs the worker: somebody's pool, which may start workers without what `--beam_plugins` names.
+_EXTERNAL: Final = "beam:env:external:v1"
+
+
+def workers_import_plugins(context: PipelineContext) -> bool:
+    """Return whether the workers of a pipeline that is translated import what `--beam_plugins` names."""
+    environments = ENVIRONMENTS.of(context, None)
+    if DEFAULT_ENVIRONMENT.find() is None or environments is None:
+        return False
+    default = context.default_environment_id()
+    return default is not None and environments.get_proto_from_id(default).urn != _EXTERNAL
+
+
+def import_on_workers(pipeline: beam.Pipeline, module: str) -> None:
+    """Add a module to the pipeline's `--beam_plugins`, which workers import when they start."""
+    options = pipeline.options.view_as(SetupOptions)
+    plugins = options.beam_plugins or []
+    if module not in plugins:
+        options.beam_plugins = [*plugins, module]
 
 
 def traits_of_this_worker() -> RunnerTraits:

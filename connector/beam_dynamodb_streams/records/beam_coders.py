@@ -8,8 +8,9 @@ from __future__ import annotations
 import pyarrow as pa
 from apache_beam import coders
 
+from beam_dynamodb_streams.beam.coders import OwnCoder
 from beam_dynamodb_streams.errors import MalformedRecordError
-from beam_dynamodb_streams.records.beam_keys import OwnCoder, register_key_coders
+from beam_dynamodb_streams.records.beam_keys import register_key_coders
 from beam_dynamodb_streams.records.beam_row import ChangeRow
 from beam_dynamodb_streams.records.record import ChangeRecord
 
@@ -18,6 +19,7 @@ class ChangeRecordCoder(OwnCoder):
     """Encodes a record as its undecoded bytes (`ChangeRecord.to_bytes`); images that were decoded are not shipped."""
 
     hint = ChangeRecord
+    name = "change_record:v1"
 
     def encode(self, value: ChangeRecord) -> bytes:
         return value.to_bytes()
@@ -35,6 +37,7 @@ class RecordBatchCoder(OwnCoder):
     """
 
     hint = pa.RecordBatch
+    name = "record_batch:v1"
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         stream = pa.BufferOutputStream()

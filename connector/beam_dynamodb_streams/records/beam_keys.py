@@ -9,30 +9,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from apache_beam import coders
 from apache_beam.typehints import typehints
 
+from beam_dynamodb_streams.beam.coders import NamedCoder, OwnCoder
 from beam_dynamodb_streams.errors import InvalidValueError
-
-
-class OwnCoder(coders.Coder):
-    """A coder without state: deterministic, equal by type, and pickled as its name alone."""
-
-    hint: ClassVar[type]
-
-    def is_deterministic(self) -> bool:
-        return True
-
-    def to_type_hint(self) -> type:
-        return self.hint
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other)
-
-    def __hash__(self) -> int:
-        return hash(type(self))
 
 
 def canonical_text(number: Decimal) -> str:
@@ -53,6 +36,7 @@ class NumberKeyCoder(OwnCoder):
     """Encodes a `Decimal` as its canonical text: deterministic, and the coder of keys."""
 
     hint = Decimal
+    name = "number_key:v1"
 
     def encode(self, value: Decimal) -> bytes:
         return canonical_text(value).encode()
@@ -65,6 +49,7 @@ class NumberCoder(OwnCoder):
     """Encodes a `Decimal` as it is written, with every digit. Beam takes `NumberKeyCoder` where it groups."""
 
     hint = Decimal
+    name = "number:v1"
 
     def encode(self, value: Decimal) -> bytes:
         return str(value).encode()
@@ -86,8 +71,10 @@ def _number(encoded: bytes) -> Decimal:
         raise InvalidValueError(f"a stored number is refused: {encoded[:80]!r} is not one") from error
 
 
-class AnyCoder(coders.FastPrimitivesCoder):
+class AnyCoder(NamedCoder, coders.FastPrimitivesCoder):
     """Beam's own coder of values whose type has no coder. As a key, a value may hold numbers."""
+
+    name = "any:v1"
 
     @classmethod
     def from_type_hint(cls, typehint: Any, registry: Any) -> coders.Coder:
@@ -100,15 +87,20 @@ class AnyCoder(coders.FastPrimitivesCoder):
         return AnyKeyCoder(super().as_deterministic_coder(step_label, error_message))
 
 
-class AnyKeyCoder(coders.Coder):
+class AnyKeyCoder(NamedCoder):
     """Encodes keys without a type hint.
 
     A first byte of 0 precedes Beam's own bytes. A first byte of 1 precedes those of a key that holds numbers or
     frozen sets, at any depth: each value is then a pair of a tag and its content.
     """
 
+    name = "any_key:v1"
+
     def __init__(self, plain: coders.Coder) -> None:
         self._plain = plain
+
+    def parts(self) -> tuple[coders.Coder, ...]:
+        return (self._plain,)
 
     def encode(self, value: Any) -> bytes:
         if _needs_tags(value):

@@ -10,10 +10,10 @@ import apache_beam as beam
 import msgspec
 from apache_beam import coders
 
+from beam_dynamodb_streams.beam.coders import OwnCoder
 from beam_dynamodb_streams.exports.folder import blocks_of_lines, read_data, read_export
 from beam_dynamodb_streams.exports.rows import FileContext, RowDecoder
 from beam_dynamodb_streams.exports.summary import DataFile, Export, check_chain
-from beam_dynamodb_streams.records.beam_keys import OwnCoder
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ _decode: Final = msgspec.json.Decoder(ExportFile).decode
 
 class ExportFileCoder(OwnCoder):
     hint = ExportFile
+    name = "export_file:v1"
 
     def encode(self, value: ExportFile) -> bytes:
         return _encode(value)

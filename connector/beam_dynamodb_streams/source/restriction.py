@@ -9,8 +9,8 @@ from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker, Water
 from apache_beam.transforms.core import RestrictionProvider, WatermarkEstimatorProvider
 from apache_beam.utils.timestamp import Timestamp
 
+from beam_dynamodb_streams.beam.coders import OwnCoder
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.records.beam_keys import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -22,6 +22,7 @@ class FrontierCoder(OwnCoder):
     """A frontier's own stored form."""
 
     hint = Frontier
+    name = "frontier:v1"
 
     def encode(self, value: Frontier) -> bytes:
         return encode_frontier(value)
@@ -123,6 +124,7 @@ class WatermarkCoder(OwnCoder):
     """Microseconds since the epoch: a version byte, then eight bytes, signed, with the most significant one first."""
 
     hint = int
+    name = "watermark:v1"
 
     def encode(self, value: int) -> bytes:
         return bytes([WATERMARK_VERSION]) + value.to_bytes(8, "big", signed=True)

@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 from apache_beam import coders
 
+from beam_dynamodb_streams.beam.coders import OwnCoder
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.records.beam_keys import OwnCoder
 from beam_dynamodb_streams.shards.encoding import decode_frontier, decode_scan, encode_frontier, encode_scan
 from beam_dynamodb_streams.shards.frontier import Frontier, begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
@@ -137,6 +137,7 @@ def decode_stream_read(data: bytes) -> StreamRead:
 
 class StreamReadCoder(OwnCoder):
     hint = StreamRead
+    name = "stream_read:v1"
 
     def encode(self, value: StreamRead) -> bytes:
         return encode_stream_read(value)
@@ -149,6 +150,7 @@ class StreamPositionCoder(OwnCoder):
     """A saved position's own JSON text."""
 
     hint = StreamPosition
+    name = "stream_position:v1"
 
     def encode(self, value: StreamPosition) -> bytes:
         return value.to_json().encode()

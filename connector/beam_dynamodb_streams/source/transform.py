@@ -15,8 +15,9 @@ from apache_beam.transforms.display import DisplayDataItem
 from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.checked_read import CheckedRead, ReadTraits
+from beam_dynamodb_streams.beam.coders import PLUGIN
 from beam_dynamodb_streams.beam.graph import CompletedParDo, Graph
-from beam_dynamodb_streams.beam.runners import traits_of, wait_for_long_runs
+from beam_dynamodb_streams.beam.runners import import_on_workers, traits_of, wait_for_long_runs
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
@@ -261,6 +262,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         pipeline = self._pipeline = pbegin.pipeline
         wait_for_long_runs(pipeline)
+        import_on_workers(pipeline, PLUGIN)
         rows = None
         impulse = pbegin | "Impulse" >> beam.Impulse()
         if self._options.exports is not None:
