@@ -65,6 +65,7 @@ class Consumer:
     """A running consumer. `file` has a line for each record and each end of a shard that it processed."""
 
     name: str
+    application: str
     file: Path
     output: Path
     process: subprocess.Popen[bytes]
@@ -112,9 +113,13 @@ class Consumers:
                 cwd=self.directory,
                 start_new_session=True,
             )
-        consumer = Consumer(name, records, output, process)
+        consumer = Consumer(name, application, records, output, process)
         self.started.append(consumer)
         return consumer
+
+    def leases_of(self, consumer: Consumer) -> str:
+        """Return the URL of the server that has the leases of a consumer."""
+        return self.leases("dynalite" if consumer.name == "kcl 1.14.9" else "moto")
 
     def _command(self, name: str, application: str, worker: str, records: Path) -> list[str]:
         match name:

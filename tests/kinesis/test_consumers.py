@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.kinesis.interface import Interface
 from beam_dynamodb_streams.kinesis.server import KinesisServer
+from beam_dynamodb_streams.source import worker_cache
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from beam_dynamodb_streams.wire import Client
+from tests.e2e.collected import outputs_of
 from tests.kinesis.consumers import NAMES, Consumer, Consumers, lease_servers, require, tail, wait_until
 from tests.moto_server import moto_server
 
@@ -113,21 +118,58 @@ def test_async_kinesis_reads_through_a_roll_and_a_split(orders: Table, consumers
     check(orders, consumer)
 
 
-def test_kcl_1_reads_through_a_roll_and_a_split(orders: Table, consumers: Consumers) -> None:
+@dataclass
+class Takeover:
+    """A pipeline that resumes where a worker stopped, by the lease table that the worker wrote."""
+
+    consumers: Consumers
+    service: LocalStreams
+    directory: Path
+    environment: pytest.MonkeyPatch
+
+    def check(self, table: Table, *workers: Consumer) -> None:
+        """Kill workers that have processed everything, write more, and let pipelines read that and nothing else."""
+        time.sleep(1.5)  # the last checkpoint is made after the record is processed
+        for worker in workers:
+            worker.kill()
+        before = len(table.changes)
+        table.split(table.open_shard_ids[-1])
+        write(table, 30)
+        expected = sorted(change.event_id for change in table.changes[before:])
+        self.environment.setenv("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", self.service.endpoint_url)
+        for worker in workers:
+            self.environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", self.consumers.leases_of(worker))
+            worker_cache.client.cache_clear()  # what the environment says is asked once in a process
+            source = ReadFromDynamoDBStreams(
+                stream_arn=table.stream_arn, start=f"kcl://{worker.application}", stop=30, region_name="us-east-1"
+            )
+            (out,) = outputs_of(self.directory / worker.application, source)
+            assert sorted(change.event_id for change, _ in out) == expected, f"after {worker.name}"
+
+
+@pytest.fixture
+def takeover(consumers: Consumers, service: LocalStreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Takeover:
+    return Takeover(consumers, service, tmp_path, monkeypatch)
+
+
+def test_kcl_1_reads_through_a_roll_and_a_split(orders: Table, consumers: Consumers, takeover: Takeover) -> None:
     """It needs an only child with two parents, and an end with children, as KCL 2 and 3 do (traps 32 and 33)."""
     require("kcl 1.14.9")
     (consumer,) = read_through(orders, consumers, ["kcl 1.14.9"])
     check(orders, consumer)
+    takeover.check(orders, consumer)
 
 
 def test_kcl_2_and_kcl_3_read_through_a_roll_and_a_split(
-    orders: Table, consumers: Consumers, service: LocalStreams
+    orders: Table, consumers: Consumers, takeover: Takeover
 ) -> None:
     """Unlike KCL 1, they also need hash ranges that tile the space (trap 31)."""
     require("kcl 2.7.2")
     require("kcl 3.1.3")
-    for consumer in read_through(orders, consumers, ["kcl 2.7.2", "kcl 3.1.3"]):
-        check(orders, consumer)
+    kcl_2, kcl_3 = read_through(orders, consumers, ["kcl 2.7.2", "kcl 3.1.3"])
+    check(orders, kcl_2)
+    check(orders, kcl_3)
+    takeover.check(orders, kcl_2, kcl_3)
 
 
 @pytest.mark.soak
