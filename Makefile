@@ -168,7 +168,7 @@ $(DYNOXIDE):
 	else echo "NOT BUILT: dynoxide needs cargo; its runs of the contract will be named as not run"; fi
 
 bench: $(READY) prism  ## Measure what reading costs, in tables (about 40 minutes; benchmarks/README.md has our figures)
-	@for part in records export shards latency sinks scaling old_stream; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
+	@for part in records kinesis export shards latency sinks scaling old_stream; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 notebooks: $(READY) prism  ## Run the notebooks and save their outputs; the tests run them too
 	$(BIN)/python -m tests.notebooks.executed

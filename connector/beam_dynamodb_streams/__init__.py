@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.columns import Schema, json_field, read_schema
     from beam_dynamodb_streams.handlers.invoke import InvokeHandler
     from beam_dynamodb_streams.handlers.process_records import ProcessRecords
+    from beam_dynamodb_streams.kinesis import KinesisOverStreams
     from beam_dynamodb_streams.progress.address import Progress
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
@@ -33,6 +34,7 @@ __all__ = [
     "DeadLetter",
     "DeliveredPosition",
     "InvokeHandler",
+    "KinesisOverStreams",
     "Loss",
     "ProcessRecords",
     "Progress",
@@ -57,6 +59,7 @@ _MODULES: Final = {
     "columns": ("Schema", "json_field", "read_schema"),
     "handlers.invoke": ("InvokeHandler",),
     "handlers.process_records": ("ProcessRecords",),
+    "kinesis": ("KinesisOverStreams",),
     "progress.address": ("Progress",),
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord"),

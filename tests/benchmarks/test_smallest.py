@@ -12,7 +12,7 @@ from pathlib import Path
 import boto3.dynamodb.types
 import pytest
 
-from benchmarks import export, flink_state, hour, latency, old_stream, picture, records, scaling, shards, sinks
+from benchmarks import export, flink_state, hour, kinesis, latency, old_stream, picture, records, scaling, shards, sinks
 from benchmarks.live import Load, Service
 from benchmarks.replay import Replay
 from runners.flink import class_path
@@ -59,6 +59,15 @@ def test_an_exports_report_has_a_row_for_every_way(capsys: pytest.CaptureFixture
     export.report({way: [{"cpu": 2.0, "seconds": 1.0, "peak": 300.0}] * 2 for way in export.WAYS})
     rows = capsys.readouterr().out.splitlines()[-len(export.WAYS) :]
     assert [figures(row) for row in rows] == [[2.0, 1.0, 1.0, 1.0, 300.0]] * len(export.WAYS)
+
+
+@pytest.mark.timeout(120)
+def test_a_page_through_the_kinesis_interface_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    kinesis.main(pages=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4 + 4
+    for line in lines[4:]:
+        assert len(figures(line)) == 2
 
 
 def test_a_page_is_decoded_in_every_way(capsys: pytest.CaptureFixture[str]) -> None:
