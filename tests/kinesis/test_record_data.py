@@ -12,8 +12,8 @@ import pytest
 
 from beam_dynamodb_streams.kinesis import KinesisOverStreams
 from beam_dynamodb_streams.kinesis.cursor import After, At, Oldest
-from beam_dynamodb_streams.kinesis.record_data import contents_of
-from beam_dynamodb_streams.kinesis.record_page import Page, PageCache, Records, records_of
+from beam_dynamodb_streams.kinesis.record_data import Records, records_of
+from beam_dynamodb_streams.kinesis.record_page import Page, PageCache
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from beam_dynamodb_streams.wire import decode_records
 from tests.kinesis.consumers import BUILT, PEERS, require
@@ -117,21 +117,23 @@ ADAPTER = (
     ids=["as it is", "spaces", "escapes", "surrogates"],
 )
 def test_each_value_has_the_one_spelling_of_the_adapter(sent: str, written: str) -> None:
-    assert contents_of(page_of(WIRE % (sent, "")), "adapter", "orders")[0] == [(ADAPTER % ("", written)).encode()]
+    assert records_of(page_of(WIRE % (sent, "")), "adapter", "orders").data == [(ADAPTER % ("", written)).encode()]
 
 
 def test_the_identity_of_a_ttl_delete_is_where_the_adapter_has_it() -> None:
     identity = ',"userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}'
     first = '"userIdentity":{"principalId":"dynamodb.amazonaws.com","type":"Service"},'
-    assert contents_of(page_of(WIRE % ("{}", identity)), "adapter", "orders")[0] == [(ADAPTER % (first, "{}")).encode()]
+    assert records_of(page_of(WIRE % ("{}", identity)), "adapter", "orders").data == [
+        (ADAPTER % (first, "{}")).encode()
+    ]
 
 
 def test_the_other_form_is_that_of_kinesis_data_streams_for_dynamodb() -> None:
     identity = ',"userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}'
     image = '{"id":{"S":"a"}}'
-    (plain, by_ttl), _ = contents_of(
+    plain, by_ttl = records_of(
         page_of(WIRE % (image, ""), WIRE % (image, identity)), "kinesis-data-streams", "orders"
-    )
+    ).data
     assert json.loads(plain) == {
         "awsRegion": "us-east-1",
         "eventID": "c9fbe7d0-261a-5163-fcb6-940593e41797",
@@ -155,7 +157,7 @@ def test_a_partition_key_follows_from_the_keys_whatever_their_order_and_spelling
         return (WIRE % ("{}", "")).replace('{"id":{"S":"a"}}', keys)
 
     made = [
-        contents_of(page_of(keyed(keys)), "adapter", "orders")[1][0]
+        records_of(page_of(keyed(keys)), "adapter", "orders").keys[0]
         for keys in (
             '{"id":{"S":"é"},"line":{"N":"1"}}',
             '{"line":{"N":"1"},"id":{"S":"é"}}',
@@ -167,7 +169,7 @@ def test_a_partition_key_follows_from_the_keys_whatever_their_order_and_spelling
     assert made[3] != made[0]
     assert {len(key) for key in made} == {32}
     spellings = [
-        contents_of(page_of(keyed(keys)), "adapter", "orders")[1][0]
+        records_of(page_of(keyed(keys)), "adapter", "orders").keys[0]
         for keys in ('{"id":{"S":"é"}}', r'{"id":{"S":"\u00e9"}}')
     ]
     assert spellings[0] == spellings[1]

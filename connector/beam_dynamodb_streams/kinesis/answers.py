@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from beam_dynamodb_streams.kinesis.record_page import Records
+from beam_dynamodb_streams.kinesis.record_data import Records
 
 
 class Moment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,7 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _FRAME_HEAD: Final = 9
 _MOST_FRAME: Final = _FRAME_HEAD + 16_384  # what a client may send; h2 refuses a longer one
+_DATA: Final = 0x0
 _GOAWAY: Final = 0x7
 
 
@@ -116,20 +118,34 @@ class Http2:
         self._leave()
 
     def _send(self, stream: int) -> None:
-        """Send as much of a response as the client's windows take."""
+        """Send as much of a response as the client's windows take.
+
+        The frames are written here: for a body of 1 MB, those of h2 cost more than all the rest of the answer. h2 keeps
+        the windows, and the state of the stream.
+        """
         body = self._unsent[stream]
         try:
-            frame = self._connection.max_outbound_frame_size
-            while (room := min(self._connection.local_flow_control_window(stream), len(body))) > 0:
-                size = min(room, frame)
-                self._connection.send_data(stream, body[:size].tobytes(), end_stream=size == len(body))
-                body = body[size:]
-            if not len(body):
-                del self._unsent[stream]
-            else:
-                self._unsent[stream] = body
+            room = self._connection.local_flow_control_window(stream)
         except h2.exceptions.StreamClosedError:
-            self._unsent.pop(stream, None)
+            del self._unsent[stream]
+            return
+        now, later = body[:room], body[room:]
+        frame = self._connection.max_outbound_frame_size
+        parts: list[bytes | memoryview] = []
+        for begin in range(0, len(now), frame):
+            part = now[begin : begin + frame]
+            parts += (struct.pack(">HBBBI", len(part) >> 8, len(part) & 0xFF, _DATA, 0, stream), part)
+        self._connection.outbound_flow_control_window -= len(now)
+        self._connection.streams[stream].outbound_flow_control_window -= len(now)
+        self._flush()
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
+        if len(later):
+            self._unsent[stream] = later
+        else:
+            del self._unsent[stream]
+            self._connection.end_stream(stream)
+            self._flush()
 
     def _flush(self) -> None:
         if (data := self._connection.data_to_send()) and not self._transport.is_closing():

@@ -28,8 +28,8 @@ from beam_dynamodb_streams.kinesis.faults import (
     not_found,
 )
 from beam_dynamodb_streams.kinesis.losses import Losses
-from beam_dynamodb_streams.kinesis.record_data import DataForm
-from beam_dynamodb_streams.kinesis.record_page import PageCache, Records
+from beam_dynamodb_streams.kinesis.record_data import DataForm, Records
+from beam_dynamodb_streams.kinesis.record_page import PageCache
 from beam_dynamodb_streams.kinesis.shard_filters import child_shards, filtered, shards_after
 from beam_dynamodb_streams.kinesis.shard_listing import Children, ShardListing
 from beam_dynamodb_streams.kinesis.shard_reader import ShardReader

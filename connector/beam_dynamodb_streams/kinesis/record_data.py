@@ -7,22 +7,26 @@ Only text with an escape or with spaces between its tokens is written anew, sinc
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
-from hashlib import md5
+from dataclasses import dataclass, field
+from hashlib import blake2s
 from typing import Any, Final, Literal, get_args
 
 import msgspec
 
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.user_identity import decode_identity
-from beam_dynamodb_streams.wire import RawRecord, RecordsPage
+from beam_dynamodb_streams.wire import MalformedEntry, RawChange, RawRecord, RecordsPage
 
 DataForm = Literal["adapter", "kinesis-data-streams"]
 DATA_FORMS: Final = get_args(DataForm)
 
 #: Returns a part of a record as it is spelt in the Data.
 Spelling = Callable[[msgspec.Raw], msgspec.Raw]
+
+_log = logging.getLogger(__name__)
 
 _UUID_DIGITS: Final = 32
 _ESCAPE: Final = re.compile(rb"\\(?:u00[01][a-f]|.)")
@@ -74,10 +78,26 @@ class _KinesisRecord(msgspec.Struct, gc=False, rename="camel"):
     event_source: str
 
 
-def contents_of(page: RecordsPage, form: DataForm, table_name: str) -> tuple[list[bytes], list[str]]:
-    """Return the Data and the PartitionKey of each record of a page.
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records in the order of their shard, in columns. `arrivals` are epoch milliseconds."""
 
-    A PartitionKey is a hash of the item's keys, so that what keeps the order of a key keeps the order of an item.
+    numbers: list[str] = field(default_factory=list)
+    arrivals: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def part(self, begin: int, end: int) -> Records:
+        if begin == 0 and end >= len(self):
+            return self
+        return Records(self.numbers[begin:end], self.arrivals[begin:end], self.data[begin:end], self.keys[begin:end])
+
+
+def records_of(page: RecordsPage, form: DataForm, table_name: str) -> Records:
+    """Return the records of a page. A malformed one is passed on as it is, if it has a sequence number.
 
     Args:
       page: the page as the service sent it.
@@ -86,17 +106,46 @@ def contents_of(page: RecordsPage, form: DataForm, table_name: str) -> tuple[lis
     """
     normal = _is_normal(page)
     spelling = _as_sent if normal else _normal
+    key_of = _key if normal and not _has_two_keys(page) else _key_in_order
+    changes = [record.change for record in page.records]
+    arrivals = [round(change.creation_time * 1000) for change in changes]
+    each = zip(page.records, changes, arrivals, strict=True)
     if form == "adapter":
-        data = [_adapter_data(record, spelling) for record in page.records]
+        data = [_adapter_data(record, change, arrival, spelling) for record, change, arrival in each]
     else:
-        data = [_kinesis_data(record, table_name, spelling) for record in page.records]
-    return data, _partition_keys([bytes(record.change.keys) for record in page.records], normal=normal)
+        data = [_kinesis_data(record, change, arrival, spelling, table_name) for record, change, arrival in each]
+    keys = [key_of(change.keys) for change in changes]
+    records = Records([change.sequence_number for change in changes], arrivals, data, keys)
+    for entry in page.malformed:
+        _insert(records, entry)
+    return records
 
 
-def _partition_keys(keys: list[bytes], *, normal: bool) -> list[str]:
-    if keys and (not normal or keys[0].count(b'":{') > 1):  # two keys may come in any order
-        keys = [_encode_in_order(msgspec.json.decode(each)) for each in keys]
-    return [md5(each, usedforsecurity=False).hexdigest() for each in keys]
+def _insert(records: Records, entry: MalformedEntry) -> None:
+    """Insert a malformed entry at its place in the page. One without a sequence number has no place in a shard."""
+    if entry.sequence_number is None:
+        _log.warning("a record without a sequence number is left out: %s", entry.reason)
+        return
+    place = min(max(entry.index, 0), len(records))
+    near = records.arrivals[min(place, len(records) - 1)] if len(records) else 0
+    records.numbers.insert(place, entry.sequence_number)
+    records.arrivals.insert(place, near)
+    records.data.insert(place, entry.payload)
+    records.keys.insert(place, entry.sequence_number)
+
+
+def _key(keys: msgspec.Raw | bytes) -> str:
+    """Return a hash of an item's keys, so that what keeps the order of a PartitionKey keeps the order of an item."""
+    return blake2s(keys, digest_size=16).hexdigest()
+
+
+def _key_in_order(keys: msgspec.Raw) -> str:
+    """Return the hash of keys that may come in any order, or with any spelling."""
+    return _key(_encode_in_order(msgspec.json.decode(keys)))
+
+
+def _has_two_keys(page: RecordsPage) -> bool:
+    return bool(page.records) and bytes(page.records[0].change.keys).count(b'":{') > 1
 
 
 def adapter_data(change: ChangeRecord, aws_region: str) -> bytes:
@@ -119,51 +168,47 @@ def adapter_data(change: ChangeRecord, aws_region: str) -> bytes:
 
 def partition_key(keys: bytes) -> str:
     """Return the partition key of an item with these keys, in DynamoDB JSON."""
-    return md5(_encode_in_order(msgspec.json.decode(keys)), usedforsecurity=False).hexdigest()
+    return _key_in_order(msgspec.Raw(keys))
 
 
-def _adapter_data(record: RawRecord, spelling: Spelling) -> bytes:
-    found = record.change
-    change = _AdapterChange(
-        round(found.creation_time * 1000),
-        spelling(found.keys),
-        found.new_image and spelling(found.new_image),
-        found.old_image and spelling(found.old_image),
-        found.sequence_number,
-        found.size_bytes,
-        found.stream_view_type,
-    )
+def _adapter_data(record: RawRecord, change: RawChange, arrival: int, spelling: Spelling) -> bytes:
     return _encode(
         _AdapterRecord(
-            _identity(record),
+            None if record.user_identity is None else _identity(record.user_identity),
             record.event_id,
             record.event_name,
             record.event_version,
             record.event_source,
             record.aws_region,
-            change,
+            _AdapterChange(
+                arrival,
+                spelling(change.keys),
+                change.new_image and spelling(change.new_image),
+                change.old_image and spelling(change.old_image),
+                change.sequence_number,
+                change.size_bytes,
+                change.stream_view_type,
+            ),
         )
     )
 
 
-def _kinesis_data(record: RawRecord, table_name: str, spelling: Spelling) -> bytes:
-    found = record.change
-    change = _KinesisChange(
-        round(found.creation_time * 1000),
-        spelling(found.keys),
-        found.new_image and spelling(found.new_image),
-        found.old_image and spelling(found.old_image),
-        found.size_bytes,
-    )
+def _kinesis_data(record: RawRecord, change: RawChange, arrival: int, spelling: Spelling, table_name: str) -> bytes:
     return _encode(
         _KinesisRecord(
             record.aws_region,
             _dashed(record.event_id),
             record.event_name,
-            _identity(record),
+            None if record.user_identity is None else _identity(record.user_identity),
             "application/json",
             table_name,
-            change,
+            _KinesisChange(
+                arrival,
+                spelling(change.keys),
+                change.new_image and spelling(change.new_image),
+                change.old_image and spelling(change.old_image),
+                change.size_bytes,
+            ),
             record.event_source or "aws:dynamodb",
         )
     )
@@ -197,10 +242,8 @@ def _upper(escape: re.Match[bytes]) -> bytes:
     return b"\\u" + found[2:].upper() if found.startswith(b"\\u") else found
 
 
-def _identity(record: RawRecord) -> _Identity | None:
-    if record.user_identity is None:
-        return None
-    members: dict[str, Any] = {name.lower(): value for name, value in decode_identity(record.user_identity).items()}
+def _identity(identity: msgspec.Raw) -> _Identity:
+    members: dict[str, Any] = {name.lower(): value for name, value in decode_identity(identity).items()}
     return _Identity(members.get("principalid"), members.get("type"))
 
 

@@ -5,62 +5,17 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from beam_dynamodb_streams.kinesis.cursor import After, At, Position
-from beam_dynamodb_streams.kinesis.record_data import DataForm, contents_of
-from beam_dynamodb_streams.wire import MalformedEntry, RecordsPage
+from beam_dynamodb_streams.kinesis.record_data import Records
 
 #: How many bytes of Data the pages in the cache may have.
 CACHE_BYTES: Final = 64 * 1024 * 1024
 
 #: How long a page may be the answer to "the oldest record" and "the first one since", in seconds. The horizon moves.
 START_SECONDS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """Records in the order of their shard, in columns. `arrivals` are epoch milliseconds."""
-
-    numbers: list[str] = field(default_factory=list)
-    arrivals: list[int] = field(default_factory=list)
-    data: list[bytes] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def part(self, begin: int, end: int) -> Records:
-        if begin == 0 and end >= len(self):
-            return self
-        return Records(self.numbers[begin:end], self.arrivals[begin:end], self.data[begin:end], self.keys[begin:end])
-
-
-def records_of(page: RecordsPage, form: DataForm, table_name: str) -> Records:
-    """Return the records of a page. A malformed one is passed on as it is, if it has a sequence number."""
-    data, keys = contents_of(page, form, table_name)
-    records = Records(
-        [record.sequence_number for record in page.records],
-        [round(record.creation_time * 1000) for record in page.records],
-        data,
-        keys,
-    )
-    for entry in page.malformed:
-        _insert(records, entry)
-    return records
-
-
-def _insert(records: Records, entry: MalformedEntry) -> None:
-    """Insert a malformed entry at its place in the page. One without a sequence number has no place in a shard."""
-    if entry.sequence_number is None:
-        return
-    place = min(max(entry.index, 0), len(records))
-    near = records.arrivals[min(place, len(records) - 1)] if len(records) else 0
-    records.numbers.insert(place, entry.sequence_number)
-    records.arrivals.insert(place, near)
-    records.data.insert(place, entry.payload)
-    records.keys.insert(place, entry.sequence_number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from beam_dynamodb_streams.errors import ExpiredIteratorError, IteratorTypeError, NotFoundError, TrimmedDataError
 from beam_dynamodb_streams.kinesis.cursor import After, At, Oldest, Position, Since
 from beam_dynamodb_streams.kinesis.losses import Losses
-from beam_dynamodb_streams.kinesis.record_data import DataForm
-from beam_dynamodb_streams.kinesis.record_page import Page, PageCache, Records, records_of
+from beam_dynamodb_streams.kinesis.record_data import DataForm, Records, records_of
+from beam_dynamodb_streams.kinesis.record_page import Page, PageCache
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRule, QuietRun
 from beam_dynamodb_streams.wire import RecordsPage
 
