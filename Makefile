@@ -127,7 +127,7 @@ $(KCL)/kcl1/classpath.txt: $(KCL_PEERS)/pom.xml
 
 $(KCL)/npm/.ready: $(KCL_PEERS)/package.json
 	@if command -v npm >/dev/null; then \
-	  echo "installing the npm client of Kinesis and dynalite (about 1 minute, once)" && mkdir -p $(dir $@) && \
+	  echo "installing the npm client of Kinesis, dynalite and kinesis-local (about 1 minute, once)" && mkdir -p $(dir $@) && \
 	  cp $< $(dir $@) && npm install --prefix $(dir $@) --silent --no-audit --no-fund && touch $@ || \
 	  echo "NOT BUILT: the npm client, for the reason above; the tests that need it will be named as not run"; \
 	else echo "NOT BUILT: the npm client needs Node.js; the tests that need it will be named as not run"; fi
