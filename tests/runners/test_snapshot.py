@@ -67,8 +67,8 @@ def test_a_mirror_that_is_killed_five_times_is_the_table(
 
     def start(stop: str) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "tests.e2e.snapshot_driver", service.endpoint_url, str(tmp_path), stop, *options]
-        log = (tmp_path / "log").open("ab")
-        return subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
+        with (tmp_path / "log").open("ab") as log:
+            return subprocess.Popen(words, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     for kill in range(5):
         process = start("NEVER")
