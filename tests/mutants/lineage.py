@@ -444,8 +444,8 @@ MUTANTS = (
         14,
         "the read ends with its stream, and the next one is not read",
         "reader/reader.py::Reader._close",
-        "self._end.ends_the_read or not frontier.adopts or not self._listings.disabled",
-        "True",
+        "not self._end.ends_the_read and frontier.adopts and self._listings.disabled",
+        "False",
         "reader/test_new_streams.py::test_the_next_stream_is_read_after_the_end_of_the_old_one",
     ),
     Mutant(

@@ -7,9 +7,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+import pyarrow as pa
 import pytest
 
-from beam_dynamodb_streams import Progress
+from beam_dynamodb_streams import Progress, Schema, WriteChangesToParquet
 from beam_dynamodb_streams.errors import DataLossError, NewStreamError
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.store import LeaseRecord
@@ -146,3 +148,20 @@ def test_a_start_at_a_moment_of_the_old_stream_reads_from_there(
     assert {change.event_id for change in orders.changes[-30:]} <= set(found)
     latest_only = read(service, tmp_path, None, start=moment, on_new_stream="finish")
     assert len(latest_only) == 30
+
+
+@pytest.mark.parametrize("form", ["batches", "sink"])
+def test_a_stream_without_new_images_is_refused_where_columns_are_typed(
+    service: LocalStreams, orders: Table, tmp_path: Path, form: str
+) -> None:
+    position = StreamPosition(orders.stream_arn)
+    orders.disable_stream()
+    orders.enable_stream("KEYS_ONLY")
+    schema = Schema(pa.schema([("id", pa.string()), ("n", pa.int64())]), keys=["id"])
+    pipeline = beam.Pipeline("FnApiRunner")
+    read = read_orders(service, start=position, on_data_loss="continue", on_new_stream="follow")
+    changes = pipeline | (read.as_batches(schema) if form == "batches" else read)
+    if form == "sink":
+        _ = changes | WriteChangesToParquet(tmp_path / "out", schema=schema)
+    with pytest.raises(NewStreamError, match="has the view type KEYS_ONLY: it has no new images"):
+        pipeline.run()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from math import floor
+from typing import Any
 
 import pytest
 
-from beam_dynamodb_streams.errors import NotFoundError
-from beam_dynamodb_streams.shards.position import AtTime
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
+from beam_dynamodb_streams.errors import InvalidOptionError, NewStreamError, NotFoundError
+from beam_dynamodb_streams.shards.position import After, AtTime
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.start import StartRead
+from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.testing import Clock, LocalStreams
 from tests.source.options_of import options_of
 
@@ -61,3 +64,45 @@ def test_a_position_of_the_old_stream_is_refused_by_the_new_one_and_taken_by_the
             list(StartRead(options_of(service, table="orders", start=position, on_new_stream="finish")).process(None))
         (element,) = StartRead(options_of(service, stream_arn=position.stream_arn, start=position)).process(None)
     assert element.stream_arn == position.stream_arn
+
+
+def started(service: LocalStreams, **options: Any) -> StreamRead:
+    (element,) = StartRead(options_of(service, table="orders", **options)).process(None)
+    return element
+
+
+def test_leases_of_workers_that_stand_in_the_old_stream_are_followed() -> None:
+    """The youngest stream that the workers had reached is read from where they stopped."""
+    with LocalStreams() as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        leases = service.create_table("leases", keys={"leaseKey": "S"}, view_type=None)
+        change = orders.put({"id": "o-1"})
+        lease = {"leaseKey": change.shard_id, "checkpoint": change.sequence_number, "leaseCounter": 1}
+        leases.put(lease)
+        old = orders.stream_arn
+        orders.disable_stream()
+        orders.enable_stream()
+        found = started(service, start="kcl://leases")
+        assert (found.stream_arn, found.saved[change.shard_id]) == (old, After(change.sequence_number))
+        shard = orders.open_shard_ids[0]
+        leases.put({**lease, "leaseKey": shard, "checkpoint": "TRIM_HORIZON"})
+        assert started(service, start="kcl://leases").stream_arn == orders.stream_arn
+        assert started(service, start="kcl://leases", on_new_stream="finish").stream_arn == orders.stream_arn
+
+
+def test_a_position_in_a_table_that_was_created_again_is_refused() -> None:
+    clock = Clock()
+    with LocalStreams(clock=clock) as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        position = StreamPosition(orders.stream_arn)
+        orders.delete_table()
+        clock.advance(60)
+        service.create_table("orders", keys={"id": "S"})
+        with pytest.raises(NewStreamError, match="the table was deleted and created again since"):
+            started(service, start=position)
+
+
+@pytest.mark.parametrize("option", ["Follow", "", True, "none"])
+def test_what_happens_at_a_new_stream_is_one_of_three(option: object) -> None:
+    with pytest.raises(InvalidOptionError, match=rf'on_new_stream={option!r} is not known: use "follow"'):
+        ReadFromDynamoDBStreams("orders", on_new_stream=option)  # type: ignore[arg-type]  # what is refused

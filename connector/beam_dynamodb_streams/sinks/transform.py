@@ -83,6 +83,11 @@ class WriteChanges(beam.PTransform):
     def schema(self) -> Schema | None:
         return self._files.layout.schema
 
+    @property
+    def needs_new_images(self) -> bool:
+        """Whether the sink has typed columns for new images: a read follows to no stream that lacks them."""
+        return self.schema is not None
+
     def with_outputs(self) -> Self:
         """Return the same sink with two outputs: `files, misfits = changes | sink.with_outputs()`.
 

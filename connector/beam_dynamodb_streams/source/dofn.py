@@ -28,7 +28,14 @@ from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.records.versions import row_version, version_base
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, has_one_group, owner_of
-from beam_dynamodb_streams.source.elements import DEAD_LETTERS, LOSSES, DeadLetter, Emission, Emitted
+from beam_dynamodb_streams.source.elements import (
+    DEAD_LETTERS,
+    LOSSES,
+    DeadLetter,
+    Emission,
+    Emitted,
+    lacks_new_images,
+)
 from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
 from beam_dynamodb_streams.source.reporting import ReadMetrics
@@ -118,6 +125,11 @@ class _ReadStream(beam.DoFn):
         self._service = client(self._options.connection, self._options.pace.requests)
         self._metrics = ReadMetrics(self._service)
 
+    def _refuses(self, view_type: str) -> str:
+        """Return why another stream with this view type must not be read; "" if it may."""
+        typed = lacks_new_images(view_type) if self._options.needs_new_images else ""
+        return self._emission.refuses(view_type) or typed
+
     def _slice(self, element: StreamRead, tracker: Any, watermark: Any, bundle: BundleProgress | None) -> Iterator[Any]:
         """Read one slice, in five steps: poll, claim, emit, advance the watermark, defer."""
         if bundle is not None:
@@ -127,8 +139,7 @@ class _ReadStream(beam.DoFn):
             return
         stream_arn = tracker.current_restriction().stream_arn
         key = f"{element.run} {stream_arn}"
-        refuses = self._emission.refuses
-        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, refuses))
+        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, self._refuses))
         worth_keeping = False
         try:
             longest = self._options.slice_seconds

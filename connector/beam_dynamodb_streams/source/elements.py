@@ -35,6 +35,16 @@ _VIEWS_WITH_NEW_IMAGES: Final = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 Elements = Iterable[TimestampedValue]
 
 
+def lacks_new_images(view_type: str) -> str:
+    """Return why a stream with this view type does not suit typed columns; "" if it does."""
+    if view_type in _VIEWS_WITH_NEW_IMAGES:
+        return ""
+    return (
+        "it has no new images, and the columns of the schema would be null from here. Enable the stream again with "
+        "NEW_IMAGE or NEW_AND_OLD_IMAGES, or read it without a schema"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record that is not what the service documents: where it was, its bytes as received, and what is wrong.
@@ -138,12 +148,7 @@ class Batches:
     _columns: Columns | None = field(init=False, compare=False, repr=False)
 
     def refuses(self, view_type: str) -> str:
-        if self.schema is None or view_type in _VIEWS_WITH_NEW_IMAGES:
-            return ""
-        return (
-            "it has no new images, and the columns of the schema would be null from here. Enable the stream again with "
-            "NEW_IMAGE or NEW_AND_OLD_IMAGES, or read it without a schema"
-        )
+        return "" if self.schema is None else lacks_new_images(view_type)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_columns", None if self.schema is None else Columns(self.schema))

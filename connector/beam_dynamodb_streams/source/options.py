@@ -64,6 +64,7 @@ class ReadOptions:
     on_new_stream: OnNewStream = "finish"
     snapshot: ScanSnapshot | None = None
     exports: JoinedExports | None = None
+    needs_new_images: bool = False  # a step behind the read has typed columns for them
 
     @property
     def source(self) -> str:

@@ -295,8 +295,12 @@ class ReadFromDynamoDBStreams(CheckedRead):
         return parts | "Changes" >> beam.Flatten()
 
     def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
-        """Return the DoFn for the pipeline as it is now. The steps behind the read decide only who writes progress."""
-        options, emission, tagged = self._options, self._emission, self._tagged
+        """Return the DoFn for the pipeline as it is now.
+
+        The steps behind the read decide only who writes progress, and whether a stream without new images is refused.
+        """
+        typed = any(getattr(step, "needs_new_images", False) for step in Graph(pipeline).composites(beam.PTransform))
+        options, emission, tagged = replace(self._options, needs_new_images=typed), self._emission, self._tagged
         if options.progress is None:
             return (ReadBoundedStream if self._bounded else ReadUnboundedStream)(options, emission, tagged=tagged)
         read = ReadBoundedStreamWithProgress if self._bounded else ReadUnboundedStreamWithProgress
