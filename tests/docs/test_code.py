@@ -18,6 +18,7 @@ from apache_beam.utils.timestamp import Timestamp
 import beam_dynamodb_streams
 from beam_dynamodb_streams import ChangeRecord, sample
 from beam_dynamodb_streams.testing import Table
+from tests.docs.canary import KNOWING, assert_clean, set_canaries
 from tests.docs.commands import run
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands_of, name_of
 
@@ -50,8 +51,8 @@ class TakenAsGiven(ast.NodeVisitor):
     def visit_Lambda(self, node: ast.Lambda) -> None: ...
 
 
-def run_python(block: Block, names: dict[str, Any], given: Callable[[], list[ChangeRecord]]) -> None:
-    """Run a block, with a pipeline and changes in it if the block assumes them."""
+def run_python(block: Block, names: dict[str, Any], given: Callable[[], list[ChangeRecord]]) -> str:
+    """Run a block, with a pipeline and changes in it if the block assumes them. Return what a notebook shows of it."""
     taken = TakenAsGiven()
     taken.visit(ast.parse(block.text))
     pipeline = None
@@ -59,9 +60,13 @@ def run_python(block: Block, names: dict[str, Any], given: Callable[[], list[Cha
         names["pipeline"] = pipeline = beam.Pipeline("FnApiRunner")
         if "changes" in taken.names:
             names["changes"] = pipeline | "Given" >> beam.Create(given()) | "At its time" >> beam.Map(at_its_time)
-    exec(compile(block.compiled(), str(block.page), "exec"), names)  # noqa: S102 - our own page
+    code = ast.parse(block.compiled())
+    shown = ast.Expression(code.body.pop().value) if isinstance(code.body[-1], ast.Expr) else None  # type: ignore[attr-defined]
+    exec(compile(code, str(block.page), "exec"), names)  # noqa: S102 - our own page
+    value = None if shown is None else eval(compile(shown, str(block.page), "eval"), names)  # noqa: S307 - the same
     if pipeline is not None and pipeline.transforms_stack[0].parts:
         pipeline.run().wait_until_finish()
+    return f"{value!r}{value._repr_html_() if hasattr(value, '_repr_html_') else ''}"
 
 
 @beam.typehints.with_output_types(ChangeRecord)
@@ -70,17 +75,28 @@ def at_its_time(change: ChangeRecord) -> TimestampedValue:
 
 
 @pytest.mark.parametrize("page", RUN_HERE, ids=name_of)
-def test_what_a_page_says_runs_from_its_first_block_to_its_last(page: Path, orders: Table) -> None:
-    """Run a page in one directory, as a reader who follows it would."""
+def test_what_a_page_says_runs_from_its_first_block_to_its_last(
+    page: Path,
+    orders: Table,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Run a page in one directory, as a reader who follows it would. No secret is shown, logged or written."""
+    set_canaries(monkeypatch, caplog, loggers=KNOWING)
     names: dict[str, Any] = {name: getattr(beam_dynamodb_streams, name) for name in beam_dynamodb_streams.__all__}
     names["beam"] = beam
     given = cache(lambda: list(sample("orders")))
     for block in blocks(page):
         if block.language == "python" and not block.not_run:
-            run_python(block, names, given)
+            assert_clean(run_python(block, names, given))
         elif block.language == "console":
             for command in commands_of(block):
                 run(command)
+    said = capfd.readouterr()
+    assert_clean(said.out, said.err, *(record.getMessage() for record in caplog.records))
+    assert_clean(*(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()))
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.name)

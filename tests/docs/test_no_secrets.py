@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -24,37 +23,19 @@ from beam_dynamodb_streams.source.stream_read import encode_stream_read
 from beam_dynamodb_streams.source.worker_cache import client
 from beam_dynamodb_streams.testing import Faults, LocalStreams, Table
 from beam_dynamodb_streams.wire import Client, DynamoDB
-
-ACCESS_KEY = "AKIACANARYOFTHEACCESS"
-CANARIES = ("canary-of-the-secret-key", "canary-of-the-session-token")
+from tests.docs.canary import ACCESS_KEY, assert_clean, logged, set_canaries
 
 
 @pytest.fixture
 def signed(orders: Table, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Table:
     """The table of the pages. Every caller signs with the canaries, and everything that is logged is kept."""
-    for name, value in zip(("SECRET_ACCESS_KEY", "SESSION_TOKEN"), CANARIES, strict=True):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    client.cache_clear()
-    caplog.set_level(logging.DEBUG)
+    set_canaries(monkeypatch, caplog)
     return orders
-
-
-def assert_clean(*seen: bytes | str) -> None:
-    for text in seen:
-        found = text if isinstance(text, bytes) else text.encode()
-        assert not [canary for canary in CANARIES if canary.encode() in found]
 
 
 def asked(tmp_path: Path) -> list[str]:
     command = ["--table", "orders", "--output", str(tmp_path / "out"), "--format", "jsonl", "--stop", "NOW"]
     return [*command, "--runner", "FnApiRunner"]
-
-
-def logged(caplog: pytest.LogCaptureFixture) -> str:
-    """From every logger, botocore's too, at any level."""
-    assert caplog.records
-    return "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records)
 
 
 def test_a_credential_is_nowhere_but_in_the_signature(

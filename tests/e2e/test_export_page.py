@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.testing import LocalStreams, Table
+from tests.docs.canary import KNOWING, assert_clean, set_canaries
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "files.md").read_text("utf-8")
 
@@ -23,16 +25,26 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def names(service: LocalStreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the page's code takes as given; its reads stop at once, so that every runner ends."""
+def names(
+    service: LocalStreams,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[dict[str, Any]]:
+    """What the page's code takes as given; its reads stop at once, so that every runner ends. No secret is shown."""
     monkeypatch.chdir(tmp_path)
+    set_canaries(monkeypatch, caplog, loggers=KNOWING)
     table: Table = service.create_table("orders", keys={"id": "S"}, shards=2)
     table.put_many({"id": f"o-{n}"} for n in range(30))
     quick = {"quiet_pages": 5, "quiet_time": timedelta(seconds=1), "watermark_slack": timedelta(seconds=1)}
     read = partial(
         ReadFromDynamoDBStreams, stop="NOW", endpoint_url=service.endpoint_url, region_name="us-east-1", **quick
     )
-    return {"beam": beam, "ReadFromDynamoDBStreams": read}
+    yield {"beam": beam, "ReadFromDynamoDBStreams": read}
+    said = capfd.readouterr()
+    assert_clean(said.out, said.err, *(record.getMessage() for record in caplog.records))
+    assert_clean(*(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()))
 
 
 def test_a_sink_with_windows_and_partitions_is_read_as_the_page_says(names: dict[str, Any], tmp_path: Path) -> None:
