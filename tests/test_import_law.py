@@ -52,6 +52,7 @@ LIBRARIES = {
         "source/elements.py",
         "source/export_rows.py",
         "source/export_snapshot.py",
+        "source/transform.py",
         "source/delivered_position.py",
         "source/sample.py",
     ),

@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import Final
 
 import apache_beam as beam
-import pyarrow as pa
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
@@ -166,13 +165,13 @@ class SnapshotRows(beam.PTransform):
 
 
 class EndOfRows(beam.DoFn):
-    """Emits the batch without rows that ends a snapshot, given how many rows were delivered; see `snapshot_end`."""
+    """Emits the batch without rows that ends a snapshot, given the element of `end_of_rows`; see `snapshot_end`."""
 
     def __init__(self, options: ReadOptions, schema: Schema | None) -> None:
         self._options = options
         self._schema = schema
 
-    def process(self, rows: int) -> Iterator[TimestampedValue]:
+    def process(self, counted: tuple[int, int]) -> Iterator[TimestampedValue]:
         snapshot = self._options.exports
         assert snapshot is not None  # noqa: S101 - narrows the type: only such reads come here
         exports = [export for export, _ in read_exports(snapshot.paths)]
@@ -182,14 +181,26 @@ class EndOfRows(beam.DoFn):
         batch = end_batch(
             CHANGE_SCHEMA if self._schema is None else self._schema.arrow,
             epoch=last.epoch,
-            rows=rows,
+            rows=counted[1],
             consistent_since=last.moment // MICROS,
             micros=last.moment,
         )
         yield TimestampedValue(batch, Timestamp(micros=last.moment))
 
 
-def end_of_rows(rows: PCollection, options: ReadOptions, schema: Schema | None) -> PCollection:
-    """Return the batch that ends the snapshot of these rows, which are batches, once all of them are read."""
-    counted = rows | "Rows" >> beam.Map(len).with_output_types(int) | "Count" >> beam.CombineGlobally(sum)
-    return counted | "End" >> beam.ParDo(EndOfRows(options, schema)).with_output_types(pa.RecordBatch)
+def end_of_rows(rows: PCollection, impulse: PCollection, emission: Emission) -> PCollection:
+    """Return one element, the number of rows, once all of them are read, and not before.
+
+    A grouping of the global window ends with its input. A side input (`WaitOn`) would say the same, but breaks the
+    checkpoints of a streaming job on Flink.
+    """
+    size = len if isinstance(emission, Batches) else _one
+    counts = (
+        impulse | "None" >> beam.Map(lambda _: (0, 0)).with_output_types(tuple[int, int]),
+        rows | "Count" >> beam.Map(lambda each: (0, size(each))).with_output_types(tuple[int, int]),
+    )
+    return counts | "Counts" >> beam.Flatten() | "AllRead" >> beam.CombinePerKey(sum)
+
+
+def _one(_: object) -> int:
+    return 1

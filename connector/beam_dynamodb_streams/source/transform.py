@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
 from typing_extensions import Self
@@ -40,7 +41,7 @@ from beam_dynamodb_streams.source.elements import (
     DeadLetter,
     Emission,
 )
-from beam_dynamodb_streams.source.export_snapshot import SnapshotRows, end_of_rows
+from beam_dynamodb_streams.source.export_snapshot import EndOfRows, SnapshotRows, end_of_rows
 from beam_dynamodb_streams.source.options import ReadOptions, parse_options
 from beam_dynamodb_streams.source.sharing import groups_on
 from beam_dynamodb_streams.source.start import StartRead
@@ -263,18 +264,18 @@ class ReadFromDynamoDBStreams(CheckedRead):
         pipeline = self._pipeline = pbegin.pipeline
         wait_for_long_runs(pipeline)
         import_on_workers(pipeline, PLUGIN)
-        rows = None
+        rows = all_read = None
         impulse = pbegin | "Impulse" >> beam.Impulse()
         if self._options.exports is not None:
             rows = pbegin | "Snapshot" >> SnapshotRows(self._options, self._emission, tagged=self._tagged)
-            impulse = impulse | "RowsFirst" >> beam.WaitOn(*rows)
+            impulse = all_read = end_of_rows(rows.changes, impulse, self._emission)
         start = StartRead(self._options, groups_on(pipeline, self._options))
         # Without the type Beam infers Any, and runners would store the element pickled instead of in its own form.
         started = impulse | "Start" >> beam.ParDo(start).with_output_types(StreamRead)
         read = CompletedParDo(self._dofn(pipeline), lambda _: self._dofn(pipeline))
         if not self._tagged:
             changes = started | "Read" >> read.with_output_types(self._emission.element_type)
-            return changes if rows is None else self._joined(rows.changes, changes)
+            return changes if rows is None else self._joined(rows.changes, changes, all_read)
         tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
         outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
         for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
@@ -282,16 +283,17 @@ class ReadFromDynamoDBStreams(CheckedRead):
         if rows is None:
             return outputs
         return ReadOutputs(
-            self._joined(rows.changes, outputs.changes),
+            self._joined(rows.changes, outputs.changes, all_read),
             (rows.dead_letters, outputs.dead_letters) | "DeadLetters" >> beam.Flatten(),
             outputs.losses,
         )
 
-    def _joined(self, rows: PCollection, changes: PCollection) -> PCollection:
+    def _joined(self, rows: PCollection, changes: PCollection, all_read: PCollection) -> PCollection:
         """Return the rows of exports and the changes after them; with batches, also the one that ends the rows."""
         parts = [rows, changes]
         if isinstance(self._emission, Batches):
-            parts.append(end_of_rows(rows, self._options, self._emission.schema))
+            end = EndOfRows(self._options, self._emission.schema)
+            parts.append(all_read | "End" >> beam.ParDo(end).with_output_types(pa.RecordBatch))
         return parts | "Changes" >> beam.Flatten()
 
     def _dofn(self, pipeline: beam.Pipeline) -> beam.DoFn:
