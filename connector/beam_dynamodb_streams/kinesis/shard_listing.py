@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from enum import Enum, auto
@@ -19,8 +20,14 @@ LEAST_SECONDS: Final = 1.0
 #: How often the stream is listed at most before the first answer, until a listing shows nothing new (trap 6).
 FIRST_LISTINGS: Final = 5
 
+#: After how many seconds a shard that ended without children is reported, and how often then.
+WARN_AFTER: Final = 30.0
+WARN_EVERY: Final = 60.0
+
 #: For how long a shard is shown that no listing shows any more, in seconds.
 FORGET_SECONDS: Final = 3600.0
+
+_log = logging.getLogger(__name__)
 
 
 class Lister(Protocol):
@@ -58,6 +65,7 @@ class ShardListing:
         self._clock = clock
         self._listed = float("-inf")
         self._settling: dict[str, Settling] = {}  # by parent: since when its children are looked for
+        self._warned: dict[str, float] = {}
         self._knows_filter = True
 
     def refresh(self) -> None:
@@ -95,8 +103,23 @@ class ShardListing:
                 self._look_for_children(parent, settling)
             if self.known.children(parent):
                 self._settling.pop(parent, None)
+                self._warned.pop(parent, None)
                 return Children.KNOWN
-            return Children.NONE if settling.settled(now) and self.status == "DISABLED" else Children.WAIT
+            if settling.settled(now) and self.status == "DISABLED":
+                return Children.NONE
+            self._warn(parent, now - settling.since)
+            return Children.WAIT
+
+    def _warn(self, parent: str, seconds: float) -> None:
+        """Report a shard whose children do not appear after half a minute, and each minute (trap 27)."""
+        if seconds >= self._warned.get(parent, 0.0) + (WARN_EVERY if parent in self._warned else WARN_AFTER):
+            self._warned[parent] = seconds
+            _log.warning(
+                "shard %s ended %.0f s ago, and no listing shows its children: its consumers get empty pages until one"
+                " does",
+                parent,
+                seconds,
+            )
 
     def _look_for_children(self, parent: str, settling: Settling) -> None:
         try:
