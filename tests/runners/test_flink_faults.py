@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -26,6 +27,8 @@ from tests.runners.test_flink import until
 pytestmark = [pytest.mark.flink, pytest.mark.soak]
 
 ROOT = Path(__file__).parents[2]
+#: What workers import is this tree, whatever is installed.
+PATH = os.pathsep.join([str(ROOT / "connector"), str(ROOT)])
 
 
 class NoteOnWorker(beam.DoFn):
@@ -64,7 +67,7 @@ def no_job_of_another_test(cluster: Flink) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
-    with WorkerPool(tmp_path_factory.mktemp("pool"), path=str(ROOT)) as started:
+    with WorkerPool(tmp_path_factory.mktemp("pool"), path=PATH) as started:
         yield started
 
 
@@ -134,6 +137,38 @@ def test_a_worker_that_is_killed_loses_nothing(
     print("repeats:", repeats(orders, tmp_path))
     assert list(tmp_path.glob("worker-*")), "another worker has taken over"
     job.cancel()
+
+
+@pytest.mark.parametrize("shards", [100])
+def test_a_task_manager_that_is_killed_is_replaced_and_all_groups_resume(
+    flink_jars: None, pool: WorkerPool, service: LocalStreams, tmp_path: Path, shards: int
+) -> None:
+    """One with free slots stands by. The launcher's heartbeat times out after 5 seconds, and a restart waits for one."""
+    (tmp_path / "notes").touch()
+    (tmp_path / "own").mkdir()
+    orders = service.create_table("orders", keys={"id": "S"}, shards=shards)
+    keys = [orders.keys_in(shard)[0] for shard in orders.open_shard_ids]
+    with Flink(tmp_path / "own", cluster=True) as cluster:
+        job = submit(cluster, pool, service, tmp_path, parallelism=4)
+        orders.put_many({**key, "n": 1} for key in keys)
+        until(lambda: job.checkpoints > 2 and all_noted(orders, tmp_path), seconds=180)
+        cluster.start_task_manager()
+        killed = time.monotonic()
+        os.killpg(cluster.task_managers[0].group, signal.SIGKILL)
+        orders.put_many({**key, "n": 2} for key in keys)
+        until(lambda: first_noted(tmp_path, 2) is not None, seconds=180)
+        first = time.monotonic() - killed
+        until(lambda: all_noted(orders, tmp_path), seconds=180)
+        last = time.monotonic() - killed
+        print(
+            f"{shards} shards in 4 groups: the first change {first:.1f} s after the kill, all shards after {last:.1f} s"
+        )
+        print("repeats:", repeats(orders, tmp_path))
+        job.cancel()
+
+
+def first_noted(directory: Path, number: int) -> object | None:
+    return next((note for note in noted(directory / "notes") if note[-1] == number), None)
 
 
 def test_from_a_savepoint_two_slots_become_four_and_both_spread_the_groups(

@@ -17,7 +17,7 @@ from runners.workers import WorkerPool
 from tests.e2e.test_faults import FAULTS
 from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, read_orders
 from tests.runners.test_flink import until
-from tests.runners.test_flink_faults import ROOT, all_noted, repeats, submit
+from tests.runners.test_flink_faults import PATH, all_noted, repeats, submit
 
 pytestmark = [pytest.mark.flink, pytest.mark.soak]
 
@@ -55,7 +55,7 @@ def test_after_a_killed_cluster_the_next_resumes_from_the_last_retained_checkpoi
     (tmp_path / "cluster").mkdir()
     writer = Writer(orders, 20_000, seed=8, restless=1.0)
     with ExitStack() as first:
-        pool = first.enter_context(WorkerPool(tmp_path, path=str(ROOT)))
+        pool = first.enter_context(WorkerPool(tmp_path, path=PATH))
         cluster = first.enter_context(Flink(tmp_path / "cluster", cluster=True))
         job = submit(cluster, pool, service, tmp_path)
         until(lambda: job.checkpoints > 0, seconds=120)
@@ -71,7 +71,7 @@ def test_after_a_killed_cluster_the_next_resumes_from_the_last_retained_checkpoi
     before = notes.read_bytes().count(b"\n")
     assert writer.is_alive(), "the kill came while there was more to read"
     with ExitStack() as second:
-        pool = second.enter_context(WorkerPool(tmp_path, path=str(ROOT)))
+        pool = second.enter_context(WorkerPool(tmp_path, path=PATH))
         cluster = second.enter_context(Flink(tmp_path / "cluster", cluster=True))
         job = submit(cluster, pool, service, tmp_path, savepoint=last_checkpoint(tmp_path / "cluster"))
         writer.join()

@@ -20,7 +20,7 @@ from runners.flink import Flink
 from runners.workers import WorkerPool
 from tests.e2e.workload import Writer, read_orders
 from tests.runners.test_flink import until
-from tests.runners.test_flink_faults import ROOT, NoteOnWorker
+from tests.runners.test_flink_faults import PATH, NoteOnWorker
 from tests.runners.test_progress import SOON, came, covered, pipeline, written
 
 pytestmark = pytest.mark.flink
@@ -84,7 +84,7 @@ def test_no_progress_is_stored_for_what_a_failing_sink_did_not_deliver(
 
     (tmp_path / "cluster").mkdir()
     with (
-        WorkerPool(tmp_path, path=str(ROOT)) as pool,
+        WorkerPool(tmp_path, path=PATH) as pool,
         Flink(tmp_path / "cluster", cluster=True) as cluster,
     ):
         delivering(service, progress, tmp_path, cluster.arguments(parallelism=2, environment=pool.address)).run()
