@@ -143,7 +143,7 @@ def test_a_worker_that_is_killed_loses_nothing(
 def test_a_task_manager_that_is_killed_is_replaced_and_all_groups_resume(
     flink_jars: None, pool: WorkerPool, service: LocalStreams, tmp_path: Path, shards: int
 ) -> None:
-    """One with free slots stands by. The launcher's heartbeat times out after 5 seconds, and a restart waits for one."""
+    """One with free slots stands by. The heartbeat times out after 5 seconds, and a restart waits for another."""
     (tmp_path / "notes").touch()
     (tmp_path / "own").mkdir()
     orders = service.create_table("orders", keys={"id": "S"}, shards=shards)
@@ -160,9 +160,7 @@ def test_a_task_manager_that_is_killed_is_replaced_and_all_groups_resume(
         first = time.monotonic() - killed
         until(lambda: all_noted(orders, tmp_path), seconds=180)
         last = time.monotonic() - killed
-        print(
-            f"{shards} shards in 4 groups: the first change {first:.1f} s after the kill, all shards after {last:.1f} s"
-        )
+        print(f"{shards} shards in 4 groups: a first change {first:.1f} s after the kill, all after {last:.1f} s")
         print("repeats:", repeats(orders, tmp_path))
         job.cancel()
 

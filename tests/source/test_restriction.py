@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from apache_beam.runners.sdf_utils import RestrictionTrackerView, ThreadsafeRestrictionTracker
 from apache_beam.utils.timestamp import Duration
+from hypothesis import given
+from hypothesis import strategies as st
 
-from beam_dynamodb_streams.shards.frontier import Finished, Frontier, Reading, begin
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Reading, begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime
 from beam_dynamodb_streams.source.restriction import FrontierProvider, FrontierTracker
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -117,7 +121,27 @@ def test_one_element_has_one_restriction_that_begins_where_the_read_does() -> No
     assert list(provider.split(READ, initial)) == [initial]
 
 
-def test_the_size_is_the_number_of_shards_to_read() -> None:
+def test_the_size_is_the_lag_of_the_shards_in_seconds() -> None:
+    provider = FrontierProvider(bounded=False, clock=lambda: 1000.0)
+    behind = {"a": Reading(TRIM_HORIZON, 400_000_000), "b": Reading(TRIM_HORIZON, 999_000_000)}
+    lagging = replace(FRONTIER, shards=behind)
+    assert provider.restriction_size(READ, lagging) == 601
+    assert provider.restriction_size(READ, lagging.close()) == 0
+
+
+@given(
+    watermarks=st.lists(st.integers(-(2**63), 2**63 - 1) | st.just(EARLIEST), max_size=5),
+    now=st.floats(allow_nan=True, allow_infinity=True),
+)
+def test_the_size_is_a_whole_number_that_every_runner_takes(watermarks: list[int], now: float) -> None:
+    provider = FrontierProvider(bounded=False, clock=lambda: now)
+    frontier = replace(FRONTIER, shards={f"s{n}": Reading(TRIM_HORIZON, each) for n, each in enumerate(watermarks)})
+    size = provider.restriction_size(READ, frontier)
+    assert type(size) is int
+    assert 0 <= size <= max(1, 86_400 * len(watermarks))
+
+
+def test_the_size_is_at_least_the_number_of_shards_to_read() -> None:
     provider = FrontierProvider(bounded=False)
     assert provider.restriction_size(READ, begin(TRIM_HORIZON)) == 1
     assert provider.restriction_size(READ, FRONTIER) == 2

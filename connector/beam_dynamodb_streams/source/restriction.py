@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any, Final
 
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker, WatermarkEstimator
@@ -13,6 +15,7 @@ from beam_dynamodb_streams.beam.coders import OwnCoder
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
+from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.source.stream_read import StreamRead
 
 WATERMARK_VERSION: Final = 1
@@ -91,8 +94,9 @@ class FrontierProvider(RestrictionProvider):
     is delivered, and nothing else is read.
     """
 
-    def __init__(self, *, bounded: bool) -> None:
+    def __init__(self, *, bounded: bool, clock: Callable[[], float] = time.time) -> None:
         self._bounded = bounded
+        self._clock = clock
 
     def initial_restriction(self, element: StreamRead) -> Frontier:
         return element.first_frontier()
@@ -104,8 +108,16 @@ class FrontierProvider(RestrictionProvider):
         yield restriction
 
     def restriction_size(self, element: StreamRead, restriction: Frontier) -> int:  # noqa: ARG002
-        """Return the number of shards to read, as the progress counts them; 1 before the first listing."""
-        return 0 if restriction.closed else max(1, len(restriction.shards))
+        """Return the backlog, for autoscalers: the seconds by which each shard lags, added up.
+
+        Each shard that is read counts at least one, at most a day (the retention), and one while its lag is unknown. So
+        the size of a read that has caught up is about the number of its shards. A read at its end has none. The size
+        is always a whole number: Prism and Flink fail on NaN.
+        """
+        if restriction.closed:
+            return 0
+        now = self._clock()
+        return max(1, sum(_backlog_seconds(reading.watermark, now) for reading in restriction.shards.values()))
 
     def truncate(self, element: StreamRead, restriction: Frontier) -> Frontier | None:  # noqa: ARG002
         return restriction if self._bounded else None
@@ -118,6 +130,13 @@ class FrontierProvider(RestrictionProvider):
 
     def __hash__(self) -> int:
         return hash((type(self), self._bounded))
+
+
+def _backlog_seconds(watermark: int, now: float) -> int:
+    """Return how far a shard lags, between 1 and the retention; 1 where that is unknown."""
+    if watermark == EARLIEST or not isfinite(now):
+        return 1
+    return min(RETENTION_SECONDS, max(1, round(now - watermark / MICROS)))
 
 
 class WatermarkCoder(OwnCoder):
