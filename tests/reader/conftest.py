@@ -34,9 +34,11 @@ class Bench:
         self.service: LocalStreams
         self.orders: Table
 
-    def serve(self, *, shards: int = 1, **options: Any) -> Table:
+    def serve(self, *, shards: int = 1, older_than_a_day: bool = True, **options: Any) -> Table:
         self.service = self._stack.enter_context(LocalStreams(clock=self.clock, seed=3, **options))
-        self.orders = self.service.create_table("orders", keys={"id": "S"}, shards=shards)
+        self.orders = self.service.create_table(
+            "orders", keys={"id": "S"}, shards=shards, older_than_a_day=older_than_a_day
+        )
         return self.orders
 
     def put(self, changes: int, shard: str | None = None) -> list[str]:
