@@ -22,6 +22,7 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
+from beam_dynamodb_streams.records.versions import stream_part, version_base
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.source.sample import Sample, collect
@@ -250,3 +251,22 @@ def test_a_sample_names_what_did_not_answer_and_gives_up_where_that_is_asked() -
         assert line in repr(got)
         with pytest.raises(UnavailableError, match="longer than give_up_after=2 s"):
             sample("orders", seconds=30, give_up_after=2, **given)
+
+
+def test_a_sample_from_a_position_in_the_old_stream_has_the_changes_of_both(
+    service: LocalStreams, orders: Table
+) -> None:
+    """Trap 14: the read follows the table to its next stream, and the gap between the two is a loss."""
+    orders.put_many({"id": f"o-{n}"} for n in range(10))
+    position = StreamPosition(orders.stream_arn)
+    orders.disable_stream()
+    orders.enable_stream()
+    orders.put_many({"id": f"o-{n}", "n": 1} for n in range(10))
+    some = sample_of(service, start=position, seconds=60)
+    assert ids(some) == written(orders)
+    assert some.stream_arn == orders.stream_arn
+    assert some.complete
+    assert [loss.next_position for loss in some.losses] == [orders.stream_arn]
+    assert {change.version[14:34] for change in some} == {
+        stream_part(version_base(stream.arn)) for stream in orders.streams
+    }
