@@ -25,6 +25,7 @@ def run(endpoint_url: str, directory: str) -> None:
         table="orders",
         endpoint_url=endpoint_url,
         region_name="us-east-1",
+        on_new_stream="finish",
         watermark_slack=timedelta(seconds=1),
         quiet_pages=8,
         quiet_time=timedelta(seconds=1),
