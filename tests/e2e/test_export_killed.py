@@ -104,7 +104,14 @@ def test_an_export_killed_ten_times_under_load_has_each_change_in_one_file(
 ) -> None:
     table = service.create_table("orders", keys={"id": "S"}, shards=4)
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "pipelines.export", "--table=orders", f"--endpoint_url={service.endpoint_url}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.export",
+        "--table=orders",
+        "--on_new_stream=finish",
+        f"--endpoint_url={service.endpoint_url}",
+    ]
     command += [f"--output={output}", "--format=parquet", "--window=5s", "--partitions=hour"]
     command += ["--runner=PrismRunner", f"--prism_location={prism}", "--prism_log_level=error"]
     exports = Exports(command, tmp_path / "log")

@@ -25,7 +25,15 @@ def test_an_export_that_is_killed_twice_leaves_each_change_in_exactly_one_file(
     """SIGKILL to the command and the workers in it, while files come; Flink, left behind, gives up its job."""
     orders = service.create_table("orders", keys={"id": "S"}, shards=3)
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "pipelines.export", "--table=orders", f"--output={output}", "--format=parquet"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.export",
+        "--table=orders",
+        "--on_new_stream=finish",
+        f"--output={output}",
+        "--format=parquet",
+    ]
     command += [f"--endpoint_url={service.endpoint_url}", "--region_name=us-east-1", "--window=2s", "--partitions=date"]
     command += flink.arguments(parallelism=2, finite=True)
     endless, to_the_end = (Exports([*command, f"--stop={stop}"], tmp_path / "log") for stop in ("10m", "NOW"))
