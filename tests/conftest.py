@@ -13,6 +13,7 @@ import pytest
 from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.utils.shared import Shared
 
+from beam_dynamodb_streams.source.stall_watch import STALL_WATCH
 from beam_dynamodb_streams.testing import LocalStreams
 
 # Before any test imports boto3's sessions: the tests never reach for real credentials or a real region, unless an
@@ -52,6 +53,13 @@ def no_prism_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beam keeps the prism that a run started for all later runs of the process, whatever they ask for: DirectRunner
     would find it, where a machine without one falls back to FnApiRunner."""
     monkeypatch.setattr(PrismRunner, "shared_handle", Shared())
+
+
+@pytest.fixture(autouse=True)
+def no_read_of_another_test() -> Iterator[None]:
+    """A read whose pipeline failed or was left behind would be reported as stalled in the middle of another test."""
+    yield
+    STALL_WATCH.clear()
 
 
 @pytest.fixture(scope="session")

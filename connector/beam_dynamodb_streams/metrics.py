@@ -45,6 +45,7 @@ SHARDS_WAITING: Final = "shards_waiting"  #: gauge: shards read to their end who
 PARENTS_DOUBTED: Final = "parents_doubted"  #: gauge: parents that no listing shows, and that keep children waiting
 OLDEST_FAULT_SECONDS: Final = "oldest_fault_seconds"  #: gauge: how long the oldest call has failed without a break
 LAG_MILLIS: Final = "lag_millis"  #: distribution: from a page's newest change to the request for it, in ms
+LAST_SLICE_SECONDS: Final = "last_slice_seconds"  #: gauge: when a slice last ended, in seconds since the epoch
 HEADROOM_SECONDS: Final = "headroom_seconds"  #: gauge: until the oldest unread change may be trimmed
 
 COUNTED_BY_OPERATION: Final = (CALLS, THROTTLES, RETRIES)

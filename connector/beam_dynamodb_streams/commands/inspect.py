@@ -2,11 +2,13 @@
 
     dynamodb-streams inspect --table orders
     dynamodb-streams inspect --table orders --sample --watch
+    dynamodb-streams inspect --table orders --progress dynamodb://progress/orders --stalled_after 120
     dynamodb-streams inspect --table orders --json | jq '.shards[] | select(.state == "open")'
 
 Without `--sample` no record is read: the command is free of charge and takes no reader's place.
 
-Exit code: 0, also once nobody reads the output; 130 after SIGINT; 1 if the service failed; 2 for a usage error.
+Exit code: 0, also once nobody reads the output; 3 if the application has not read for `--stalled_after`;
+130 after SIGINT; 1 if the service failed; 2 for a usage error.
 """
 
 from __future__ import annotations
@@ -19,16 +21,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from beam_dynamodb_streams import ConnectorError
 from beam_dynamodb_streams.commands.command_line import Parser
 from beam_dynamodb_streams.commands.exit_codes import exit_with
-from beam_dynamodb_streams.commands.overview_table import age, overview_table
+from beam_dynamodb_streams.commands.overview_table import age, duration, overview_table
 from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.errors import DelayError
-from beam_dynamodb_streams.inspection.application_progress import StoredProgress, read_stored_progress
+from beam_dynamodb_streams.inspection.application_progress import KCL, StoredProgress, read_stored_progress
 from beam_dynamodb_streams.inspection.shard_tree import svg
 from beam_dynamodb_streams.inspection.stream_overview import StreamOverview, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
@@ -37,11 +40,16 @@ from beam_dynamodb_streams.source.options import Connection, connection_to
 from beam_dynamodb_streams.source.streams import find_stream
 from beam_dynamodb_streams.wire import Client
 
+STALLED: Final = 3
+"""The exit code for an application that does not read."""
+
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams inspect") -> int:
     """Run the command and return its exit code."""
     parser = _parser(prog)
     arguments = parser.parse_args(argv)
+    if arguments.stalled_after is not None and (arguments.progress is None or arguments.progress.startswith(KCL)):
+        parser.error("--stalled_after needs --progress=dynamodb://… or file:…, which says when a run last read")
     pace = Pace(arguments.poll_interval, max(arguments.poll_interval, arguments.idle_poll_interval))
     try:
         connection = connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
@@ -51,7 +59,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams ins
             look = partial(
                 inspect_stream, client, stream_arn, sample=arguments.sample, pace=pace, application=application
             )
-            _show(parser, repeated(look, every=arguments.watch), arguments)
+            last = _show(parser, repeated(look, every=arguments.watch), arguments)
+            if arguments.stalled_after is not None and (stalled := stall_of(last, arguments.stalled_after)):
+                sys.stderr.write(f"{parser.prog}: {printable(stalled)}\n")
+                return STALLED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head` has read what it wanted
@@ -72,9 +83,18 @@ def _parser(prog: str) -> Parser:
     )
     parser.add_argument(
         "--progress",
+        "--application",
+        dest="progress",
         metavar="WHERE",
         help="show how far the application is whose progress is in dynamodb://TABLE/APPLICATION, file:PATH or"
         " kcl://LEASE_TABLE; --sample adds its lag (default: no application)",
+    )
+    parser.add_argument(
+        "--stalled_after",
+        type=_seconds,
+        metavar="SECONDS",
+        help="exit with 3 if no run of the application has read for SECONDS seconds, for an alert; 120 suits every"
+        " runner (default: the exit code says nothing about it)",
     )
     parser.add_argument(
         "--watch",
@@ -107,6 +127,22 @@ def _application(
     return lambda lineage: read_stored_progress(arguments.progress, stream_arn, lineage, **where)
 
 
+def stall_of(seen: StreamOverview, seconds: float) -> str | None:
+    """Return a line that says that the application has not read for `seconds`, and the way out; None if it has."""
+    application = seen.application
+    if application is None:
+        return None
+    if application.alive_age is None:
+        return f"no run of {application.address} reads: start one, it resumes there"
+    if application.alive_age.total_seconds() < seconds:
+        return None
+    return (
+        f"{application.owner} has not read for {duration(application.alive_age)}. If its job runs, the runner has lost "
+        f"the read: stop the job, and start it without its savepoint. With progress={application.address!r} it resumes "
+        "where it was (docs/flink.md)"
+    )
+
+
 def repeated(
     look: Callable[[], StreamOverview], *, every: float | None, sleep: Callable[[float], object] = time.sleep
 ) -> Iterator[StreamOverview]:
@@ -118,13 +154,14 @@ def repeated(
             yield look()
 
 
-def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argparse.Namespace) -> None:
+def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argparse.Namespace) -> StreamOverview:
+    """Show each overview, and return the last one."""
     if arguments.json:
         for seen in overviews:
             _draw(parser, seen, arguments.svg)
             _warn(parser, seen)
             print(printable_json(msgspec.json.encode(seen.to_dict()).decode()), flush=True)
-        return
+        return seen
     try:
         from rich.console import Console
         from rich.live import Live
@@ -136,11 +173,12 @@ def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argpar
             _draw(parser, seen, arguments.svg)
             console.print(overview_table(seen))
             _warn(parser, seen)
-        return
+        return seen
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         for seen in overviews:
             _draw(parser, seen, arguments.svg)
             live.update(overview_table(seen), refresh=True)
+    return seen
 
 
 def _warn(parser: Parser, seen: StreamOverview) -> None:

@@ -71,8 +71,8 @@ def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
 
 def _facts_of(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
     by = "held by nobody" if application.owner is None else f"held by {application.owner}"
-    if application.alive is not None:
-        by += f", alive {duration(application.taken - application.alive)} ago"
+    if application.alive_age is not None:
+        by += f", alive {duration(application.alive_age)} ago"
     yield "application", f"{application.address}, {by}"
     if application.lag is not None and application.headroom is not None:
         yield "its lag", f"{duration(application.lag)}, and {duration(application.headroom)} until changes are lost"

@@ -95,11 +95,17 @@ class ApplicationProgress:
         """How long it is until that change is trimmed; None without a sample."""
         return None if self.lag is None else max(timedelta(0), RETENTION - self.lag)
 
+    @property
+    def alive_age(self) -> timedelta | None:
+        """How long ago a run last renewed its lease, which it does as long as it reads; None if no run holds one."""
+        return None if self.alive is None else max(timedelta(0), self.taken - self.alive)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values: times as datetimes, durations in seconds."""
-        lag, headroom = self.lag, self.headroom
+        lag, headroom, alive_age = self.lag, self.headroom, self.alive_age
         return {
             **asdict(self),
+            "alive_age_seconds": None if alive_age is None else alive_age.total_seconds(),
             "lag_seconds": None if lag is None else lag.total_seconds(),
             "headroom_seconds": None if headroom is None else headroom.total_seconds(),
         }

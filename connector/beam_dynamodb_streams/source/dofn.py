@@ -41,6 +41,7 @@ from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
 from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
 from beam_dynamodb_streams.source.snapshot import log_complete, scanner_of
+from beam_dynamodb_streams.source.stall_watch import STALL_WATCH, alive_by
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.streams import stream_of
 from beam_dynamodb_streams.source.worker_cache import READERS, client
@@ -139,6 +140,8 @@ class _ReadStream(beam.DoFn):
             return
         stream_arn = tracker.current_restriction().stream_arn
         key = f"{element.run} {stream_arn}"
+        STALL_WATCH.slice_began(element.run)
+        wait: float | None = None  # None: the runner has nothing to resume
         reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, self._refuses))
         worth_keeping = False
         try:
@@ -152,6 +155,7 @@ class _ReadStream(beam.DoFn):
                 emitted = self._emission.of(claim, checked=self._dead_letters, version_base=base)
                 self._raise_for(claim, emitted)
                 if not tracker.try_claim(claim.frontier):
+                    wait = 0.0
                     return  # the reader remembers what was never claimed
                 elements = emitted.elements if bundle is None else bundle.emitted(emitted.elements)
                 _log(stream_arn, claim, emitted)
@@ -172,7 +176,8 @@ class _ReadStream(beam.DoFn):
             worth_keeping = not frontier.closed and frontier.stream_arn == stream_arn
             if not frontier.closed:  # after a claim in another stream, the next slice has a reader of that one
                 wait = max(0.0, reader.resumes - reader.now())
-                tracker.defer_remainder(Duration(wait if bundle is None else min(wait, bundle.longest)))
+                wait = wait if bundle is None else min(wait, bundle.longest)
+                tracker.defer_remainder(Duration(wait))
             else:
                 self._linger(tracker, bundle)
         finally:
@@ -180,6 +185,13 @@ class _ReadStream(beam.DoFn):
                 READERS.give_back(key, reader, reader.now())
             else:
                 reader.close(report=True)
+            if wait is not None:
+                STALL_WATCH.slice_ended(element.run, stream_arn, wait, self._is_alive(element))
+
+    def _is_alive(self, element: StreamRead) -> Callable[[], bool]:
+        """Return a function that returns whether another worker reads the element now. All groups share one lease."""
+        progress = self._options.progress if has_one_group(element.run) else None
+        return alive_by(progress, owner_of(element.run), time.time)
 
     def _linger(self, tracker: Any, bundle: BundleProgress | None) -> None:
         """Keep a read that is at its end alive until its progress is written."""

@@ -29,6 +29,7 @@ class ReadMetrics:
         self._percent = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_PERCENT)
         self._seconds_left = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_SECONDS_LEFT)
         self._consistent_since = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_CONSISTENT_SINCE)
+        self._last_slice = Metrics.gauge(metrics.NAMESPACE, metrics.LAST_SLICE_SECONDS)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
 
     def delivered(self, read: StreamRead, claim: Claim, emitted: Emitted) -> None:
@@ -71,8 +72,10 @@ class ReadMetrics:
         faults = reader.lasting_faults
         report_faults(read, faults)
         self._oldest_fault.set(int(max((fault.seconds for fault in faults), default=0)))
+        now = self._service.service_time()
+        self._last_slice.set(int(now))
         if frontier.watermark != EARLIEST:
-            behind = self._service.service_time() - frontier.watermark / MICROS
+            behind = now - frontier.watermark / MICROS
             self._headroom.set(int(RETENTION_SECONDS - behind))
 
     def _snapshot(self, scan: TableScan) -> None:
