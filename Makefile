@@ -2,12 +2,17 @@
 # What they need is installed into .venv and .build, from package registries, in the versions of requirements.lock.
 
 PYTHON ?= python3.11
-VENV := .venv
+VENV := $(if $(filter python3.11,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BEAM_VERSION := 2.77.0
 PRISM := .build/prism/prism
 BOOT := .build/boot/container
+PYTHONS := 3.10 3.12 3.13
+CORE := tests/records tests/columns tests/compat tests/shards tests/reader/test_page.py tests/reader/test_listings.py \
+  tests/wire/test_split.py tests/wire/test_wire_pages.py tests/wire/test_wire_listing.py tests/source/test_restriction.py \
+  tests/source/test_slice.py tests/source/test_start.py tests/sinks/test_sink_bounded.py tests/sinks/test_sink_formats.py \
+  tests/e2e/test_batches.py tests/pipelines/test_schema.py tests/test_beam_insides.py tests/test_dependencies.py
 FLINK := .build/flink/classpath.txt
 FLINK_OTHERS := .build/flink/others
 DATAFLOW := .build/dataflow/ready
@@ -22,7 +27,8 @@ AUDITED := .build/audit/audited
 CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
-.PHONY: help demo test check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench contract notebooks docs audit package clean
+.PHONY: help demo test core pythons check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench
+.PHONY: contract notebooks docs audit package clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +38,17 @@ demo: $(READY)  ## Export an orders table's changes from a local service to Parq
 
 test: $(READY) check prism boot flink kcl ruler  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m pytest -q
+
+core: $(READY)  ## Run the core of the tests (about a minute), for another Python: make core PYTHON=python3.13
+	$(BIN)/python -m pytest -q $(CORE)
+
+pythons:  ## Run the core of the tests on each other Python that this machine has, in an environment of its own (.venv-python3.13)
+	@for version in $(PYTHONS); do \
+	  found= ; for python in python$$version $(HOME)/.pyenv/versions/$$version.*/bin/python$$version; do \
+	    $$python -c "" 2>/dev/null && found=$$python && break; done; \
+	  if [ -n "$$found" ]; then echo "== the core of the tests on $$($$found --version)" && \
+	    $(MAKE) --no-print-directory core PYTHON=$$found || exit 1; \
+	  else echo "NOT RUN: the core of the tests on Python $$version, which this machine does not have"; fi; done
 
 check: $(READY) $(AUDITED)  ## Check style and types (ruff, mypy --strict), and the dependencies for conflicts and known vulnerabilities
 	$(BIN)/ruff check --output-format concise .
@@ -43,13 +60,15 @@ audit:  ## Look up the known vulnerabilities of the dependencies in requirements
 	@rm -f $(AUDITED)
 	@$(MAKE) --no-print-directory $(AUDITED)
 
-# Once for each lock. pip-audit has one exit code for vulnerabilities and for an unreachable database, which leaves no report.
+# Once for each lock, for Python 3.10 and for the others. pip-audit has one exit code for vulnerabilities and for an unreachable database, which leaves no report.
 $(AUDITED): requirements.lock
 	@mkdir -p $(dir $@) && rm -f $(dir $@)report
 	@test -x $(dir $@)bin/pip-audit || \
 	  { $(PYTHON) -m venv $(dir $@) && $(dir $@)bin/python -m pip install -q pip-audit==$(PIP_AUDIT); } || true
-	@$(dir $@)bin/pip-audit -r $< --no-deps --disable-pip -s osv --timeout 5 --progress-spinner off \
-	  -f markdown -o $(dir $@)report >$(dir $@)said 2>&1; code=$$?; \
+	@sed "/python_version >= /d; s/ *;.*//" $< >$(dir $@)oldest
+	@sed "/python_version < /d; s/ *;.*//" $< >$(dir $@)others
+	@for lock in oldest others; do $(dir $@)bin/pip-audit -r $(dir $@)$$lock --no-deps --disable-pip -s osv --timeout 5 \
+	  --progress-spinner off -f markdown -o $(dir $@)report >$(dir $@)said 2>&1; code=$$?; [ $$code = 0 ] || break; done; \
 	if [ $$code = 0 ]; then touch $@; \
 	elif [ -s $(dir $@)report ]; then cat $(dir $@)report; exit 1; \
 	else echo "NOT RUN: the audit of the dependencies cannot reach its database (the reason is in $(dir $@)said)"; fi
@@ -192,7 +211,7 @@ package: $(READY)  ## Build wheel and sdist into dist, install each in a clean e
 	done
 
 clean:  ## Remove what was built and installed here
-	rm -rf $(VENV) .build build dist *.egg-info demo-output
+	rm -rf .venv .venv-python3* .build build dist *.egg-info demo-output
 
 $(READY): requirements.lock pyproject.toml setup.py
 	@echo "setting up $(VENV) (about 2 minutes, once)"

@@ -166,7 +166,11 @@ def test_a_job_that_runs_and_reads_nothing_is_seen_in_the_log_and_by_inspect(
     orders = service.create_table("orders", keys={"id": "S"}, shards=1)
     address = f"file:{tmp_path / 'progress.json'}"
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=PrismRunner", f"--prism_location={prism}"]))
-    _ = pipeline | read_orders(service, progress=address) | beam.ParDo(Note(str(tmp_path / "notes")))
+    _ = (
+        pipeline
+        | read_orders(service, progress=address, on_new_stream="finish")
+        | beam.ParDo(Note(str(tmp_path / "notes")))
+    )
     result: Any = pipeline.run()
     until((tmp_path / "slice-3").exists, result)
     orders.put({"id": "o-1"})
