@@ -6,6 +6,7 @@ A golden file (hex) is never changed. A new version adds files, and its reader k
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.encoding import decode_frontier, encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, End
+from beam_dynamodb_streams.shards.segments import TableScan
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.restriction import FrontierCoder, WatermarkCoder
 from beam_dynamodb_streams.source.stream_read import StreamRead, StreamReadCoder
@@ -57,6 +59,18 @@ FOLLOWED = Frontier(
 
 LATER = StreamPosition(ARN.replace("12:00", "13:00"), shards={OTHER: After("421584500000000017450439091")})
 
+SCAN = TableScan(
+    ARN.partition("/stream/")[0],
+    ("id", "line"),
+    epoch=SECOND * 1000 + 123,
+    total=16,
+    begun=5,
+    places={0: b"", 3: b'{"id":{"S":"o-1"},"line":{"N":"7"}}'},
+    rows=1234,
+    replaced=5,
+    estimate=50_000,
+)
+
 STORED: dict[str, tuple[Coder, Any]] = {
     "frontier_v1_begin": (FrontierCoder(), Frontier()),
     "frontier_v1_reading": (
@@ -94,6 +108,15 @@ STORED: dict[str, tuple[Coder, Any]] = {
     "stream_read_v1_followed": (
         StreamReadCoder(),
         StreamRead("run-1", ARN, table_id="0a1b2c3d-0000-4000-8000-000000000000", later=(LATER,)),
+    ),
+    "frontier_v3_scanned": (FrontierCoder(), replace(FOLLOWED, scan=SCAN)),
+    "frontier_v3_scan_complete": (
+        FrontierCoder(),
+        Frontier(stream_arn=ARN, scan=replace(SCAN, begun=16, places={}, consistent_since=SECOND * 1_000_000)),
+    ),
+    "stream_read_v2_scanned": (
+        StreamReadCoder(),
+        StreamRead("run-1", ARN, AtTime(SECOND), epoch=SCAN.epoch, scan=replace(SCAN, begun=0, places={}, rows=0)),
     ),
     "watermark_v1": (WatermarkCoder(), SECOND * 1_000_000 + 123_456),
     "watermark_v1_earliest": (WatermarkCoder(), EARLIEST),

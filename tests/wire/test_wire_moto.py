@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 import botocore.session
 import pytest
 
-from beam_dynamodb_streams.errors import IteratorTypeError, NotFoundError, ShardFilterError, UnavailableError
+from beam_dynamodb_streams.errors import (
+    IteratorTypeError,
+    NotFoundError,
+    ShardFilterError,
+    UnavailableError,
+)
+from beam_dynamodb_streams.shards.segments import SEGMENT_START
+from beam_dynamodb_streams.source.scanned_table import ScannedTable
 from beam_dynamodb_streams.wire import Client
 from tests.moto_server import moto_server
 
@@ -91,3 +98,21 @@ def test_a_fault_of_motos_is_a_fault(moto: str, stream: str, make_client: MakeCl
         client.get_shard_iterator(stream, "no such shard", "TRIM_HORIZON")
     with pytest.raises(NotFoundError, match="not found"):
         client.describe_table("nobody")
+
+
+@pytest.mark.parametrize(("total", "limit"), [(1, None), (1, 2), (4, 2)])
+def test_every_item_is_in_one_page_of_a_scan(
+    moto: str, stream: str, make_client: MakeClient, total: int, limit: int | None
+) -> None:
+    table = ScannedTable(make_client(endpoint_url=moto), TABLE, ["id"])
+    found = []
+    for segment in range(total):
+        place: bytes | None = SEGMENT_START
+        while place is not None:
+            page = table.scan(segment, total, place, limit)
+            found += page.rows
+            assert limit is None or len(page.rows) <= limit
+            assert page.units > 0
+            place = page.last
+    assert sorted(row.key for row in found) == [(("S", str(number)),) for number in range(5)]
+    assert {row.keys for row in found} == {b'{"id":{"S": "%d"}}' % number for number in range(5)}

@@ -413,7 +413,8 @@ class Reader:
         if released is None:
             return None
         moment = event_second(max(watermark, self._published))
-        records, malformed = self.rules.filter(scanner.table.entries(released.rows, scan, moment), "")
+        name = segment_name(released.segment, scan.total)
+        records, malformed = scanner.filter(scanner.table.entries(released.rows, scan, moment), name)
         if frontier.remaining is not None:
             records = records[: frontier.remaining]
         scan = scan.delivered(
@@ -422,5 +423,4 @@ class Reader:
         scanner.delivered(scan)
         self.tally[metrics.SNAPSHOT_ROWS_REPLACED] += released.replaced
         after = frontier.deliver_rows(scan, len(records))
-        name = segment_name(released.segment, scan.total)
         return self._complete(Claim(after, shard=name, records=records, malformed=malformed, scanned=True), now)

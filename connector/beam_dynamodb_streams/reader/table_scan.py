@@ -27,6 +27,7 @@ from typing import Final
 from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.errors import ServiceError
 from beam_dynamodb_streams.reader.items import ItemKey, ItemTable, Row
+from beam_dynamodb_streams.reader.page import EntryFilter, pass_all
 from beam_dynamodb_streams.reader.read_budget import ReadBudget
 from beam_dynamodb_streams.reader.requests import PageScanned, Scan
 from beam_dynamodb_streams.reader.stream import Entry
@@ -76,12 +77,14 @@ class TableScanner:
         budget: What the scan may consume.
         slack: How far creation times may be out of order, in seconds.
         tally: Counts what happens, by the names of `metrics`.
+        filter: Which rows are delivered.
     """
 
     table: ItemTable
     budget: ReadBudget = field(default_factory=ReadBudget)
     slack: float = 5.0
     tally: Counter[str] = field(default_factory=Counter)
+    filter: EntryFilter = pass_all
     _scan: TableScan | None = None
     _attempt: int = 0  # the answers of earlier ones are not wanted any more
     _next: dict[int, bytes] = field(default_factory=dict)  # segments without a page in flight, and where they continue

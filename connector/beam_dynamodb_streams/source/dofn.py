@@ -73,7 +73,7 @@ def reader_of(
     scanner = None
     if isinstance(service, Client) and element.scan is not None and options.snapshot is not None:
         table = options.table or element.scan.table
-        scanner = scanner_of(service, table, element.scan, options.snapshot, options.rules.slack, tally)
+        scanner = scanner_of(service, table, element.scan, options.snapshot, options.rules, tally)
     caller = StreamCaller(stream, streams, None if scanner is None else scanner.table)
     return Reader(
         ThreadedFetcher(caller.perform, threads=options.pace.requests),

@@ -10,13 +10,16 @@ from math import floor, inf
 from typing import Final
 
 from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.read_budget import ReadBudget
 from beam_dynamodb_streams.reader.table_scan import TableScanner
+from beam_dynamodb_streams.records.versions import row_version
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.position import AtTime, Horizon
 from beam_dynamodb_streams.shards.segments import MOST_SEGMENTS, TableScan
 from beam_dynamodb_streams.shards.start_stop import Start
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
+from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.scanned_table import ScannedTable
 from beam_dynamodb_streams.wire import Client, Table
 
@@ -121,11 +124,12 @@ def scan_start(now: float, slack: float) -> AtTime:
 
 
 def scanner_of(
-    service: Client, table: str, scan: TableScan, snapshot: ScanSnapshot, slack: float, tally: Counter[str]
+    service: Client, table: str, scan: TableScan, snapshot: ScanSnapshot, rules: Rules, tally: Counter[str]
 ) -> TableScanner:
     """Return what scans the table. `table` is its name or ARN, as the read was given it."""
+    rows = filter_with(rules.filter, row_version(scan.epoch))
     budget = ReadBudget() if snapshot.read_units is None else ReadBudget(snapshot.read_units)
-    return TableScanner(ScannedTable(service, table, scan.keys), budget, slack, tally)
+    return TableScanner(ScannedTable(service, table, scan.keys), budget, rules.slack, tally, rows)
 
 
 def log_complete(scan: TableScan) -> None:
