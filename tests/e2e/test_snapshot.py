@@ -11,10 +11,12 @@ from random import Random
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_dynamodb_streams import ReadFromDynamoDBStreams, metrics
+from beam_dynamodb_streams import ReadFromDynamoDBStreams, Schema, WriteChangesToParquet, metrics
 from beam_dynamodb_streams.records import records_from_batch
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.mirror import Mirror
@@ -119,3 +121,25 @@ def test_an_application_scans_once(service: LocalStreams, tmp_path: Path) -> Non
         table.put({"id": f"new-{number}", "n": 5})
         time.sleep(1.1)
     assert Mirror.counts["progress-1"]["INSERT"] == 1
+
+
+@pytest.mark.parametrize(("layout", "batches"), [("latest_image", False), ("change_log", True)])
+def test_typed_files_have_the_rows_beside_the_changes(
+    service: LocalStreams, tmp_path: Path, layout: str, batches: bool
+) -> None:
+    table = orders_of(service, 30)
+    schema = Schema(pa.schema([("id", pa.string()), ("n", pa.int64()), ("text", pa.string())]), keys=("id",))
+    time.sleep(3.1)
+    table.put({"id": "o-3", "n": 7})
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
+        read = read_of(service, stop="NOW")
+        changes = pipeline | (read.as_batches(schema) if batches else read)
+        _ = changes | WriteChangesToParquet(tmp_path, layout=layout, schema=schema, partitions="hour", window=2)
+    (rows,) = tmp_path.glob("snapshot=*/rows-*.parquet")
+    (written,) = tmp_path.glob("date=*/hour=*/changes-*.parquet")
+    image = "image" if layout == "latest_image" else "new_image"
+    found = {row["keys"]["id"]: row[image] for row in pq.ParquetFile(rows).read().to_pylist()}
+    assert found.keys() == {f"o-{n}" for n in range(30)} - {"o-3"}
+    assert found["o-1"] == {"id": "o-1", "n": 1, "text": "x" * 50}
+    (change,) = pq.ParquetFile(written).read().to_pylist()
+    assert change[image]["n"] == 7
