@@ -22,6 +22,7 @@ from beam_dynamodb_streams import (
     DeadLetter,
     DeliveredPosition,
     InvokeHandler,
+    KinesisOverStreams,
     Loss,
     ProcessRecords,
     Progress,
@@ -37,6 +38,7 @@ from beam_dynamodb_streams import (
     read_schema,
     sample,
 )
+from beam_dynamodb_streams.kinesis import LostRecords
 from beam_dynamodb_streams.testing import Clock, Counts, Faults, LocalStreams, Table
 
 
@@ -118,6 +120,13 @@ def a_sample(service: LocalStreams) -> Sample:
     return some
 
 
+def a_kinesis_client(service: LocalStreams) -> list[str]:
+    with KinesisOverStreams("orders", endpoint_url=service.endpoint_url, region_name=service.region_name) as kinesis:
+        assert_type(kinesis.losses, tuple[LostRecords, ...])
+        names: list[str] = kinesis.list_streams()["StreamNames"]
+    return names
+
+
 def a_refusal() -> str:
     try:
         ReadFromDynamoDBStreams(table="orders", stop="SOON")
@@ -135,6 +144,7 @@ def main(directory: Path) -> None:
         orders.put({"id": "o-1", "total": Decimal("9.99")})
         assert_type(service.counts, Counts)
         assert len(a_sample(service)) == 1
+        assert a_kinesis_client(service) == ["orders"]
         a_pipeline(beam.Pipeline("FnApiRunner"), service, directory)
     assert a_position(a_change()).shards
     assert "SOON" in a_refusal()
