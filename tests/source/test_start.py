@@ -106,3 +106,17 @@ def test_a_position_in_a_table_that_was_created_again_is_refused() -> None:
 def test_what_happens_at_a_new_stream_is_one_of_three(option: object) -> None:
     with pytest.raises(InvalidOptionError, match=rf'on_new_stream={option!r} is not known: use "follow"'):
         ReadFromDynamoDBStreams("orders", on_new_stream=option)  # type: ignore[arg-type]  # what is refused
+
+
+def test_a_stream_that_is_named_is_followed_too_where_that_is_asked_for() -> None:
+    """`stream_arn=` alone ends with its stream. The id of the table is kept, to know it again."""
+    with LocalStreams() as service:
+        orders = service.create_table("orders", keys={"id": "S"})
+        old = orders.stream_arn
+        orders.disable_stream()
+        orders.enable_stream()
+        assert options_of(service, stream_arn=old).on_new_stream == "finish"
+        assert options_of(service, table="orders").on_new_stream == "follow"
+        options = options_of(service, stream_arn=old, on_new_stream="follow")
+        (element,) = StartRead(options).process(None)
+        assert (element.stream_arn, element.table_id) == (old, orders.table_id)

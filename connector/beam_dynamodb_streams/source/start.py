@@ -185,7 +185,7 @@ def position_in_leases(
     """
     leases, created = read_leases(start.table, region_name=connection.region_name, endpoint_url=connection.endpoint_url)
     shards = {lease.shard for lease in leases}
-    candidates = streams.readable if streams.follows else [streams.latest]
+    candidates = streams.readable if streams.follows and streams.by_table else [streams.latest]
     for stream_arn in reversed(candidates):
         named = any(lease.stream and names_stream(lease.stream, stream_arn) for lease in leases)
         if not named and len(candidates) == 1:
