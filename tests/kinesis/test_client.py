@@ -510,3 +510,50 @@ def test_a_closed_client_says_so(kinesis: KinesisOverStreams, orders: Table) -> 
     kinesis.close()
     with pytest.raises(ClientError, match="closed"):
         kinesis.get_records(ShardIterator=iterator)
+
+
+def test_where_the_endpoint_knows_no_time_older_records_are_skipped() -> None:
+    clock = Clock()
+    with LocalStreams(clock=clock, at_timestamp=False) as service:
+        table = service.create_table("orders", keys={"id": "S"})
+        table.put({"id": "old"})
+        clock.advance(60.0)
+        moment = clock()
+        table.put({"id": "new"})
+        with KinesisOverStreams("orders", endpoint_url=service.endpoint_url) as kinesis:
+            iterator = start(kinesis, table.open_shard_ids[0], "AT_TIMESTAMP", Timestamp=moment)
+            assert numbers(kinesis.get_records(ShardIterator=iterator)) == [table.changes[-1].sequence_number]
+
+
+def test_a_start_at_latest_survives_an_iterator_of_the_service_that_expires(
+    kinesis: KinesisOverStreams, orders: Table, service: LocalStreams
+) -> None:
+    """A consumer that has read nothing could only ask for LATEST again, and miss what came in between (trap 3)."""
+    shard = orders.open_shard_ids[0]
+    iterator = start(kinesis, shard, "LATEST")
+    orders.put(orders.keys_in(shard)[0])
+    service.faults = Faults(expire=1.0)
+    page = kinesis.get_records(ShardIterator=iterator)
+    assert page["Records"] == []
+    service.faults = Faults()
+    found = [number for page in read(kinesis, page["NextShardIterator"], pages=10) for number in numbers(page)]
+    assert found == written(orders, shard)
+
+
+@pytest.mark.parametrize("shard_filter", ["ignored", "rejected"])
+def test_children_are_found_where_the_endpoint_has_no_filter(shard_filter: Any) -> None:
+    with LocalStreams(shard_filter=shard_filter) as service:
+        table = service.create_table("orders", keys={"id": "S"})
+        with KinesisOverStreams("orders", endpoint_url=service.endpoint_url) as kinesis:
+            parent = table.open_shard_ids[0]
+            kinesis.list_shards(StreamName="orders")
+            children = table.split(parent)
+            *_, last = read(kinesis, start(kinesis, parent))
+            assert {child["ShardId"] for child in last["ChildShards"]} == set(children)
+
+
+def test_the_shards_of_an_old_stream_tile_although_their_parents_are_trimmed(kinesis: KinesisOverStreams) -> None:
+    shards = kinesis.list_shards(StreamName="orders", ShardFilter={"Type": "AT_TRIM_HORIZON"})["Shards"]
+    ranges = [each["HashKeyRange"] for each in shards]
+    assert all("ParentShardId" in each for each in shards)
+    assert sum(int(each["EndingHashKey"]) - int(each["StartingHashKey"]) + 1 for each in ranges) == 2**128
