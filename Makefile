@@ -36,7 +36,7 @@ help:  ## List the targets
 demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism boot flink kcl ruler  ## Run all tests but the long ones, and name those that could not run without Go or Java
+test: $(READY) check prism boot flink dataflow kcl ruler  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m pytest -q
 
 core: $(READY)  ## Run the core of the tests (about a minute), for another Python: make core PYTHON=python3.13
