@@ -140,6 +140,6 @@ def test_typed_files_have_the_rows_beside_the_changes(
     image = "image" if layout == "latest_image" else "new_image"
     found = {row["keys"]["id"]: row[image] for row in pq.ParquetFile(rows).read().to_pylist()}
     assert found.keys() == {f"o-{n}" for n in range(30)} - {"o-3"}
-    assert found["o-1"] == {"id": "o-1", "n": 1, "text": "x" * 50}
+    assert found["o-1"] == {"id": "o-1", "n": 1, "text": "x" * 50, "other_attributes": None}
     (change,) = pq.ParquetFile(written).read().to_pylist()
     assert change[image]["n"] == 7
