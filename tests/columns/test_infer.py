@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from decimal import Decimal
 
 import pyarrow as pa
@@ -209,8 +210,8 @@ def test_a_value_of_hundreds_of_levels_becomes_a_json_column(levels, before, aft
 
 
 def test_a_value_that_no_parser_follows_is_an_item_that_does_not_fit():
-    """At 900 levels the inference failed, and at 3,000 the parser of JSON does."""
-    for levels in (900, 3000):
+    """At 900 levels the inference fails (not on Python 3.13), and at 100,000 the parser of JSON does."""
+    for levels in (900, 100_000) if sys.version_info < (3, 13) else (100_000,):
         value = '{"L":[' * levels + "]}" * levels
         inferred = infer([f'{{"id":{{"S":"1"}},"deep":{value}}}'.encode(), *items({"n": "x"})], KEY)
         assert (inferred.items, inferred.fitting) == (2, 1)
