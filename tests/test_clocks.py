@@ -10,10 +10,13 @@ PACKAGE = Path(__file__).parent.parent / "connector" / "beam_dynamodb_streams"
 #: Each place that reads the wall clock, which anybody may set while a read runs, and the reason.
 WALL_CLOCK = {
     "handlers/invoker.py": "the age of records, and the moment in an on-failure record",
+    "handlers/process_records.py": "the time of a record that a processor is handed, and of its end",
     "progress/acquire.py": "renewals of a lease are stored moments; time never goes back there",
     "sinks/chunks.py": "whether a change is dated in the future",
     "sinks/leftovers.py": "the age of stored files",
     "sinks/resume.py": "the age of stored marks",
+    "source/dofn.py": "when the read was last alive, which is stored",
+    "source/restriction.py": "how old the oldest unread record is, which no decision depends on",
     "testing/kinesis.py": "the service's own time",
     "testing/service.py": "the service's own time",
     "wire/clock.py": "read once: from then on time moves with the monotonic clock",

@@ -28,6 +28,7 @@ from beam_dynamodb_streams import (
     Progress,
     ReadDynamoDBExport,
     ReadFromDynamoDBStreams,
+    ReadFromKinesisDataStream,
     Sample,
     Schema,
     StreamPosition,
@@ -87,6 +88,8 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
     )
     assert_type(read.with_outputs(), ReadFromDynamoDBStreams)
     assert_type(read.as_batches(a_schema(), span=timedelta(minutes=1)), ReadFromDynamoDBStreams)
+    copied = ReadFromKinesisDataStream("orders-changes", table="orders", start="LATEST", watermark_slack=timedelta(0))
+    assert_type(copied.with_outputs(), ReadFromKinesisDataStream)
     for sink in (
         WriteChangesToParquet(directory, window=60, layout="latest_image", partitions="hour"),
         WriteChangesToAvro(directory),

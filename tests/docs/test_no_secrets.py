@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import apache_beam as beam
@@ -95,6 +95,7 @@ def test_no_command_shows_or_logs_a_credential(
     saved = tmp_path / "saved.json"
     stored = f"file:{tmp_path / 'progress.json'}"
     saved.write_text(StreamPosition(signed.stream_arn, TRIM_HORIZON, {}).to_json())
+    yesterday = f"{datetime.now(timezone.utc) - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
     calls = {
         "inspect": [
             ["--table", "orders", "--sample"],
@@ -106,6 +107,7 @@ def test_no_command_shows_or_logs_a_credential(
         "export": [asked(tmp_path)],
         "handle": [["--table", "orders", "--handler", "tests.handlers.made.record", "--stop", "NOW"]],
         "kinesis": [["--table", "orders", "--port", "0"]],
+        "repair": [["--table", "orders", "--since", yesterday, "--s3_bucket", "bucket"]],
     }
     assert calls.keys() == COMMANDS.keys()
     for command, words in ((command, words) for command, each in calls.items() for words in each):

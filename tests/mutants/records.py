@@ -134,6 +134,14 @@ MUTANTS = (
     ),
     Mutant(
         19,
+        "a record from the future moves the watermark, and ends its shard",
+        f"{DELIVERY}::deliver",
+        "read.asked + AHEAD_SECONDS",
+        "1e12",
+        "reader/test_page.py::test_a_record_from_the_future_ends_no_shard_and_moves_no_watermark",
+    ),
+    Mutant(
+        19,
         "a record from the future is past the stop, and never delivered",
         f"{DELIVERY}::deliver",
         "(created := record.creation_time) < end or created > latest",

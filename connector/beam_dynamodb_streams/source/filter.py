@@ -28,7 +28,8 @@ class ChangeFilter:
         criteria: The event patterns of which one must match; None if all pass.
         version_base: The version of the changes without their numbers, for `where`.
         stream_arn: The stream of the changes, for `criteria`.
-        decodes: Whether all values are decoded here, so that a malformed change does not count for a record limit.
+        decodes: Whether all values of what passes are decoded, so that a malformed change does not count for a record
+            limit.
     """
 
     event_names: frozenset[str] | None = None
@@ -59,11 +60,12 @@ class ChangeFilter:
 
     def _passes(self, change: ChangeRecord) -> bool:
         """Return whether a change passes. The patterns are asked first: they look at the envelope before an image."""
-        if self.decodes:
-            decode_values(change)
         if self.criteria is not None and not self.criteria.pass_change(change, self.stream_arn):
             return False
-        return self.where is None or bool(self.where(change))
+        passes = self.where is None or bool(self.where(change))
+        if passes and self.decodes:
+            decode_values(change)
+        return passes
 
 
 def filter_with(rule: EntryFilter, version_base: str, stream_arn: str = "", *, limited: bool = False) -> EntryFilter:

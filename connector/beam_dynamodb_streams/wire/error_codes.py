@@ -63,7 +63,6 @@ ERRORS: Final[Mapping[str, type[ServiceError]]] = {
     "UnknownParameterException": InvalidRequestError,
     "InvalidArgumentException": InvalidRequestError,
     "AccessDeniedException": AccessDeniedError,
-    "KMSAccessDeniedException": AccessDeniedError,
     "KMSThrottlingException": ThrottledError,
     "UnrecognizedClientException": CredentialsError,
     "InvalidClientTokenId": CredentialsError,
