@@ -37,7 +37,7 @@ demo: $(READY)  ## Export an orders table's changes from a local service to Parq
 	@$(BIN)/python -m pipelines.demo
 
 test: $(READY) check prism boot flink dataflow kcl ruler  ## Run all tests but the long ones, and name those that could not run without Go or Java
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m tests
 
 core: $(READY)  ## Run the core of the tests (about a minute), for another Python: make core PYTHON=python3.13
 	$(BIN)/python -m pytest -q $(CORE)
