@@ -29,8 +29,6 @@ from beam_dynamodb_streams.source.sample import Sample, collect
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 from beam_dynamodb_streams.wire import Client
-from tests.fuzz.answers import Change
-from tests.fuzz.test_wire import served
 from tests.inline import InlineFetcher
 
 
@@ -58,18 +56,6 @@ def ids(changes: Sample) -> list[str]:
 
 def written(orders: Table) -> list[str]:
     return sorted(change.event_id for change in orders.changes)
-
-
-def test_a_dead_letter_is_not_one_of_the_changes_of_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second change has a value that cannot be decoded."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    change = Change("GetRecords", 1, ("Records", 1, "dynamodb", "NewImage", "n"), {"Q": "1"})
-    with served(change) as url:
-        got = sample("orders", endpoint_url=url, region_name="us-east-1", seconds=15, limit=4)
-    assert [record.keys["id"] for record in got] == ["0", "2", "3", "4"]
-    assert len(got.dead_letters) == 1
-    assert got.limited
 
 
 def test_everything_up_to_its_start_is_in_it_parents_before_children_and_it_says_so(

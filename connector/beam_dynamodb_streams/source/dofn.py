@@ -83,7 +83,7 @@ def reader_of(
         replace(
             options.rules,
             stop=element.stop,
-            filter=filter_with(options.rules.filter, base, stream_arn, limited=element.records is not None),
+            filter=filter_with(options.rules.filter, base, stream_arn),
         ),
         options.pace,
         EarlierRun(element.saved, element.until) if began_here else EarlierRun(element.saved_in(stream_arn) or {}),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.handlers.filter_criteria import FilterCriteria
-from beam_dynamodb_streams.reader.page import EntryFilter, pass_all
+from beam_dynamodb_streams.reader.page import EntryFilter
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.envelope import change_records, entry_json, with_event_names
 from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
@@ -28,8 +28,6 @@ class ChangeFilter:
         criteria: The event patterns of which one must match; None if all pass.
         version_base: The version of the changes without their numbers, for `where`.
         stream_arn: The stream of the changes, for `criteria`.
-        decodes: Whether all values of what passes are decoded, so that a malformed change does not count for a record
-            limit.
     """
 
     event_names: frozenset[str] | None = None
@@ -37,13 +35,12 @@ class ChangeFilter:
     version_base: str = UNKNOWN_BASE
     criteria: FilterCriteria | None = None
     stream_arn: str = ""
-    decodes: bool = False
 
     def __call__(self, entries: Sequence[RawRecord], shard: str) -> tuple[Sequence[RawRecord], list[MalformedEntry]]:
         """Return the entries that pass, in order, and those with values that could not be decoded for it."""
         if self.event_names is not None:
             entries = with_event_names(entries, self.event_names)
-        if self.where is None and self.criteria is None and not self.decodes:
+        if self.where is None and self.criteria is None:
             return entries, []
         malformed: list[MalformedEntry] = []
         passed = [
@@ -62,22 +59,14 @@ class ChangeFilter:
         """Return whether a change passes. The patterns are asked first: they look at the envelope before an image."""
         if self.criteria is not None and not self.criteria.pass_change(change, self.stream_arn):
             return False
-        passes = self.where is None or bool(self.where(change))
-        if passes and self.decodes:
-            decode_values(change)
-        return passes
+        return self.where is None or bool(self.where(change))
 
 
-def filter_with(rule: EntryFilter, version_base: str, stream_arn: str = "", *, limited: bool = False) -> EntryFilter:
-    """Return the filter of a read for the changes of one stream, whose versions have this base.
-
-    `limited`: whether the read ends after a number of changes. A dead letter is not one of them.
-    """
-    if limited and rule is pass_all:
-        rule = ChangeFilter()
+def filter_with(rule: EntryFilter, version_base: str, stream_arn: str = "") -> EntryFilter:
+    """Return the filter of a read for the changes of one stream, whose versions have this base."""
     if not isinstance(rule, ChangeFilter):
         return rule
-    return replace(rule, version_base=version_base, stream_arn=stream_arn, decodes=limited)
+    return replace(rule, version_base=version_base, stream_arn=stream_arn)
 
 
 def well_formed(
