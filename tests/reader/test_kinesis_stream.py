@@ -135,6 +135,22 @@ def test_a_position_older_than_the_retention_is_a_loss_and_not_a_silent_horizon(
     assert not any(loss.certain for loss in later.losses)
 
 
+def test_records_that_were_trimmed_unread_are_a_loss_although_nothing_is_left_of_them(copy: Copy) -> None:
+    """Trap 34: the first page after a stop is empty and not behind, and the next record comes later."""
+    copy.write(20)
+    read = copy.read().go(10)
+    copy.write(10)
+    copy.clock.advance(26 * 3600)
+    later = copy.read(restarts=True)
+    later.restore(read.stored())
+    later.go(30)
+    assert {loss.shard_id for loss in later.losses} == set(copy.stream.open_shard_ids)
+    new = copy.write(4)
+    later.go(30)
+    assert sorted(numbers(later)) == sorted(new)
+    assert len(later.losses) == 2
+
+
 def test_an_idle_shard_whose_last_record_is_trimmed_has_lost_nothing(copy: Copy) -> None:
     copy.write(20)
     read = copy.read().go(10)

@@ -17,7 +17,7 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.page import Rules, deliver
 from beam_dynamodb_streams.reader.requests import PageRead
 from beam_dynamodb_streams.reader.schedule import Remembered, Schedule
-from beam_dynamodb_streams.shards.frontier import Frontier, Hint, Reading
+from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Hint, Reading
 from beam_dynamodb_streams.shards.loss import MICROS, Loss, records_trimmed, shard_gone, waited_too_long
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET
 
@@ -67,6 +67,8 @@ class Answers:
         empty = not read.page.records and not read.page.malformed and read.page.last_number is None
         if empty and read.hint is not None and not losses:
             return self._empty_page(frontier, read, state, read.hint, now)
+        if empty and read.page.behind == 0:  # reported once: the claim says that all is read up to now
+            self._watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
         delivery = deliver(frontier, read, self.rules)
         self._hints.pop(shard, None)
         reading = delivery.frontier.shards.get(shard)
@@ -100,11 +102,17 @@ class Answers:
         """Return the losses before the page that the page proves. The loss at a position is reported once."""
         stream, shard, retention = frontier.stream_arn, read.request.shard, self.retention
         loss = None
-        was_read = self.trims_by_age_alone and reading.watermark > (read.asked - retention) * MICROS
+        watermark = max(reading.watermark, self._watermarks.get(shard, EARLIEST))
+        was_read = self.trims_by_age_alone and watermark > (read.asked - retention) * MICROS
+        nothing_left = read.page.unproven and read.page.behind == 0
         if read.trimmed is False and was_read:
             state.trim_reported = read.request.position  # only the position is gone: nothing unread was that old
         elif read.trimmed is not None and state.trim_reported != read.request.position:
             loss = records_trimmed(stream, shard, reading, certain=read.trimmed, retention=retention)
+            state.trim_reported = read.request.position
+        elif nothing_left and not was_read and state.trim_reported != read.request.position:
+            # Of the position, or of what came after it, nothing is left: all of it is older than the retention.
+            loss = records_trimmed(stream, shard, reading, certain=False, retention=retention)
             state.trim_reported = read.request.position
         elif state.trim_reported is None:
             loss = waited_too_long(stream, shard, reading, asked=read.asked, retention=retention)

@@ -93,7 +93,7 @@ class KinesisStream:
         """Return the page without the record at the position. Raises `TrimmedDataError` if it is not there."""
         first, following = page.first_number, page.next_iterator
         if first is None and following is not None:
-            return replace(page, next_iterator=f"{_CHECKED}{number}:{following}")
+            return replace(page, next_iterator=f"{_CHECKED}{number}:{following}", unproven=True)
         if first is None or int(first) > int(number):
             error = TrimmedDataError(
                 f"sequence number {number} is older than the stream keeps records: the shard now begins at "

@@ -72,6 +72,10 @@ class EntryPage(Protocol):
     def last_number(self) -> str | None:
         """The number of the page's last entry, if the page may leave entries out; None otherwise."""
 
+    @property
+    def unproven(self) -> bool:
+        """Whether the page does not show if the position that it was read from still exists."""
+
 
 class ShardListed(Protocol):
     """A shard as a listing shows it, which may be wrong (trap 6)."""

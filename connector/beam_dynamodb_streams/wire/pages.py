@@ -44,6 +44,7 @@ class RecordsPage:
       behind: how many seconds the page's end is behind the shard's newest record, where the service says so.
       first_number: the number of the page's first record, where the page may leave records out.
       last_number: the number of the page's last record, likewise.
+      unproven: whether the page does not show if the position that it was read from still exists.
     """
 
     body: bytes
@@ -53,6 +54,7 @@ class RecordsPage:
     behind: float | None = None
     first_number: str | None = None
     last_number: str | None = None
+    unproven: bool = False
 
     def __repr__(self) -> str:
         return (
