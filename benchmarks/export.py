@@ -101,6 +101,7 @@ def boto3_loop(endpoint_url: str, output: Path) -> Callable[[], None]:
             "event_id": record["eventID"],
             "event_name": record["eventName"],
             "sequence_number": change["SequenceNumber"],
+            "version": change["SequenceNumber"].zfill(40),
             "shard_id": shard,
             "approximate_creation_time": change["ApproximateCreationDateTime"],
             "size_bytes": change["SizeBytes"],
