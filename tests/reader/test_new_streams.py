@@ -9,9 +9,11 @@ import pytest
 
 from beam_dynamodb_streams.errors import NewStreamError
 from beam_dynamodb_streams.reader.requests import Read
+from beam_dynamodb_streams.reader.table_streams import list_generations
 from beam_dynamodb_streams.shards.frontier import begin
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
 from beam_dynamodb_streams.testing import Faults, Table
+from beam_dynamodb_streams.wire.decode import IncompleteAnswerError
 
 from .conftest import Bench, assert_each_once_and_in_order, latest
 
@@ -298,3 +300,15 @@ def test_a_reader_that_is_not_claimed_follows_again(bench: Bench) -> None:
     assert len(reading.losses) == 1
     assert_each_once_and_in_order(bench, reading)
     assert not [r for r in reading.fetchers[0].requests if isinstance(r, Read) and r.shard in bench.orders.shard_ids]
+
+
+def test_an_endpoint_that_answers_list_streams_with_something_else_is_one_that_has_none(bench: Bench) -> None:
+    """Emulators and proxies answer what they do not know with `{}` or an answer to another call."""
+    orders = bench.serve()
+
+    class Odd:
+        def list_streams(self, table_name: str) -> list[str]:
+            raise IncompleteAnswerError(f"the answer to ListStreams of {table_name} has no Streams")
+
+    generations, complete = list_generations(Odd(), orders.stream_arn, orders.stream_arn)  # type: ignore[arg-type]
+    assert ([each.stream_arn for each in generations], complete) == ([orders.stream_arn], False)

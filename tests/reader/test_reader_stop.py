@@ -28,7 +28,7 @@ def test_a_stop_delivers_what_comes_out_of_order_around_it(bench: Bench) -> None
 
 def test_a_shard_finished_at_the_stop_is_not_read_again_while_it_stays_listed(bench: Bench) -> None:
     """Trap 12: nor is what descends from it."""
-    orders = bench.serve(shards=2)
+    orders = bench.serve(shards=2, older_than_a_day=False)
     done, other = orders.open_shard_ids
     seen = bench.put(3, done) + bench.put(3, other)
     stop = floor(bench.clock()) + 30

@@ -11,6 +11,7 @@ from beam_dynamodb_streams.reader.stream import NextStream
 from beam_dynamodb_streams.shards.generations import Generation, following, generations_of, is_replaced
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.wire import StreamPage, Table
+from beam_dynamodb_streams.wire.decode import IncompleteAnswerError
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -83,11 +84,12 @@ class TableStreams:
 def list_generations(calls: Calls, stream_arn: str, latest: str | None) -> tuple[list[Generation], bool]:
     """Return the streams of a table, the oldest first, and whether all of them could be listed.
 
-    Where the credentials or the endpoint allow no ListStreams, only the two streams that are given are known.
+    Where the credentials or the endpoint allow no ListStreams, or the endpoint answers it with something else, only the
+    two streams that are given are known.
     """
     try:
         listed = calls.list_streams(stream_arn.partition("/stream/")[0].rpartition("/")[2])
-    except (AccessDeniedError, InvalidRequestError, UnknownCodeError) as error:
+    except (AccessDeniedError, InvalidRequestError, UnknownCodeError, IncompleteAnswerError) as error:
         _LOGGER.warning("the streams of the table cannot be listed, so one between two others may be missed: %s", error)
         return generations_of(stream_arn, (), latest), False
     generations = generations_of(stream_arn, listed, latest)

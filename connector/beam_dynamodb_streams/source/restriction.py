@@ -87,6 +87,11 @@ class FrontierTracker(RestrictionTracker):
         return self._bounded
 
 
+def wall_clock() -> float:
+    """Return the local time in epoch seconds. A function of our own, because the provider is pickled with its DoFn."""
+    return time.time()
+
+
 class FrontierProvider(RestrictionProvider):
     """One restriction for each element.
 
@@ -94,7 +99,7 @@ class FrontierProvider(RestrictionProvider):
     is delivered, and nothing else is read.
     """
 
-    def __init__(self, *, bounded: bool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, bounded: bool, clock: Callable[[], float] = wall_clock) -> None:
         self._bounded = bounded
         self._clock = clock
 
