@@ -35,6 +35,7 @@ LIBRARIES = {
         ),
         "metrics.py",
         "records/beam_",
+        "rows/",
         "progress/commit.py",
         "progress/file_store.py",
         "exports/folder.py",
@@ -46,6 +47,7 @@ LIBRARIES = {
         "records/snapshot_end.py",
         "records/text_columns.py",
         "columns/",
+        "rows/",
         "sinks/",
         "commands/schema.py",
         "progress/commit.py",
@@ -85,6 +87,7 @@ PARTS = {
     "reader": {"errors", "metrics", "shards"},
     "records": {"errors", "display", "wire", "beam"},  # in its coders alone
     "columns": {"errors", "records", "wire"},
+    "rows": {"errors", "records", "columns"},
     "exports": {"errors", "records"},
     "beam": {"errors"},
     "handlers": {"errors", "metrics", "records", "beam", "kinesis"},
@@ -93,6 +96,7 @@ PARTS = {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
         "exports",
         "handlers",
+        "rows",
     },
     "sinks": {"errors", "records", "columns", "shards", "beam"},  # an output says from where its stream is to be read
     "inspection": {"errors", "wire", "shards", "reader", "progress"},

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
     from beam_dynamodb_streams.records.beam_batches import AsChanges
+    from beam_dynamodb_streams.rows import AsRows
     from beam_dynamodb_streams.shards.loss import Loss
     from beam_dynamodb_streams.shards.stream_position import StreamPosition
     from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHANGE_SCHEMA",
     "AsChanges",
+    "AsRows",
     "ChangeRecord",
     "CommitProgress",
     "ConnectorError",
@@ -64,6 +66,7 @@ _MODULES: Final = {
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord"),
     "records.beam_batches": ("AsChanges",),
+    "rows": ("AsRows",),
     "shards.loss": ("Loss",),
     "shards.stream_position": ("StreamPosition",),
     "sinks": ("WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet"),

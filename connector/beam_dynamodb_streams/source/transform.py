@@ -25,6 +25,7 @@ from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.reader.dynamodb_streams import TRAITS
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.rows import AsRows
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import (
     ReadBoundedStream,
@@ -217,6 +218,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         CheckedRead.__init__(self)
         self._options = options
         self._tagged = False
+        self._rows: AsRows | None = None
         self._emission: Emission = ONE_BY_ONE
         self._source = source
         self._bounded = options.stop is not None
@@ -250,7 +252,16 @@ class ReadFromDynamoDBStreams(CheckedRead):
             raise InvalidOptionError(
                 f"schema={schema!r}: give a beam_dynamodb_streams.Schema, or None for the columns of any table"
             )
-        return self._variant(_emission=Batches(schema, int(seconds)))
+        return self._variant(_emission=Batches(schema, int(seconds)), _rows=None)
+
+    def as_rows(self, schema: Schema | None = None) -> Self:
+        """Return the same read with rows as elements, which have a Beam schema, each at its creation time.
+
+        The fields are those of `AsRows`. Rows are made from record batches, a page at a time, so attributes that do not
+        fit their column are treated as in `as_batches`. This read is not changed.
+        """
+        rows = AsRows(schema)
+        return self.as_batches(schema)._variant(_rows=rows)
 
     def _variant(self, **changes: object) -> Self:
         """Return a copy with these attributes that is not applied yet. This read is not changed."""
@@ -259,6 +270,14 @@ class ReadFromDynamoDBStreams(CheckedRead):
         return variant
 
     def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
+        made = self._read(pbegin)
+        if self._rows is None:
+            return made
+        if isinstance(made, ReadOutputs):
+            return made._replace(changes=made.changes | "Rows" >> self._rows)
+        return made | "Rows" >> self._rows
+
+    def _read(self, pbegin: PBegin) -> PCollection | ReadOutputs:
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         pipeline = self._pipeline = pbegin.pipeline
