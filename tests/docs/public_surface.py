@@ -16,6 +16,7 @@ from typing_extensions import assert_type
 
 from beam_dynamodb_streams import (
     AsChanges,
+    AsRows,
     ChangeRecord,
     CommitProgress,
     ConnectorError,
@@ -151,3 +152,8 @@ def main(directory: Path) -> None:
         a_pipeline(beam.Pipeline("FnApiRunner"), service, directory)
     assert a_position(a_change()).shards
     assert "SOON" in a_refusal()
+
+
+def rows_of_a_read(pipeline: beam.Pipeline, schema: Schema) -> None:
+    pipeline | "Rows" >> ReadFromDynamoDBStreams("orders").as_rows(schema)
+    pipeline | "Changes" >> ReadFromDynamoDBStreams("orders") | AsRows()
