@@ -1,4 +1,4 @@
-"""`python -m tests`: the tests in three runs of pytest side by side, because most of their time is waiting.
+"""`python -m tests`: the tests in four runs of pytest side by side, because most of their time is waiting.
 
 What each run prints is shown when it has ended. Words of the command go to each run. The exit code is 1 if one failed.
 """
@@ -13,16 +13,18 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 
-#: The folders of the first two runs, chosen to take about the same time. The third run has all others.
+#: The folders of the first three runs, chosen to take about the same time. The fourth run has all others.
 FIRST = ("runners", "contract", "compat", "sinks", "columns", "records", "wire", "handlers")
 SECOND = ("docs", "benchmarks", "notebooks", "shards", "testing", "mutants", "kinesis", "exports")
+
+THIRD = ("e2e", "pipelines", "progress")
 
 
 def runs() -> list[list[str]]:
     """Return the paths of each run. Every test is in exactly one."""
-    named = {*FIRST, *SECOND}
+    named = {*FIRST, *SECOND, *THIRD}
     rest = [path.name for path in TESTS.iterdir() if path.name not in named and _has_tests(path)]
-    return [[f"tests/{name}" for name in names] for names in (sorted(FIRST), sorted(SECOND), sorted(rest))]
+    return [[f"tests/{name}" for name in sorted(names)] for names in (FIRST, SECOND, THIRD, rest)]
 
 
 def _has_tests(path: Path) -> bool:
@@ -43,7 +45,7 @@ def main(words: list[str]) -> int:
         print(f"{' '.join(paths)}: exit code {ended.returncode} after {time.monotonic() - began:.0f} s", flush=True)
         return ended.returncode
 
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(4) as pool:
         return int(any(pool.map(run, runs())))
 
 

@@ -1,4 +1,4 @@
-"""The three runs of `python -m tests` hold every test once."""
+"""The four runs of `python -m tests` hold every test once."""
 
 from __future__ import annotations
 
