@@ -29,6 +29,7 @@ _OPTION_OF: Final = {"path": "output"}
 _WITH_OUTPUTS: Final = re.compile(r"\.with_outputs\(\) for dead letters, or on_malformed=\"skip\"")
 _RUNNERS_WITH_SERVER: Final = ("flinkrunner", "portablerunner", "sparkrunner")
 
+_OF_DYNAMODB: Final = ("table", "stream_arn", "on_new_stream")
 _STREAM: Final = (
     "table",
     "stream_arn",
@@ -82,7 +83,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_table(self, *, kinesis: bool = False) -> None:
         """Add the options, exactly one of which names the stream. `kinesis`: also one for a Kinesis data stream."""
-        stream = self.add_mutually_exclusive_group(required=True)
+        stream = self.add_mutually_exclusive_group(required=not kinesis)  # else `parse_with_beam` requires one
         stream.add_argument("--table", metavar="TABLE", help="the table's name or ARN; its latest stream is read")
         stream.add_argument("--stream_arn", metavar="ARN", help="the stream, in place of its table")
         if kinesis:
@@ -155,6 +156,9 @@ class PipelineParser(Parser):
             if not asks_server:
                 self.error(f"unknown option {name}, here and in Beam: --help lists the options of this command")
         arguments, rest = self.parse_known_args(words)
+        streams = ("table", "stream_arn", "kinesis_stream")
+        if "kinesis_stream" in arguments and not any(getattr(arguments, name) for name in streams):
+            self.error("one of the arguments --table --stream_arn is required, or --kinesis_stream")
         _, unknown = beam_parser.parse_known_args(rest)
         if unknown and not asks_server:
             self.error(f"{unknown[0]!r} belongs to no option: quote a value that contains spaces")
@@ -257,7 +261,7 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
                 "cannot be joined with it. Use --table, or leave out --snapshot"
             )
         name, arn = _name_or_arn(arguments.kinesis_stream)
-        found = {each: getattr(arguments, each) for each in _STREAM if each not in ("table", "stream_arn")}
+        found = {each: getattr(arguments, each) for each in _STREAM if each not in _OF_DYNAMODB}
         return ReadFromKinesisDataStream(name, arn, table=arguments.changes_of, **{**found, **options})
     if arguments.changes_of is not None:
         raise InvalidOptionError(
