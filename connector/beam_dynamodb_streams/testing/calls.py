@@ -87,7 +87,7 @@ class Calls:
         self._operations = operations
         self._known = operations.by_target()
         self._rules = rules
-        self._lock = lock
+        self.lock = lock
         self._max_readers = max_readers
         self._checks_date = checks_date
         self._reading: Counter[str] = Counter()
@@ -95,7 +95,7 @@ class Calls:
         self.reset()
 
     def reset(self) -> None:
-        with self._lock:
+        with self.lock:
             self._calls: Counter[str] = Counter()
             self._faults: Counter[str] = Counter()
             self._refusals: Counter[str] = Counter()
@@ -103,7 +103,7 @@ class Calls:
             self._pages = self._empty_pages = self._page_bytes = 0
 
     def counts(self) -> Counts:
-        with self._lock:
+        with self.lock:
             return Counts(
                 Counter(self._calls),
                 Counter(self._faults),
@@ -122,7 +122,7 @@ class Calls:
             resource = self._operations.resource(members)
         except Refusal as refusal:
             members, resource = refusal, ""
-        with self._lock:
+        with self.lock:
             self._calls[request.operation] += 1
             crowded = False
             if request.operation == "GetRecords" and resource:
@@ -134,7 +134,7 @@ class Calls:
     def end(self, call: Call) -> None:
         """Unregister a call whose answer is sent, or whose connection is gone."""
         if call.request.operation == "GetRecords" and call.resource:
-            with self._lock:
+            with self.lock:
                 self._reading[call.resource] -= 1
 
     def delay(self, call: Call) -> float:
@@ -142,7 +142,7 @@ class Calls:
         return rate(self._rules.faults.latency, call.request.operation)
 
     def answer(self, call: Call) -> Answer | NoAnswer:
-        with self._lock:
+        with self.lock:
             if self._strikes("drop", call):
                 return NoAnswer()
             if self._strikes("hang", call):

@@ -7,21 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from types import TracebackType
-from typing import Literal
 
-from typing_extensions import Self
-
-from beam_dynamodb_streams.testing.calls import Calls, Counts
+from beam_dynamodb_streams.testing.calls import Calls
 from beam_dynamodb_streams.testing.faults import FaultRules, Faults
 from beam_dynamodb_streams.testing.iterators import Iterators
 from beam_dynamodb_streams.testing.kinesis_operations import KinesisOperations
 from beam_dynamodb_streams.testing.kinesis_shards import KinesisStream
-from beam_dynamodb_streams.testing.server import HOST, Server
-from beam_dynamodb_streams.testing.service import ClientOptions
+from beam_dynamodb_streams.testing.local_service import LocalService
 
 
-class LocalKinesis:
+class LocalKinesis(LocalService):
     """A local Kinesis Data Streams: a real HTTP server on loopback, for boto3 and any other client that speaks JSON.
 
     Streams split and merge, records are trimmed, iterators expire, and a shard that is read more than five times a
@@ -58,49 +53,13 @@ class LocalKinesis:
         iterator_life: float = 300.0,
         limits: bool = True,
     ) -> None:
-        self.clock = clock
-        self.region_name = region_name
+        lock, rules = threading.RLock(), FaultRules(clock, seed, faults or Faults())
         self.account = account
-        self._lock = threading.RLock()
-        self._rules = FaultRules(clock, seed, faults or Faults())
         self._streams: dict[str, KinesisStream] = {}
         iterators = Iterators(f"kinesis {seed}".encode())
-        operations = KinesisOperations(self._streams, self._rules, iterators, iterator_life, limits)
-        self._calls = Calls(operations, self._rules, self._lock, max_readers=None, checks_date=False)
-        self._server = Server(self._calls, port)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        self.stop()
-        return False
-
-    def start(self) -> None:
-        """Start serving. A service can be started once."""
-        self._server.start()
-
-    def stop(self) -> None:
-        """Stop serving and close every connection. Streams stay readable from Python."""
-        self._server.stop()
-
-    @property
-    def endpoint_url(self) -> str:
-        """The URL of the service, once started."""
-        return f"http://{HOST}:{self._server.port}"
-
-    @property
-    def client_options(self) -> ClientOptions:
-        """The arguments with which a boto3 or botocore client calls this service."""
-        return {
-            "endpoint_url": self.endpoint_url,
-            "region_name": self.region_name,
-            "aws_access_key_id": "local",
-            "aws_secret_access_key": "local",
-        }
+        operations = KinesisOperations(self._streams, rules, iterators, iterator_life, limits)
+        calls = Calls(operations, rules, lock, max_readers=None, checks_date=False)
+        super().__init__(calls, rules, port, region_name)
 
     def create_stream(self, name: str, *, shards: int = 1, retention: timedelta = timedelta(hours=24)) -> KinesisStream:
         """Create a data stream and return it.
@@ -124,18 +83,3 @@ class LocalKinesis:
             stream = KinesisStream(name, arn, shards, retention.total_seconds(), self.clock, self._lock)
             self._streams[name] = stream
         return stream
-
-    @property
-    def faults(self) -> Faults:
-        """The current faults of calls. Assign to change them."""
-        return self._rules.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        with self._lock:
-            self._rules.faults = faults
-
-    @property
-    def counts(self) -> Counts:
-        """What was called and served until now."""
-        return self._calls.counts()

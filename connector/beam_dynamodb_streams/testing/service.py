@@ -8,33 +8,20 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from random import Random
-from types import TracebackType
-from typing import Literal, TypedDict
 from uuid import UUID
 
-from typing_extensions import Self
-
-from beam_dynamodb_streams.testing.calls import Calls, Counts
+from beam_dynamodb_streams.testing.calls import Calls
 from beam_dynamodb_streams.testing.faults import FaultRules, Faults
 from beam_dynamodb_streams.testing.iterators import MAX_LENGTH, Iterators
 from beam_dynamodb_streams.testing.keys import KeyType
 from beam_dynamodb_streams.testing.lifecycle import ServiceState
+from beam_dynamodb_streams.testing.local_service import LocalService
 from beam_dynamodb_streams.testing.operations import Endpoint, Operations, ShardFilter
-from beam_dynamodb_streams.testing.server import HOST, Server
 from beam_dynamodb_streams.testing.stream import Lifetimes, ViewType
 from beam_dynamodb_streams.testing.table import Table
 
 
-class ClientOptions(TypedDict):
-    """Arguments for `boto3.client` and for `botocore.session.Session.create_client`."""
-
-    endpoint_url: str
-    region_name: str
-    aws_access_key_id: str
-    aws_secret_access_key: str
-
-
-class LocalStreams:
+class LocalStreams(LocalService):
     """A local DynamoDB Streams service: a real HTTP server on loopback, for boto3 and any other client.
 
     It has the whole life cycle of shards (open, rolled, split, ended, trimmed, gone), and a clock and faults that a
@@ -89,53 +76,17 @@ class LocalStreams:
     ) -> None:
         if not 1 <= iterator_length <= MAX_LENGTH:
             raise ValueError(f"iterator_length={iterator_length!r}: it must be 1 to {MAX_LENGTH} characters")
-        self.clock = clock
-        self.region_name = region_name
-        self._lock = threading.RLock()
+        lock, rules = threading.RLock(), FaultRules(clock, seed, faults or Faults())
         self._seed = seed
-        self._rules = FaultRules(clock, seed, faults or Faults())
         lifetimes = Lifetimes(_seconds("retention", retention), _seconds("iterator_life", iterator_life))
-        self._state = ServiceState(self._rules, self._lock, lifetimes, region_name, account)
+        self._state = ServiceState(rules, lock, lifetimes, region_name, account)
         self._tables: dict[str, Table] = {}
         self._deleted: list[Table] = []  # whose names other tables have now
         iterators = Iterators(f"seed {seed}".encode(), iterator_length)
         endpoint = Endpoint(at_timestamp, shard_filter, ends_listed_for_open)
-        operations = Operations(self._tables, self._deleted, self._rules, lifetimes, iterators, endpoint)
-        self._calls = Calls(operations, self._rules, self._lock, max_readers=max_readers, checks_date=checks_date)
-        self._server = Server(self._calls, port)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        self.stop()
-        return False
-
-    def start(self) -> None:
-        """Start serving. A service can be started once."""
-        self._server.start()
-
-    def stop(self) -> None:
-        """Stop serving and close every connection. Tables stay readable from Python."""
-        self._server.stop()
-
-    @property
-    def endpoint_url(self) -> str:
-        """The URL of both services, once started."""
-        return f"http://{HOST}:{self._server.port}"
-
-    @property
-    def client_options(self) -> ClientOptions:
-        """The arguments with which a boto3 or botocore client calls this service."""
-        return {
-            "endpoint_url": self.endpoint_url,
-            "region_name": self.region_name,
-            "aws_access_key_id": "local",
-            "aws_secret_access_key": "local",
-        }
+        operations = Operations(self._tables, self._deleted, rules, lifetimes, iterators, endpoint)
+        calls = Calls(operations, rules, lock, max_readers=max_readers, checks_date=checks_date)
+        super().__init__(calls, rules, port, region_name)
 
     def create_table(
         self,
@@ -195,25 +146,6 @@ class LocalStreams:
         """Answer calls signed with this access key with ExpiredTokenException from now on."""
         with self._lock:
             self._rules.expired_keys.add(access_key)
-
-    @property
-    def faults(self) -> Faults:
-        """The current faults of calls and writes. Assign to change them."""
-        return self._rules.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        with self._lock:
-            self._rules.faults = faults
-
-    @property
-    def counts(self) -> Counts:
-        """What was called and served until now."""
-        return self._calls.counts()
-
-    def reset_counts(self) -> None:
-        """Set all counts to zero."""
-        self._calls.reset()
 
 
 def _seconds(name: str, length: float | timedelta) -> float:
