@@ -6,7 +6,6 @@ standard input, in a process of its own whose id it answers with.
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import timedelta
 
@@ -14,6 +13,7 @@ import apache_beam as beam
 
 from beam_dynamodb_streams import InvokeHandler, Progress, ReadFromDynamoDBStreams
 from beam_dynamodb_streams.commands.handle import build
+from tests.forked import run_for_each_line
 
 
 def run(endpoint_url: str, directory: str) -> None:
@@ -39,19 +39,5 @@ def run(endpoint_url: str, directory: str) -> None:
     pipeline.run().wait_until_finish()
 
 
-def main(arguments: list[str]) -> None:
-    for _ in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            status = 1
-            try:
-                run(*arguments)
-                status = 0
-            finally:
-                os._exit(status)
-        print(child, flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_for_each_line(run, sys.argv[1:])

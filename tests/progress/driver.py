@@ -7,7 +7,6 @@ takes the run's prism along.
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams import Progress, ReadFromDynamoDBStreams
 from tests.e2e.workload import Note
+from tests.forked import run_for_each_line
 
 TAKEOVER = timedelta(seconds=2)
 
@@ -44,19 +44,5 @@ def run(endpoint_url: str, prism: str, notes: str, address: str, tables: str | N
     pipeline.run().wait_until_finish()
 
 
-def main(arguments: list[str]) -> None:
-    for _ in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            status = 1
-            try:
-                run(*arguments)
-                status = 0
-            finally:
-                os._exit(status)
-        print(child, flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_for_each_line(run, sys.argv[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import floor
 
+from group_rules import which
 from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -17,7 +18,6 @@ from tests.inline import Network
 KEYS = [f"k-{number}" for number in range(12)]
 MOST_OPEN = 6
 changes = st.integers(0, 30)
-which = st.integers(0, 20)  # of the shards or groups that there are when the rule is applied
 
 NIGHTLY = settings.get_current_profile_name() == "nightly"
 SOCKETS = not NIGHTLY  # half the time of an example goes through them

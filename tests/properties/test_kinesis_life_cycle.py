@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 
+from group_rules import GroupRules, which
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from life_cycle_laws import Group, Place
 
 from beam_dynamodb_streams.reader.page import Rules
-from beam_dynamodb_streams.shards.encoding import encode_frontier
 from beam_dynamodb_streams.shards.frontier import EARLIEST
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End
@@ -27,11 +27,10 @@ from tests.driven_kinesis import DrivenKinesisRead, kinesis_client
 NIGHTLY = settings.get_current_profile_name() == "nightly"
 MOST_OPEN = 6
 MOST_GROUPS = 3
-which = st.integers(0, 20)
 changes = st.integers(0, 30)
 
 
-class KinesisLifeCycle(RuleBasedStateMachine):
+class KinesisLifeCycle(GroupRules):
     """A data stream, everything that may happen to it, and the groups that read it."""
 
     @initialize(
@@ -67,9 +66,6 @@ class KinesisLifeCycle(RuleBasedStateMachine):
 
     def reading(self) -> DrivenKinesisRead:
         return DrivenKinesisRead(self.client, self.clock, self.stream.arn, start=self.begin, rules=Rules(slack=1.0))
-
-    def group(self, which: int) -> Group:
-        return self.groups[which % len(self.groups)]
 
     def write(self, changes: int) -> None:
         found = self.table.put_many({"id": f"k-{(self.number + n) % 12}", "n": self.number + n} for n in range(changes))
@@ -146,46 +142,10 @@ class KinesisLifeCycle(RuleBasedStateMachine):
 
     # What the reads do
 
-    def poll(self, seconds: float) -> None:
-        for group in self.groups:
-            self.follow(group, seconds)
-
     @rule(seconds=st.sampled_from([0.3, 1.0, 3.0, 20.0, 100.0]))
     def poll_all(self, seconds: float) -> None:
         event("poll")
         self.poll(seconds)
-
-    @rule(which=which, seconds=st.sampled_from([0.3, 3.0, 20.0]))
-    def poll_one_group(self, which: int, seconds: float) -> None:
-        event("poll one group")
-        self.follow(self.group(which), seconds)
-
-    @rule(which=which)
-    def store(self, which: int) -> None:
-        event("checkpoint")
-        self.group(which).store()
-
-    @rule(which=which)
-    def resume_where_it_stands(self, which: int) -> None:
-        event("resume in a new worker")
-        read = self.group(which).read
-        read.restore(read.stored())
-
-    @rule(which=which, survived=st.booleans())
-    def fall_back_to_the_checkpoint(self, which: int, survived: bool) -> None:
-        event("fall back to the checkpoint")
-        group = self.group(which)
-        group.forget()
-        back = group.read.go_back if survived else group.read.restore
-        back(group.checkpoint.stored)
-        self.note(restored=True)
-
-    @rule(which=which)
-    def refuse_a_claim(self, which: int) -> None:
-        event("refuse a claim")
-        read = self.group(which).read
-        read.refuse(2.0)
-        read.go_back(read.stored())
 
     @precondition(lambda self: len(self.groups) < MOST_GROUPS and not self.service.faults.list_holes)
     @rule(which=which, keep=st.sets(st.integers(0, MOST_OPEN), max_size=4))
@@ -193,14 +153,10 @@ class KinesisLifeCycle(RuleBasedStateMachine):
         group = self.group(which)
         if not set(self.stream.shard_ids).issuperset(group.frontier.shards):
             return  # what descends from a lost shard has no known owner
-        event("split the restriction")
-        mine = [shard for index, shard in enumerate(group.frontier.shards) if index in keep]
-        kept, given = group.frontier.split(mine, second=int(self.clock()))
-        group.read.go_back(encode_frontier(kept))
-        group.store()
-        other = self.reading()
-        other.restore(encode_frontier(given))
-        self.groups.append(Group.of(other, group.watermark))
+        self.split_group(group, keep, int(self.clock()))
+
+    def went_back(self) -> None:
+        self.note(restored=True)
 
     # What the laws remember
 

@@ -7,15 +7,15 @@ examples, new ones each time.
 
 from __future__ import annotations
 
+from group_rules import GroupRules, which
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 from life_cycle_laws import Group
-from life_cycle_stream import MOST_OPEN, NIGHTLY, SOCKETS, StreamRules, which
+from life_cycle_stream import MOST_OPEN, NIGHTLY, SOCKETS, StreamRules
 
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.schedule import Pace
-from beam_dynamodb_streams.shards.encoding import encode_frontier
 from beam_dynamodb_streams.shards.position import StartPosition
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from tests.inline import DrivenRead
@@ -23,8 +23,8 @@ from tests.inline import DrivenRead
 MOST_GROUPS = 4
 
 
-class LifeCycle(StreamRules):
-    """The groups that read the stream: stored, thrown away, resumed and split at any moment."""
+class LifeCycle(GroupRules, StreamRules):
+    """A table's stream, and the groups that read it."""
 
     def begin_reading(self, start: StartPosition) -> None:
         self.begin = start
@@ -44,9 +44,6 @@ class LifeCycle(StreamRules):
             table_id=self.table.table_id,
         )
 
-    def group(self, which: int) -> Group:
-        return self.groups[which % len(self.groups)]
-
     def before_loss(self) -> None:
         """Trimming takes a day, here it takes no time. So what is on its way arrives first, and several groups, which
         know what is whose only if each sees and stores every shard before it is gone, see a true listing."""
@@ -61,9 +58,11 @@ class LifeCycle(StreamRules):
 
     # What the reads do
 
-    def poll(self, seconds: float) -> None:
-        for group in self.groups:
-            self.ledger.follow(group, seconds)
+    def follow(self, group: Group, seconds: float) -> None:
+        self.ledger.follow(group, seconds)
+
+    def went_back(self) -> None:
+        self.ledger.note(self.groups, restored=True)
 
     @rule(seconds=st.sampled_from([0.3, 1.0, 3.0]))
     def poll_a_little(self, seconds: float) -> None:
@@ -80,54 +79,13 @@ class LifeCycle(StreamRules):
         event("poll for long")
         self.poll(100.0)
 
-    @rule(which=which, seconds=st.sampled_from([0.3, 3.0, 20.0]))
-    def poll_one_group(self, which: int, seconds: float) -> None:
-        event("poll one group")
-        self.ledger.follow(self.group(which), seconds)
-
-    @rule(which=which)
-    def store(self, which: int) -> None:
-        event("checkpoint")
-        self.group(which).store()
-
-    @rule(which=which)
-    def resume_where_it_stands(self, which: int) -> None:
-        event("resume in a new worker")
-        read = self.group(which).read
-        read.restore(read.stored())
-
-    @rule(which=which, survived=st.booleans())
-    def fall_back_to_the_checkpoint(self, which: int, survived: bool) -> None:
-        """A failure, which the worker may have survived: later deliveries repeat, if the changes still exist."""
-        event("fall back to the checkpoint")
-        group = self.group(which)
-        group.forget()
-        back = group.read.go_back if survived else group.read.restore
-        back(group.checkpoint.stored)
-        self.ledger.note(self.groups, restored=True)
-
-    @rule(which=which)
-    def refuse_a_claim(self, which: int) -> None:
-        """The runner takes its checkpoint between the poll and the claim."""
-        event("refuse a claim")
-        read = self.group(which).read
-        read.refuse(2.0)
-        read.go_back(read.stored())
-
     @precondition(lambda self: len(self.groups) < MOST_GROUPS)
     @rule(which=which, keep=st.sets(st.integers(0, MOST_OPEN), max_size=4))
     def split_the_restriction(self, which: int, keep: set[int]) -> None:
         group = self.group(which)
         if group.frontier.closed or not set(self.table.shard_ids).issuperset(group.frontier.shards):
             return  # dealt out is what a listing has just shown: what descends from a lost shard has no known owner
-        event("split the restriction")
-        mine = [shard for index, shard in enumerate(group.frontier.shards) if index in keep]
-        kept, given = group.frontier.split(mine, second=int(self.clock()))
-        group.read.go_back(encode_frontier(kept))
-        group.store()
-        other = self.reading()
-        other.restore(encode_frontier(given))
-        self.groups.append(Group.of(other, group.watermark))
+        self.split_group(group, keep, int(self.clock()))
 
     # The laws
 
