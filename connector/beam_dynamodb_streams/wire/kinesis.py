@@ -6,7 +6,6 @@ Both clients return the same pages, so whatever lists or reads a stream takes ei
 from __future__ import annotations
 
 import random as random_module
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
@@ -69,7 +68,6 @@ class KinesisClient:
         self.region_name = self._caller.region_name
         self.calls = self._caller.counts
         self._table = table
-        self._lock = threading.Lock()
         self._found: dict[str, str] = {}  # the one table that each stream has shown
         self._streams: dict[str, DataStream] = {}
 
@@ -212,8 +210,7 @@ class KinesisClient:
     def _wants(self, stream_arn: str, table: str) -> bool:
         if self._table is not None:
             return table == self._table
-        with self._lock:
-            only = self._found.setdefault(stream_arn, table)
+        only = self._found.setdefault(stream_arn, table)  # atomic, and called for each record
         if only != table:
             raise ServiceError(
                 f"the data stream carries the changes of several tables, such as {only!r} and {table!r}: choose one "

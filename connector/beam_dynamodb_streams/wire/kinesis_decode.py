@@ -111,8 +111,10 @@ def decode_kinesis_records(body: bytes, wants: TableCheck) -> RecordsPage:
         refuse("GetRecords", error, body, "Records")
     changes: list[RawRecord] = []
     malformed: list[MalformedEntry] = []
+    numbers = [record.sequence_number for record in page.records]
+    all_are_digits = are_digits(numbers)
     for index, record in enumerate(page.records):
-        number = record.sequence_number if are_digits([record.sequence_number]) else None
+        number = record.sequence_number if all_are_digits or are_digits([record.sequence_number]) else None
         try:
             change = _change(record, number)
         except DECODE_FAULTS as error:
@@ -123,7 +125,8 @@ def decode_kinesis_records(body: bytes, wants: TableCheck) -> RecordsPage:
             changes.append(change[1])
     drop_nulls(changes)
     behind = None if page.millis_behind_latest is None else page.millis_behind_latest / 1000
-    numbers = [record.sequence_number for record in page.records if are_digits([record.sequence_number])]
+    if not all_are_digits:
+        numbers = [number for number in numbers if are_digits([number])]
     first, last = (numbers[0], numbers[-1]) if numbers else (None, None)
     return RecordsPage(body, changes, malformed, page.next_shard_iterator or None, behind, first, last)
 
