@@ -82,7 +82,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def add_table(self, *, kinesis: bool = False) -> None:
-        """Add the options, exactly one of which names the stream. `kinesis`: also one for a Kinesis data stream."""
+        """Add the options that name the stream, which exclude each other. `kinesis`: also for a Kinesis data stream."""
         stream = self.add_mutually_exclusive_group(required=not kinesis)  # else `parse_with_beam` requires one
         stream.add_argument("--table", metavar="TABLE", help="the table's name or ARN; its latest stream is read")
         stream.add_argument("--stream_arn", metavar="ARN", help="the stream, in place of its table")

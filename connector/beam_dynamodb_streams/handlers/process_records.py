@@ -122,7 +122,7 @@ class _Process(beam.DoFn):
         self._source, self._step = source, step
 
     def setup(self) -> None:
-        self._make: Callable[[], Any] = handler_of(self._factory, name="processor_factory")  # type: ignore[assignment]
+        self._make: Callable[[], Any] = handler_of(self._factory, name="processor_factory")  # type: ignore[assignment]  # a factory takes nothing
 
     def start_bundle(self) -> None:
         self._pending: list[ChangeRecord] = []

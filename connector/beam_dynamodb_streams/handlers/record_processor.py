@@ -151,7 +151,7 @@ class ShardProcessor:
     def _call(self, method: str, *given: Any) -> None:
         try:
             getattr(self.processor, method)(*given)
-        except Exception as error:
+        except Exception as error:  # the user's code may raise anything, and the KCL logs it and continues
             if not self.continues:
                 raise HandlerError(
                     f"the record processor failed in {method}: {error!r}. The runner repeats the bundle. To log such "

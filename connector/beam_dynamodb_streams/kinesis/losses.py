@@ -23,7 +23,7 @@ class LostRecords:
     Attributes:
       shard: the shard.
       position: where the consumer had stopped.
-      resumes: where it goes on with `on_data_loss="continue"`.
+      resumes: where it resumes with `on_data_loss="continue"`.
       reason: what the service said.
     """
 
@@ -66,7 +66,7 @@ class Losses:
             new = (shard, loss.position) not in self._found
             self._found[shard, loss.position] = loss
         if new:
-            _log.warning('%s; on_data_loss="continue" goes on at %s', loss, resumes)
+            _log.warning('%s; on_data_loss="continue" resumes at %s', loss, resumes)
 
     def _fault(self, loss: LostRecords) -> KinesisFault:
         return invalid_argument(f'{loss}; to go on at {loss.resumes}, start the interface with on_data_loss="continue"')

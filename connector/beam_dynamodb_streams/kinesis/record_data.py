@@ -2,7 +2,7 @@
 
 `"adapter"` is what the DynamoDB Streams Kinesis Adapter for Java (1.x) writes, byte for byte.
 `"kinesis-data-streams"` is what Kinesis Data Streams for DynamoDB writes. Images are copied as the service sent them.
-Only text with an escape or with spaces between its tokens is written anew, since both forms have one spelling for each.
+Only text with an escape, or with spaces between its tokens, is encoded again: both forms spell the rest in one way.
 """
 
 from __future__ import annotations

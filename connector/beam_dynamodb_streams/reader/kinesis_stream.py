@@ -41,7 +41,7 @@ class KinesisStream:
     """One Kinesis data stream. Thread-safe and without state.
 
     A position that the service no longer has silently becomes the horizon (trap 34). So a page after a position begins
-    at the position itself: its record comes again, and is left out. If another record comes first, the position was
+    at the position itself. Its record is returned again, and left out. If another record is first, the position was
     trimmed. The iterator of such a page says so in its text, until the page has come.
 
     Args:

@@ -167,7 +167,7 @@ class EndedShards:
         ]
 
     def childless(self, now: float) -> list[tuple[str, float]]:
-        """Return those of which settled listings show no child, and the seconds since the end of each."""
+        """Return the ended shards that have no child in settled listings, and the seconds since each ended."""
         return [
             (parent, now - ended.settling.since)
             for parent, ended in self._ended.items()

@@ -73,7 +73,7 @@ def row_version(epoch: int, micros: int = 0) -> str:
 
 
 UNKNOWN_BASE: Final = version_base("")
-"""The base of a change of which neither an epoch nor a stream is known."""
+"""The base of a change whose epoch and stream are both unknown."""
 
 
 UNKNOWN_STREAM: Final = "0" * STREAM_DIGITS

@@ -117,8 +117,8 @@ class WriteChanges(beam.PTransform):
             start: Where the very first run begins.
             stream_arn: The stream that is read. If given, an output of another stream is refused, and what the output
                 covers counts for this stream only. If not, only shard ids distinguish two streams of a table.
-            follow: Whether the read has `on_new_stream="follow"`. Then `stream_arn` may be a later stream of the table
-                of which the output has an earlier one.
+            follow: Whether the read has `on_new_stream="follow"`. Then the output may be of an earlier stream of the
+                same table.
         """
         files = self._files
         export = Export(

@@ -25,7 +25,7 @@ class ChangeFilter:
     Attributes:
         event_names: The kinds of change that pass, which needs no decoding; None for all.
         where: The function that returns whether a change passes; None if all pass.
-        criteria: The event patterns of which one must match; None if all pass.
+        criteria: The event patterns. At least one must match a change; None if all pass.
         version_base: The version of the changes without their numbers, for `where`.
         stream_arn: The stream of the changes, for `criteria`.
     """

@@ -190,7 +190,7 @@ def connection_to(
 
 
 def table_to_ask(options: ReadOptions, stream_arn: str) -> str:
-    """Return the table of which to ask for its streams, as the endpoint takes it.
+    """Return the name or ARN of the table whose streams are asked for, as the endpoint takes it.
 
     The ARN of a stream may be of another account, so its table is asked for by ARN. Endpoints of others may know only
     names.

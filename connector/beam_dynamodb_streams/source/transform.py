@@ -103,7 +103,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
       event_names: the kinds of change to deliver, of `"INSERT"`, `"MODIFY"` and `"REMOVE"`; None for all.
       where: a function that returns whether to deliver a change. It is called before anything is decoded. If it uses
         only `event_name`, `is_ttl_delete` or `keys`, the images of the changes that it skips are never decoded.
-      filter_criteria: the service's event patterns, of which one must match a change, as a Lambda trigger filters:
+      filter_criteria: the service's event patterns. At least one must match a change, as in a Lambda trigger:
         `{"Filters": [{"Pattern": '{"eventName": ["INSERT"]}'}]}`, or a list of patterns as JSON text or dicts. What
         they say about the envelope is decided before an image is decoded. Such a change counts as read.
       progress: where to keep, outside the runner, how far the read has delivered: `"dynamodb://TABLE/APPLICATION"`,

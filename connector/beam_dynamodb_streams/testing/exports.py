@@ -23,7 +23,7 @@ View = Literal["NEW_AND_OLD_IMAGES", "NEW_IMAGE"]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write to a table: when, of which key, and the item before and after it."""
+    """One write to a table: its moment, its key, and the item before and after it."""
 
     at: float
     keys: Image
