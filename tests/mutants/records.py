@@ -95,7 +95,7 @@ MUTANTS = (
     Mutant(
         18,
         "a shuffle stands between the source and the next step",
-        "source/transform.py::ReadFromDynamoDBStreams.expand",
+        "source/transform.py::ReadFromDynamoDBStreams._read",
         'changes = started | "Read" >> ...',
         'changes = started | "Read" >> ... | beam.Reshuffle()',
         "source/test_records_delivered.py::test_no_shuffle_is_between_the_source_and_the_next_step",
