@@ -14,7 +14,7 @@ from beam_dynamodb_streams.kinesis.losses import Losses
 from beam_dynamodb_streams.kinesis.record_data import DataForm, Records, records_of
 from beam_dynamodb_streams.kinesis.record_page import Page, PageCache
 from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRule, QuietRun
-from beam_dynamodb_streams.wire import RecordsPage
+from beam_dynamodb_streams.wire import RecordCalls
 
 #: How long an empty page is the answer to other consumers, too.
 EMPTY_SECONDS: Final = 0.2
@@ -23,22 +23,6 @@ EMPTY_SECONDS: Final = 0.2
 _MOST_POSITIONS: Final = 1000
 
 _QUIET: Final = QuietRule()
-
-
-class Calls(Protocol):
-    """The calls of `wire.Client` that reading needs."""
-
-    def get_shard_iterator(
-        self,
-        stream_arn: str,
-        shard_id: str,
-        iterator_type: str,
-        *,
-        sequence_number: str | None = None,
-        timestamp: float | None = None,
-    ) -> str: ...
-    def get_records(self, iterator: str, *, limit: int, stream_arn: str, shard_id: str) -> RecordsPage: ...
-    def service_time(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +64,7 @@ class Listed(Protocol):
 class ShardReader:
     """The reads of one shard. Thread-safe. `clock` returns seconds whose differences are durations."""
 
-    calls: Calls
+    calls: RecordCalls
     stream_arn: str
     table_name: str
     shard: str

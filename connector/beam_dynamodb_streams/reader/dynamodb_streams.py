@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 from beam_dynamodb_streams.errors import IteratorTypeError
 from beam_dynamodb_streams.reader.stream import StreamTraits
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import After, AtTime, Position
 from beam_dynamodb_streams.shards.quiet import QuietRule
-from beam_dynamodb_streams.wire import RecordsPage, StreamPage
+from beam_dynamodb_streams.wire import RecordsPage, StreamCalls, StreamPage
 
 #: No answer says how far it is behind, and real shards return runs of empty pages before data (trap 5).
 TRAITS: Final = StreamTraits(
@@ -18,25 +18,6 @@ TRAITS: Final = StreamTraits(
     page_entries=1000,
     quiet=QuietRule(pages=30, seconds=10.0),
 )
-
-
-class Calls(Protocol):
-    """The calls of `wire.Client` that a stream needs."""
-
-    def describe_stream(
-        self, stream_arn: str, *, exclusive_start_shard_id: str | None = None, children_of: str | None = None
-    ) -> StreamPage: ...
-    def get_shard_iterator(
-        self,
-        stream_arn: str,
-        shard_id: str,
-        iterator_type: str,
-        *,
-        sequence_number: str | None = None,
-        timestamp: float | None = None,
-    ) -> str: ...
-    def get_records(self, iterator: str, *, limit: int, stream_arn: str, shard_id: str) -> RecordsPage: ...
-    def service_time(self) -> float: ...
 
 
 class DynamoDBStream:
@@ -51,7 +32,7 @@ class DynamoDBStream:
         limit: How many records a page may have.
     """
 
-    def __init__(self, calls: Calls, stream_arn: str, *, limit: int = TRAITS.page_entries) -> None:
+    def __init__(self, calls: StreamCalls, stream_arn: str, *, limit: int = TRAITS.page_entries) -> None:
         self.name = stream_arn
         self.traits = TRAITS
         self._calls = calls

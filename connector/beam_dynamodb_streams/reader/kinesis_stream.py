@@ -9,7 +9,7 @@ from beam_dynamodb_streams.errors import TrimmedDataError
 from beam_dynamodb_streams.reader.stream import StreamTraits
 from beam_dynamodb_streams.shards.position import After, AtTime, Position
 from beam_dynamodb_streams.shards.quiet import QuietRule
-from beam_dynamodb_streams.wire import RecordsPage, StreamPage
+from beam_dynamodb_streams.wire import RecordsPage, StreamCalls, StreamPage
 
 #: The rule counts only where an endpoint leaves out how far a page is behind.
 QUIET: Final = QuietRule(pages=30, seconds=10.0)
@@ -17,24 +17,10 @@ QUIET: Final = QuietRule(pages=30, seconds=10.0)
 _CHECKED: Final = "after:"
 
 
-class Calls(Protocol):
+class KinesisCalls(StreamCalls, Protocol):
     """The calls of `wire.KinesisClient` that a stream needs."""
 
     def retention_seconds(self, stream_arn: str) -> int: ...
-    def describe_stream(
-        self, stream_arn: str, *, exclusive_start_shard_id: str | None = None, children_of: str | None = None
-    ) -> StreamPage: ...
-    def get_shard_iterator(
-        self,
-        stream_arn: str,
-        shard_id: str,
-        iterator_type: str,
-        *,
-        sequence_number: str | None = None,
-        timestamp: float | None = None,
-    ) -> str: ...
-    def get_records(self, iterator: str, *, limit: int, stream_arn: str, shard_id: str) -> RecordsPage: ...
-    def service_time(self) -> float: ...
 
 
 class KinesisStream:
@@ -50,7 +36,7 @@ class KinesisStream:
         limit: How many records a page may have.
     """
 
-    def __init__(self, calls: Calls, stream_arn: str, *, limit: int) -> None:
+    def __init__(self, calls: KinesisCalls, stream_arn: str, *, limit: int) -> None:
         self.name = stream_arn
         self.traits = StreamTraits(
             retention_seconds=calls.retention_seconds(stream_arn),

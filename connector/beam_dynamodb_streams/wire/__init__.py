@@ -27,6 +27,7 @@ from beam_dynamodb_streams.wire.pages import (
     StreamPage,
 )
 from beam_dynamodb_streams.wire.retry import Backoff
+from beam_dynamodb_streams.wire.stream_calls import RecordCalls, StreamCalls
 
 #: A client of either kind of stream: both list shards and return pages of changes in the same way.
 StreamClient = Client | KinesisClient
@@ -45,7 +46,9 @@ __all__ = [
     "MalformedEntry",
     "RawChange",
     "RawRecord",
+    "RecordCalls",
     "RecordsPage",
+    "StreamCalls",
     "StreamClient",
     "StreamPage",
     "Support",
