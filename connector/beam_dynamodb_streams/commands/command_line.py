@@ -157,7 +157,7 @@ class PipelineParser(Parser):
                 self.error(f"unknown option {name}, here and in Beam: --help lists the options of this command")
         arguments, rest = self.parse_known_args(words)
         streams = ("table", "stream_arn", "kinesis_stream")
-        if "kinesis_stream" in arguments and not any(getattr(arguments, name) for name in streams):
+        if "kinesis_stream" in arguments and all(getattr(arguments, name) is None for name in streams):
             self.error("one of the arguments --table --stream_arn is required, or --kinesis_stream")
         _, unknown = beam_parser.parse_known_args(rest)
         if unknown and not asks_server:
