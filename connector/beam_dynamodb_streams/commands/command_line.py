@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_dynamodb_streams import ReadFromDynamoDBStreams, ReadFromKinesisDataStream
+from beam_dynamodb_streams import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.commands.argument_types import (
     give_up_argument,
     start_argument,
@@ -20,13 +20,13 @@ from beam_dynamodb_streams.commands.argument_types import (
 )
 from beam_dynamodb_streams.commands.printable import printable, printable_lines
 from beam_dynamodb_streams.errors import InvalidOptionError
-from beam_dynamodb_streams.source.kinesis import connection_to_kinesis
+from beam_dynamodb_streams.source.kinesis import connection_to_kinesis, read_kinesis
 from beam_dynamodb_streams.source.options import Connection, connection_to
-from beam_dynamodb_streams.wire.arn import is_arn
 
 _PYTHON: Final = re.compile(r"(?<![\w/-])(\w+)=(?=(\S?))")
 _OPTION_OF: Final = {"path": "output"}
 _WITH_OUTPUTS: Final = re.compile(r"\.with_outputs\(\) for dead letters, or on_malformed=\"skip\"")
+_CHOOSE_TABLE: Final = re.compile(r"with table=, for example table=(.+?) \(changes_of= .*?\)")
 _RUNNERS_WITH_SERVER: Final = ("flinkrunner", "portablerunner", "sparkrunner")
 
 _OF_DYNAMODB: Final = ("table", "stream_arn", "on_new_stream")
@@ -68,7 +68,7 @@ class Parser(argparse.ArgumentParser):
             valued = "=" if found[2] not in ("", ",", ")") else ""
             return f"{name}{valued}" if name in options else found[0]
 
-        text = str(message)
+        text = _CHOOSE_TABLE.sub(r"with --changes_of, for example --changes_of=\1", str(message))
         if "--dead_letters" in options:
             in_schema = ', or "on_misfit": "text" in the schema' if "does not fit its column" in text else ""
             text = _WITH_OUTPUTS.sub(f"--dead_letters DIR{in_schema}", text)
@@ -248,8 +248,9 @@ def connection_of(arguments: argparse.Namespace) -> Connection:
     """Return how to reach the stream that the options of `add_stream` name."""
     if arguments.kinesis_stream is None:
         return connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
-    name, arn = _name_or_arn(arguments.kinesis_stream)
-    return connection_to_kinesis(name, arn, arguments.changes_of, arguments.region_name, arguments.endpoint_url)
+    return connection_to_kinesis(
+        arguments.kinesis_stream, arguments.changes_of, arguments.region_name, arguments.endpoint_url
+    )
 
 
 def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDBStreams:
@@ -260,9 +261,9 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
                 "--snapshot with --kinesis_stream: a data stream repeats changes and keeps no order of a key, so rows "
                 "cannot be joined with it. Use --table, or leave out --snapshot"
             )
-        name, arn = _name_or_arn(arguments.kinesis_stream)
+        connection_of(arguments)  # an error about these options names those of the command
         found = {each: getattr(arguments, each) for each in _STREAM if each not in _OF_DYNAMODB}
-        return ReadFromKinesisDataStream(name, arn, table=arguments.changes_of, **{**found, **options})
+        return read_kinesis(arguments.kinesis_stream, table=arguments.changes_of, **{**found, **options})
     if arguments.changes_of is not None:
         raise InvalidOptionError(
             f"--changes_of={arguments.changes_of} is of a data stream: give --kinesis_stream too, or use --table"
@@ -271,10 +272,6 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
     if given["snapshot"] is not None and len(given["snapshot"]) == 1:
         (given["snapshot"],) = given["snapshot"]
     return ReadFromDynamoDBStreams(**{**given, **options})
-
-
-def _name_or_arn(stream: str) -> tuple[str | None, str | None]:
-    return (None, stream) if is_arn(stream) else (stream, None)
 
 
 def beam_options(rest: Sequence[str], *, runner: str | None = None) -> PipelineOptions:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.reader.kinesis_stream import QUIET
 from beam_dynamodb_streams.records import ChangeRecord
-from beam_dynamodb_streams.source.options import KinesisConnection, check_table, parse_options
+from beam_dynamodb_streams.source.options import KinesisConnection, parse_options
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.wire.arn import KINESIS_ARN, KINESIS_NAME, is_arn, region_for
 
@@ -81,7 +81,15 @@ class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
         progress: str | Progress | None = None,
         give_up_after: timedelta | float | None = None,
     ) -> None:
-        connection = connection_to_kinesis(stream_name, stream_arn, table, region_name, endpoint_url)
+        if (stream_name is None) == (stream_arn is None):
+            raise InvalidOptionError(
+                f"stream_name={stream_name!r} and stream_arn={stream_arn!r}: give exactly one, the data stream's name "
+                "or its ARN"
+            )
+        stream, option = (stream_arn, "stream_arn") if stream_name is None else (stream_name, "stream_name")
+        connection = connection_to_kinesis(
+            stream, table, region_name, endpoint_url, option=option, table_option="table"
+        )
         if poll_interval < timedelta(seconds=LEAST_SECONDS):
             raise InvalidOptionError(
                 f"poll_interval={poll_interval}: Kinesis allows five calls a second for each shard, use at least "
@@ -115,40 +123,54 @@ class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
         self._set_up(replace(options, pace=pace), stream_arn or stream_name)
 
 
+def read_kinesis(stream: str, **options: Any) -> ReadFromKinesisDataStream:
+    """Return the read of a data stream that is given by its name or its ARN. `options` are those of the class."""
+    name, arn = (None, stream) if is_arn(stream) else (stream, None)
+    return ReadFromKinesisDataStream(name, arn, **options)
+
+
 def connection_to_kinesis(
-    stream_name: str | None,
-    stream_arn: str | None,
-    table: str | None,
+    stream: object,
+    changes_of: object,
     region_name: str | None,
     endpoint_url: str | None,
+    *,
+    option: str = "kinesis_stream",
+    table_option: str = "changes_of",
 ) -> KinesisConnection:
-    """Return how to reach a data stream; exactly one of name and ARN is given.
+    """Return how to reach a data stream, by its name or ARN.
+
+    Args:
+      stream: the name or the ARN.
+      changes_of: the name of the table whose changes are read; None for the only one in the stream.
+      region_name, endpoint_url: the user's options.
+      option: the option that `stream` comes from, for errors. `stream_name` takes no ARN, and `stream_arn` no name.
+      table_option: the same for `changes_of`.
 
     Raises:
       InvalidOptionError: for a wrong option; it quotes the value and names the fix.
     """
-    if (stream_name is None) == (stream_arn is None):
+    forms = [KINESIS_NAME] * (option != "stream_arn") + [KINESIS_ARN] * (option != "stream_name")
+    if not isinstance(stream, str) or not any(form.fullmatch(stream) for form in forms):
+        raise InvalidOptionError(f"{option}={stream!r} is not {_expected(stream, option)}")
+    if changes_of is not None and (not isinstance(changes_of, str) or not changes_of):
+        raise InvalidOptionError(f"{table_option}={changes_of!r} is not the name of a table, such as 'orders'")
+    if changes_of is not None and is_arn(changes_of):
         raise InvalidOptionError(
-            f"stream_name={stream_name!r} and stream_arn={stream_arn!r}: give exactly one, the data stream's name or "
-            "its ARN"
+            f"{table_option}={changes_of!r}: the records name their table without its account, so give the name "
+            f"{changes_of.rpartition('/')[2]!r}"
         )
-    if stream_name is not None and not KINESIS_NAME.fullmatch(str(stream_name)):
-        raise InvalidOptionError(
-            f"stream_name={stream_name!r} is not the name of a data stream: use 1 to 128 letters, digits, dots, dashes "
-            "and underscores, or stream_arn=… for an ARN"
-        )
-    if stream_arn is not None and not KINESIS_ARN.fullmatch(str(stream_arn)):
-        raise InvalidOptionError(
-            f"stream_arn={stream_arn!r} is not the ARN of a Kinesis data stream: it looks like "
-            "arn:aws:kinesis:REGION:ACCOUNT:stream/NAME. For a stream of DynamoDB Streams use ReadFromDynamoDBStreams"
-        )
-    if table is not None:
-        check_table(table)
-        if is_arn(table):
-            raise InvalidOptionError(
-                f"table={table!r}: the records name their table without its account, so give the name "
-                f"{table.rpartition('/')[2]!r}"
-            )
-    return KinesisConnection(
-        region_for(stream_arn, region_name, endpoint_url, option="stream_arn"), endpoint_url, changes_of=table
+    return KinesisConnection(region_for(stream, region_name, endpoint_url, option=option), endpoint_url, changes_of)
+
+
+def _expected(stream: object, option: str) -> str:
+    """Return what the option must be, for the error about what it is."""
+    name = "the name of a data stream: use 1 to 128 letters, digits, dots, dashes and underscores"
+    if option == "stream_name":
+        return f"{name}, or stream_arn=… for an ARN"
+    if option != "stream_arn" and not is_arn(str(stream)):
+        return f"{name}, or its ARN"
+    return (
+        "the ARN of a Kinesis data stream: it looks like arn:aws:kinesis:REGION:ACCOUNT:stream/NAME. For a stream of "
+        "DynamoDB Streams use ReadFromDynamoDBStreams"
     )

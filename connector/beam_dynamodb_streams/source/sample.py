@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import pyarrow as pa
 
@@ -20,6 +20,7 @@ from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import base_of_claim, dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import DeadLetter, records_of
 from beam_dynamodb_streams.source.filter import well_formed
+from beam_dynamodb_streams.source.kinesis import LEAST_SECONDS, connection_to_kinesis, read_kinesis
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
@@ -144,6 +145,8 @@ def sample(
     table: str | None = None,
     stream_arn: str | None = None,
     *,
+    kinesis_stream: str | None = None,
+    changes_of: str | None = None,
     start: object = "TRIM_HORIZON",
     limit: int = 1000,
     seconds: float = 15.0,
@@ -164,8 +167,12 @@ def sample(
     counts towards the limit.
 
     While it runs, it is one of the two readers that the service allows for each shard. Its GetRecords calls are billed.
+    Of a Kinesis data stream it takes a part of the five calls and 2 MB a second that all readers of a shard share.
 
     Args:
+        kinesis_stream: The name or the ARN of a Kinesis data stream to read, in place of `table` and `stream_arn`, as
+            `ReadFromKinesisDataStream` would.
+        changes_of: The table whose changes are read from the data stream. By default it carries only one.
         table: This and `stream_arn`, `start`, `where`, `event_names`, `region_name`, `endpoint_url`, `give_up_after`,
             `snapshot`, `scan_segments` and `scan_read_units` are as in `ReadFromDynamoDBStreams`. With a snapshot the
             rows of the table count towards the limit.
@@ -180,31 +187,53 @@ def sample(
         raise InvalidOptionError(f"limit={limit!r} is not a number of changes: use a whole number of 1 or more")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise InvalidOptionError(f"seconds={seconds!r} is not a time: use a number greater than 0")
-    asked = ReadFromDynamoDBStreams(
-        table,
-        stream_arn,
-        start=start,
-        stop=None if start == "LATEST" else "NOW",
-        region_name=region_name,
-        endpoint_url=endpoint_url,
-        watermark_slack=timedelta(seconds=1),
-        poll_interval=timedelta(milliseconds=100),
-        idle_poll_interval=timedelta(seconds=1),
-        quiet_pages=8,
-        quiet_time=timedelta(seconds=1),
-        event_names=event_names,
-        where=where,
-        give_up_after=give_up_after,
-        snapshot=snapshot,
-        scan_segments=scan_segments,
-        scan_read_units=scan_read_units,
-    )
+    common: dict[str, Any] = {
+        "start": start,
+        "stop": None if start == "LATEST" else "NOW",
+        "region_name": region_name,
+        "endpoint_url": endpoint_url,
+        "watermark_slack": timedelta(seconds=1),
+        "idle_poll_interval": timedelta(seconds=1),
+        "event_names": event_names,
+        "where": where,
+        "give_up_after": give_up_after,
+    }
+    asked: ReadFromDynamoDBStreams
+    if kinesis_stream is not None:
+        refused = {"table": table, "stream_arn": stream_arn, "snapshot": snapshot, "scan_segments": scan_segments}
+        _refuse_beside_kinesis(**refused, scan_read_units=scan_read_units)
+        connection_to_kinesis(kinesis_stream, changes_of, region_name, endpoint_url)  # its errors name these options
+        asked = read_kinesis(kinesis_stream, table=changes_of, poll_interval=timedelta(seconds=LEAST_SECONDS), **common)
+    elif changes_of is not None:
+        raise InvalidOptionError(
+            f"changes_of={changes_of!r} is of a data stream: give kinesis_stream= too, or use table="
+        )
+    else:
+        asked = ReadFromDynamoDBStreams(
+            table,
+            stream_arn,
+            poll_interval=timedelta(milliseconds=100),
+            quiet_pages=8,
+            quiet_time=timedelta(seconds=1),
+            snapshot=snapshot,
+            scan_segments=scan_segments,
+            scan_read_units=scan_read_units,
+            **common,
+        )
     options = asked._options
     options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
     service = client(options.connection, options.pace.requests)
     read = replace(begin_read(service, options), records=limit)
     reader = reader_of(service, read, options, read.stream_arn)
     return collect(reader, read, reader.now() + seconds, lambda arn: reader_of(service, read, options, arn))
+
+
+def _refuse_beside_kinesis(**options: object) -> None:
+    for name, given in options.items():
+        if given is not None:
+            raise InvalidOptionError(
+                f"{name}={given!r} with kinesis_stream=: it is of a table's own stream. Leave one of the two out"
+            )
 
 
 def collect(

@@ -214,7 +214,7 @@ class KinesisClient:
         if only != table:
             raise ServiceError(
                 f"the data stream carries the changes of several tables, such as {only!r} and {table!r}: choose one "
-                f"with table=, for example table={only!r}",
+                f"with table=, for example table={only!r} (changes_of= in sample and in the commands)",
                 stream=stream_arn,
             )
         return True
