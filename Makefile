@@ -20,6 +20,7 @@ RULER := .build/ruler/classpath.txt
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 KCL := .build/kcl
 KCL_PEERS := tests/kinesis/peers
+PEERS := .build/peers
 DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 PIP_AUDIT := 2.10.1
@@ -28,7 +29,7 @@ CLEAN := .build/package
 export AWS_EC2_METADATA_DISABLED := true
 
 .PHONY: help demo test core pythons check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench
-.PHONY: contract notebooks docs audit package clean
+.PHONY: contract notebooks docs audit package clean peers
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -186,7 +187,23 @@ $(DYNOXIDE):
 	    --no-default-features --features native-sqlite,http-server,cli; \
 	else echo "NOT BUILT: dynoxide needs cargo; its runs of the contract will be named as not run"; fi
 
-bench: $(READY) prism  ## Measure what reading costs, in tables (about 40 minutes; benchmarks/README.md has our figures)
+peers: $(PEERS)/go/peer $(PEERS)/rust/release/peer  ## Build the Go and Rust programs that the export is measured beside into .build/peers
+
+$(PEERS)/go/peer: $(wildcard benchmarks/peers/go/*)
+	@if command -v go >/dev/null; then \
+	  echo "building the Go program (about 1 minute, once)" && mkdir -p $(dir $@) && \
+	  GOFLAGS=-buildvcs=false go build -C benchmarks/peers/go -o $(abspath $@) . || \
+	  echo "NOT BUILT: the Go program, for the reason above; the benchmark will name it as not measured"; \
+	else echo "NOT BUILT: the Go program needs Go; the benchmark will name it as not measured"; fi
+
+$(PEERS)/rust/release/peer: benchmarks/peers/rust/Cargo.toml benchmarks/peers/rust/Cargo.lock benchmarks/peers/rust/src/main.rs
+	@if command -v cargo >/dev/null; then \
+	  echo "building the Rust program (about 6 minutes, once)" && \
+	  cargo build --release --locked -q --manifest-path benchmarks/peers/rust/Cargo.toml --target-dir $(PEERS)/rust || \
+	  echo "NOT BUILT: the Rust program, for the reason above; the benchmark will name it as not measured"; \
+	else echo "NOT BUILT: the Rust program needs cargo; the benchmark will name it as not measured"; fi
+
+bench: $(READY) prism peers  ## Measure what reading costs, in tables (about 40 minutes; benchmarks/README.md has our figures)
 	@for part in records kinesis export shards latency sinks scaling old_stream; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 notebooks: $(READY) prism  ## Run the notebooks and save their outputs; the tests run them too

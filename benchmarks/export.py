@@ -1,9 +1,9 @@
-"""What an export costs end to end: CPU of the client, peak memory and time, beside orjson and a plain boto3 loop.
+"""What an export costs end to end: CPU of the client, peak memory and time, beside orjson, boto3 and compiled programs.
 
 `python -m benchmarks.export [rounds]`. The service only replays pages (`benchmarks.replay`), and its process is not
 counted. Each way runs in a process of its own, which imports everything before the count begins. The ways alternate
 round by round. CPU is that of the process, its threads and its children (Prism). Ratios are to `orjson.loads` of the
-same pages in the same round, and to the boto3 loop.
+same pages in the same round, to the boto3 loop, and to the programs of `benchmarks.peers`, where they are built.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from boto3.dynamodb.types import Binary, TypeDeserializer
 from beam_dynamodb_streams import Schema
 from beam_dynamodb_streams.commands import export as export_command
 from beam_dynamodb_streams.wire import Client
+from benchmarks.peers import PROGRAMS, peak_kilobytes, run_program
 from benchmarks.records import ORDER_SCHEMA
 from benchmarks.replay import ARN, Replay, shard_id
 
@@ -53,6 +54,10 @@ def _exact(column: pa.Field) -> pa.Field:
 
 
 SCHEMA = Schema(pa.schema([_exact(column) for column in ORDER_SCHEMA.attributes]), keys=ORDER_SCHEMA.keys, other=None)
+
+
+Way = Callable[[str, Path], Callable[[], float | None]]
+"""Prepares a way for an endpoint and an output. What it returns does the work, and may return its peak memory in MB."""
 
 
 def orjson_loads(endpoint_url: str, output: Path) -> Callable[[], None]:  # noqa: ARG001 - every way's signature
@@ -127,6 +132,16 @@ def boto3_loop(endpoint_url: str, output: Path) -> Callable[[], None]:
     return run
 
 
+def program(language: str) -> Way:
+    """A compiled program that writes the same typed Parquet."""
+
+    def prepare(endpoint_url: str, output: Path) -> Callable[[], float]:
+        output.mkdir()
+        return lambda: run_program(language, endpoint_url, ARN, output / "changes.parquet")
+
+    return prepare
+
+
 def export(*options: str) -> Callable[[str, Path], Callable[[], None]]:
     """The command `dynamodb-streams export` itself."""
 
@@ -149,11 +164,14 @@ def export(*options: str) -> Callable[[str, Path], Callable[[], None]]:
     return prepare
 
 
-WAYS: dict[str, Callable[[str, Path], Callable[[], None]]] = {
+WAYS: dict[str, Way] = {
     "orjson.loads": orjson_loads,
     "boto3 loop, Parquet, typed": boto3_loop,
+    "Go program, Parquet, typed": program("Go"),
+    "Rust program, Parquet, typed": program("Rust"),
     "export, Parquet, typed": export("--format", "parquet", "--schema"),
     "export, Parquet, text": export("--format", "parquet"),
+    "export, JSON lines": export("--format", "jsonl"),
     "export, Avro, typed": export("--format", "avro", "--schema"),
     "export, Avro, text": export("--format", "avro"),
 }
@@ -170,15 +188,14 @@ def measure(way: str, endpoint_url: str, changes: int = CHANGES) -> dict[str, fl
     try:
         run = WAYS[way](endpoint_url, scratch / "out")
         before, began = _cpu(), time.perf_counter()
-        run()
+        peak = run()
         seconds = time.perf_counter() - began
         cpu = _cpu() - before
         written = list(scratch.rglob("*.parquet"))
         rows = sum(pq.read_metadata(path).num_rows for path in written)
         if written and rows != changes:
             raise AssertionError(f"{way} wrote {rows} rows of {changes}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"cpu": cpu / changes * 1e6, "seconds": seconds, "peak": peak}
+        return {"cpu": cpu / changes * 1e6, "seconds": seconds, "peak": peak or peak_kilobytes() / 1024}
     finally:
         shutil.rmtree(scratch)
 
@@ -193,10 +210,13 @@ def main() -> None:
     if arguments.way:
         print(json.dumps(measure(arguments.way, arguments.endpoint_url)))
         return
-    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    missing = [language for language, path in PROGRAMS.items() if not path.exists()]
+    for language in missing:
+        print(f"NOT MEASURED: the program in {language}, which `make peers` builds where its compiler is there")
+    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS if way.partition(" ")[0] not in missing}
     with Replay(pages=PAGES, shards=SHARDS) as endpoint_url:
         for _ in range(arguments.rounds):
-            for way in WAYS:
+            for way in results:
                 command = [sys.executable, "-m", "benchmarks.export", "--way", way, "--endpoint_url", endpoint_url]
                 answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603 - itself
                 results[way].append(json.loads(answer.splitlines()[-1]))
@@ -209,15 +229,17 @@ def report(results: dict[str, list[dict[str, float]]]) -> None:
         return statistics.median(one["cpu"] / other["cpu"] for one, other in pairs)
 
     boto = "boto3 loop, Parquet, typed"
+    others = [boto, *(way for way in results if " program, " in way)]
     print(
         f"{CHANGES:,} changes of about 1 KB with both images, {SHARDS} shards; medians of {len(results[boto])} rounds\n"
     )
-    print("| way | CPU µs a change | × orjson.loads | boto3 loop is × | seconds | peak MB |")
-    print("|---|---:|---:|---:|---:|---:|")
+    compared = "".join(f" {way.partition(',')[0]} is × |" for way in others)
+    print(f"| way | CPU µs a change | × orjson.loads |{compared} seconds | peak MB |")
+    print("|---|" + "---:|" * (len(others) + 4))
     for way, runs in results.items():
         cpu, seconds, peak = (statistics.median(run[name] for run in runs) for name in ("cpu", "seconds", "peak"))
-        ratios = f"{ratio(way, 'orjson.loads'):.2f} | {ratio(boto, way):.1f}"
-        print(f"| {way} | {cpu:.1f} | {ratios} | {seconds:.1f} | {peak:.0f} |")
+        ratios = " | ".join([f"{ratio(way, 'orjson.loads'):.2f}", *(f"{ratio(other, way):.2f}" for other in others)])
+        print(f"| {way} | {cpu:.1f} | {ratios} | {seconds:.1f} | {peak:,.0f} |")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3.dynamodb.types
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import export, flink_state, hour, kinesis, latency, old_stream, picture, records, scaling, shards, sinks
 from benchmarks.live import Load, Service
-from benchmarks.replay import Replay
+from benchmarks.peers import PROGRAMS, run_program
+from benchmarks.replay import ARN, Replay
 from runners.flink import class_path
 
 reads_proc = pytest.mark.skipif(sys.platform != "linux", reason="NOT RUN: the benchmark reads /proc")
@@ -47,18 +49,37 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.enable()
 
 
+@reads_proc
 @pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("way", [*list(export.WAYS)[:3], "export, Avro, text"])
+@pytest.mark.parametrize(
+    "way", ["orjson.loads", "boto3 loop, Parquet, typed", "export, Parquet, typed", "export, Avro, text"]
+)
 def test_an_export_is_measured(replayed: str, way: str) -> None:
     found = export.measure(way, replayed, export.SHARDS * 1000)
     assert set(found) == {"cpu", "seconds", "peak"}
     assert all(figure > 0 for figure in found.values())
 
 
+@reads_proc
+def test_compiled_programs_write_the_rows_of_the_export(replayed: str, tmp_path: Path) -> None:
+    built = [language for language, path in PROGRAMS.items() if path.exists()]
+    if not built:
+        pytest.skip("NOT RUN: the programs in Go and Rust are not built; `make peers` builds them")
+    export.WAYS["export, Parquet, typed"](replayed, tmp_path / "out")()
+    columns = [column.name for column in export.SCHEMA.arrow if column.name != "version"]  # theirs knows no stream
+    order = [("shard_id", "ascending"), ("sequence_number", "ascending")]
+    (ours,) = (tmp_path / "out").glob("*.parquet")
+    expected = pq.read_table(ours, columns=columns).sort_by(order).to_pylist()
+    for language in built:
+        written = tmp_path / f"{language}.parquet"
+        assert run_program(language, replayed, ARN, written) > 0
+        assert pq.read_table(written, columns=columns).sort_by(order).to_pylist() == expected
+
+
 def test_an_exports_report_has_a_row_for_every_way(capsys: pytest.CaptureFixture[str]) -> None:
     export.report({way: [{"cpu": 2.0, "seconds": 1.0, "peak": 300.0}] * 2 for way in export.WAYS})
     rows = capsys.readouterr().out.splitlines()[-len(export.WAYS) :]
-    assert [figures(row) for row in rows] == [[2.0, 1.0, 1.0, 1.0, 300.0]] * len(export.WAYS)
+    assert [figures(row) for row in rows] == [[2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 300.0]] * len(export.WAYS)
 
 
 @pytest.mark.timeout(120)
