@@ -4,7 +4,8 @@ They use the public surface of the package alone, and are not part of it: an ins
 `dynamodb-streams`.
 """
 
-from beam_dynamodb_streams.commands import quiet_import
+from beam_dynamodb_streams.commands import answer_help_of_module, quiet_import
 
+answer_help_of_module(__name__, {"demo": "pipelines.demo_options"})  # before Beam is imported, which takes a second
 with quiet_import():
     import apache_beam.io  # noqa: F401 - before the programs import it, so that its warning is not shown

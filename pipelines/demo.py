@@ -25,6 +25,7 @@ from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToAvro, W
 from beam_dynamodb_streams.commands import command_line, exit_codes, status_line, terminal
 from beam_dynamodb_streams.testing import Change, LocalStreams, Table
 from pipelines.compare import READERS, differences, kind_of, written_files
+from pipelines.demo_options import parser_of
 from pipelines.orders import write_orders
 
 MARK = ".made-by-the-demo"
@@ -35,15 +36,7 @@ Run = Callable[[beam.Pipeline], None]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo and return its exit code."""
-    parser = command_line.PipelineParser("python -m pipelines.demo", __doc__.partition("\n")[0])
-    parser.add_argument("--changes", type=int, default=8000, help="how many changes are written (default: %(default)s)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("demo-output"),
-        metavar="DIR",
-        help="the directory of the files (default: %(default)s)",
-    )
+    parser = parser_of()
     arguments, rest = parser.parse_with_beam(argv)
     if arguments.changes < 1:
         parser.error(f"--changes={arguments.changes}: write 1 or more")

@@ -24,6 +24,7 @@ LIBRARIES = {
             f"commands/{name}.py"
             for name in (
                 "command_line",
+                "options/pipeline_parser",  # once it parses
                 "dead_letter_files",
                 "exit_codes",
                 "export",
@@ -272,6 +273,14 @@ def test_the_program_imports_nothing_but_the_standard_library_before_a_command_r
             assert top in sys.stdlib_module_names or name in (f"{NAME}.commands.main",), (
                 f"{place(module)} imports {name}"
             )
+
+
+@pytest.mark.parametrize("module", sorted((PACKAGE / "commands" / "options").glob("*.py")), ids=place)
+def test_the_options_of_a_command_need_neither_beam_nor_the_command(module: Path) -> None:
+    """Or `--help` and the completion of a shell would wait for Beam. The part that parses with Beam's options may."""
+    light = tuple(f"{NAME}.{each}" for each in ("commands.options", "commands.printable", "errors", "shards", "reader"))
+    for name in imported(module):
+        assert name.split(".")[0] in sys.stdlib_module_names or name.startswith((*light, "apache_beam.options")), name
 
 
 ROOT = PACKAGE.parents[1]

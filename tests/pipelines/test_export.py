@@ -19,10 +19,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams import DeadLetter, ReadFromDynamoDBStreams, StreamPosition, errors
-from beam_dynamodb_streams.commands.argument_types import start_argument, stop_argument
-from beam_dynamodb_streams.commands.command_line import PipelineParser
 from beam_dynamodb_streams.commands.dead_letter_files import line_of
 from beam_dynamodb_streams.commands.exit_codes import connector_error
+from beam_dynamodb_streams.commands.options.argument_types import start_argument, stop_argument
+from beam_dynamodb_streams.commands.options.pipeline_parser import PipelineParser
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from pipelines import demo, export
 from pipelines.compare import READERS, differences, written_files

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from beam_dynamodb_streams.columns import Schema
-from beam_dynamodb_streams.commands.argument_types import window_argument
+from beam_dynamodb_streams.commands.options.argument_types import window_argument
 from beam_dynamodb_streams.sinks import WriteChangesToParquet
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 from pipelines import export

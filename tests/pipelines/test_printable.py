@@ -11,7 +11,7 @@ import pytest
 from beam_dynamodb_streams import ChangeRecord, sample
 from beam_dynamodb_streams.commands import schema, tail
 from beam_dynamodb_streams.commands.exit_codes import exit_with
-from beam_dynamodb_streams.commands.inspect import _parser
+from beam_dynamodb_streams.commands.options.inspect import parser_of
 from beam_dynamodb_streams.commands.printable import printable, printable_json, printable_lines
 from beam_dynamodb_streams.errors import NotFoundError
 from beam_dynamodb_streams.shards.lineage import created
@@ -91,7 +91,7 @@ def test_inspect_shows_ids_and_owners_as_text(capsys: pytest.CaptureFixture[str]
 
 def test_an_error_shows_ids_without_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        exit_with(_parser("inspect"), NotFoundError(EVIL, shard=EVIL))
+        exit_with(parser_of("inspect"), NotFoundError(EVIL, shard=EVIL))
     said = capsys.readouterr().err
     assert not UNSAFE.search(said)
     assert said.count("\n") == 1

@@ -6,13 +6,10 @@ code. The programs in `pipelines/` of a checkout call the same functions.
 
 from __future__ import annotations
 
-import difflib
-import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NoReturn
 
 PROGRAM: Final = "dynamodb-streams"
@@ -47,21 +44,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{PROGRAM} {_version()}")
             return 0
         case [name, *arguments] if name in COMMANDS:
+            answer_help(name, arguments, prog=f"{PROGRAM} {name}")
             with quiet_import():
                 command = import_module(f"{__name__}.{name}")
             return int(command.main(arguments, prog=f"{PROGRAM} {name}"))
         case [option, *_] if option.startswith("-"):
             _refuse(f"unknown option {option}: the command comes first, one of {', '.join(COMMANDS)}")
         case [name, *_]:
+            import difflib
+
             near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
             advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
             _refuse(f"unknown command {name!r}: {advice}")
     raise AssertionError("unreachable: the cases above are all there are")
 
 
+def answer_help(command: str, arguments: Sequence[str], *, prog: str) -> None:
+    """Print the help of a command and exit, if the arguments ask for it. Neither Beam nor the command is imported."""
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        import_module(f"{__name__}.options.{command}").parser_of(prog).parse_known_args(arguments)
+
+
+def answer_help_of_module(package: str, parsers: Mapping[str, str]) -> None:
+    """Do as `answer_help` if this process is `python -m PACKAGE.MODULE --help`, for the `__init__` of that package.
+
+    A package is imported before its module runs. So the help does not wait for what the module imports.
+
+    Args:
+        package: the package's name.
+        parsers: programs of the package that are no command, with the module whose `parser_of` makes their parser.
+    """
+    asked = sys.orig_argv[sys.orig_argv.index("-m") + 1 :] if "-m" in sys.orig_argv else []
+    if not asked or not asked[0].startswith(f"{package}."):
+        return
+    module, *arguments = asked
+    name = module.removeprefix(f"{package}.")
+    if name in COMMANDS:
+        answer_help(name, arguments, prog=f"python -m {module}")
+    elif name in parsers and not {"-h", "--help"}.isdisjoint(arguments):
+        import_module(parsers[name]).parser_of().parse_known_args(arguments)
+
+
 @contextmanager
 def quiet_import() -> Iterator[None]:
     """Suppress the warning that Beam logs when it is imported without a Google library, which nothing here needs."""
+
+    import logging
 
     def needed(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("apitools not found")
@@ -95,6 +123,8 @@ def _help() -> str:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:

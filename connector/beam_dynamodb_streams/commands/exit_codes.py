@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 import apache_beam as beam
 
 from beam_dynamodb_streams import ConnectorError, errors
-from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.commands.printable import printable, printable_lines
 from beam_dynamodb_streams.source.live_status import faults_now
 

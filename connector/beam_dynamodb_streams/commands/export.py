@@ -25,19 +25,19 @@ from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
 from beam_dynamodb_streams.columns import Schema, check_keys, read_schema
-from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, connection_of, read_from
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
+from beam_dynamodb_streams.commands.command_line import beam_options, connection_of, read_from
 from beam_dynamodb_streams.commands.dead_letter_files import WriteDeadLetters
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.files_written import files_written, manifests_in
+from beam_dynamodb_streams.commands.options.export import parser_of
 from beam_dynamodb_streams.commands.status_line import status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
 from beam_dynamodb_streams.shards.position import Horizon
 from beam_dynamodb_streams.shards.start_stop import parse_start, parse_stop, resolve_bounds
 from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
-from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
-from beam_dynamodb_streams.sinks.layouts import LAYOUTS
 from beam_dynamodb_streams.source.export_files import read_exports
 from beam_dynamodb_streams.source.export_snapshot import start_of
 from beam_dynamodb_streams.source.options import parse_on_new_stream
@@ -75,15 +75,17 @@ def main(
     build: Callable[[beam.Pipeline, ReadFromDynamoDBStreams, beam.PTransform, str | None], object] = build,
 ) -> int:
     """Run the command and return its exit code. `build` adds the steps to the pipeline."""
-    parser = PipelineParser(prog, "Writes a table's changes to files, each change exactly once.")
-    parser.add_stream(start="TRIM_HORIZON")
-    parser.add_files(WRITERS, LAYOUTS, PARTITIONS)
+    parser = parser_of(prog)
     arguments, rest = parser.parse_with_beam(argv)
     options = beam_options(rest)
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
     FileSystems.set_options(options)
-    with exit_codes(parser) as run, removed_if_empty(arguments.output, arguments.dead_letters):
+    with (
+        exit_codes(parser) as run,
+        aws_profile(arguments.profile),
+        removed_if_empty(arguments.output, arguments.dead_letters),
+    ):
         read_from(arguments)  # refuses a bad option before the service is asked and before anything is written
         sink = sink_of(arguments)
         for directory in directories_of(arguments):

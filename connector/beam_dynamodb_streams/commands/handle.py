@@ -28,9 +28,12 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import CommitProgress, InvokeHandler, ReadFromDynamoDBStreams
-from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
+from beam_dynamodb_streams.commands.command_line import beam_options, read_from
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.on_failure_files import WriteOnFailureRecords
+from beam_dynamodb_streams.commands.options.handle import parser_of
+from beam_dynamodb_streams.commands.options.spelling import respelled
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.handlers.event_source_mapping import Mapped, read_mapping
 from beam_dynamodb_streams.handlers.invoke import HandlerOutputs
@@ -59,87 +62,31 @@ Build = Callable[[beam.Pipeline, ReadFromDynamoDBStreams, InvokeHandler, str | N
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams handle", build: Build = build) -> int:
     """Run the command and return its exit code. `build` adds the steps to the pipeline."""
     parser = parser_of(prog)
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = respelled(sys.argv[1:] if argv is None else argv, parser.own_options)
     with exit_codes(parser) as run:
         mapped = mapped_by(words)
         arguments, rest = parser.parse_with_beam([*([] if mapped is None else words_of(mapped, words)), *words])
-        options = beam_options(rest)
-        if arguments.stop is None:
-            options.view_as(StandardOptions).streaming = True
-        FileSystems.set_options(options)
-        if os.getcwd() not in sys.path:  # as Lambda finds a handler in its own directory
-            sys.path.insert(0, os.getcwd())
-        handler, read = handler_of(arguments), read_of(arguments)
-        if mapped is not None and mapped.destination is not None and arguments.on_failure is None:
-            raise InvalidOptionError(
-                f"{arguments.config} has the on-failure destination {mapped.destination}, which this command does not "
-                "write to: give --on_failure=DIR for the records, as files"
-            )
-        if arguments.on_failure is not None:
-            check_writable(arguments.on_failure)
-        pipeline = beam.Pipeline(options=options)
-        outputs = build(pipeline, read, handler, arguments.on_failure)
-        if arguments.tumbling_window and arguments.progress is not None:  # these windows leave the read's bundles
-            _ = outputs.handled | "Commit" >> CommitProgress(arguments.progress)
-        run(pipeline)
+        with aws_profile(arguments.profile):
+            options = beam_options(rest)
+            if arguments.stop is None:
+                options.view_as(StandardOptions).streaming = True
+            FileSystems.set_options(options)
+            if os.getcwd() not in sys.path:  # as Lambda finds a handler in its own directory
+                sys.path.insert(0, os.getcwd())
+            handler, read = handler_of(arguments), read_of(arguments)
+            if mapped is not None and mapped.destination is not None and arguments.on_failure is None:
+                raise InvalidOptionError(
+                    f"{arguments.config} has the on-failure destination {mapped.destination}, which this command does"
+                    " not write to: give --on_failure=DIR for the records, as files"
+                )
+            if arguments.on_failure is not None:
+                check_writable(arguments.on_failure)
+            pipeline = beam.Pipeline(options=options)
+            outputs = build(pipeline, read, handler, arguments.on_failure)
+            if arguments.tumbling_window and arguments.progress is not None:  # these windows leave the read's bundles
+                _ = outputs.handled | "Commit" >> CommitProgress(arguments.progress)
+            run(pipeline)
     return 0
-
-
-def parser_of(prog: str) -> PipelineParser:
-    """Return the parser of the command."""
-    parser = PipelineParser(prog, "Calls a handler of a Lambda trigger with a table's changes.")
-    parser.add_argument(
-        "--handler", required=True, metavar="NAME", help="the function: app.handler, or package.module:function"
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="the configuration of an event source mapping, as JSON or YAML; options of the command line win over it",
-    )
-    parser.add_stream(start="TRIM_HORIZON")
-    parser.add_argument(
-        "--progress",
-        metavar="ADDRESS",
-        help="where to keep how far the changes were handled: dynamodb://TABLE/APPLICATION or file:PATH (default:"
-        " nowhere; each run begins at --start)",
-    )
-    parser.add_argument("--on_failure", metavar="DIR", help="where to write the records of discarded changes")
-    parser.add_argument("--batch_size", type=int, metavar="N", help="the changes of an event, at most (default: 100)")
-    parser.add_argument(
-        "--batching_window", type=float, metavar="SECONDS", help="how long to wait for a full batch (default: 0)"
-    )
-    parser.add_argument(
-        "--parallelization_factor", type=int, metavar="N", help="batches of a shard side by side (default: 1)"
-    )
-    parser.add_argument(
-        "--bisect_on_error", action=argparse.BooleanOptionalAction, help="cut a failed batch in two (default: no)"
-    )
-    parser.add_argument(
-        "--maximum_retry_attempts",
-        type=int,
-        metavar="N",
-        help="retries before a batch is discarded (default: -1, never)",
-    )
-    parser.add_argument(
-        "--maximum_record_age",
-        type=float,
-        metavar="SECONDS",
-        help="the age at which a change is discarded (default: -1)",
-    )
-    parser.add_argument(
-        "--report_batch_item_failures",
-        action=argparse.BooleanOptionalAction,
-        help="the answer names the changes that failed (default: no)",
-    )
-    parser.add_argument(
-        "--filter_criteria", metavar="JSON", help="event patterns, as JSON or @FILE (default: all changes)"
-    )
-    parser.add_argument("--tumbling_window", type=float, metavar="SECONDS", help="the length of tumbling windows")
-    parser.add_argument("--function_name", metavar="NAME", help="the function's name in its context")
-    parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="the time of an attempt in its context (default: 900)"
-    )
-    return parser
 
 
 def mapped_by(words: Sequence[str]) -> Mapped | None:

@@ -26,8 +26,10 @@ from typing import Final
 import msgspec
 
 from beam_dynamodb_streams import ConnectorError
-from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.exit_codes import exit_with
+from beam_dynamodb_streams.commands.options.inspect import parser_of
+from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.commands.overview_table import age, duration, overview_table
 from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.errors import DelayError
@@ -46,14 +48,17 @@ STALLED: Final = 3
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams inspect") -> int:
     """Run the command and return its exit code."""
-    parser = _parser(prog)
+    parser = parser_of(prog)
     arguments = parser.parse_args(argv)
     if arguments.stalled_after is not None and (arguments.progress is None or arguments.progress.startswith(KCL)):
         parser.error("--stalled_after needs --progress=dynamodb://… or file:…, which says when a run last read")
     pace = Pace(arguments.poll_interval, max(arguments.poll_interval, arguments.idle_poll_interval))
     try:
         connection = connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
-        with closing(Client(region_name=connection.region_name, endpoint_url=arguments.endpoint_url)) as client:
+        with (
+            aws_profile(arguments.profile),
+            closing(Client(region_name=connection.region_name, endpoint_url=arguments.endpoint_url)) as client,
+        ):
             stream_arn = arguments.stream_arn or find_stream(client, arguments.table)
             application = _application(arguments, stream_arn, connection)
             look = partial(
@@ -70,52 +75,6 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams ins
     except ConnectorError as error:
         exit_with(parser, error)
     return 0
-
-
-def _parser(prog: str) -> Parser:
-    parser = Parser(prog, "Shows a stream's shards, their ages, and what reading them costs.")
-    parser.add_table()
-    parser.add_argument(
-        "--sample",
-        action="store_true",
-        help="read some pages of every shard for the times of its records; this is billed, and takes one of the two"
-        " readers that a shard may have (default: no record is read)",
-    )
-    parser.add_argument(
-        "--progress",
-        "--application",
-        dest="progress",
-        metavar="WHERE",
-        help="show how far the application is whose progress is in dynamodb://TABLE/APPLICATION, file:PATH or"
-        " kcl://LEASE_TABLE; --sample adds its lag (default: no application)",
-    )
-    parser.add_argument(
-        "--stalled_after",
-        type=_seconds,
-        metavar="SECONDS",
-        help="exit with 3 if no run of the application has read for SECONDS seconds, for an alert; 120 suits every"
-        " runner (default: the exit code says nothing about it)",
-    )
-    parser.add_argument(
-        "--watch",
-        type=_seconds,
-        nargs="?",
-        const=5.0,
-        metavar="SECONDS",
-        help="repeat every SECONDS seconds, 5 if you give none (default: once)",
-    )
-    parser.add_argument("--json", action="store_true", help="print each overview as one line of JSON, for scripts")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw the tree of the shards into an SVG file")
-    for name, seconds in (("poll_interval", Pace().poll), ("idle_poll_interval", Pace().idle)):
-        parser.add_argument(
-            f"--{name}",
-            type=_seconds,
-            default=seconds,
-            metavar="SECONDS",
-            help="this option of the reader whose cost is estimated, in seconds (default: %(default)s)",
-        )
-    parser.add_connection()
-    return parser
 
 
 def _application(
@@ -201,13 +160,3 @@ def _draw(parser: Parser, seen: StreamOverview, file: Path | None) -> None:
         file.write_text(svg(seen.lineage, notes), "utf-8")
     except OSError as error:
         parser.error(f"--svg {str(file)!r} cannot be written: {error.strerror}")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds greater than 0")
-    return seconds

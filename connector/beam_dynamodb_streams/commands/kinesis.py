@@ -14,14 +14,12 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from beam_dynamodb_streams import ConnectorError
-from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.exit_codes import exit_with
+from beam_dynamodb_streams.commands.options.kinesis import parser_of
 from beam_dynamodb_streams.commands.printable import printable
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.kinesis.interface import Interface
-from beam_dynamodb_streams.kinesis.losses import ON_DATA_LOSS
-from beam_dynamodb_streams.kinesis.record_data import DATA_FORMS
-from beam_dynamodb_streams.kinesis.record_page import CACHE_BYTES
 from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.source.streams import find_stream
 from beam_dynamodb_streams.wire import Client
@@ -29,14 +27,15 @@ from beam_dynamodb_streams.wire import Client
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams kinesis") -> int:
     """Serve until a signal, and return the exit code."""
-    parser = _parser(prog)
+    parser = parser_of(prog)
     arguments = parser.parse_args(argv)
     if not arguments.table and not arguments.stream_arn:
         parser.error("one of the arguments --table --stream_arn is required")
     stopped = threading.Event()
     handlers = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _serve(arguments, stopped)
+        with aws_profile(arguments.profile):
+            _serve(arguments, stopped)
     except ConnectorError as error:
         exit_with(parser, error)
     except OSError as error:
@@ -74,52 +73,3 @@ def _serve(arguments: argparse.Namespace, stopped: threading.Event) -> None:
             print("Ctrl-C stops it", flush=True)
             stopped.wait()
         print(f"stopped: {len(interface.losses):,} losses that consumers were led past", flush=True)
-
-
-def _parser(prog: str) -> Parser:
-    parser = Parser(
-        prog,
-        "Serves the streams of DynamoDB tables with the interface of Kinesis Data Streams: consumers read it without a"
-        " change, by polling. HTTP/1.1 and HTTP/2 without TLS on one port, JSON and CBOR.",
-    )
-    parser.add_argument(
-        "--table",
-        action="append",
-        metavar="TABLE",
-        help="a table's name or ARN; its latest stream is served; repeatable",
-    )
-    parser.add_argument(
-        "--stream_arn", action="append", metavar="ARN", help="a stream, in place of its table; repeatable"
-    )
-    parser.add_argument("--port", type=int, default=4567, help="0 for any free port (default: %(default)s)")
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="where to listen (default: %(default)s)")
-    parser.add_argument(
-        "--allow_remote",
-        action="store_true",
-        help="allow a --host that other machines can reach. Nobody is asked for credentials and nothing is encrypted:"
-        " whoever reaches the port reads the tables' changes with the credentials of this process (default: loopback"
-        " only)",
-    )
-    parser.add_argument(
-        "--data",
-        choices=DATA_FORMS,
-        default="adapter",
-        help="the form of each record's Data: as the DynamoDB Streams Kinesis Adapter for Java writes it, or as Kinesis"
-        " Data Streams for DynamoDB does (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--on_data_loss",
-        choices=ON_DATA_LOSS,
-        default="fail",
-        help="answer an error that names shard and sequence number when records were trimmed before they were read, or"
-        " continue with the oldest that are left and log it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--cache_bytes",
-        type=int,
-        default=CACHE_BYTES,
-        metavar="BYTES",
-        help="records that are kept for other consumers of the same shards (default: %(default)s)",
-    )
-    parser.add_connection()
-    return parser

@@ -17,23 +17,23 @@ import argparse
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Final
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
-from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
+from beam_dynamodb_streams.commands.command_line import beam_options
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
-from beam_dynamodb_streams.commands.export import WRITERS, build, directories_of, sink_of
+from beam_dynamodb_streams.commands.export import build, directories_of, sink_of
+from beam_dynamodb_streams.commands.options.argument_types import moment_argument
+from beam_dynamodb_streams.commands.options.repair import parser_of
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.repair import ExportWindow, export_command, repair_windows
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
 from beam_dynamodb_streams.shards.generations import table_of
-from beam_dynamodb_streams.sinks.batches import PARTITIONS
 from beam_dynamodb_streams.sinks.directory import check_writable
-from beam_dynamodb_streams.sinks.layouts import LAYOUTS
 from beam_dynamodb_streams.sinks.output import open_output
 from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.source.streams import find_table
@@ -55,7 +55,7 @@ def main(
     arguments, rest = parser.parse_with_beam(argv)
     options = beam_options(rest)
     FileSystems.set_options(options)
-    with exit_codes(parser) as run:
+    with exit_codes(parser) as run, aws_profile(arguments.profile):
         if not arguments.exports:
             print(plan(arguments, prog))
             return 0
@@ -83,29 +83,6 @@ def main(
         run(pipeline)
         print(f"{_counted(len(output.list()), 'file')} in {arguments.output}")
     return 0
-
-
-def parser_of(prog: str) -> PipelineParser:
-    """Return the parser of the command."""
-    parser = PipelineParser(prog, "Says which incremental exports mend a loss, and writes what they repair.")
-    parser.add_argument("--table", required=True, metavar="TABLE", help="the table's name or ARN")
-    parser.add_argument(
-        "--since", type=_moment, metavar="TIME", help="when the loss began: a time such as 2026-01-31T12:00:00Z"
-    )
-    parser.add_argument("--loss", metavar="TEXT", help="the text of the error or of the loss, which says since when")
-    parser.add_argument("--s3_bucket", default="BUCKET", metavar="BUCKET", help="where to export to (default: BUCKET)")
-    parser.add_argument("--s3_prefix", metavar="PREFIX", help="the prefix there (default: none)")
-    parser.add_argument(
-        "--exports",
-        nargs="+",
-        metavar="PATH",
-        help="the folders of the exports once they are complete, in the order of their times: write the repair",
-    )
-    parser.add_files(WRITERS, LAYOUTS, PARTITIONS)
-    for name in ("--output", "--format"):
-        parser._option_string_actions[name].required = False
-    parser.add_connection()
-    return parser
 
 
 def plan(arguments: argparse.Namespace, prog: str) -> str:
@@ -150,17 +127,7 @@ def _since(arguments: argparse.Namespace) -> int:
             f"--loss={arguments.loss!r} does not say since when changes may be lost: give --since, a time before it at "
             "which all was well"
         )
-    return min(int((_moment(text) - EPOCH) // MICROSECOND) for text in found)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time with a time zone, such as 2026-01-31T12:00:00Z")
-    return moment
+    return min(int((moment_argument(text) - EPOCH) // MICROSECOND) for text in found)
 
 
 def _counted(number: int, noun: str) -> str:

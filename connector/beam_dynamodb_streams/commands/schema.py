@@ -22,7 +22,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -31,8 +30,9 @@ import pyarrow as pa
 from beam_dynamodb_streams import ConnectorError, errors
 from beam_dynamodb_streams.columns import Inferred, infer
 from beam_dynamodb_streams.columns.type_notation import notation_of
-from beam_dynamodb_streams.commands.command_line import Parser
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.exit_codes import exit_with
+from beam_dynamodb_streams.commands.options.schema import parser_of
 from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.records.envelope import entry_images
 from beam_dynamodb_streams.source.options import connection_to
@@ -60,30 +60,11 @@ class InferredFromSample(NamedTuple):
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams schema") -> int:
     """Run the command and return its exit code."""
-    parser = Parser(prog, "Infers a schema from a table's items and changes, prints it and saves it.")
-    parser.add_argument("--table", required=True, metavar="TABLE", help="the table's name or ARN")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to save the schema (default: nowhere)")
-    parser.add_argument(
-        "--sample",
-        type=_count,
-        default=1000,
-        metavar="N",
-        help="how many items, and how many changes, are read at most (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--source", choices=["table", "stream", "both"], default="both", help="what is read (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--numbers",
-        choices=["text", "narrow"],
-        default="text",
-        help="the columns of numbers: text, which loses nothing, or int64 and decimal128 where all sampled numbers fit"
-        " (default: %(default)s)",
-    )
-    parser.add_connection()
+    parser = parser_of(prog)
     arguments = parser.parse_args(argv)
     try:
-        sampled = infer_from_sample(arguments)
+        with aws_profile(arguments.profile):
+            sampled = infer_from_sample(arguments)
     except ConnectorError as error:
         exit_with(parser, error)
     text = printable_json(sampled.inferred.schema.to_json()) + "\n"
@@ -176,9 +157,3 @@ def _counted(number: int, noun: str) -> str:
 def type_text(column: pa.Field) -> str:
     """Return the type of a column as a schema's file has it."""
     return msgspec.json.encode(notation_of(column)).decode()
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of items: use 1 or more")
-    return int(text)

@@ -20,8 +20,10 @@ from collections.abc import Callable, Sequence
 import apache_beam as beam
 
 from beam_dynamodb_streams import ChangeRecord, ReadFromDynamoDBStreams
-from beam_dynamodb_streams.commands.command_line import PipelineParser, beam_options, read_from
+from beam_dynamodb_streams.commands.aws_profile import aws_profile
+from beam_dynamodb_streams.commands.command_line import beam_options, read_from
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
+from beam_dynamodb_streams.commands.options.tail import parser_of
 from beam_dynamodb_streams.commands.printable import printable_json
 
 
@@ -47,13 +49,13 @@ def main(
     build: Callable[[beam.Pipeline, ReadFromDynamoDBStreams], object] = build,
 ) -> int:
     """Run the command and return its exit code. `build` adds the steps to the pipeline."""
-    parser = PipelineParser(prog, "Prints a table's changes as JSON lines, until it is interrupted.")
-    parser.add_stream(start="LATEST")
+    parser = parser_of(prog)
     arguments, rest = parser.parse_with_beam(argv)
     if arguments.snapshot is not None and arguments.start == "LATEST":
         arguments.start = "TRIM_HORIZON"  # the default of a read with a snapshot: from where the scan begins
     # The warning that FnApiRunner holds back what is behind a grouping is of no use here: nothing groups.
-    with exit_codes(parser, quiet=["beam_dynamodb_streams.beam.checked_read"]) as run:
+    quiet = ["beam_dynamodb_streams.beam.checked_read"]
+    with exit_codes(parser, quiet=quiet) as run, aws_profile(arguments.profile):
         pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
         build(pipeline, read_from(arguments))
         run(pipeline)

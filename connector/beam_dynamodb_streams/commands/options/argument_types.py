@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from beam_dynamodb_streams import ConnectorError, StreamPosition
+from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.start_stop import parse_start
+from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 _COUNT: Final = re.compile(r"(\d+)(?: *records?)?")
 _DURATION: Final = re.compile(r"(?=\d)(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?")
@@ -71,6 +72,17 @@ def give_up_argument(text: str) -> float | timedelta:
     raise argparse.ArgumentTypeError(
         f"{text!r} is not a time to wait: use seconds such as 90, or a duration such as 10m or 1h30m"
     )
+
+
+def moment_argument(text: str) -> datetime:
+    """Return a time with a time zone."""
+    try:
+        moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time with a time zone, such as 2026-01-31T12:00:00Z")
+    return moment
 
 
 def _duration(text: str) -> timedelta | None:
