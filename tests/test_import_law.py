@@ -81,6 +81,7 @@ PRIVATE_OF_BEAM = (
 #: What each part may import of the rest of the package. The package's own __init__ is its public surface.
 PARTS = {
     "errors": set[str](),
+    "durations": {"errors"},
     "display": set[str](),
     "metrics": set[str](),
     "wire": {"errors"},
@@ -91,15 +92,23 @@ PARTS = {
     "rows": {"errors", "records", "columns"},
     "exports": {"errors", "records"},
     "beam": {"errors"},
-    "handlers": {"errors", "metrics", "records", "beam", "kinesis"},
-    "progress": {"errors", "shards", "records", "beam", "wire"},
+    "handlers": {"errors", "durations", "metrics", "records", "beam", "kinesis"},
+    "progress": {"errors", "durations", "shards", "records", "beam", "wire"},
     "source": {
         *("errors", "display", "metrics", "wire", "shards", "reader", "records", "columns", "beam", "progress"),
+        "durations",
         "exports",
         "handlers",
         "rows",
     },
-    "sinks": {"errors", "records", "columns", "shards", "beam"},  # an output says from where its stream is to be read
+    "sinks": {
+        "errors",
+        "durations",
+        "records",
+        "columns",
+        "shards",
+        "beam",
+    },  # an output says from where its stream is to be read
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {

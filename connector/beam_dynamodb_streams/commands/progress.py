@@ -182,7 +182,7 @@ def _leased(arguments: argparse.Namespace, stream_arn: str, clock: WallClock) ->
     """Hold the application's lease meanwhile. If a run was killed, wait until its lease expires."""
     progress, owner = _progress(arguments), f"command-{uuid.uuid4().hex}"
     store = store_of(progress)
-    acquire(store, owner, stream_arn, progress.takeover_after.total_seconds(), clock)
+    acquire(store, owner, stream_arn, progress.takeover_seconds, clock)
     try:
         yield store, owner
     finally:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from beam_dynamodb_streams.beam.checked_read import reads_behind
+from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.handlers.handler_of import Handler
 from beam_dynamodb_streams.handlers.invoke_bundle import ON_FAILURE, InvokeBundle
@@ -73,15 +73,15 @@ class InvokeHandler(beam.PTransform):
         handler: Handler | str,
         *,
         batch_size: int = 100,
-        batching_window: timedelta | float | None = None,
+        batching_window: Duration | None = None,
         parallelization_factor: int = 1,
         bisect_on_error: bool = False,
         maximum_retry_attempts: int = -1,
-        maximum_record_age: timedelta | float = -1,
+        maximum_record_age: Duration = -1,
         report_batch_item_failures: bool = False,
         filter_criteria: object = None,
         context: object = None,
-        tumbling_window: timedelta | float | None = None,
+        tumbling_window: Duration | None = None,
         event_source_arn: str | None = None,
         label: str | None = None,
     ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import Final
 
+from beam_dynamodb_streams.durations import Duration, as_seconds, as_timedelta
 from beam_dynamodb_streams.errors import InvalidOptionError
 
 _TABLE: Final = re.compile(
@@ -44,6 +45,8 @@ class Progress:
             application takes over. The clocks of the machines must agree to a small part of it.
         commit_every: Progress is saved at most this often. A run that is killed repeats what it delivered since.
 
+    Both durations are a timedelta or seconds.
+
     Raises:
         InvalidOptionError: At construction, for an address or a length of time that is not accepted.
     """
@@ -52,16 +55,14 @@ class Progress:
     _: KW_ONLY
     region_name: str | None = None
     endpoint_url: str | None = None
-    takeover_after: timedelta = timedelta(seconds=30)
-    commit_every: timedelta = timedelta(seconds=2)
+    takeover_after: Duration = timedelta(seconds=30)
+    commit_every: Duration = timedelta(seconds=2)
 
     def __post_init__(self) -> None:
         _ = self.location
         for name, least in (("takeover_after", 1.0), ("commit_every", 0.0)):
-            length = getattr(self, name)
-            if not isinstance(length, timedelta) or length.total_seconds() < least:
-                raise InvalidOptionError(f"{name}={length!r}: use a timedelta of at least {least:g} seconds")
-        if self.commit_every > self.takeover_after / 3:
+            object.__setattr__(self, name, as_timedelta(name, getattr(self, name), at_least=least))
+        if self.commit_seconds > self.takeover_seconds / 3:
             raise InvalidOptionError(
                 f"commit_every={self.commit_every} of takeover_after={self.takeover_after}: use at most a third of it"
             )
@@ -80,9 +81,19 @@ class Progress:
         )
 
     @property
+    def takeover_seconds(self) -> float:
+        """`takeover_after` in seconds."""
+        return as_seconds("takeover_after", self.takeover_after)
+
+    @property
+    def commit_seconds(self) -> float:
+        """`commit_every` in seconds."""
+        return as_seconds("commit_every", self.commit_every)
+
+    @property
     def renew_every(self) -> float:
         """Seconds between two renewals of the lease."""
-        return self.takeover_after.total_seconds() / 6
+        return self.takeover_seconds / 6
 
 
 def parse_progress(

@@ -23,6 +23,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_dynamodb_streams.beam.graph import Graph
+from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
@@ -82,16 +83,14 @@ class CommitProgress(beam.PTransform):
     """
 
     def __init__(
-        self, progress: str | Progress, *, watermark_slack: timedelta = timedelta(seconds=5), label: str | None = None
+        self, progress: str | Progress, *, watermark_slack: Duration = timedelta(seconds=5), label: str | None = None
     ) -> None:
         super().__init__(label)
         parsed = parse_progress(progress)
         if parsed is None:
             raise InvalidOptionError('progress=None: use that of the read, such as "dynamodb://TABLE/APPLICATION"')
-        if not isinstance(watermark_slack, timedelta) or watermark_slack < timedelta(0):
-            raise InvalidOptionError(f"watermark_slack={watermark_slack!r}: use the same timedelta as the read")
         self.progress = parsed
-        self._slack = watermark_slack
+        self._slack = as_seconds("watermark_slack", watermark_slack)
 
     def expand(self, delivered: beam.PCollection) -> beam.PCollection:
         windows = delivered.windowing.windowfn
@@ -107,7 +106,7 @@ class CommitProgress(beam.PTransform):
         reached = (
             delivered
             | "Whole" >> beam.WindowInto(GlobalWindows())
-            | "Reach" >> beam.ParDo(_Reach(ceil(self._slack.total_seconds() + length)))
+            | "Reach" >> beam.ParDo(_Reach(ceil(self._slack + length)))
             | "Moments" >> beam.WindowInto(FixedWindows(_SECONDS))
             | "Together" >> beam.GroupByKey()
             | "Passed" >> beam.WindowInto(GlobalWindows())

@@ -86,8 +86,8 @@ class Lease:
         began: StreamPosition | None = None,
     ) -> None:
         self._store, self._owner, self._stream_arn, self.clock = store, owner, stream_arn, clock
-        self._takeover_after = progress.takeover_after.total_seconds()
-        self._renew_every, self._commit_every = progress.renew_every, progress.commit_every.total_seconds()
+        self._takeover_after = progress.takeover_seconds
+        self._renew_every, self._commit_every = progress.renew_every, progress.commit_seconds
         self._began = began
         self._unconfirmed = UnconfirmedPositions() if confirms_late else None
         self._lock = threading.Lock()

@@ -25,7 +25,7 @@ class StepCommitter:
 
     def __init__(self, store: Store, owner: str, progress: Progress, clock: WallClock) -> None:
         self._store, self._owner, self._clock = store, owner, clock
-        self._takeover_after, self._renew_every = progress.takeover_after.total_seconds(), progress.renew_every
+        self._takeover_after, self._renew_every = progress.takeover_seconds, progress.renew_every
         self._lock = threading.Lock()
         self._stream_arn: str | None = None
         self._renewed = -inf

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -23,6 +22,7 @@ from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.runners import traits_of
 from beam_dynamodb_streams.columns import Misfit, Schema
+from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.sinks.batches import PARTITIONS, Partitions
@@ -57,7 +57,7 @@ class WriteChanges(beam.PTransform):
         path: str | os.PathLike[str],
         form: Format,
         *,
-        window: float | timedelta | None,
+        window: Duration | None,
         layout: str,
         schema: Schema | None,
         partitions: str | None,

@@ -21,9 +21,10 @@ from apache_beam.transforms.trigger import (
     TriggerFn,
 )
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, NonMergingWindowFn
-from apache_beam.utils.timestamp import Duration
+from apache_beam.utils.timestamp import Duration as BeamDuration
 
 from beam_dynamodb_streams.beam.runners import DIRECT, RunnerTraits, traits_of
+from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import InvalidOptionError, RunnerError
 
 DEFAULT_SECONDS = 60.0
@@ -42,7 +43,7 @@ drops a change as too late before the sink receives it.
 _LOGGER = logging.getLogger(__name__)
 
 
-def window_seconds(window: float | timedelta | None) -> float | None:
+def window_seconds(window: Duration | None) -> float | None:
     """Return the length in seconds of `window=`, None for the default. Raises InvalidOptionError for anything else."""
     if window is None:
         return None
@@ -98,9 +99,9 @@ def sink_windows(changes: beam.PCollection, seconds: float | None) -> beam.Windo
             return None
         seconds = DEFAULT_SECONDS
     return beam.WindowInto(
-        FixedWindows(Duration.of(seconds)),
+        FixedWindows(BeamDuration.of(seconds)),
         accumulation_mode=AccumulationMode.DISCARDING,
-        allowed_lateness=Duration.of(LATENESS_SECONDS),
+        allowed_lateness=BeamDuration.of(LATENESS_SECONDS),
     )
 
 
@@ -157,7 +158,7 @@ def _refuse_lost_panes(windowing: Windowing, runner: RunnerTraits) -> None:
 
 def _warn_of_drops(windowing: Windowing) -> None:
     # The global window never ends, so nothing is late for it.
-    lateness = Duration.of(windowing.allowed_lateness)
+    lateness = BeamDuration.of(windowing.allowed_lateness)
     if isinstance(windowing.windowfn, GlobalWindows) or lateness >= LATENESS_SECONDS:
         return
     _LOGGER.warning(

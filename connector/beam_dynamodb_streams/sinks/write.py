@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam import typehints
 
 from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.sinks.files import FILE_BYTES
 from beam_dynamodb_streams.sinks.formats import ROW_GROUP_ROWS, AvroFormat, JsonLinesFormat, ParquetFormat
@@ -70,7 +70,7 @@ class WriteChangesToParquet(WriteChanges):
         self,
         path: str | os.PathLike[str],
         *,
-        window: float | timedelta | None = None,
+        window: Duration | None = None,
         codec: str = "zstd",
         layout: str = "change_log",
         schema: Schema | None = None,
@@ -97,7 +97,7 @@ class WriteChangesToAvro(WriteChanges):
         self,
         path: str | os.PathLike[str],
         *,
-        window: float | timedelta | None = None,
+        window: Duration | None = None,
         codec: str = "deflate",
         layout: str = "change_log",
         schema: Schema | None = None,
@@ -128,7 +128,7 @@ class WriteChangesToJsonLines(WriteChanges):
         self,
         path: str | os.PathLike[str],
         *,
-        window: float | timedelta | None = None,
+        window: Duration | None = None,
         codec: str = "none",
         layout: str = "change_log",
         partitions: str | None = None,

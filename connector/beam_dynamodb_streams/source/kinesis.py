@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.reader.kinesis_stream import QUIET
@@ -70,16 +71,16 @@ class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
         endpoint_url: str | None = None,
         on_data_loss: str = "fail",
         on_malformed: str = "fail",
-        watermark_slack: timedelta = timedelta(seconds=10),
-        poll_interval: timedelta = timedelta(milliseconds=500),
-        idle_poll_interval: timedelta = timedelta(seconds=2),
+        watermark_slack: Duration = timedelta(seconds=10),
+        poll_interval: Duration = timedelta(milliseconds=500),
+        idle_poll_interval: Duration = timedelta(seconds=2),
         max_concurrent_reads: int = 8,
-        slice_time: timedelta = timedelta(seconds=1),
+        slice_time: Duration = timedelta(seconds=1),
         shard_groups: int | None = None,
         event_names: Collection[str] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
         progress: str | Progress | None = None,
-        give_up_after: timedelta | float | None = None,
+        give_up_after: Duration | None = None,
     ) -> None:
         if (stream_name is None) == (stream_arn is None):
             raise InvalidOptionError(
@@ -90,7 +91,8 @@ class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
         connection = connection_to_kinesis(
             stream, table, region_name, endpoint_url, option=option, table_option="table"
         )
-        if poll_interval < timedelta(seconds=LEAST_SECONDS):
+        poll = as_seconds("poll_interval", poll_interval)
+        if poll < LEAST_SECONDS:
             raise InvalidOptionError(
                 f"poll_interval={poll_interval}: Kinesis allows five calls a second for each shard, use at least "
                 f"{LEAST_SECONDS:g} seconds"
@@ -106,7 +108,7 @@ class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
             on_malformed=on_malformed,
             watermark_slack=watermark_slack,
             poll_interval=poll_interval,
-            idle_poll_interval=max(idle_poll_interval, poll_interval),
+            idle_poll_interval=max(as_seconds("idle_poll_interval", idle_poll_interval), poll),
             quiet_pages=QUIET.pages,
             quiet_time=timedelta(seconds=QUIET.seconds),
             max_concurrent_reads=max_concurrent_reads,

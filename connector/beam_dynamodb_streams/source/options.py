@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
-from math import inf
 from typing import Final, Literal, get_args
 
+from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.handlers.filter_criteria import FilterCriteria, parse_filter_criteria
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
@@ -91,13 +90,13 @@ def parse_options(
     endpoint_url: str | None,
     on_data_loss: str,
     on_malformed: str,
-    watermark_slack: timedelta,
-    poll_interval: timedelta,
-    idle_poll_interval: timedelta,
+    watermark_slack: Duration,
+    poll_interval: Duration,
+    idle_poll_interval: Duration,
     quiet_pages: int,
-    quiet_time: timedelta,
+    quiet_time: Duration,
     max_concurrent_reads: int,
-    slice_time: timedelta,
+    slice_time: Duration,
     event_names: Collection[str] | None,
     where: Where | None,
     filter_criteria: object = None,
@@ -125,9 +124,9 @@ def parse_options(
         raise InvalidOptionError(f'on_data_loss={on_data_loss!r} is not known: use "fail" or "continue"')
     if on_malformed not in get_args(OnMalformed):
         raise InvalidOptionError(f'on_malformed={on_malformed!r} is not known: use "fail" or "skip"')
-    slack = _seconds("watermark_slack", watermark_slack, at_least=0.0)
-    poll = _seconds("poll_interval", poll_interval, at_least=0.01)
-    idle = _seconds("idle_poll_interval", idle_poll_interval, at_least=poll)
+    slack = as_seconds("watermark_slack", watermark_slack, at_least=0.0)
+    poll = as_seconds("poll_interval", poll_interval, at_least=0.01)
+    idle = as_seconds("idle_poll_interval", idle_poll_interval, at_least=poll)
     parsed_start = parse_start(start)
     parsed_stop = parse_stop(stop, parsed_start)
     groups = None if shard_groups is None else _count("shard_groups", shard_groups)
@@ -145,10 +144,10 @@ def parse_options(
         connection,
         "fail" if on_data_loss == "fail" else "continue",
         "fail" if on_malformed == "fail" else "skip",
-        _seconds("slice_time", slice_time, at_least=0.05),
+        as_seconds("slice_time", slice_time, at_least=0.05),
         Rules(
             slack=slack,
-            quiet=QuietRule(_count("quiet_pages", quiet_pages), _seconds("quiet_time", quiet_time, at_least=0.0)),
+            quiet=QuietRule(_count("quiet_pages", quiet_pages), as_seconds("quiet_time", quiet_time, at_least=0.0)),
             filter=_filter(event_names, where, parse_filter_criteria(filter_criteria)),
             gapless=parsed_progress is not None or isinstance(parsed_start, StreamPosition),
         ),
@@ -234,13 +233,16 @@ def parse_give_up_after(option: object) -> float | None:
     """
     if option is None:
         return None
-    seconds = option.total_seconds() if isinstance(option, timedelta) else option
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < inf:
+    try:
+        seconds = as_seconds("give_up_after", option)
+    except InvalidOptionError:
+        seconds = 0.0
+    if not seconds:
         raise InvalidOptionError(
             f"give_up_after={option!r} is not a time to wait: use a datetime.timedelta or seconds above 0, such as "
             "timedelta(minutes=10), or None to wait for as long as it takes"
         )
-    return float(seconds)
+    return seconds
 
 
 def _filter(event_names: Collection[str] | None, where: Where | None, criteria: FilterCriteria | None) -> EntryFilter:
@@ -255,16 +257,6 @@ def _filter(event_names: Collection[str] | None, where: Where | None, criteria: 
     if event_names is None and where is None and criteria is None:
         return pass_all
     return ChangeFilter(None if event_names is None else frozenset(event_names), where, criteria=criteria)
-
-
-def _seconds(name: str, option: object, *, at_least: float) -> float:
-    if not isinstance(option, timedelta):
-        raise InvalidOptionError(
-            f"{name}={option!r} is not a duration: use a datetime.timedelta, such as timedelta(seconds=2)"
-        )
-    if option.total_seconds() < at_least:
-        raise InvalidOptionError(f"{name}={option} is too short: use at least {at_least:g} seconds")
-    return option.total_seconds()
 
 
 def _count(name: str, option: object) -> int:

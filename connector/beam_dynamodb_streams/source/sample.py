@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from beam_dynamodb_streams.columns import Columns, Schema
 from beam_dynamodb_streams.display import html_table, short
+from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
@@ -149,12 +150,12 @@ def sample(
     changes_of: str | None = None,
     start: object = "TRIM_HORIZON",
     limit: int = 1000,
-    seconds: float = 15.0,
+    seconds: Duration = 15.0,
     where: Callable[[ChangeRecord], bool] | None = None,
     event_names: Collection[str] | None = None,
     region_name: str | None = None,
     endpoint_url: str | None = None,
-    give_up_after: timedelta | float | None = None,
+    give_up_after: Duration | None = None,
     snapshot: str | None = None,
     scan_segments: int | None = None,
     scan_read_units: float | None = None,
@@ -177,7 +178,7 @@ def sample(
             `snapshot`, `scan_segments` and `scan_read_units` are as in `ReadFromDynamoDBStreams`. With a snapshot the
             rows of the table count towards the limit.
         limit: How many records to read at most.
-        seconds: How long to read at most.
+        seconds: How long to read at most: seconds or a timedelta.
 
     Raises:
         InvalidOptionError: An option is wrong; the message has the fix.
@@ -185,8 +186,9 @@ def sample(
     """
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise InvalidOptionError(f"limit={limit!r} is not a number of changes: use a whole number of 1 or more")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise InvalidOptionError(f"seconds={seconds!r} is not a time: use a number greater than 0")
+    longest = as_seconds("seconds", seconds)
+    if not longest:
+        raise InvalidOptionError(f"seconds={seconds!r} reads nothing: use more than 0")
     common: dict[str, Any] = {
         "start": start,
         "stop": None if start == "LATEST" else "NOW",
@@ -225,7 +227,7 @@ def sample(
     service = client(options.connection, options.pace.requests)
     read = replace(begin_read(service, options), records=limit)
     reader = reader_of(service, read, options, read.stream_arn)
-    return collect(reader, read, reader.now() + seconds, lambda arn: reader_of(service, read, options, arn))
+    return collect(reader, read, reader.now() + longest, lambda arn: reader_of(service, read, options, arn))
 
 
 def _refuse_beside_kinesis(**options: object) -> None:

@@ -144,7 +144,7 @@ def application_acquired(progress: Progress, owner: str, streams: StreamsOfTable
         not follow. What is unread of the other stream would be lost (trap 14).
     """
     store = store_of(progress)
-    takeover = progress.takeover_after.total_seconds()
+    takeover = progress.takeover_seconds
     acquire(store, owner, streams.latest, takeover, WallClock())
     try:
         saved = streams.resumed(store.read().streams, progress.address)

@@ -20,6 +20,7 @@ from beam_dynamodb_streams.beam.coders import PLUGIN
 from beam_dynamodb_streams.beam.graph import CompletedParDo, Graph
 from beam_dynamodb_streams.beam.runners import import_on_workers, traits_of, wait_for_long_runs
 from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
@@ -69,6 +70,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
     well. So the read raises the `job_server_timeout` of its pipeline, unless the flag `--job_server_timeout` is given.
     It does not change the options object from which the pipeline was made.
 
+    Every option that is a duration takes a `timedelta` or a number of seconds. For `stop`, a number counts changes.
+
     Args:
       table: the table's name or its ARN; its latest stream is read, see `on_new_stream`. Give this or `stream_arn`.
         An ARN may be of another account, and says the region.
@@ -114,7 +117,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         is written once a bundle is finalized (on Flink 10 seconds later, and after another checkpoint). Else a
         `CommitProgress` behind the sink writes it. With a `stop` that is a time, a shard ends at its first change past
         the stop.
-      give_up_after: how long a call may fail without a break, as a timedelta or in seconds, before its error ends the
+      give_up_after: how long a call may fail without a break before its error ends the
         read. By default the read waits for as long as it takes. Either way a call that has failed for 20 seconds is
         reported in the log, and again each minute.
       on_new_stream: what happens once the stream is disabled and read to its end. A stream that is enabled again is
@@ -164,19 +167,19 @@ class ReadFromDynamoDBStreams(CheckedRead):
         endpoint_url: str | None = None,
         on_data_loss: str = "fail",
         on_malformed: str = "fail",
-        watermark_slack: timedelta = timedelta(seconds=5),
-        poll_interval: timedelta = timedelta(milliseconds=200),
-        idle_poll_interval: timedelta = timedelta(seconds=2),
+        watermark_slack: Duration = timedelta(seconds=5),
+        poll_interval: Duration = timedelta(milliseconds=200),
+        idle_poll_interval: Duration = timedelta(seconds=2),
         quiet_pages: int = TRAITS.quiet.pages,
-        quiet_time: timedelta = timedelta(seconds=TRAITS.quiet.seconds),
+        quiet_time: Duration = timedelta(seconds=TRAITS.quiet.seconds),
         max_concurrent_reads: int = 16,
-        slice_time: timedelta = timedelta(seconds=1),
+        slice_time: Duration = timedelta(seconds=1),
         shard_groups: int | None = None,
         event_names: Collection[str] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
         filter_criteria: object = None,
         progress: str | Progress | None = None,
-        give_up_after: timedelta | float | None = None,
+        give_up_after: Duration | None = None,
         on_new_stream: str | None = None,
         snapshot: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         scan_segments: int | None = None,
@@ -233,7 +236,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         """
         return self._variant(_tagged=True)
 
-    def as_batches(self, schema: Schema | None = None, *, span: timedelta = timedelta(minutes=1)) -> Self:
+    def as_batches(self, schema: Schema | None = None, *, span: Duration = timedelta(minutes=1)) -> Self:
         """Return the same read with Arrow record batches as elements: about one page each, in order.
 
         No Python object is made for a change. The elements are `pyarrow.RecordBatch` with the columns `schema.arrow`;
@@ -245,9 +248,9 @@ class ReadFromDynamoDBStreams(CheckedRead):
         An attribute that does not fit its column is null there. With `on_misfit="dead_letter"` it is also in the dead
         letters, or counts as malformed where there is no such output; see `Schema`. This read is not changed.
         """
-        seconds = span.total_seconds() if isinstance(span, timedelta) else 0
-        if seconds < 1 or seconds != int(seconds):
-            raise InvalidOptionError(f"span={span!r} cannot be a span: give a timedelta of whole seconds, at least one")
+        seconds = as_seconds("span", span, at_least=1.0)
+        if seconds != int(seconds):
+            raise InvalidOptionError(f"span={span!r} cannot be a span: give whole seconds")
         if schema is not None and not isinstance(schema, Schema):
             raise InvalidOptionError(
                 f"schema={schema!r}: give a beam_dynamodb_streams.Schema, or None for the columns of any table"

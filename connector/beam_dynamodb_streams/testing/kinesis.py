@@ -61,25 +61,28 @@ class LocalKinesis(LocalService):
         calls = Calls(operations, rules, lock, max_readers=None, checks_date=False)
         super().__init__(calls, rules, port, region_name)
 
-    def create_stream(self, name: str, *, shards: int = 1, retention: timedelta = timedelta(hours=24)) -> KinesisStream:
+    def create_stream(
+        self, name: str, *, shards: int = 1, retention: timedelta | float = timedelta(hours=24)
+    ) -> KinesisStream:
         """Create a data stream and return it.
 
         Args:
             name: 1 to 128 letters, digits, dots, dashes or underscores.
             shards: How many shards it begins with.
-            retention: How long records are kept, 24 to 8,760 hours.
+            retention: How long records are kept, 24 to 8,760 hours: a timedelta or seconds.
 
         Raises:
             ValueError: The name is not legal or is taken, or the retention is not one of the service's.
         """
         if not re.fullmatch(r"[a-zA-Z0-9_.-]{1,128}", name):
             raise ValueError(f"{name!r} is not a stream name: use 1 to 128 letters, digits, dots, dashes, underscores")
-        if not timedelta(hours=24) <= retention <= timedelta(hours=8760):
+        seconds = retention.total_seconds() if isinstance(retention, timedelta) else float(retention)
+        if not 24 * 3600 <= seconds <= 8760 * 3600:
             raise ValueError(f"retention={retention!r}: Kinesis keeps records for 24 to 8,760 hours")
         with self._lock:
             if name in self._streams and not self._streams[name].deleted:
                 raise ValueError(f"stream {name!r} exists already: choose another name")
             arn = f"arn:aws:kinesis:{self.region_name}:{self.account}:stream/{name}"
-            stream = KinesisStream(name, arn, shards, retention.total_seconds(), self.clock, self._lock)
+            stream = KinesisStream(name, arn, shards, seconds, self.clock, self._lock)
             self._streams[name] = stream
         return stream
