@@ -200,7 +200,7 @@ def test_an_output_that_another_export_writes_to_is_refused(
         (["--window=0"], "--window: '0' is not the length"),
         (["--window=0s"], "'0s' is not a duration"),
         (["--schema=/schema/is/not/there"], "cannot be read"),
-        (["--format=jsonl", "--schema=columns.json"], "which JSON lines do not have"),
+        (["--rename=safe"], "without --schema there are none"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value).replace("/", "|"),
 )

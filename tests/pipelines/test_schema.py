@@ -89,6 +89,28 @@ def test_a_table_and_its_stream_yield_a_saved_schema_and_a_report(
     assert "of 40 items and 40 changes, 80 fit (100 %)" in lines
 
 
+def test_names_that_readers_refuse_are_reported_and_renamed_on_request(
+    service: LocalStreams, sampled: Sampled, tmp_path: Path
+) -> None:
+    table = service.create_table("orders", keys={"order-id": "S"})
+    table.put({"order-id": "o-1", "a.b": "x", "userId": "u", "userid": "v", "address": {"zip-code": "1"}})
+    arguments = ("--source=stream", f"--output={tmp_path / 'schema.json'}")
+    code, _, printed = sampled(*arguments, endpoint_url=service.endpoint_url)
+    assert code == 0
+    assert "name: order-id has '-', not only letters, digits and underscores; refused by Athena, Beam rows, " in printed
+    assert "Hive; --rename safe makes it order_id in files" in printed
+    assert "--rename safe makes it zip_code in files" in printed
+    code, _, printed = sampled(*arguments, "--rename=safe", endpoint_url=service.endpoint_url)
+    assert code == 0
+    assert "it is order_id in files" in printed
+    assert read_schema(tmp_path / "schema.json").rename == {
+        "order-id": "order_id",
+        "a.b": "a_b",
+        "userid": "userid_2",
+        "address.zip-code": "zip_code",
+    }
+
+
 @pytest.mark.parametrize("source", ["table", "stream"])
 def test_each_source_alone_yields_as_many_items_as_asked(orders: Any, sampled: Sampled, source: str) -> None:
     code, _, printed = sampled(f"--source={source}", "--sample=7")

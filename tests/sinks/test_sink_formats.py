@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from change_source import change
 
-from beam_dynamodb_streams.columns import Columns, Schema, read_schema
+from beam_dynamodb_streams.columns import Columns, read_schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.sinks.formats import (
@@ -79,12 +79,6 @@ def test_an_unknown_codec_is_refused_with_the_ones_there_are(make):
 def test_an_avro_codec_without_its_library_is_refused_with_what_to_install():
     with pytest.raises(InvalidOptionError, match=r"codec='snappy' needs a library .* pip install cramjam"):
         AvroFormat("snappy")
-
-
-def test_json_lines_refuse_a_schema_since_their_values_say_their_types():
-    schema = Schema(pa.schema([("id", pa.string())]), ("id",))
-    with pytest.raises(InvalidOptionError, match="Leave out the schema"):
-        JsonLinesFormat("none").check(RowLayout("change_log", schema))
 
 
 @pytest.mark.parametrize("layout", ["change_log", "latest_image"])

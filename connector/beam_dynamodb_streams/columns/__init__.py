@@ -12,6 +12,7 @@ from beam_dynamodb_streams.columns.avro import (
 from beam_dynamodb_streams.columns.batch import ColumnBatch, Columns, Misfit
 from beam_dynamodb_streams.columns.declare import SchemaOptions, read_schema
 from beam_dynamodb_streams.columns.infer import Conflict, Inferred, infer
+from beam_dynamodb_streams.columns.names import NameProblem, safe_name
 from beam_dynamodb_streams.columns.observed import CaseConflict
 from beam_dynamodb_streams.columns.schema import Schema, check_keys
 from beam_dynamodb_streams.columns.types import json_field
@@ -23,6 +24,7 @@ __all__ = [
     "Conflict",
     "Inferred",
     "Misfit",
+    "NameProblem",
     "Schema",
     "SchemaOptions",
     "attribute_name",
@@ -36,4 +38,5 @@ __all__ = [
     "infer",
     "json_field",
     "read_schema",
+    "safe_name",
 ]

@@ -30,6 +30,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from beam_dynamodb_streams.columns.names import Path
 from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.columns.types import is_json
 from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA
@@ -112,8 +113,12 @@ def avro_records(rows: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def from_avro_row(row: Mapping[str, Any], schema: Schema | None) -> dict[str, Any]:
-    """Return a row of fastavro's with the names and values of Arrow, as `batch.to_pylist()` has it."""
-    return {column.name: _reader_of(column.type)(row[column.name]) for column in _columns(schema)}
+    """Return a row of fastavro's with the names and values of Arrow, as `batch.to_pylist()` has it.
+
+    A row of a file whose schema renames attributes has the names of the table again.
+    """
+    renamed = {} if schema is None else schema.renamed
+    return {column.name: _reader_of(column.type, renamed)(row[column.name]) for column in _columns(schema)}
 
 
 def _columns(schema: Schema | None) -> pa.Schema:
@@ -188,14 +193,18 @@ def _limits(column: pa.Array) -> Iterator[tuple[int, int]]:
     return pairwise(column.offsets.to_pylist())
 
 
-def _reader_of(kind: pa.DataType) -> Callable[[Any], Any]:
+def _reader_of(kind: pa.DataType, renamed: Mapping[Path, str], path: Path = ()) -> Callable[[Any], Any]:
     if pa.types.is_struct(kind):
-        members = [(member.name, avro_name(member.name), _reader_of(member.type)) for member in kind]
+        members = []
+        for member in kind:
+            inner = (*path, member.name)
+            written = avro_name(renamed.get(inner, member.name))
+            members.append((member.name, written, _reader_of(member.type, renamed, inner)))
         return lambda row: None if row is None else {name: read(row[written]) for name, written, read in members}
     if pa.types.is_list(kind):
-        element = _reader_of(kind.value_type)
+        element = _reader_of(kind.value_type, renamed, path)
         return lambda elements: None if elements is None else [element(each) for each in elements]
     if pa.types.is_map(kind):
-        item = _reader_of(kind.item_type)
+        item = _reader_of(kind.item_type, renamed, path)
         return lambda items: None if items is None else [(name, item(each)) for name, each in items.items()]
     return lambda value: value

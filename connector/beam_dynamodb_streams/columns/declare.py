@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import msgspec
 import pyarrow as pa
 from typing_extensions import Unpack
 
 from beam_dynamodb_streams.columns.from_avro import attributes_of, is_avro
-from beam_dynamodb_streams.columns.schema import OnMisfit, Schema, schema_of
+from beam_dynamodb_streams.columns.schema import FILE_METADATA, OnMisfit, Rename, Schema, schema_of
 from beam_dynamodb_streams.columns.type_notation import column_of
 from beam_dynamodb_streams.errors import InvalidOptionError
 
@@ -24,7 +24,7 @@ class SchemaOptions(TypedDict, total=False):
     other: str | None
     on_misfit: OnMisfit
     on_misfit_in: Mapping[str, OnMisfit]
-    rename: Mapping[str, str]
+    rename: Rename
 
 
 def read_schema(
@@ -36,6 +36,7 @@ def read_schema(
     """Return the schema that is declared as
 
     - a `Schema`, or the path of a file with the text of `Schema.to_json`,
+    - the path of a Parquet or Avro file that a sink wrote with a schema: the file holds it,
     - a `pyarrow.Schema` of the attributes,
     - an Avro schema of an item, which is a record: parsed, or the path of an .avsc file,
     - a mapping of attributes to types as in `columns.type_notation`, such as
@@ -76,7 +77,8 @@ def read_schema(
 
 def _parsed(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     try:
-        parsed = msgspec.json.decode(Path(path).read_bytes())
+        with Path(path).open("rb") as file:
+            parsed = msgspec.json.decode(_saved_in(file, path) or file.read())
     except OSError as error:
         raise InvalidOptionError(f"schema {os.fspath(path)!r} cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -84,3 +86,28 @@ def _parsed(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     if not isinstance(parsed, dict):
         raise InvalidOptionError(f"schema {os.fspath(path)!r} is not a JSON object: see read_schema for what it may be")
     return parsed
+
+
+def _saved_in(file: BinaryIO, path: str | os.PathLike[str]) -> bytes | str | None:
+    """Return the saved schema in the metadata of a Parquet or Avro file; None for a file of text."""
+    magic = file.read(4)
+    file.seek(0)
+    if magic not in (b"PAR1", b"Obj\x01"):
+        return None
+    try:
+        if magic == b"PAR1":
+            import pyarrow.parquet as pq  # only here, because both take long to import
+
+            found = (pq.read_metadata(file).metadata or {}).get(FILE_METADATA.encode())
+        else:
+            import fastavro
+
+            found = fastavro.reader(file).metadata.get(FILE_METADATA)
+    except (pa.ArrowException, ValueError, EOFError) as error:
+        raise InvalidOptionError(f"schema {os.fspath(path)!r} is a damaged file: {error}") from error
+    if found is None:
+        raise InvalidOptionError(
+            f"schema {os.fspath(path)!r} holds no schema of this connector: its images are text, or another program "
+            "wrote it"
+        )
+    return found  # type: ignore[no-any-return]  # pyarrow and fastavro are untyped

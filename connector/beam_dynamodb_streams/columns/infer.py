@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 import msgspec
 import pyarrow as pa
 
-from beam_dynamodb_streams.columns.observed import CaseConflict, Numbers, Observed
+from beam_dynamodb_streams.columns.names import NameProblem
+from beam_dynamodb_streams.columns.observed import CaseConflict, ColumnTypes, Numbers, Observed
 from beam_dynamodb_streams.columns.scalar import convert_attribute, convert_image
 from beam_dynamodb_streams.columns.schema import Schema
 from beam_dynamodb_streams.columns.types import LEVELS, json_field, names_that_clash
@@ -53,6 +54,7 @@ class Inferred:
         seen: For each attribute, the count of items that have it.
         conflicts: The paths at which values of several types occurred.
         case_conflicts: The names that differ only in case.
+        name_problems: The names of columns that readers of files refuse, with the name that `rename="safe"` gives them.
     """
 
     schema: Schema
@@ -61,9 +63,16 @@ class Inferred:
     seen: Mapping[str, int]
     conflicts: tuple[Conflict, ...]
     case_conflicts: tuple[CaseConflict, ...] = ()
+    name_problems: tuple[NameProblem, ...] = ()
 
 
-def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numbers = "text") -> Inferred:
+def infer(
+    items: Sequence[bytes],
+    key_types: Mapping[str, str],
+    *,
+    numbers: Numbers = "text",
+    rename: Literal["safe"] | None = None,
+) -> Inferred:
     """Return the schema for items in DynamoDB JSON, of a table with keys such as `{"order_id": "S"}`.
 
     - Numbers become text, which loses nothing. With `numbers="narrow"` they become int64 if all are whole and within
@@ -76,15 +85,22 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
     - Names that differ only in case: the most frequent of such attributes, or the key, has a column, and the others go
       to the column `other`. A map with such members becomes a map of any names. Two keys both have a column, and the
       schema renames the second one in files (`Schema.rename`).
+    - With `rename="safe"` all of these have columns, and every name that a reader of files refuses has another one
+      there. Without it, `Inferred.name_problems` reports these names.
 
     The columns are the keys, then the other attributes by name, so that another sample of the same table results in the
     same schema where possible. An item that is not a JSON object counts as an item that does not fit.
 
     Raises:
-        InvalidOptionError: `numbers` is not one of its two values.
+        InvalidOptionError: `numbers` or `rename` is not one of its two values.
     """
     if numbers not in get_args(Numbers):
         raise InvalidOptionError(f"numbers={numbers!r}: use 'text' or 'narrow'")
+    if rename not in ("safe", None):
+        raise InvalidOptionError(
+            f"rename={rename!r}: use 'safe' or None, and edit the schema's rename= for other names"
+        )
+    choose = ColumnTypes(numbers, renames=rename is not None)
     observed: dict[str, Observed] = {name: Observed() for name in key_types}
     raws: dict[str, list[msgspec.Raw]] = {}
     for item in items:
@@ -92,27 +108,27 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
             raws.setdefault(name, []).append(raw)
             observed.setdefault(name, Observed()).add(_value(raw))
     others = sorted(observed.keys() - key_types.keys(), key=lambda name: (-len(raws[name]), name))
-    case_conflicts = [conflict for name in sorted(observed) for conflict in observed[name].case_conflicts(name)]
+    case_conflicts = [conflict for name in sorted(observed) for conflict in observed[name].case_conflicts(name, choose)]
     left_out: set[str] = set()
     for group in names_that_clash(observed):
         ranked = sorted(group, key=lambda name: (name not in key_types, -len(raws.get(name, ())), name))
-        without = [name for name in ranked[1:] if name not in key_types]
+        without = [] if rename else [name for name in ranked[1:] if name not in key_types]
         left_out.update(without)
         counts = {name: len(raws.get(name, ())) for name in group}
-        renamed = [name for name in group[1:] if name in key_types and group[0] in key_types]
+        renamed = ranked[1:] if rename else [name for name in group[1:] if {name, group[0]} <= key_types.keys()]
         handling = f"{', '.join(without) or 'none'} without a column"
         case_conflicts.append(
             CaseConflict(counts, f"{handling}; {', '.join(renamed)} renamed in files" if renamed else handling)
         )
     others = [name for name in others if name not in left_out]
-    columns = [_key(name, tag, observed[name], numbers) for name, tag in key_types.items()]
-    columns += [_column(name, observed[name], raws[name], numbers) for name in sorted(others[: COLUMNS - len(columns)])]
+    columns = [_key(name, tag, observed[name], choose) for name, tag in key_types.items()]
+    columns += [_column(name, observed[name], raws[name], choose) for name in sorted(others[: COLUMNS - len(columns)])]
     attributes = pa.schema(columns)
     other = "other_attributes"
     while other in {name.lower() for name in observed}:
         other += "_"
-    rename = names_in_files(key_types, taken={name.lower() for name in [*observed, other]})
-    schema = Schema(attributes, tuple(key_types), other=other, rename=rename)
+    names = rename or names_in_files(key_types, taken={name.lower() for name in [*observed, other]})
+    schema = Schema(attributes, tuple(key_types), other=other, rename=names)
     conflicts = [
         Conflict(place, dict(seen.tags), column)
         for column in columns
@@ -127,6 +143,7 @@ def infer(items: Sequence[bytes], key_types: Mapping[str, str], *, numbers: Numb
         seen,
         tuple(conflicts),
         tuple(case_conflicts),
+        schema.name_problems(),
     )
 
 
@@ -146,12 +163,12 @@ def names_in_files(names: Iterable[str], *, taken: Iterable[str] = ()) -> dict[s
     return renamed
 
 
-def _key(name: str, tag: str, observed: Observed, numbers: Numbers) -> pa.Field:
-    return pa.field(name, _KEY_TYPES.get(tag) or observed.column_type(numbers))
+def _key(name: str, tag: str, observed: Observed, choose: ColumnTypes) -> pa.Field:
+    return pa.field(name, _KEY_TYPES.get(tag) or observed.column_type(choose))
 
 
-def _column(name: str, observed: Observed, raws: Sequence[msgspec.Raw], numbers: Numbers) -> pa.Field:
-    column = pa.field(name, observed.column_type(numbers))
+def _column(name: str, observed: Observed, raws: Sequence[msgspec.Raw], choose: ColumnTypes) -> pa.Field:
+    column = pa.field(name, observed.column_type(choose))
     fitting = sum(convert_attribute(column, raw)[1] is None for raw in raws)
     return column if fitting >= LEAST_FIT * len(raws) else json_field(name)
 

@@ -21,6 +21,14 @@ _LISTS: Final = ("L", "SS", "NS", "BS")
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnTypes:
+    """How a type is chosen: what numbers become, and whether the schema renames members that differ only in case."""
+
+    numbers: Numbers
+    renames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CaseConflict:
     """Names that differ only in case, of attributes or of members of one map. Spark and DuckDB take them for one name.
 
@@ -73,7 +81,7 @@ class Observed:
         """Return the tags that occurred except NULL, the most frequent first."""
         return [tag for tag, _ in self.tags.most_common() if tag != "NULL"]
 
-    def column_type(self, numbers: Numbers) -> pa.DataType:
+    def column_type(self, choose: ColumnTypes) -> pa.DataType:
         """Return the type that takes most of the values; string if all were NULL."""
         counts = {
             "text": self.tags["S"] + self.tags["N"] if self.tags["S"] else 0,
@@ -85,15 +93,15 @@ class Observed:
         }
         match max(counts, key=lambda kind: counts[kind]):
             case "number":
-                return self._number_type(numbers)
+                return self._number_type(choose.numbers)
             case "BOOL":
                 return pa.bool_()
             case "B":
                 return pa.binary()
             case "list":
-                return pa.list_((self.elements or Observed()).column_type(numbers))
+                return pa.list_((self.elements or Observed()).column_type(choose))
             case "M":
-                return self._map_type(numbers)
+                return self._map_type(choose)
         return pa.string()
 
     def paths(self, path: str) -> Iterator[tuple[str, Observed]]:
@@ -107,23 +115,25 @@ class Observed:
             for name in sorted(self.members):
                 yield from self.members[name].paths(f"{path}.{name}")
 
-    def case_conflicts(self, place: str) -> Iterator[CaseConflict]:
+    def case_conflicts(self, place: str, choose: ColumnTypes) -> Iterator[CaseConflict]:
         """Yield the members at every depth, of maps that are structs by their size, that differ only in case."""
         if self.elements is not None:
-            yield from self.elements.case_conflicts(f"{place}[]")
+            yield from self.elements.case_conflicts(f"{place}[]", choose)
         if len(self.members) > MEMBERS:
-            yield from merged(self.members.values()).case_conflicts(f"{place}.*")
+            yield from merged(self.members.values()).case_conflicts(f"{place}.*", choose)
             return
         for group in names_that_clash(self.members):
             counts = {f"{place}.{name}": self.members[name].tags.total() for name in group}
-            yield CaseConflict(counts, f"{place} is a map of any names, or json")
+            renamed = f"{', '.join(group[1:])} renamed in files, unless {place} is json"
+            yield CaseConflict(counts, renamed if choose.renames else f"{place} is a map of any names, or json")
         for name in sorted(self.members):
-            yield from self.members[name].case_conflicts(f"{place}.{name}")
+            yield from self.members[name].case_conflicts(f"{place}.{name}", choose)
 
-    def _map_type(self, numbers: Numbers) -> pa.DataType:
-        if not 0 < len(self.members) <= MEMBERS or names_that_clash(self.members):
-            return pa.map_(pa.string(), merged(self.members.values()).column_type(numbers))
-        return pa.struct([(name, self.members[name].column_type(numbers)) for name in sorted(self.members)])
+    def _map_type(self, choose: ColumnTypes) -> pa.DataType:
+        clash = not choose.renames and names_that_clash(self.members)
+        if not 0 < len(self.members) <= MEMBERS or clash:
+            return pa.map_(pa.string(), merged(self.members.values()).column_type(choose))
+        return pa.struct([(name, self.members[name].column_type(choose)) for name in sorted(self.members)])
 
     def _number_type(self, numbers: Numbers) -> pa.DataType:
         if numbers == "text":

@@ -9,13 +9,25 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import msgspec
 import pyarrow as pa
 
+from beam_dynamodb_streams.columns.names import (
+    NameProblem,
+    Path,
+    name_problems,
+    original_paths,
+    paths_of,
+    renamed_type,
+    safe_names,
+)
 from beam_dynamodb_streams.columns.type_notation import column_of, notation_of
 from beam_dynamodb_streams.columns.types import check_column, is_json, nullable, tags
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA, METADATA_COLUMNS
 
 VERSION: Final = 1  # of the saved form
+FILE_METADATA: Final = "dynamodb.schema"
+"""The name under which a file of the sinks holds the saved form of its schema."""
 OnMisfit: TypeAlias = Literal["dead_letter", "text", "raise"]
+Rename: TypeAlias = Mapping[str, str] | Literal["safe"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +46,11 @@ class Schema:
 
     - `on_misfit_in`: the same for single columns, by name; `on_misfit` holds for all others.
 
-    - `rename`: the name in files of each attribute that needs another one there, such as `{"userid": "userid_2"}`. It
-      makes a table readable whose attributes, or keys, differ only in case: Spark and DuckDB take these for one name.
-      Only the sinks rename; `arrow` and `changed_attributes` have the names of the table.
+    - `rename`: the name in files and rows of each attribute that needs another one there, by its path
+      (`columns.names`), such as `{"userid": "userid_2", "address.zip-code": "zip_code"}`. Or `"safe"`: every name that
+      a reader refuses gets another one, and `rename` is then the mapping that was made. It is saved and stays the same.
+      Only the sinks and `AsRows` rename; `arrow` and `changed_attributes` have the names of the table.
+      `with_original_names` restores the names of the table in what is read from files.
 
     Under `"text"`, a misfit that no image can hold is a dead letter: the keys of a change without images, and an image
     that is not a JSON object.
@@ -50,7 +64,8 @@ class Schema:
     other: str | None = "other_attributes"
     on_misfit: OnMisfit = "dead_letter"
     on_misfit_in: Mapping[str, OnMisfit] = field(default_factory=dict)
-    rename: Mapping[str, str] = field(default_factory=dict)
+    rename: Rename = field(default_factory=dict)
+    renamed: Mapping[Path, str] = field(init=False, repr=False)
     image: pa.DataType = field(init=False, repr=False)
     arrow: pa.Schema = field(init=False, repr=False)
 
@@ -65,7 +80,10 @@ class Schema:
         object.__setattr__(self, "attributes", pa.schema(columns))
         object.__setattr__(self, "keys", tuple(self.keys))
         object.__setattr__(self, "on_misfit_in", dict(self.on_misfit_in))
-        object.__setattr__(self, "rename", dict(self.rename))
+        renamed = _renamed(self)
+        texts = {path: text for text, path in paths_of(columns).items()}
+        object.__setattr__(self, "renamed", renamed)
+        object.__setattr__(self, "rename", {text: renamed[path] for path, text in texts.items() if path in renamed})
         object.__setattr__(self, "image", image)
         object.__setattr__(self, "arrow", pa.schema(rows))
 
@@ -75,7 +93,31 @@ class Schema:
 
     def in_files(self, struct: pa.DataType) -> pa.DataType:
         """Return the type of `keys` or of an image with the names of its columns in files."""
-        return pa.struct([member.with_name(self.rename.get(member.name, member.name)) for member in struct])
+        return renamed_type(struct, lambda path: self.renamed.get(path, path[-1])) if self.renamed else struct
+
+    def with_original_names(self, rows: pa.Table | pa.RecordBatch) -> pa.Table | pa.RecordBatch:
+        """Return rows that were read from a file with the names of the table in keys and images again.
+
+        Nothing is copied. Columns that are not the schema's, such as those of a layout, stay as they are.
+        `read_schema` returns the schema of a Parquet or Avro file of the sinks.
+        """
+        original = original_paths(self.attributes, self.renamed)
+
+        def kind_of(column: pa.Field) -> pa.DataType:
+            if column.name not in ("keys", "new_image", "old_image", "image"):
+                return column.type
+            return renamed_type(column.type, lambda path: original.get(path, path[-1]))
+
+        columns = [column.with_type(kind_of(column)) for column in rows.schema]
+        arrays = [
+            each if each.type == column.type else _viewed(each, column.type)
+            for each, column in zip(rows.columns, columns, strict=True)
+        ]
+        return type(rows).from_arrays(arrays, schema=pa.schema(columns, rows.schema.metadata))
+
+    def name_problems(self) -> tuple[NameProblem, ...]:
+        """Return the names of attributes and members that readers of files refuse, renamed or not."""
+        return name_problems(self.attributes, self.keys, self.other, self.renamed)
 
     def to_json(self) -> str:
         """Return the saved form: JSON to read, to edit and to keep beside a pipeline."""
@@ -109,7 +151,7 @@ class _SavedSchema(msgspec.Struct, forbid_unknown_fields=True):
     other: str | None = "other_attributes"
     on_misfit: OnMisfit = "dead_letter"
     on_misfit_in: dict[str, OnMisfit] = {}
-    rename: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    rename: dict[str, str] | Literal["safe"] | msgspec.UnsetType = msgspec.UNSET
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -120,8 +162,8 @@ def encode_schema(schema: Schema) -> str:
     policies = {name: schema.on_misfit_in[name] for name in schema.attributes.names if name in schema.on_misfit_in}
     attributes = {column.name: notation_of(column) for column in schema.attributes}
     saved = _SavedSchema(VERSION, list(schema.keys), attributes, schema.other, schema.on_misfit, policies)
-    if schema.rename:
-        saved.rename = {name: schema.rename[name] for name in schema.attributes.names if name in schema.rename}
+    if schema.rename and schema.rename != "safe":
+        saved.rename = dict(schema.rename)
     return msgspec.json.format(_encode(saved), indent=2).decode()
 
 
@@ -197,7 +239,6 @@ def _check(schema: Schema) -> None:
         raise InvalidOptionError(f"other={schema.other!r}: give a name that no attribute has, or None")
     if not set(schema.on_misfit_in) <= set(names):
         raise InvalidOptionError(f"on_misfit_in={schema.on_misfit_in!r}: name attributes among {names!r}")
-    _check_rename(schema, names)
     for policy in (schema.on_misfit, *schema.on_misfit_in.values()):
         if policy not in get_args(OnMisfit):
             raise InvalidOptionError(f"on_misfit={policy!r}: use one of {', '.join(get_args(OnMisfit))}")
@@ -205,13 +246,33 @@ def _check(schema: Schema) -> None:
             raise InvalidOptionError("on_misfit='text' keeps misfits in the column other: give other a name")
 
 
-def _check_rename(schema: Schema, names: list[str]) -> None:
+def _renamed(schema: Schema) -> dict[Path, str]:
+    """Return the name in files of each path that has another one there. Raises `InvalidOptionError` for a bad one."""
     rename = schema.rename
-    if not isinstance(rename, Mapping) or not set(rename) <= set(names):
-        raise InvalidOptionError(f"rename={rename!r}: map attributes among {names!r} to their names in files")
+    if rename == "safe":
+        return safe_names(schema.attributes, schema.keys, schema.other)
+    paths = paths_of(schema.attributes)
+    if not isinstance(rename, Mapping) or not set(rename) <= set(paths):
+        unknown = (
+            "" if not isinstance(rename, Mapping) else f", and {min(map(str, set(rename) - set(paths)))!r} is none"
+        )
+        raise InvalidOptionError(
+            f"rename={rename!r}: map attributes among {list(paths)!r} to their names in files{unknown}; or give 'safe'"
+        )
     if not all(isinstance(name, str) and name for name in rename.values()):
         raise InvalidOptionError(f"rename={rename!r}: names in files are texts that are not empty")
-    renamed = [rename.get(name, name) for name in names] + [schema.other or ""]
-    twice = sorted({name for name in renamed if renamed.count(name) > 1})
-    if twice:
-        raise InvalidOptionError(f"rename={rename!r}: {twice[0]!r} is then the name of two columns; choose another one")
+    renamed = {paths[text]: name for text, name in rename.items()}
+    taken: dict[Path, set[str]] = {(): {schema.other or ""}}
+    for path in paths.values():
+        name, siblings = renamed.get(path, path[-1]), taken.setdefault(path[:-1], set())
+        if name in siblings:
+            raise InvalidOptionError(f"rename={rename!r}: {name!r} is then the name of two columns; choose another one")
+        siblings.add(name)
+    return renamed
+
+
+def _viewed(column: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """Return the column as this type, which has the same layout."""
+    if isinstance(column, pa.ChunkedArray):
+        return pa.chunked_array([chunk.view(kind) for chunk in column.chunks], kind)
+    return column.view(kind)

@@ -24,7 +24,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
-from beam_dynamodb_streams.columns import Schema, check_keys, read_schema
+from beam_dynamodb_streams.columns import Schema, SchemaOptions, check_keys, read_schema
 from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.command_line import beam_options, connection_of, read_from
 from beam_dynamodb_streams.commands.dead_letter_files import WriteDeadLetters
@@ -151,12 +151,13 @@ def sink_of(arguments: argparse.Namespace) -> Any:
     if arguments.window is not None:
         given["window"] = arguments.window
     if arguments.schema is not None:
-        if arguments.format == "jsonl":
-            raise InvalidOptionError(
-                f"--schema={arguments.schema} declares columns, which JSON lines do not have: leave it out, or use"
-                " --format parquet or avro"
-            )
-        given["schema"] = read_schema(arguments.schema, keys=arguments.keys)
+        names: SchemaOptions = {"rename": arguments.rename} if arguments.rename is not None else {}
+        given["schema"] = read_schema(arguments.schema, keys=arguments.keys, **names)
+    elif arguments.rename is not None:
+        raise InvalidOptionError(
+            f"--rename={arguments.rename} gives columns other names, and without --schema there are none: make a schema"
+            " with `python -m pipelines.schema --rename safe --output FILE`, and give it with --schema FILE"
+        )
     options = {name: option for name, option in given.items() if option is not None}
     return WRITERS[arguments.format](arguments.output, layout=arguments.layout, **options)
 

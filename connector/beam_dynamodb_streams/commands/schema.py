@@ -28,7 +28,7 @@ import msgspec
 import pyarrow as pa
 
 from beam_dynamodb_streams import ConnectorError, errors
-from beam_dynamodb_streams.columns import Inferred, infer
+from beam_dynamodb_streams.columns import Inferred, NameProblem, infer
 from beam_dynamodb_streams.columns.type_notation import notation_of
 from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.exit_codes import exit_with
@@ -102,7 +102,7 @@ def infer_from_sample(arguments: argparse.Namespace) -> InferredFromSample:
         elif arguments.source != "table":
             images = stream_images(client, table.latest_stream_arn, arguments.sample)
             changes = list(islice(images, arguments.sample))
-    inferred = infer([*items, *changes], table.key_types, numbers=arguments.numbers)
+    inferred = infer([*items, *changes], table.key_types, numbers=arguments.numbers, rename=arguments.rename)
     inferred = replace(inferred, schema=replace(inferred.schema, on_misfit="text"))
     return InferredFromSample(inferred, len(items), len(changes), without)
 
@@ -143,11 +143,20 @@ def report(sampled: InferredFromSample) -> Iterator[str]:
     for case in inferred.case_conflicts:
         counts = ", ".join(f"{name} ({count:,})" for name, count in case.counts.items())
         yield f"names differ only in case: {counts}; Spark and DuckDB take them for one, so: {case.handling}"
+    yield from (name_line(problem) for problem in inferred.name_problems)
     if sampled.without is not None:
         yield sampled.without
     share = f"{math.floor(inferred.fitting / images * 1000) / 10:g} %" if images else "none"
     of = f"{_counted(sampled.items, 'item')} and {_counted(sampled.changes, 'change')}"
     yield f"of {of}, {inferred.fitting:,} fit ({share})"
+
+
+def name_line(problem: NameProblem) -> str:
+    """Return what is wrong with a name, for whom, and what the schema does about it or could do."""
+    wrong = f"name: {problem.path} {problem.reason}; refused by {', '.join(problem.refused_by)}"
+    if problem.in_files != problem.name:
+        return f"{wrong}; it is {problem.in_files} in files"
+    return wrong if problem.safe == problem.name else f"{wrong}; --rename safe makes it {problem.safe} in files"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -77,4 +77,5 @@ def _one(value: Any, kind: pa.DataType) -> Any:
         return {name: _one(each, kind.item_type) for name, each in value}
     if pa.types.is_list(kind):
         return [_one(each, kind.value_type) for each in value]
-    return struct_class(kind)._make(_one(value[member.name], member.type) for member in kind)
+    # By place: in rows a member may have another name than in the table.
+    return struct_class(kind)._make(_one(each, member.type) for each, member in zip(value.values(), kind, strict=True))

@@ -101,6 +101,5 @@ def _check_name(name: str) -> None:
     if not name.isidentifier() or iskeyword(name) or name.startswith("_"):
         raise InvalidOptionError(
             f"attribute {name!r} cannot be a field of a row: Beam takes Python identifiers that do not begin with an "
-            f"underscore. Give it another name with rename={{{name!r}: …}} in the schema; inside a map, declare the "
-            "map as 'json'"
+            f"underscore. Give it another name in the schema: rename='safe', or rename={{{name!r}: …}}"
         )

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fastavro.write import Writer
 
-from beam_dynamodb_streams.columns import avro_records, avro_schema_of
+from beam_dynamodb_streams.columns import Schema, avro_records, avro_schema_of
+from beam_dynamodb_streams.columns.json_rows import encode_typed_lines
+from beam_dynamodb_streams.columns.schema import FILE_METADATA
 from beam_dynamodb_streams.columns.types import first_clash
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records.json_lines import encode_lines
@@ -79,6 +81,8 @@ class _ParquetWriter:
         self._layout = layout
         self._row_group_rows = options.row_group_rows
         self._writer = pq.ParquetWriter(handle, layout.columns, compression=options.codec)
+        if layout.schema is not None:
+            self._writer.add_key_value_metadata(_metadata(layout.schema))
 
     def write(self, changes: pa.RecordBatch) -> None:
         self._writer.write_batch(self._layout.rows(changes), self._row_group_rows)
@@ -117,7 +121,8 @@ class _AvroWriter:
     def __init__(self, handle: BinaryIO, layout: RowLayout, codec: str) -> None:
         self._layout = layout
         schema = fastavro.parse_schema(avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout]))
-        self._writer = Writer(handle, schema, codec=codec, sync_interval=AVRO_BLOCK_BYTES)
+        metadata = None if layout.schema is None else _metadata(layout.schema)
+        self._writer = Writer(handle, schema, codec=codec, sync_interval=AVRO_BLOCK_BYTES, metadata=metadata)
 
     def write(self, changes: pa.RecordBatch) -> None:
         for record in avro_records(self._layout.rows(changes)):
@@ -131,7 +136,7 @@ class _AvroWriter:
 class JsonLinesFormat:
     """JSON lines. A line of the layout `change_log` is that of `ChangeRecord.to_json` with the layout's own columns.
 
-    `ChangeRecord.from_json` reads it.
+    `ChangeRecord.from_json` reads it. With a schema, keys and images are plain JSON (`columns.json_rows`).
     """
 
     name: ClassVar[str] = "jsonl"
@@ -145,11 +150,7 @@ class JsonLinesFormat:
         return ".jsonl" + {"none": "", "gzip": ".gz", "zstd": ".zst"}[self.codec]
 
     def check(self, layout: RowLayout) -> None:
-        if layout.schema is not None:
-            raise InvalidOptionError(
-                "a schema declares columns, and JSON lines have none: their images are DynamoDB JSON, which holds the"
-                " type of each value. Leave out the schema, or write Parquet or Avro"
-            )
+        check_case(layout)
 
     def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
         return _JsonLinesWriter(handle, layout, self.codec)
@@ -164,7 +165,9 @@ class _JsonLinesWriter:
             self._stream = pa.CompressedOutputStream(pa.PythonFile(_Unclosed(handle), "w"), codec)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        self._stream.write(encode_lines(self._layout.rows(changes)))
+        rows, schema = self._layout.rows(changes), self._layout.schema
+        lines = encode_lines(rows) if schema is None else encode_typed_lines(rows, self._layout.columns, schema.other)
+        self._stream.write(lines)
 
     def close(self) -> None:
         if self._compressed:
@@ -184,6 +187,10 @@ class _Unclosed(io.RawIOBase):
         return self._handle.write(data)
 
 
+def _metadata(schema: Schema) -> dict[str, str]:
+    return {FILE_METADATA: schema.to_json()}
+
+
 def _check_codec(codec: str, known: tuple[str, ...]) -> None:
     if codec not in known:
         raise InvalidOptionError(f"codec={codec!r} is unknown: use one of {', '.join(map(repr, known))}")
@@ -197,7 +204,8 @@ def check_case(layout: RowLayout) -> None:
         raise InvalidOptionError(
             f"the schema has {clash}, which differ only in case: Spark, DuckDB and others take them for one name, and"
             " cannot open the files or mix up the values. Leave one attribute out, so that it goes to the column other,"
-            " or give one another name in files with rename= of the schema, such as rename={'userid': 'userid_2'}."
+            " or give one another name in files with rename= of the schema, such as rename={'userid': 'userid_2'} or"
+            " rename='safe'."
             " Declare a map around such members {'*': T} or 'json'"
         )
 

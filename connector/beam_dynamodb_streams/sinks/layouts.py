@@ -99,11 +99,7 @@ class RowLayout:
         if self.schema is None or not self.schema.rename:
             return list(changes.columns)
         return [
-            pa.StructArray.from_arrays(
-                column.flatten(), fields=list(self.schema.in_files(column.type)), mask=column.is_null()
-            )
-            if pa.types.is_struct(column.type)
-            else column
+            column.view(self.schema.in_files(column.type)) if pa.types.is_struct(column.type) else column
             for column in changes.columns
         ]
 

@@ -121,7 +121,8 @@ class WriteChangesToJsonLines(WriteChanges):
 
     Like `WriteChangesToParquet` in all but the format: a line of the change log is that of
     `ChangeRecord.to_json` with the columns of the layout, and `ChangeRecord.from_json` reads it. Images are DynamoDB
-    JSON, and `codec` is "none", "gzip" or "zstd".
+    JSON; with a schema they are plain JSON objects of its columns, such as `{"id": "o-1", "total": "12.50"}`
+    (`columns.json_rows`). `codec` is "none", "gzip" or "zstd".
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class WriteChangesToJsonLines(WriteChanges):
         window: Duration | None = None,
         codec: str = "none",
         layout: str = "change_log",
+        schema: Schema | None = None,
         partitions: str | None = None,
         file_bytes: int = FILE_BYTES,
     ) -> None:
@@ -139,7 +141,7 @@ class WriteChangesToJsonLines(WriteChanges):
             JsonLinesFormat(codec),
             window=window,
             layout=layout,
-            schema=None,
+            schema=schema,
             partitions=partitions,
             file_bytes=file_bytes,
         )

@@ -135,6 +135,12 @@ class PipelineParser(Parser):
             help="the table's key attributes, separated by a comma (default: as the schema's file says)",
         )
         self.add_argument(
+            "--rename",
+            choices=["safe"],
+            help="with --schema: give each column whose name readers of the files refuse another name (default: as the"
+            " schema's file says)",
+        )
+        self.add_argument(
             "--window",
             type=window_argument,
             metavar="LENGTH",

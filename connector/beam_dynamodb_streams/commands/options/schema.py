@@ -30,6 +30,12 @@ def parser_of(prog: str) -> Parser:
         help="the columns of numbers: text, which loses nothing, or int64 and decimal128 where all sampled numbers fit"
         " (default: %(default)s)",
     )
+    parser.add_argument(
+        "--rename",
+        choices=["safe"],
+        help="give each attribute that readers of files refuse another name in files and rows, and a column to each of"
+        " those that differ only in case (default: report them)",
+    )
     parser.add_connection()
     return parser
 
