@@ -34,6 +34,7 @@ from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, Position, StartPosition
 from beam_dynamodb_streams.shards.segments import TableScan
 from beam_dynamodb_streams.source.scanned_table import ScannedTable
+from beam_dynamodb_streams.source.snapshot import ScanSnapshot, new_scan
 from beam_dynamodb_streams.testing import Clock, LocalKinesis, LocalStreams
 from beam_dynamodb_streams.testing.answers import Request as ServedRequest
 from beam_dynamodb_streams.testing.calls import NoAnswer
@@ -197,6 +198,7 @@ class DrivenRead:
         refuses_late_records: Whether a record behind the watermark fails the test.
         on_new_stream: What happens at the end of the stream.
         table_id: The id of the table when the read began.
+        snapshot: What scans the table again once it was deleted and created again.
 
     Attributes:
         delivered: The shard and the sequence number of each change.
@@ -231,11 +233,13 @@ class DrivenRead:
         scan_units: float | None = None,
         scanned_table: Callable[[Client, TableScan], ItemTable] | None = None,
         scanner: type[TableScanner] = TableScanner,
+        snapshot: ScanSnapshot | None = None,
     ) -> None:
         self._own_client = None if client else _client(service, clock, sockets=sockets)
         self._client = client or self._own_client
         self._clock, self._first_stream = clock, stream_arn
         self._on_new_stream, self._table_id = on_new_stream, table_id
+        self._snapshot, self._first_epoch = snapshot, 0 if scan is None else scan.epoch
         self._rules, self._pace = rules or Rules(slack=0.0), pace or Pace(page=50)
         self._network = network or Network()
         self._earlier = EarlierRun(saved or {}, until)
@@ -265,7 +269,12 @@ class DrivenRead:
             scanner = self._scanner(self._scanned_table(self._client, scan), budget, self._rules.slack, self.tally)
         caller = StreamCaller(
             DynamoDBStream(ListingInPages(self._client, self._network), stream_arn, limit=self._pace.page),
-            TableStreams(self._client, table_of(stream_arn).rpartition("/")[2], self._table_id),
+            TableStreams(
+                self._client,
+                table_of(stream_arn).rpartition("/")[2],
+                self._table_id if scan is None or scan.epoch == self._first_epoch else "",
+                snapshot=lambda table, arn: new_scan(table, arn, self._snapshot, self._client.service_time()),
+            ),
             None if scanner is None else scanner.table,
         )
         fetcher = InlineFetcher(

@@ -65,7 +65,7 @@ def test_what_a_runner_stores_has_no_credential_in_it(signed: Table, service: Lo
     wire = client(options.connection, options.pace.requests)
     read = begin_read(wire, options)
     assert_clean(encode_stream_read(read))
-    reader = reader_of(wire, read, options, read.stream_arn)
+    reader = reader_of(wire, read, options, read.first_frontier())
     frontier, steps = begin(read.start, stream_arn=read.stream_arn), 0
     try:
         while (step := reader.next(frontier, reader.now() + 1.0)) is not None:

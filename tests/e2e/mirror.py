@@ -14,13 +14,14 @@ from beam_dynamodb_streams import ChangeRecord
 class Mirror(beam.DoFn):
     """Keeps the latest image of each key in a dict of this process, and notes each time that an `n` goes back.
 
-    The writer of the table gives every write a greater `n`.
+    The writer of the table gives every write a greater `n`. `epochs` has the snapshot that each key was last seen in.
     """
 
     mirrors: ClassVar[dict[str, dict[str, Any]]] = {}
     newest: ClassVar[dict[str, dict[str, int]]] = {}
     backwards: ClassVar[dict[str, list[str]]] = {}
     counts: ClassVar[dict[str, Counter[str]]] = {}
+    epochs: ClassVar[dict[str, dict[str, str]]] = {}
     lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, name: str) -> None:
@@ -29,6 +30,7 @@ class Mirror(beam.DoFn):
     @classmethod
     def begin(cls, name: str) -> None:
         cls.mirrors[name], cls.newest[name], cls.backwards[name], cls.counts[name] = {}, {}, [], Counter()
+        cls.epochs[name] = {}
 
     def process(self, change: ChangeRecord) -> None:
         key = change.keys["id"]
@@ -41,6 +43,7 @@ class Mirror(beam.DoFn):
             if number < newest.get(key, -1):
                 self.backwards[self._name].append(f"{key}: {newest[key]} -> {number} by {change!r}")
             newest[key] = max(number, newest.get(key, -1))
+            self.epochs[self._name][key] = change.version[:13]
             if image is None:
                 self.mirrors[self._name].pop(key, None)
             else:

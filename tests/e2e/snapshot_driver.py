@@ -50,7 +50,13 @@ def mirror_in(directory: Path) -> dict[str, Any]:
 
 
 def build(
-    pipeline: beam.Pipeline, endpoint_url: str, directory: Path, *, stop: object, units: float | None = None
+    pipeline: beam.Pipeline,
+    endpoint_url: str,
+    directory: Path,
+    *,
+    stop: object,
+    units: float | None = None,
+    sink: type[UpsertOrders] = UpsertOrders,
 ) -> None:
     """Add the steps to the pipeline."""
     read = ReadFromDynamoDBStreams(
@@ -71,7 +77,7 @@ def build(
         ),
         on_data_loss="continue",
     )
-    _ = pipeline | "Read" >> read | "Upsert" >> beam.ParDo(UpsertOrders(str(directory / "orders.db")))
+    _ = pipeline | "Read" >> read | "Upsert" >> beam.ParDo(sink(str(directory / "orders.db")))
 
 
 def main(endpoint_url: str, directory: str, stop: str, *options: str) -> None:

@@ -102,24 +102,32 @@ class EndOfStream:
         floor = EARLIEST
         if following.created is not None:
             floor = int((int(following.created) - self.rules.slack) * MICROS)
-        known = found.saved is not None  # the run that had begun the stream has reported the loss before it
+        # The run that had begun the stream has reported the loss before it. A new snapshot has all that is left of it.
+        known = found.saved is not None or found.replaced
+        after = frontier.follow(following.stream_arn, floor=floor, saved=found.saved)
+        if found.replaced:
+            after = after.scan_again(found.scan)
+            _LOGGER.warning(
+                "the table of %s was deleted and created again: its items are delivered as a new snapshot",
+                frontier.stream_arn,
+            )
         return Claim(
-            frontier.follow(following.stream_arn, floor=floor, saved=found.saved),
+            after,
             losses=[] if known else [between_streams(frontier, following, complete=found.complete)],
             begins=following.stream_arn,
         )
 
     def _refuse(self, stream_arn: str, found: NextStream) -> None:
         arn = found.generation.stream_arn
-        if found.replaced:
+        if found.refusal:
+            raise NewStreamError(found.refusal, stream=arn)
+        if found.replaced and found.scan is None:
             raise NewStreamError(
                 f"the table of {stream_arn} was deleted and created again, and {arn} is the stream of another table: "
                 "its items are not those that this read has delivered. Start a new read of it, with a new output or "
-                "application, or with a snapshot, which begins a new epoch",
+                'application, or set snapshot="scan", which continues in it with a new snapshot',
                 stream=arn,
             )
-        if found.refusal:
-            raise NewStreamError(found.refusal, stream=arn)
         if self.policy == "fail":
             raise NewStreamError(
                 f"{stream_arn} was disabled and is read to its end, and its table has the new stream {arn}: to "

@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.errors import InvalidRequestError, NotFoundError
 from beam_dynamodb_streams.reader.answers import Answers
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.end_of_stream import EndOfStream, OnNewStream
@@ -305,6 +306,10 @@ class Reader:
         state = self._schedule.answered(answer.request)
         now = self.now()
         match answer:
+            case Failed(Scan() as request, error) if self._may_be_deleted(error):
+                if self.scanner is not None:
+                    self.scanner.delayed(request, now, self._schedule.back_off)
+                return None
             case Failed(_, error):  # the error ends the read: the reader will not be used again
                 raise error
             case Delayed(request):
@@ -398,6 +403,16 @@ class Reader:
         return min(watermarks, default=EARLIEST)
 
     # The rows of a snapshot
+
+    def _may_be_deleted(self, error: Exception) -> bool:
+        """Return whether a scan failed because the table was deleted, and perhaps created again with other keys.
+
+        The stream is then read to its end, and a read that follows waits for the table's next stream.
+        """
+        deleted = isinstance(error, NotFoundError) or (
+            isinstance(error, InvalidRequestError) and self._listings.disabled
+        )
+        return deleted and self.on_new_stream == "follow" and not self._drained
 
     def _release(self, frontier: Frontier, now: float) -> Claim | None:
         """Return the claim of the next page of rows whose answer the watermark has passed; None if there is none."""

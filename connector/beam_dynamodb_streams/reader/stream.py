@@ -14,6 +14,7 @@ from typing import Protocol
 from beam_dynamodb_streams.shards.generations import Generation
 from beam_dynamodb_streams.shards.position import Position
 from beam_dynamodb_streams.shards.quiet import QuietRule
+from beam_dynamodb_streams.shards.segments import TableScan
 
 
 class Entry(Protocol):
@@ -132,6 +133,8 @@ class NextStream:
         replaced: Whether it is the stream of another table of the same name.
         saved: The positions of an earlier run in it; None if no earlier run had begun it.
         refusal: Why it must not be read; "" if it may.
+        scan: The scan that begins a new snapshot with it, where it is the stream of another table of the same name;
+            None if the read has no snapshot.
     """
 
     generation: Generation
@@ -140,6 +143,7 @@ class NextStream:
     replaced: bool = False
     saved: Mapping[str, Position] | None = None
     refusal: str = ""
+    scan: TableScan | None = None
 
 
 class Succession(Protocol):

@@ -8,8 +8,15 @@ from typing import Final, Protocol
 
 from beam_dynamodb_streams.errors import AccessDeniedError, InvalidRequestError, NotFoundError, UnknownCodeError
 from beam_dynamodb_streams.reader.stream import NextStream
-from beam_dynamodb_streams.shards.generations import Generation, following, generations_of, is_replaced
+from beam_dynamodb_streams.shards.generations import (
+    Generation,
+    following,
+    generations_of,
+    is_of_earlier_table,
+    is_replaced,
+)
 from beam_dynamodb_streams.shards.position import Position
+from beam_dynamodb_streams.shards.segments import TableScan
 from beam_dynamodb_streams.wire import StreamPage, Table
 from beam_dynamodb_streams.wire.decode import IncompleteAnswerError
 
@@ -33,6 +40,8 @@ class TableStreams:
         table_id: The id that the table had when the read began; "" if it is not known.
         refuses: Returns why a stream with this view type must not be read; "" if it may.
         saved: Returns the positions that an earlier run saved in a stream; None if it had not begun the stream.
+        snapshot: Returns the scan that begins with a stream of a table that was deleted and created again; None if the
+            read has no snapshot.
     """
 
     def __init__(
@@ -43,9 +52,10 @@ class TableStreams:
         *,
         refuses: Callable[[str], str] = lambda _: "",
         saved: Callable[[str], Mapping[str, Position] | None] = lambda _: None,
+        snapshot: Callable[[Table, str], TableScan | None] = lambda *_: None,
     ) -> None:
         self._calls, self._table, self._table_id = calls, table, table_id
-        self._refuses, self._saved = refuses, saved
+        self._refuses, self._saved, self._snapshot = refuses, saved, snapshot
 
     def find_next(self, stream_arn: str) -> NextStream | None:
         """Return the stream that follows, or None while there is none. A table that is deleted has none yet."""
@@ -57,6 +67,9 @@ class TableStreams:
         if latest is None or latest == stream_arn:
             return None
         listed, complete = list_generations(self._calls, stream_arn, latest)
+        replaced = is_replaced(stream_arn, self._table_id, table.table_id, table.created)
+        if replaced:  # streams of tables that were deleted say nothing about the items of this one
+            listed = [each for each in listed if not is_of_earlier_table(each.stream_arn, table.created)]
         found = following(stream_arn, listed, latest)
         if found is None:
             return None
@@ -67,11 +80,12 @@ class TableStreams:
                 "%s has the view type %s, and the stream before it, %s, had %s: an image that it lacks is None",
                 *(found.stream_arn, view, stream_arn, before),
             )
-        replaced = is_replaced(stream_arn, self._table_id, table.table_id, table.created)
         refusal = "" if not view else self._refuses(view)
         if refusal:
             refusal = f"{found.stream_arn} has the view type {view}: {refusal}"
-        return NextStream(found, complete, view, replaced, self._saved(found.stream_arn), refusal)
+        saved = self._saved(found.stream_arn)
+        scan = self._snapshot(table, found.stream_arn) if replaced and not refusal else None
+        return NextStream(found, complete, view, replaced, saved, refusal, scan)
 
     def _view_type(self, stream_arn: str) -> str:
         """Return the view type of a stream; "" if it is gone."""

@@ -256,6 +256,12 @@ class Frontier:
             scan=self.scan,
         )
 
+    def scan_again(self, scan: TableScan | None) -> Frontier:
+        """Return the frontier with a new scan in place of the one that it had. Its epoch is later than that one's."""
+        if scan is not None and self.scan is not None and scan.epoch <= self.scan.epoch:
+            scan = replace(scan, epoch=self.scan.epoch + 1)
+        return replace(self, scan=scan)
+
     def split(self, mine: Iterable[str], *, second: int) -> tuple[Frontier, Frontier]:
         """Return `(kept, given)`: the frontier of `mine` and its descendants, and the frontier of the rest.
 

@@ -85,5 +85,15 @@ def is_replaced(stream_arn: str, known_id: str, table_id: str, table_created: fl
     """
     if known_id and table_id:
         return known_id != table_id
+    return is_of_earlier_table(stream_arn, table_created)
+
+
+def is_of_earlier_table(stream_arn: str, table_created: float | None) -> bool:
+    """Return whether a stream is older than the table that has its name now, as far as the moments are known."""
     began = created_at(stream_arn)
-    return began is not None and table_created is not None and table_created > began + CLOCKS_APART_SECONDS
+    return began is not None and is_before(began, table_created)
+
+
+def is_before(moment: float, table_created: float | None) -> bool:
+    """Return whether a moment is certainly before a table was created; False where that is not known."""
+    return table_created is not None and table_created > moment + CLOCKS_APART_SECONDS

@@ -26,6 +26,7 @@ from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.reader.table_streams import TableStreams
 from beam_dynamodb_streams.records.versions import row_version, version_base
+from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import BundleProgress, has_one_group, owner_of
 from beam_dynamodb_streams.source.elements import (
@@ -40,7 +41,7 @@ from beam_dynamodb_streams.source.filter import filter_with
 from beam_dynamodb_streams.source.options import ReadOptions, table_to_ask
 from beam_dynamodb_streams.source.reporting import ReadMetrics
 from beam_dynamodb_streams.source.restriction import FrontierProvider, StreamWatermarkProvider
-from beam_dynamodb_streams.source.snapshot import log_complete, scanner_of
+from beam_dynamodb_streams.source.snapshot import lacks_images, log_complete, new_scan, scanner_of
 from beam_dynamodb_streams.source.stall_watch import STALL_WATCH, alive_by
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.streams import stream_of
@@ -54,7 +55,7 @@ def reader_of(
     service: StreamClient,
     element: StreamRead,
     options: ReadOptions,
-    stream_arn: str,
+    frontier: Frontier,
     refuses: Callable[[str], str] = lambda _: "",
 ) -> Reader:
     """Return a reader of one stream, with threads of its own to wait for the network.
@@ -62,18 +63,28 @@ def reader_of(
     The stream is the one that the frontier names. What an earlier run had read says nothing about another one.
     `refuses` returns why a stream with some view type must not be read, or "".
     """
-    base = version_base(stream_arn, element.epoch)
+    stream_arn, epoch, snapshot = frontier.stream_arn, element.epoch_in(frontier), options.snapshot
+    base = version_base(stream_arn, epoch)
     stream = stream_of(service, stream_arn, limit=options.pace.page)
     began_here = stream_arn == element.stream_arn
     streams = None
     if isinstance(service, Client):
         asked = table_to_ask(options, stream_arn)
-        streams = TableStreams(service, asked, element.table_id, refuses=refuses, saved=element.saved_in)
+        # After a new snapshot the table is another one than that in which the read began.
+        table_id = element.table_id if epoch == element.epoch else ""
+        streams = TableStreams(
+            service,
+            asked,
+            table_id,
+            refuses=lambda view: (lacks_images(view) if snapshot is not None else "") or refuses(view),
+            saved=element.saved_in,
+            snapshot=lambda table, arn: new_scan(table, arn, snapshot, service.service_time()),
+        )
     tally: Counter[str] = Counter()
     scanner = None
-    if isinstance(service, Client) and element.scan is not None and options.snapshot is not None:
-        table = options.table or element.scan.table
-        scanner = scanner_of(service, table, element.scan, options.snapshot, options.rules, tally)
+    if isinstance(service, Client) and frontier.scan is not None and snapshot is not None:
+        table = options.table or frontier.scan.table
+        scanner = scanner_of(service, table, frontier.scan, snapshot, options.rules, tally)
     caller = StreamCaller(stream, streams, None if scanner is None else scanner.table)
     return Reader(
         ThreadedFetcher(caller.perform, threads=options.pace.requests),
@@ -98,7 +109,8 @@ def reader_of(
 
 def base_of_claim(claim: Claim, element: StreamRead, stream_arn: str) -> str:
     """Return the version of what a claim delivers, without the numbers of its changes."""
-    return row_version(element.epoch) if claim.scanned else version_base(stream_arn, element.epoch)
+    epoch = element.epoch_in(claim.frontier)
+    return row_version(epoch) if claim.scanned else version_base(stream_arn, epoch)
 
 
 class _ReadStream(beam.DoFn):
@@ -138,11 +150,12 @@ class _ReadStream(beam.DoFn):
         if tracker.current_restriction().closed:
             self._linger(tracker, bundle)
             return
-        stream_arn = tracker.current_restriction().stream_arn
+        before = tracker.current_restriction()
+        stream_arn = before.stream_arn
         key = f"{element.run} {stream_arn}"
         STALL_WATCH.slice_began(element.run)
         wait: float | None = None  # None: the runner has nothing to resume
-        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, stream_arn, self._refuses))
+        reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, before, self._refuses))
         worth_keeping = False
         try:
             longest = self._options.slice_seconds

@@ -17,6 +17,7 @@ from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import base_of_claim, dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import DeadLetter, records_of
@@ -226,8 +227,8 @@ def sample(
     options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
     service = client(options.connection, options.pace.requests)
     read = replace(begin_read(service, options), records=limit)
-    reader = reader_of(service, read, options, read.stream_arn)
-    return collect(reader, read, reader.now() + longest, lambda arn: reader_of(service, read, options, arn))
+    reader = reader_of(service, read, options, read.first_frontier())
+    return collect(reader, read, reader.now() + longest, lambda where: reader_of(service, read, options, where))
 
 
 def _refuse_beside_kinesis(**options: object) -> None:
@@ -239,12 +240,12 @@ def _refuse_beside_kinesis(**options: object) -> None:
 
 
 def collect(
-    reader: Reader, read: StreamRead, deadline: float, next_reader: Callable[[str], Reader] | None = None
+    reader: Reader, read: StreamRead, deadline: float, next_reader: Callable[[Frontier], Reader] | None = None
 ) -> Sample:
     """Return what the reader delivers until `deadline` on its own clock, or until its end, with everything decoded.
 
-    `next_reader` returns the reader of another stream of the table, if the read continues in one. The readers are
-    closed.
+    `next_reader` returns the reader of a frontier in another stream of the table, if the read continues in one. The
+    readers are closed.
     """
     frontier = read.first_frontier()
     records: list[ChangeRecord] = []
@@ -260,7 +261,7 @@ def collect(
             losses += claim.losses
             if frontier.stream_arn != stream_arn and next_reader is not None:
                 reader.close()
-                reader = next_reader(frontier.stream_arn)
+                reader = next_reader(frontier)
     finally:
         reader.close(report=True)
     limited = frontier.remaining == 0

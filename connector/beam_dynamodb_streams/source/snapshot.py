@@ -100,12 +100,20 @@ def parse_snapshot(
 
 def check_view(stream_arn: str, view_type: str) -> None:
     """Raise `InvalidOptionError` for a stream whose changes do not have the new image of their item."""
-    if view_type and view_type not in _WITH_NEW_IMAGES:
+    if why := lacks_images(view_type):
         raise InvalidOptionError(
-            f'snapshot="scan" needs changes with new images, and stream {stream_arn} has the view {view_type}: the '
-            "rows would never be brought up to date. Disable the stream and enable it with NEW_AND_OLD_IMAGES or "
-            "NEW_IMAGE"
+            f'snapshot="scan" needs changes with new images, and stream {stream_arn} has the view {view_type}: {why}'
         )
+
+
+def lacks_images(view_type: str) -> str:
+    """Return why a stream with this view type cannot be joined with a snapshot; "" if it can."""
+    if not view_type or view_type in _WITH_NEW_IMAGES:
+        return ""
+    return (
+        "the rows would never be brought up to date. Disable the stream and enable it with NEW_AND_OLD_IMAGES or "
+        "NEW_IMAGE"
+    )
 
 
 def begin_scan(table: Table, stream_arn: str, snapshot: ScanSnapshot, now: float) -> TableScan:
@@ -113,6 +121,11 @@ def begin_scan(table: Table, stream_arn: str, snapshot: ScanSnapshot, now: float
     arn = stream_arn.partition("/stream/")[0] if "/stream/" in stream_arn else table.name
     keys = tuple(table.key_types)
     return TableScan(arn, keys, int(now * 1000), snapshot.segments, estimate=table.item_count)
+
+
+def new_scan(table: Table, stream_arn: str, snapshot: ScanSnapshot | None, now: float) -> TableScan | None:
+    """Return the scan of a table that was deleted and created again; None for a read without a snapshot."""
+    return None if snapshot is None else begin_scan(table, stream_arn, snapshot, now)
 
 
 def scan_start(now: float, slack: float) -> AtTime:

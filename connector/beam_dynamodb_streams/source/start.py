@@ -98,16 +98,19 @@ def _read_from(
 ) -> StreamRead:
     known = [*later, *([start, *start.following] if isinstance(start, StreamPosition) else [])]
     epoch = max((without_marks(each.shards)[1] for each in known), default=0)
+    crosses = any(streams.is_of_another_table(each.stream_arn or streams.latest) for each in known)
+    complete = streams.covers(epoch) if crosses else bool(epoch)
     if isinstance(start, StreamPosition):
-        start, *later = (*streams.left_of(start), *later)
+        start, *later = (*streams.left_of(start), *later) or (TRIM_HORIZON,)
     stream_arn = streams.stream_of(start)
+    earlier = streams.is_of_another_table(stream_arn)  # its rest is read, and then the table that has its name now
     now, retention = service.service_time(), service.retention_seconds(stream_arn)
     if options.snapshot is not None and start == TRIM_HORIZON:
         start = scan_start(now, options.rules.slack)
     bounds = resolve_bounds(start, options.stop, now)
     saved, _ = without_marks(bounds.saved)
     scan = None
-    if isinstance(service, Client) and options.snapshot is not None and not epoch:
+    if isinstance(service, Client) and options.snapshot is not None and not earlier and not complete:
         scan = begin_scan(service.describe_table(options.table or ""), stream_arn, options.snapshot, now)
         epoch = scan.epoch
     if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - retention:
@@ -126,7 +129,7 @@ def _read_from(
         bounds.records,
         until=bounds.until,
         epoch=epoch,
-        table_id=streams.table_id,
+        table_id="" if earlier else streams.table_id,
         later=tuple(replace(each, shards=without_marks(each.shards)[0]) for each in later),
         scan=scan,
     )

@@ -61,6 +61,10 @@ class StreamRead:
         """Return where this element begins: the whole read, or the element's own part of it."""
         return self.begin() if self.frontier is None else self.frontier
 
+    def epoch_in(self, frontier: Frontier) -> int:
+        """Return the epoch of what is delivered from this frontier: a read may begin a new snapshot."""
+        return self.epoch if frontier.scan is None else frontier.scan.epoch
+
     def saved_in(self, stream_arn: str) -> Mapping[str, Position] | None:
         """Return the positions that an earlier run had in a stream that follows this one; None if it had none."""
         return next((each.shards for each in self.later if each.stream_arn == stream_arn), None)

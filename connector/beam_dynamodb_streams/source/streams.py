@@ -20,7 +20,7 @@ from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.kinesis_stream import KinesisStream
 from beam_dynamodb_streams.reader.stream import Stream
 from beam_dynamodb_streams.reader.table_streams import list_generations
-from beam_dynamodb_streams.shards.generations import Generation, covering, created_at, is_replaced, table_of
+from beam_dynamodb_streams.shards.generations import Generation, covering, created_at, is_before, is_replaced, table_of
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.shards.start_stop import StreamStart
@@ -83,7 +83,7 @@ def find_streams(service: StreamClient, options: ReadOptions) -> StreamsOfTable:
         return StreamsOfTable(service, options.stream_arn, table, follows=follows, by_table=False)
     found, latest = find_table(service, options.table or "")
     service.describe_stream(latest, limit=1)
-    return StreamsOfTable(service, latest, found, follows=follows)
+    return StreamsOfTable(service, latest, found, follows=follows, rescans=options.snapshot is not None)
 
 
 def find_data_stream(service: KinesisClient, stream: str) -> str:
@@ -119,6 +119,7 @@ class StreamsOfTable:
       table: the table, if it is known.
       follows: whether the read continues from one stream to the next.
       by_table: whether the table was named, and not one of its streams.
+      rescans: whether the read begins a new snapshot of a table that was deleted and created again.
     """
 
     service: StreamClient
@@ -126,6 +127,7 @@ class StreamsOfTable:
     table: Table | None
     follows: bool
     by_table: bool = True
+    rescans: bool = False
 
     @property
     def table_id(self) -> str:
@@ -137,7 +139,7 @@ class StreamsOfTable:
         if isinstance(self.service, KinesisClient):
             return [self.latest]
         generations, _ = list_generations(self.service, self.latest, self.latest)
-        return [each.stream_arn for each in generations if not self._is_of_another_table(each.stream_arn)]
+        return [each.stream_arn for each in generations if not self.is_of_another_table(each.stream_arn)]
 
     def stream_of(self, start: StreamStart) -> str:
         """Return the stream in which a read with this start begins.
@@ -159,12 +161,38 @@ class StreamsOfTable:
     def left_of(self, start: StreamPosition) -> list[StreamPosition]:
         """Return a position without streams before its last one that cannot be read any more.
 
-        What follows such a stream was begun only after it was read to its end.
+        What follows such a stream was begun only after it was read to its end. The same holds for streams of a table
+        that was deleted, where the read takes a new snapshot of the table that has its name now.
         """
-        positions = [start, *start.following]
+        known = [start, *start.following]
+        left = self.to_continue([each.stream_arn or self.latest for each in known])
+        positions = [each for each in known if (each.stream_arn or self.latest) in left]
         while len(positions) > 1 and not self._is_readable(positions[0].stream_arn or self.latest):
             del positions[0]
         return [replace(each, following=()) for each in positions]
+
+    def to_continue(self, streams: list[str]) -> list[str]:
+        """Return those of the streams with saved positions in which a read continues.
+
+        Of a read that takes a new snapshot if the table was created again, streams of the earlier table count only if
+        there is no other, and if the service still has them. If none is left, all that is delivered is of the new
+        snapshot.
+        """
+        earlier = [each for each in streams if self.rescans and self.is_of_another_table(each)]
+        if len(earlier) < len(streams):
+            return [each for each in streams if each not in earlier]
+        readable = [each for each in earlier if self._is_readable(each)]
+        if earlier and not readable:
+            _LOGGER.warning(
+                "the table of %s was deleted and created again, and its stream is gone: a new snapshot begins",
+                earlier[-1],
+            )
+        return readable
+
+    def covers(self, epoch: int) -> bool:
+        """Return whether a snapshot with this epoch can be of the table that has its name now; 0 is no epoch."""
+        created = None if self.table is None else self.table.created
+        return bool(epoch) and not is_before(epoch / 1000, created)
 
     def check_position(self, stream_arn: str) -> None:
         """Raise unless a saved position in this stream, which is not the latest, can be followed to it.
@@ -183,11 +211,11 @@ class StreamsOfTable:
                 f"the saved position is of stream {stream_arn}, no longer the table's stream: {way}",
                 stream=self.latest,
             )
-        if self._is_of_another_table(stream_arn):
+        if self.is_of_another_table(stream_arn) and not self.rescans:
             raise NewStreamError(
                 f"the saved position is of stream {stream_arn}, and the table was deleted and created again since: its "
                 "items are not those that were delivered. Start a new read at TRIM_HORIZON, with a new output or "
-                "application",
+                'application, or set snapshot="scan", which continues in it with a new snapshot',
                 stream=self.latest,
             )
 
@@ -217,6 +245,7 @@ class StreamsOfTable:
                 )
         last = max((saved[arn].last_move for arn in ours), default=0)
         kept = [arn for arn in ours if arn == ours[-1] or saved[arn].last_move > last - RETENTION_SECONDS]
+        kept = self.to_continue(kept)
         if kept and kept[0] != self.latest:
             self.check_position(kept[0])
         return kept
@@ -228,6 +257,7 @@ class StreamsOfTable:
             return False
         return True
 
-    def _is_of_another_table(self, stream_arn: str) -> bool:
+    def is_of_another_table(self, stream_arn: str) -> bool:
+        """Return whether a stream is of a table of the same name that was deleted."""
         table = self.table
         return table is not None and is_replaced(stream_arn, "", table.table_id, table.created)

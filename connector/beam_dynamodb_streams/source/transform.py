@@ -126,7 +126,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
         under `on_data_loss="fail"`. `"fail"` raises `NewStreamError` once there is a next stream. `"finish"` ends the
         read with its stream. The default is `"follow"` with `table`, and `"finish"` with `stream_arn`. A saved
         position, `progress` and a lease table that stand in an earlier stream of the table are followed too. So is a
-        start at a moment when the table had another stream. A table that was deleted and created again is refused.
+        start at a moment when the table had another stream. A table that was deleted and created again is
+        refused, unless `snapshot="scan"` continues in it with a new snapshot.
       snapshot: `"scan"` delivers the whole table first: its items as changes with the `event_name` "READ", joined with
         the changes of the stream so that a sink that upserts in the order of delivery holds the table, and no item ever
         goes back in time. The scan reads consistently (a unit for each 4 KB) and may take longer than 24 hours, because
