@@ -9,11 +9,18 @@
 | bool | boolean |
 | binary | bytes |
 | `list<T>` | array of T |
-| `struct<…>` | record, named after its place in the image |
+| `struct<…>` | record |
 | `map<string, T>` | map of T |
 | a change's time | long, logical type timestamp-micros |
 
 A nullable column is a union with null, and null is its default.
+
+Readers differ in how much of Avro they know (polars and Beam resolve no reference to a named type, others ignore
+namespaces). So every record is defined where it stands and has a name that no other record has, in one namespace:
+`Keys`, `NewImage`, `OldImage`, and `NewImage_address` for the column `address` of a new image.
+
+`logical_types=False` leaves the logical types out, for readers that ignore them, as Beam's `ReadFromAvro(as_rows=True)`
+does (2.77): a time is then a long of microseconds since 1970, and a decimal its text.
 
 DynamoDB takes any text as the name of an attribute, Avro only `[A-Za-z_][A-Za-z0-9_]*`. A character that is not legal
 where it stands becomes `_xHHHH_`, its code point in four to six upper-case hexadecimal digits: `order-id` becomes
@@ -25,6 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
@@ -36,8 +44,6 @@ from beam_dynamodb_streams.columns.types import is_json
 from beam_dynamodb_streams.records.text_columns import CHANGE_SCHEMA
 
 NAMESPACE: Final = "dynamodb.streams"
-IMAGE: Final = "Image"
-_IMAGE_NAME: Final = f"{NAMESPACE}.{IMAGE}"
 _PRIMITIVES: Final = {
     pa.string(): "string",
     pa.int64(): "long",
@@ -66,27 +72,47 @@ def avro_schema(schema: Schema | None) -> dict[str, Any]:
     return avro_schema_of(_columns(schema), "Change")
 
 
-def avro_schema_of(columns: pa.Schema, name: str) -> dict[str, Any]:
+def avro_schema_of(columns: pa.Schema, name: str, *, logical_types: bool = True) -> dict[str, Any]:
     """Return the Avro schema of rows with these columns, as JSON.
-
-    Structs are the sections of a change: its keys, and images, which all have the same type.
 
     Args:
         columns: The columns of a change and of a file's layout.
         name: The name of the record.
+        logical_types: Whether times and decimals have logical types.
     """
-    fields = []
-    image_is_defined = False
-    for column in columns:
-        kind: object = None
-        if pa.types.is_struct(column.type) and column.name == "keys":
-            kind = _record(NAMESPACE, "Keys", column.type)
-        elif pa.types.is_struct(column.type):
-            # Avro defines a named type once; later uses are its name.
-            kind = _IMAGE_NAME if image_is_defined else _record(NAMESPACE, IMAGE, column.type)
-            image_is_defined = True
-        fields.append(_field(column, NAMESPACE, kind))
+    types = _Types(record_names(columns, name), logical_types)
+    fields = [types.field(column, ()) for column in columns]
     return {"type": "record", "name": name, "namespace": NAMESPACE, "fields": fields}
+
+
+def record_names(columns: pa.Schema, name: str) -> dict[Path, str]:
+    """Return the name of the record of each struct in the columns, by its path. No two are the same, nor `name`."""
+    named: dict[Path, str] = {}
+    used = {name.lower()}
+
+    def add(kind: pa.DataType, path: Path, wanted: str) -> None:
+        while not pa.types.is_struct(kind):
+            if pa.types.is_list(kind):
+                kind = kind.value_type
+            elif pa.types.is_map(kind):
+                kind = kind.item_type
+            else:
+                return
+        named[path], number = wanted, 1
+        while named[path].lower() in used:
+            number += 1
+            named[path] = f"{wanted}_{number}"
+        used.add(named[path].lower())
+        for member in kind:
+            add(member.type, (*path, member.name), f"{named[path]}_{avro_name(member.name)}")
+
+    for column in columns:
+        add(
+            column.type,
+            (column.name,),
+            "".join(part[:1].upper() + part[1:] for part in avro_name(column.name).split("_")),
+        )
+    return named
 
 
 def avro_rows(batch: pa.RecordBatch, schema: Schema | None) -> Iterator[dict[str, Any]]:
@@ -101,12 +127,15 @@ def avro_rows(batch: pa.RecordBatch, schema: Schema | None) -> Iterator[dict[str
     return avro_records(batch)
 
 
-def avro_records(rows: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Yield the rows as fastavro takes them for the schema `avro_schema_of`, in their order."""
+def avro_records(rows: pa.RecordBatch, *, name: str = "Change", logical_types: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield the rows as fastavro takes them for the schema `avro_schema_of` of the same arguments, in their order."""
+    values = _Values(record_names(rows.schema, name), logical_types)
     names = rows.schema.names
     columns = [
-        _records(column, _IMAGE_NAME) if name == "keys" and pa.types.is_struct(column.type) else _values(column)
-        for name, column in zip(names, rows.columns, strict=True)
+        values.records(array, (column.name,))
+        if pa.types.is_struct(column.type) and not column.nullable
+        else values.of(array, (column.name,))
+        for column, array in zip(rows.schema, rows.columns, strict=True)
     ]
     for row in zip(*columns, strict=True):
         yield dict(zip(names, row, strict=True))
@@ -125,68 +154,90 @@ def _columns(schema: Schema | None) -> pa.Schema:
     return CHANGE_SCHEMA if schema is None else schema.arrow
 
 
-def _field(column: pa.Field, record: str, kind: object = None) -> dict[str, object]:
-    """Return the field of a column. `record` is the full name of the record that it is in."""
-    kind = kind or _type(column, record)
-    field: dict[str, object] = {"name": avro_name(column.name), "type": kind}
-    if column.nullable:
-        field |= {"type": ["null", kind], "default": None}
-    return field
+@dataclass(frozen=True, slots=True)
+class _Types:
+    """The Avro types of columns. `names` has the name of each record by its path."""
+
+    names: Mapping[Path, str]
+    logical_types: bool
+
+    def field(self, column: pa.Field, place: Path) -> dict[str, object]:
+        """Return the field of a column. `place` is the path of the record that it is in."""
+        kind = self._type(column, (*place, column.name))
+        field: dict[str, object] = {"name": avro_name(column.name), "type": kind}
+        if column.nullable:
+            field |= {"type": ["null", kind], "default": None}
+        return field
+
+    def _type(self, column: pa.Field, path: Path) -> object:
+        kind = column.type
+        if pa.types.is_struct(kind):
+            fields = [self.field(member, path) for member in kind]
+            return {"type": "record", "name": self.names[path], "namespace": NAMESPACE, "fields": fields}
+        if pa.types.is_list(kind):
+            return {"type": "array", "items": self._inner_type(kind.value_field, path)}
+        if pa.types.is_map(kind):
+            return {"type": "map", "values": self._inner_type(kind.item_field, path)}
+        if pa.types.is_decimal128(kind):
+            decimal = {"type": "bytes", "logicalType": "decimal", "precision": kind.precision, "scale": kind.scale}
+            return decimal if self.logical_types else "string"
+        if pa.types.is_timestamp(kind):
+            return {"type": "long", "logicalType": "timestamp-micros"} if self.logical_types else "long"
+        return {"type": "string", "dynamodb": "json"} if is_json(column) else _PRIMITIVES[kind]
+
+    def _inner_type(self, column: pa.Field, path: Path) -> object:
+        kind = self._type(column, path)
+        return ["null", kind] if column.nullable else kind
 
 
-def _type(column: pa.Field, record: str) -> object:
-    """Return the type of a column. `record` is the full name of the record that it is in: names are unique in it."""
-    kind = column.type
-    if pa.types.is_struct(kind):
-        return _record(record, avro_name(column.name), kind)
-    if pa.types.is_list(kind):
-        return {"type": "array", "items": _inner_type(kind.value_field, column.name, record)}
-    if pa.types.is_map(kind):
-        return {"type": "map", "values": _inner_type(kind.item_field, column.name, record)}
-    if pa.types.is_decimal128(kind):
-        return {"type": "bytes", "logicalType": "decimal", "precision": kind.precision, "scale": kind.scale}
-    if pa.types.is_timestamp(kind):
-        return {"type": "long", "logicalType": "timestamp-micros"}
-    return {"type": "string", "dynamodb": "json"} if is_json(column) else _PRIMITIVES[kind]
-
-
-def _inner_type(column: pa.Field, name: str, record: str) -> object:
-    kind = _type(column.with_name(name), record)
-    return ["null", kind] if column.nullable else kind
-
-
-def _record(namespace: str, name: str, kind: pa.DataType) -> dict[str, object]:
-    fields = [_field(member, f"{namespace}.{name}") for member in kind]
-    return {"type": "record", "name": name, "namespace": namespace, "fields": fields}
-
-
-def _values(column: pa.Array, name: str = _IMAGE_NAME) -> list[Any]:
-    """Return the values of a nullable column. `name` is the full name of the record that it is, or holds.
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of columns as fastavro takes them.
 
     A value that holds others is a pair of the name of its type and itself. fastavro then does not try which type of
     the union it fits, which takes a third of the time to write.
     """
-    kind = column.type
-    if pa.types.is_struct(kind):
-        rows: list[Any] = [(name, record) for record in _records(column, name)]
-    elif pa.types.is_list(kind):
-        elements = _values(column.values, name)
-        rows = [("array", elements[start:end]) for start, end in _limits(column)]
-    elif pa.types.is_map(kind):
-        keys, items = column.keys.to_pylist(), _values(column.items, name)
-        rows = [("map", dict(zip(keys[start:end], items[start:end], strict=True))) for start, end in _limits(column)]
-    else:
-        return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
-    if column.null_count:
-        present = column.is_valid().to_pylist()
-        return [row if here else None for row, here in zip(rows, present, strict=True)]
-    return rows
+
+    names: Mapping[Path, str]
+    logical_types: bool
+
+    def of(self, column: pa.Array, path: Path) -> list[Any]:
+        """Return the values of a nullable column."""
+        kind = column.type
+        if pa.types.is_struct(kind):
+            name = f"{NAMESPACE}.{self.names[path]}"
+            rows: list[Any] = [(name, record) for record in self.records(column, path)]
+        elif pa.types.is_list(kind):
+            elements = self.of(column.values, path)
+            rows = [("array", elements[start:end]) for start, end in _limits(column)]
+        elif pa.types.is_map(kind):
+            keys, items = column.keys.to_pylist(), self.of(column.items, path)
+            limits = _limits(column)
+            rows = [("map", dict(zip(keys[start:end], items[start:end], strict=True))) for start, end in limits]
+        elif self.logical_types:
+            return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
+        else:
+            return _plain(column)
+        if column.null_count:
+            present = column.is_valid().to_pylist()
+            return [row if here else None for row, here in zip(rows, present, strict=True)]
+        return rows
+
+    def records(self, column: pa.StructArray, path: Path) -> list[dict[str, Any]]:
+        names = [avro_name(member.name) for member in column.type]
+        columns = [
+            self.of(array, (*path, member.name)) for array, member in zip(column.flatten(), column.type, strict=True)
+        ]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _records(column: pa.StructArray, name: str) -> list[dict[str, Any]]:
-    names = [avro_name(member.name) for member in column.type]
-    columns = [_values(member, f"{name}.{legal}") for member, legal in zip(column.flatten(), names, strict=True)]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+def _plain(column: pa.Array) -> list[Any]:
+    """Return the values without a logical type."""
+    if pa.types.is_timestamp(column.type):
+        column = column.view(pa.int64())
+    elif pa.types.is_decimal(column.type):
+        return [None if each is None else f"{each:f}" for each in column.to_pylist()]
+    return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _limits(column: pa.Array) -> Iterator[tuple[int, int]]:

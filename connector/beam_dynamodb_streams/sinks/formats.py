@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, ClassVar, Final, Protocol
 
 import fastavro
@@ -93,11 +94,12 @@ class _ParquetWriter:
 
 @dataclass(frozen=True, slots=True)
 class AvroFormat:
-    """Avro, with a block codec whose library is installed."""
+    """Avro, with a block codec whose library is installed. `logical_types`: see `columns.avro`."""
 
     name: ClassVar[str] = "avro"
     suffix: ClassVar[str] = ".avro"
     codec: str
+    logical_types: bool = True
 
     def __post_init__(self) -> None:
         _check_codec(self.codec, AVRO_CODECS)
@@ -111,21 +113,26 @@ class AvroFormat:
 
     def check(self, layout: RowLayout) -> None:
         check_case(layout)
-        fastavro.parse_schema(avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout]))
+        fastavro.parse_schema(self.schema_of(layout))
 
     def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
-        return _AvroWriter(handle, layout, self.codec)
+        return _AvroWriter(handle, layout, self)
+
+    def schema_of(self, layout: RowLayout) -> dict[str, Any]:
+        """Return the schema of a file, as JSON."""
+        return avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout], logical_types=self.logical_types)
 
 
 class _AvroWriter:
-    def __init__(self, handle: BinaryIO, layout: RowLayout, codec: str) -> None:
+    def __init__(self, handle: BinaryIO, layout: RowLayout, options: AvroFormat) -> None:
         self._layout = layout
-        schema = fastavro.parse_schema(avro_schema_of(layout.columns, _AVRO_NAMES[layout.layout]))
+        self._records = partial(avro_records, name=_AVRO_NAMES[layout.layout], logical_types=options.logical_types)
+        schema = fastavro.parse_schema(options.schema_of(layout))
         metadata = None if layout.schema is None else _metadata(layout.schema)
-        self._writer = Writer(handle, schema, codec=codec, sync_interval=AVRO_BLOCK_BYTES, metadata=metadata)
+        self._writer = Writer(handle, schema, codec=options.codec, sync_interval=AVRO_BLOCK_BYTES, metadata=metadata)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        for record in avro_records(self._layout.rows(changes)):
+        for record in self._records(self._layout.rows(changes)):
             self._writer.write(record)
 
     def close(self) -> None:

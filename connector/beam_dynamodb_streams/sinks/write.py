@@ -91,6 +91,9 @@ class WriteChangesToAvro(WriteChanges):
     Like `WriteChangesToParquet` in all but the format: rows are those of `columns.avro_schema` and the
     layout's own, and `codec` is "deflate" or "null", which every Avro reader knows, or "zstandard" or "snappy", which
     need a library here and at the reader.
+
+    With `logical_types=False` times are microseconds in a long and decimals are text, for readers that ignore logical
+    types, such as Beam's `ReadFromAvro(as_rows=True)`.
     """
 
     def __init__(
@@ -102,11 +105,12 @@ class WriteChangesToAvro(WriteChanges):
         layout: str = "change_log",
         schema: Schema | None = None,
         partitions: str | None = None,
+        logical_types: bool = True,
         file_bytes: int = FILE_BYTES,
     ) -> None:
         super().__init__(
             path,
-            AvroFormat(codec),
+            AvroFormat(codec, logical_types),
             window=window,
             layout=layout,
             schema=schema,
