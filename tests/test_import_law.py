@@ -37,6 +37,7 @@ LIBRARIES = {
         "metrics.py",
         "records/beam_",
         "rows/",
+        "lakehouse/",
         "progress/commit.py",
         "progress/file_store.py",
         "exports/folder.py",
@@ -50,6 +51,7 @@ LIBRARIES = {
         "columns/",
         "rows/",
         "sinks/",
+        "lakehouse/",
         "commands/schema.py",
         "progress/commit.py",
         "source/elements.py",
@@ -66,6 +68,8 @@ LIBRARIES = {
     "h2": ("kinesis/",),
     "h11": ("kinesis/",),
     "cbor2": ("kinesis/",),
+    "pyiceberg": ("lakehouse/iceberg.py",),
+    "deltalake": ("lakehouse/",),
 }
 
 #: Modules of Beam's, and names in public ones, that are not public API: known in beam/ alone.
@@ -109,6 +113,7 @@ PARTS = {
         "shards",
         "beam",
     },  # an output says from where its stream is to be read
+    "lakehouse": {"errors", "durations", "metrics", "records", "columns", "beam", "sinks"},
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {

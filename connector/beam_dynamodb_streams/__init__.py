@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.handlers.invoke import InvokeHandler
     from beam_dynamodb_streams.handlers.process_records import ProcessRecords
     from beam_dynamodb_streams.kinesis import KinesisOverStreams
+    from beam_dynamodb_streams.lakehouse import CommitToDelta, CommitToIceberg
     from beam_dynamodb_streams.progress.address import Progress
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
@@ -32,6 +33,8 @@ __all__ = [
     "AsRows",
     "ChangeRecord",
     "CommitProgress",
+    "CommitToDelta",
+    "CommitToIceberg",
     "ConnectorError",
     "DeadLetter",
     "DeliveredPosition",
@@ -62,6 +65,7 @@ _MODULES: Final = {
     "handlers.invoke": ("InvokeHandler",),
     "handlers.process_records": ("ProcessRecords",),
     "kinesis": ("KinesisOverStreams",),
+    "lakehouse": ("CommitToDelta", "CommitToIceberg"),
     "progress.address": ("Progress",),
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord"),

@@ -9,6 +9,7 @@
     ├── MisfitError (ValueError)                 a value does not fit its declared column
     ├── DataLossError                            changes were lost before they were read
     ├── ExportError                              an export to S3 cannot be read, or is not what it is taken for
+    ├── LakehouseError                           a lakehouse table cannot be created, changed or committed to
     ├── ProgressHeldError                        another run of the application is alive
     ├── FencedError                              another run took the application over
     ├── HandlerError                             a handler keeps failing, and the runner is to repeat the bundle
@@ -94,6 +95,10 @@ class NewStreamError(ConnectorError):
 
 class ExportError(ConnectorError):
     """An export to S3 cannot be read as the items, or the net changes, of the table. The message says the way out."""
+
+
+class LakehouseError(ConnectorError):
+    """A table of a lakehouse cannot be created, changed or committed to. What was committed before stays as it is."""
 
 
 class MalformedRecordError(ConnectorError, ValueError):

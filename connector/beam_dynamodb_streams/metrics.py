@@ -40,6 +40,10 @@ HANDLER_DISCARDED: Final = "handler_discarded"  #: changes that went to the on-f
 HANDLER_FILTERED: Final = "handler_filtered"  #: changes that the handler's `filter_criteria` left out
 HANDLER_MILLIS: Final = "handler_millis"  #: distribution: how long the attempts with one batch took, in ms
 
+COMMITS: Final = "commits"  #: commits to lakehouse tables
+COMMITTED_FILES: Final = "committed_files"  #: files added to lakehouse tables
+COMMIT_CONFLICTS: Final = "commit_conflicts"  #: commits tried again, because somebody else committed meanwhile
+
 SHARDS_OPEN: Final = "shards_open"  #: gauge: shards being read
 SHARDS_WAITING: Final = "shards_waiting"  #: gauge: shards read to their end whose children are awaited
 PARENTS_DOUBTED: Final = "parents_doubted"  #: gauge: parents that no listing shows, and that keep children waiting

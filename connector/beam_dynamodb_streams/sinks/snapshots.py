@@ -112,6 +112,27 @@ def snapshot_rows(output: Output, manifests: Iterable[str]) -> int | None:
     return sum(int(_load(output, path)["rows"]) for path in found) if found else None
 
 
+def is_row_file(path: str) -> bool:
+    """Return whether a file holds rows of a snapshot, by its path."""
+    return path.startswith("snapshot=") and _FILE.fullmatch(path) is not None
+
+
+def rows_of_complete(output: Output, manifests: Iterable[str]) -> list[str]:
+    """Return the files of the snapshots that are complete, as these manifests name them."""
+    by_epoch: dict[int, list[str]] = {}
+    for path in manifests:
+        if (found := _FILE.fullmatch(path)) is not None:
+            by_epoch.setdefault(int(found[1]), []).append(path)
+    return [
+        str(file["path"])
+        for epoch, paths in sorted(by_epoch.items())
+        if _end_of(output, epoch, paths) is not None
+        for path in paths
+        if path != manifest_path(epoch, COMPLETE)
+        for file in _load(output, path)["files"]
+    ]
+
+
 def _end_of(output: Output, epoch: int, paths: Sequence[str]) -> SnapshotEnd | None:
     """Return the end of a snapshot if it is complete and all of its rows are in files that are named."""
     complete = manifest_path(epoch, COMPLETE)

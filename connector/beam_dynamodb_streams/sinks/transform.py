@@ -84,6 +84,11 @@ class WriteChanges(beam.PTransform):
         return self._files.layout.schema
 
     @property
+    def files(self) -> FileOptions:
+        """What is written where. Inside `resume`, files have manifests."""
+        return self._files
+
+    @property
     def needs_new_images(self) -> bool:
         """Whether the sink has typed columns for new images: a read follows to no stream that lacks them."""
         return self.schema is not None

@@ -1,0 +1,13 @@
+"""Lakehouse tables: the finished files of a sink committed to Iceberg or Delta, and a mirror of the table in Delta.
+
+- `commit` groups files and commits them in batches; `iceberg` and `delta` know the tables. `columns` compares columns.
+- `journal` knows which files a table has; `finished`, which files of an output are finished.
+
+The libraries are imported when they are used: `pyiceberg` (extra `iceberg`) and `deltalake` (extra `delta`).
+"""
+
+from beam_dynamodb_streams.lakehouse.commit import Committed
+from beam_dynamodb_streams.lakehouse.delta import CommitToDelta
+from beam_dynamodb_streams.lakehouse.iceberg import CommitToIceberg
+
+__all__ = ["CommitToDelta", "CommitToIceberg", "Committed"]

@@ -1,0 +1,339 @@
+"""`CommitToIceberg`: finished Parquet files into an Iceberg table, each once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import pyarrow as pa
+
+from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
+from beam_dynamodb_streams.lakehouse.columns import compare
+from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed
+from beam_dynamodb_streams.lakehouse.extras import require
+from beam_dynamodb_streams.lakehouse.finished import Source
+from beam_dynamodb_streams.lakehouse.journal import NOTHING
+from beam_dynamodb_streams.sinks.batches import PARTITIONS
+from beam_dynamodb_streams.sinks.directory import is_local
+
+if TYPE_CHECKING:
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.table import Table
+
+CatalogSpec: TypeAlias = "str | Mapping[str, str] | Catalog | Callable[[], Catalog]"
+
+BATCH: Final = "dynamodb-streams.batch."
+"""The beginning of the table property that has the number of the last batch of an output; the output's id follows."""
+_TIME: Final = "approximate_creation_time"
+_INFERRED: Final = "inferred"
+
+
+class CommitToIceberg(CommitFiles):
+    """Adds the files of `WriteChangesToParquet` to an Iceberg table, each file once, without copying them.
+
+    ```python
+    sink = WriteChangesToParquet("out/", window=60, partitions="hour")
+    with sink.resume() as start, beam.Pipeline() as pipeline:
+        changes = pipeline | ReadFromDynamoDBStreams("orders", start=start)
+        lake = {"uri": "sqlite:///lake.db", "warehouse": "lake"}
+        changes | sink | CommitToIceberg(catalog=lake, table="db.orders")
+    ```
+
+    It returns a PCollection of `Committed`, one for each commit. With `resume`, each change is in the table once,
+    however often the pipeline is killed and started again. Without it, each file is added once, and what the runner
+    repeats in other files is repeated. A table that does not exist is created, with its namespace; columns that it
+    lacks are added. Files without changes do not exist, so an empty window makes no commit.
+
+    Needs `pip install '.[iceberg]'`.
+
+    Args:
+        catalog: The name of a catalog in pyiceberg's own configuration; its properties, as in
+            `{"uri": "sqlite:///lake.db", "warehouse": "lake"}`; a `Catalog`; or a function without arguments that
+            returns one. It is loaded on the worker.
+        table: The table, with its namespace: "db.orders".
+        partitions: "date" or "hour": a new table is partitioned by the day or the hour of the creation time. By default
+            as the sink's `partitions=`, whose files fit. None: it has no partitions.
+        properties: Properties of a new table, such as `{"write.target-file-size-bytes": "134217728"}`.
+        location: Where the metadata of a new table is. By default the catalog decides.
+        every: Seconds or a timedelta: files whose windows end within this length are committed together. By default
+            each window of the sink is a commit.
+
+    Raises:
+        InvalidOptionError: For an invalid option, without pyiceberg, and when applied: for a catalog that cannot be
+            loaded, for a table whose columns contradict those of the files, or if no `WriteChangesToParquet` is before
+            it.
+        LakehouseError: On the worker, if the table cannot be created or committed to.
+    """
+
+    def __init__(
+        self,
+        catalog: CatalogSpec,
+        table: str | tuple[str, ...],
+        *,
+        partitions: str | None = _INFERRED,
+        properties: Mapping[str, str] | None = None,
+        location: str | None = None,
+        every: float | timedelta | None = None,
+    ) -> None:
+        super().__init__(every)
+        require("iceberg", "CommitToIceberg")
+        self._catalog = portable_catalog(catalog)
+        self._table = _identifier(table)
+        if partitions not in (None, _INFERRED, *PARTITIONS):
+            raise InvalidOptionError(
+                f'partitions={partitions!r} is unknown: use "date", "hour" or None, or leave it out'
+            )
+        self._partitions = partitions
+        self._properties = dict(properties or {})
+        self._location = location
+
+    def target(self, source: Source) -> IcebergTarget:
+        partitions = source.partitions if self._partitions == _INFERRED else self._partitions
+        if partitions is not None and source.partitions not in (partitions, "hour"):
+            raise InvalidOptionError(
+                f"partitions={partitions!r} needs files of one partition each: use"
+                f" WriteChangesToParquet(partitions={partitions!r})"
+            )
+        target = IcebergTarget(self._catalog, self._table, source.columns, partitions, self._properties, self._location)
+        try:
+            target.check()
+        finally:
+            target.close()
+        return target
+
+    def display_data(self) -> dict[str, Any]:
+        return {"table": ".".join(self._table)}
+
+
+@dataclass(slots=True)
+class IcebergTarget:
+    """An Iceberg table to commit to. `catalog`: as `portable_catalog` returns it."""
+
+    catalog: str | dict[str, str] | Callable[[], Catalog]
+    identifier: tuple[str, ...]
+    columns: pa.Schema
+    partitions: str | None
+    properties: dict[str, str]
+    location: str | None
+    _loaded: Catalog | None = field(default=None, init=False, repr=False)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        names = ("catalog", "identifier", "columns", "partitions", "properties", "location")
+        return tuple(getattr(self, name) for name in names)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__(*state)  # type: ignore[misc]  # what it loaded stays where it was
+
+    @property
+    def label(self) -> str:
+        return f"table={'.'.join(self.identifier)!r}"
+
+    def check(self) -> None:
+        """Raise `InvalidOptionError` if the catalog cannot be loaded, or if the table contradicts the files."""
+        from pyiceberg.exceptions import NoSuchTableError
+
+        try:
+            table = self._open_catalog().load_table(self.identifier)
+        except NoSuchTableError:
+            return
+        except ConnectorError:
+            raise
+        except Exception as error:  # each catalog raises what its client raises
+            raise InvalidOptionError(f"{self.label} cannot be loaded ({_said(error)})") from error
+        self._compared(table)
+
+    def load(self) -> LoadedIcebergTable:
+        from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, TableAlreadyExistsError
+
+        try:
+            catalog = self._open_catalog()
+            try:
+                table = catalog.load_table(self.identifier)
+            except NoSuchTableError:
+                try:
+                    table = self._create(catalog)
+                except TableAlreadyExistsError:
+                    table = catalog.load_table(self.identifier)
+            if self._compared(table):
+                with table.update_schema() as update:
+                    update.union_by_name(_nullable_at_the_top(self.columns))
+        except CommitFailedException as error:
+            raise CommitConflictError(str(error)) from error
+        except ConnectorError:
+            raise
+        except Exception as error:  # each catalog raises what its client raises
+            raise LakehouseError(
+                f"{self.label} cannot be loaded, created or given its columns ({_said(error)}): check the catalog and"
+                " its permissions, and run the same again"
+            ) from error
+        return LoadedIcebergTable(table, self.label)
+
+    def close(self) -> None:
+        if self._loaded is not None:
+            self._loaded.close()
+            self._loaded = None
+
+    def _open_catalog(self) -> Catalog:
+        if self._loaded is None:
+            self._loaded = open_catalog(self.catalog)
+        return self._loaded
+
+    def _compared(self, table: Table) -> list[str]:
+        """Return the columns that the table lacks. Raises InvalidOptionError if it contradicts the files."""
+        found = compare(table.schema().as_arrow(), self.columns, widens_decimals=True)
+        if found.conflicts:
+            raise InvalidOptionError(
+                f"{self.label} exists with other columns: {'; '.join(found.conflicts)}. Use another table, or a schema"
+                " with the table's types (rename= of the schema gives a column another name)"
+            )
+        return found.added
+
+    def _create(self, catalog: Catalog) -> Table:
+        from pyiceberg.transforms import DayTransform, HourTransform
+
+        catalog.create_namespace_if_not_exists(self.identifier[:-1])
+        creation = catalog.create_table_transaction(
+            self.identifier, self.columns, location=self.location, properties=self.properties
+        )
+        with creation as transaction:
+            if self.partitions is not None:
+                with transaction.update_spec() as spec:
+                    kind = DayTransform if self.partitions == "date" else HourTransform
+                    spec.add_field(_TIME, kind(), self.partitions)
+        return catalog.load_table(self.identifier)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedIcebergTable:
+    table: Table
+    label: str
+
+    @property
+    def id(self) -> str:
+        return f"iceberg-{self.table.metadata.table_uuid}"
+
+    def number_of(self, output: str) -> int:
+        return int(self.table.properties.get(f"{BATCH}{output}", NOTHING))
+
+    def add(self, files: Sequence[str], directory: str, output: str, number: int) -> Committed:
+        from pyiceberg.exceptions import CommitFailedException
+        from pyiceberg.table import TableProperties
+
+        # pyiceberg would add the files again to whatever was committed meanwhile, and our number would be lost or win
+        # by chance. The property is only in this process: a commit sends changes, not the metadata.
+        table = self.table
+        no_retries = {**table.metadata.properties, TableProperties.COMMIT_NUM_RETRIES: "0"}
+        table.metadata = table.metadata.model_copy(update={"properties": no_retries})
+        places = [_location_of(directory, file) for file in files]
+        try:
+            with table.transaction() as transaction:
+                transaction.set_properties({f"{BATCH}{output}": str(number)})
+                transaction.add_files(places, check_duplicate_files=False)
+        except CommitFailedException as error:
+            raise CommitConflictError(str(error)) from error
+        except Exception as error:  # each catalog and filesystem raises what its client raises
+            fix = "run the same again: what is not committed is committed then"
+            if "partition value" in str(error):
+                fix = "give WriteChangesToParquet the partitions= of the table, or use a table without partitions"
+            raise LakehouseError(
+                f"{self.label}: the commit of {len(files)} files failed ({_said(error)}): {fix}"
+            ) from error
+        snapshot = table.current_snapshot()
+        assert snapshot is not None  # noqa: S101 - it was just made
+        rows = 0 if snapshot.summary is None else int(snapshot.summary["added-records"] or 0)
+        return Committed(".".join(table.name()), snapshot.snapshot_id, len(files), rows)
+
+
+def portable_catalog(catalog: CatalogSpec) -> str | dict[str, str] | Callable[[], Catalog]:
+    """Return a catalog in a form that travels to workers.
+
+    Raises:
+        InvalidOptionError: It is none of the forms that `CommitToIceberg` documents, or lives in this process alone.
+    """
+    from pyiceberg.catalog import Catalog
+
+    if isinstance(catalog, Catalog):
+        if "memory" in type(catalog).__name__.lower() or ":memory:" in str(catalog.properties.get("uri")):
+            raise InvalidOptionError(
+                f"catalog={catalog.name!r} is in the memory of this process, where no worker finds it: use a catalog"
+                ' that is stored, as in {"uri": "sqlite:///lake.db", "warehouse": "lake"}'
+            )
+        return _absolute({"name": catalog.name, **catalog.properties, "py-catalog-impl": _full_name(type(catalog))})
+    if isinstance(catalog, str) and catalog.strip():
+        return catalog
+    if isinstance(catalog, Mapping) and catalog:
+        return _absolute(dict(catalog))
+    if callable(catalog):
+        return catalog
+    raise InvalidOptionError(
+        f"catalog={catalog!r} is not a catalog: give the name of one that pyiceberg is configured for, its properties"
+        ' as in {"uri": "sqlite:///lake.db", "warehouse": "lake"}, a pyiceberg Catalog, or a function that returns one'
+    )
+
+
+def _absolute(properties: dict[str, str]) -> dict[str, str]:
+    """Return the properties with absolute paths where SQLite has the catalog: workers may run in another directory."""
+    found = dict(properties)
+    uri, warehouse = str(found.get("uri", "")), str(found.get("warehouse", ""))
+    prefix, _, path = uri.partition(":///")
+    if prefix.partition("+")[0] != "sqlite":
+        return found
+    if path and not path.startswith(("/", ":")):
+        found["uri"] = f"{prefix}:///{os.path.abspath(path)}"
+    if warehouse and "://" not in warehouse:
+        found["warehouse"] = f"file://{os.path.abspath(warehouse)}"
+    return found
+
+
+def open_catalog(catalog: str | dict[str, str] | Callable[[], Catalog]) -> Catalog:
+    """Return the catalog. Raises InvalidOptionError if it cannot be loaded."""
+    from pyiceberg.catalog import load_catalog
+
+    try:
+        if callable(catalog):
+            return catalog()
+        if isinstance(catalog, str):
+            return load_catalog(catalog)
+        properties = {name: value for name, value in catalog.items() if name != "name"}
+        if "type" in properties and properties.get("py-catalog-impl"):
+            del properties["type"]
+        return load_catalog(catalog.get("name", "default"), **properties)
+    except Exception as error:  # each catalog raises what its client raises
+        what = repr(catalog) if isinstance(catalog, str) else "with these properties"
+        raise InvalidOptionError(
+            f"the catalog {what} cannot be loaded ({_said(error)}): name one of pyiceberg's configuration"
+            " (~/.pyiceberg.yaml or PYICEBERG_CATALOG__NAME__URI), or give its properties, such as uri and warehouse"
+        ) from error
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _identifier(table: object) -> tuple[str, ...]:
+    parts = tuple(table.split(".")) if isinstance(table, str) else table
+    if not isinstance(parts, tuple) or len(parts) < 2 or not all(isinstance(part, str) and part for part in parts):
+        raise InvalidOptionError(f"table={table!r} names no table in a namespace: use 'namespace.table'")
+    return parts
+
+
+def _location_of(directory: str, file: str) -> str:
+    path = f"{directory.rstrip('/')}/{file}"
+    if not is_local(directory):
+        return path
+    absolute = os.path.abspath(path)
+    # In a URI these characters have a meaning, and a plain path is taken as it is.
+    return absolute if os.sep != "/" or set("#?%") & set(absolute) else f"file://{absolute}"
+
+
+def _nullable_at_the_top(columns: pa.Schema) -> pa.Schema:
+    """Return the columns as they can be added to a table with rows: none of them is required."""
+    return pa.schema([column.with_nullable(True) for column in columns])
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__
