@@ -19,6 +19,8 @@ from beam_dynamodb_streams import (
     AsRows,
     ChangeRecord,
     CommitProgress,
+    CommitToDelta,
+    CommitToIceberg,
     ConnectorError,
     DeadLetter,
     DeliveredPosition,
@@ -97,6 +99,12 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
         WriteChangesToJsonLines(directory),
     ):
         assert isinstance(sink, beam.PTransform)
+    lake = {"uri": f"sqlite:///{directory}/lake.db", "warehouse": f"{directory}/lake"}
+    commits = (
+        CommitToIceberg(lake, "db.orders", partitions="hour", every=timedelta(minutes=5)),
+        CommitToDelta(directory),
+    )
+    assert all(isinstance(commit, beam.PTransform) for commit in commits)
     exported = ReadDynamoDBExport([directory / "full", "s3://bucket/AWSDynamoDB/1-a/"], keys=["id"])
     assert_type(exported.with_outputs().as_batches(a_schema()), ReadDynamoDBExport)
     handler = InvokeHandler(a_handler, batch_size=10, maximum_retry_attempts=3, report_batch_item_failures=True)

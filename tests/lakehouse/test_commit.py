@@ -290,7 +290,7 @@ REFUSED = {
     "no namespace": (lambda: CommitToIceberg({"uri": "x"}, "orders"), "table='orders' names no table in a namespace"),
     "no catalog": (lambda: CommitToIceberg({}, "db.orders"), "catalog={} is not a catalog: give the name of one"),
     "partitions": (lambda: CommitToIceberg("x", "a.b", partitions="month"), "partitions='month' is unknown"),
-    "every": (lambda: CommitToDelta(every=-1), "every=-1: pass seconds or a timedelta"),
+    "every": (lambda: CommitToDelta(every=-1), "every=-1 is too short"),
     "path": (lambda: CommitToDelta("s4://x"), "no filesystem for s4://"),
 }
 

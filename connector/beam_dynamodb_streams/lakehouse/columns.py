@@ -36,6 +36,12 @@ def odd_names(files: pa.Schema, odd: Iterable[str]) -> list[str]:
     return [path for path, name in _names(list(files), "") if characters.intersection(name)]
 
 
+def ambiguous_names(files: pa.Schema) -> list[str]:
+    """Return the dotted names that stand for two columns, as `a.b` does beside a struct `a` with a member `b`."""
+    paths = [path for path, _ in _names(list(files), "")]
+    return sorted({path for path in paths if paths.count(path) > 1})
+
+
 def _compare_fields(
     table: list[pa.Field], files: list[pa.Field], place: str, found: Difference, *, widens_decimals: bool
 ) -> None:

@@ -11,7 +11,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 from typing import Any, Final, NamedTuple, Protocol
 
 import apache_beam as beam
@@ -20,16 +19,17 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode
 from apache_beam.transforms.window import BoundedWindow, FixedWindows, GlobalWindows
-from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse.finished import Source, finished_files, sources_behind
 from beam_dynamodb_streams.lakehouse.journal import Journal, output_id
 from beam_dynamodb_streams.sinks.output import Output, open_output
 from beam_dynamodb_streams.sinks.snapshots import is_row_file
-from beam_dynamodb_streams.sinks.windows import LATENESS_SECONDS, window_seconds
+from beam_dynamodb_streams.sinks.windows import LATENESS_SECONDS
 
 FILES_AT_ONCE: Final = 5_000
 """The most files of one commit."""
@@ -199,12 +199,9 @@ class Committer:
 class CommitFiles(beam.PTransform):
     """The base of the commits. Use `CommitToIceberg` or `CommitToDelta`."""
 
-    def __init__(self, every: float | timedelta | None) -> None:
+    def __init__(self, every: Duration | None) -> None:
         super().__init__()
-        try:
-            self._every = window_seconds(every)
-        except InvalidOptionError as error:
-            raise InvalidOptionError(f"every={every!r}: pass seconds or a timedelta, as in every=300") from error
+        self._every = None if every is None else as_seconds("every", every, at_least=1)
 
     def target(self, source: Source) -> Target:
         """Return the table for files of these columns. Raises InvalidOptionError if it cannot take them."""
@@ -222,9 +219,9 @@ class CommitFiles(beam.PTransform):
         paths = files | "Paths" >> beam.Map(_path_of).with_output_types(typehints.Tuple[int, str])
         if self._every is not None:
             paths = paths | "Batches" >> beam.WindowInto(
-                FixedWindows(Duration.of(self._every)),
+                FixedWindows(self._every),
                 accumulation_mode=AccumulationMode.DISCARDING,
-                allowed_lateness=Duration.of(LATENESS_SECONDS),
+                allowed_lateness=LATENESS_SECONDS,
             )
         grouped = paths | "Group" >> beam.GroupByKey()
         committed = grouped | "Commit" >> beam.ParDo(_Commit(target, sources)).with_output_types(Committed)

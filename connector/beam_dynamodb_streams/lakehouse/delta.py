@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse.columns import compare, odd_names
 from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed
@@ -63,7 +63,7 @@ class CommitToDelta(CommitFiles):
             gets a link to each file on a local disk, and a copy elsewhere.
         properties: Properties of a new table, such as `{"delta.logRetentionDuration": "interval 7 days"}`.
         storage_options: What deltalake needs to reach the table, such as `{"AWS_REGION": "eu-central-1"}`.
-        every: Seconds or a timedelta: files whose windows end within this length are committed together. By default
+        every: A timedelta, or seconds: files whose windows end within this length are committed together. By default
             each window of the sink is a commit.
 
     Raises:
@@ -79,7 +79,7 @@ class CommitToDelta(CommitFiles):
         *,
         properties: Mapping[str, str] | None = None,
         storage_options: Mapping[str, str] | None = None,
-        every: float | timedelta | None = None,
+        every: Duration | None = None,
     ) -> None:
         super().__init__(every)
         require("delta", "CommitToDelta")
@@ -103,8 +103,8 @@ def check_names(columns: pa.Schema) -> None:
     odd = odd_names(columns, REFUSED)
     if odd:
         raise InvalidOptionError(
-            f"Delta allows no space and none of ,;{{}}()= in the name of a column, as in {odd[0]!r}: give the attribute"
-            ' another name in files, with rename={"…": "…"} of the schema, or declare the map that has it as json'
+            f"Delta allows no space and none of ,;{{}}()= in the name of a column, as in {odd[0]!r}: give the schema"
+            ' rename="safe" (--rename safe), or another name for this one'
         )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pyarrow as pa
 
+from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
-from beam_dynamodb_streams.lakehouse.columns import compare
+from beam_dynamodb_streams.lakehouse.columns import ambiguous_names, compare
 from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed
 from beam_dynamodb_streams.lakehouse.extras import require
 from beam_dynamodb_streams.lakehouse.finished import Source
@@ -58,7 +58,7 @@ class CommitToIceberg(CommitFiles):
             as the sink's `partitions=`, whose files fit. None: it has no partitions.
         properties: Properties of a new table, such as `{"write.target-file-size-bytes": "134217728"}`.
         location: Where the metadata of a new table is. By default the catalog decides.
-        every: Seconds or a timedelta: files whose windows end within this length are committed together. By default
+        every: A timedelta, or seconds: files whose windows end within this length are committed together. By default
             each window of the sink is a commit.
 
     Raises:
@@ -76,7 +76,7 @@ class CommitToIceberg(CommitFiles):
         partitions: str | None = _INFERRED,
         properties: Mapping[str, str] | None = None,
         location: str | None = None,
-        every: float | timedelta | None = None,
+        every: Duration | None = None,
     ) -> None:
         super().__init__(every)
         require("iceberg", "CommitToIceberg")
@@ -91,6 +91,11 @@ class CommitToIceberg(CommitFiles):
         self._location = location
 
     def target(self, source: Source) -> IcebergTarget:
+        if twice := ambiguous_names(source.columns):
+            raise InvalidOptionError(
+                f"Iceberg separates levels with a dot, so {twice[0]!r} would name two columns: give the schema"
+                ' rename="safe" (--rename safe), or another name for one of them'
+            )
         partitions = source.partitions if self._partitions == _INFERRED else self._partitions
         if partitions is not None and source.partitions not in (partitions, "hour"):
             raise InvalidOptionError(
