@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.rows import AsRows
     from beam_dynamodb_streams.shards.loss import Loss
     from beam_dynamodb_streams.shards.stream_position import StreamPosition
-    from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+    from beam_dynamodb_streams.sinks import (
+        AsDebezium,
+        WriteChangesToAvro,
+        WriteChangesToDebezium,
+        WriteChangesToJsonLines,
+        WriteChangesToParquet,
+    )
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
     from beam_dynamodb_streams.source.elements import DeadLetter
     from beam_dynamodb_streams.source.export_read import ReadDynamoDBExport
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CHANGE_SCHEMA",
     "AsChanges",
+    "AsDebezium",
     "AsRows",
     "ChangeRecord",
     "CommitProgress",
@@ -50,6 +57,7 @@ __all__ = [
     "Schema",
     "StreamPosition",
     "WriteChangesToAvro",
+    "WriteChangesToDebezium",
     "WriteChangesToJsonLines",
     "WriteChangesToParquet",
     "errors",
@@ -73,7 +81,13 @@ _MODULES: Final = {
     "rows": ("AsRows",),
     "shards.loss": ("Loss",),
     "shards.stream_position": ("StreamPosition",),
-    "sinks": ("WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet"),
+    "sinks": (
+        "AsDebezium",
+        "WriteChangesToAvro",
+        "WriteChangesToDebezium",
+        "WriteChangesToJsonLines",
+        "WriteChangesToParquet",
+    ),
     "source.delivered_position": ("DeliveredPosition",),
     "source.elements": ("DeadLetter",),
     "source.export_read": ("ReadDynamoDBExport",),

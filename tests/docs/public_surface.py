@@ -16,6 +16,7 @@ from typing_extensions import assert_type
 
 from beam_dynamodb_streams import (
     AsChanges,
+    AsDebezium,
     AsRows,
     ChangeRecord,
     CommitProgress,
@@ -36,6 +37,7 @@ from beam_dynamodb_streams import (
     Schema,
     StreamPosition,
     WriteChangesToAvro,
+    WriteChangesToDebezium,
     WriteChangesToJsonLines,
     WriteChangesToParquet,
     errors,
@@ -96,6 +98,7 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
     for sink in (
         WriteChangesToParquet(directory, window=60, layout="latest_image", partitions="hour"),
         WriteChangesToAvro(directory),
+        WriteChangesToDebezium(directory, table="orders"),
         WriteChangesToJsonLines(directory),
     ):
         assert isinstance(sink, beam.PTransform)
@@ -109,8 +112,15 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
     assert_type(exported.with_outputs().as_batches(a_schema()), ReadDynamoDBExport)
     handler = InvokeHandler(a_handler, batch_size=10, maximum_retry_attempts=3, report_batch_item_failures=True)
     processors = ProcessRecords(a_processor, on_error="continue")
-    steps = (AsChanges(), DeliveredPosition(), CommitProgress(f"file:{directory / 'progress'}"), handler, processors)
-    assert len(steps) == 5
+    steps = (
+        AsChanges(),
+        AsDebezium(a_schema(), keyed=True),
+        DeliveredPosition(),
+        CommitProgress(f"file:{directory / 'progress'}"),
+        handler,
+        processors,
+    )
+    assert len(steps) == 6
 
 
 def a_processor() -> object:

@@ -321,3 +321,13 @@ def test_a_run_leaves_nothing_in_the_temporary_directory(service: LocalStreams, 
     )
     assert run.returncode == 0, run.stderr
     assert list(temporary.iterdir()) == []
+
+
+def test_an_export_in_debeziums_form_names_its_table(service: LocalStreams, orders: Table, tmp_path: Path) -> None:
+    assert export_main(service, tmp_path, "--format=debezium", f"--table={orders.name}") == 0
+    lines = [line for path in tmp_path.glob("*.jsonl") for line in path.read_text().splitlines()]
+    events = [json.loads(line) for line in lines]
+    assert {event["source"]["table"] for event in events} == {orders.name}
+    assert {event["op"] for event in events} <= {"c", "u", "d"}
+    assert all(event["after"] is not None or event["op"] == "d" for event in events)
+    assert len(events) > 1

@@ -38,32 +38,42 @@ def encode_typed_lines(rows: pa.RecordBatch, columns: pa.Schema, other: str | No
     values = [
         _raw(array)
         if column.name == "user_identity"
-        else _values(array, column, other if column.name in _IMAGES else None)
+        else plain_values(array, column, other if column.name in _IMAGES else None)
         for array, column in zip(rows.columns, columns, strict=True)
     ]
     return _encode_lines([dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)])
 
 
-def _values(array: pa.Array, column: pa.Field, other: str | None = None) -> list[Any]:
+def plain_values(array: pa.Array, column: pa.Field, other: str | None = None, *, numbers: bool = False) -> list[Any]:
+    """Return the values of a column as an encoder of JSON takes them.
+
+    Args:
+        array: The column.
+        column: Its field, which says whether it holds JSON.
+        other: The name of the member that holds the attributes without a column, if this is an image.
+        numbers: Whether decimals are numbers of exactly their digits, in place of strings.
+    """
     kind = column.type
     if is_json(column):
         return _raw(array)
     if pa.types.is_struct(kind):
         names = [member.name for member in kind]
         members = [
-            _raw(each) if member.name == other else _values(each, member)
+            _raw(each) if member.name == other else plain_values(each, member, numbers=numbers)
             for each, member in zip(array.flatten(), kind, strict=True)
         ]
         rows: list[Any] = [dict(zip(names, row, strict=True)) for row in zip(*members, strict=True)]
     elif pa.types.is_list(kind):
-        elements = _values(array.values, kind.value_field)
+        elements = plain_values(array.values, kind.value_field, numbers=numbers)
         rows = [elements[start:end] for start, end in pairwise(array.offsets.to_pylist())]
     elif pa.types.is_map(kind):
-        names, items = array.keys.to_pylist(), _values(array.items, kind.item_field)
+        names, items = array.keys.to_pylist(), plain_values(array.items, kind.item_field, numbers=numbers)
         limits = pairwise(array.offsets.to_pylist())
         rows = [dict(zip(names[start:end], items[start:end], strict=True)) for start, end in limits]
     elif pa.types.is_timestamp(kind):
         return [None if each is None else EPOCH + each * MICROSECOND for each in array.view(pa.int64()).to_pylist()]
+    elif numbers and pa.types.is_decimal(kind):
+        return [None if each is None else msgspec.Raw(f"{each:f}") for each in array.to_pylist()]
     else:
         return array.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
     if array.null_count:

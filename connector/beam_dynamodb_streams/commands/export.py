@@ -36,7 +36,7 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
 from beam_dynamodb_streams.shards.position import Horizon
 from beam_dynamodb_streams.shards.start_stop import parse_start, parse_stop, resolve_bounds
-from beam_dynamodb_streams.sinks import WriteChangesToJsonLines
+from beam_dynamodb_streams.sinks import WriteChangesToDebezium, WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.source.export_files import read_exports
 from beam_dynamodb_streams.source.export_snapshot import start_of
@@ -51,6 +51,7 @@ WRITERS: Final[Mapping[str, Any]] = {
     "parquet": WriteChangesToParquet,
     "avro": WriteChangesToAvro,
     "jsonl": WriteChangesToJsonLines,
+    "debezium": WriteChangesToDebezium,
 }
 
 OUT_OF_ORDER_SECONDS: Final = 60
@@ -158,8 +159,16 @@ def sink_of(arguments: argparse.Namespace) -> Any:
             f"--rename={arguments.rename} gives columns other names, and without --schema there are none: make a schema"
             " with `python -m pipelines.schema --rename safe --output FILE`, and give it with --schema FILE"
         )
+    if arguments.format == "debezium":
+        given["table"] = table_named(arguments)
     options = {name: option for name, option in given.items() if option is not None}
     return WRITERS[arguments.format](arguments.output, layout=arguments.layout, **options)
+
+
+def table_named(arguments: argparse.Namespace) -> str | None:
+    """Return the name of the table that the options name; None if they name a data stream alone."""
+    named = arguments.table or getattr(arguments, "stream_arn", None) or getattr(arguments, "changes_of", None)
+    return None if named is None else str(named).partition(":table/")[2].partition("/")[0] or str(named)
 
 
 def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str, StreamPosition, int | None]:

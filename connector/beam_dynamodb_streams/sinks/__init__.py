@@ -1,4 +1,4 @@
-"""File sinks for changes: Parquet, Avro and JSON lines, bounded or unbounded, on any filesystem that Beam knows.
+"""File sinks for changes: Parquet, Avro, JSON lines and Debezium's form, on any filesystem that Beam knows.
 
 * `write` holds the sinks, and `transform` what they share. `chunks` and `files` are the steps before and after the
   shuffle.
@@ -9,7 +9,20 @@
 * `manifest`, `leftovers`, `coverage` and `resume` make the output its own checkpoint.
 """
 
+from beam_dynamodb_streams.sinks.as_debezium import AsDebezium
 from beam_dynamodb_streams.sinks.transform import WriteOutputs
-from beam_dynamodb_streams.sinks.write import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.write import (
+    WriteChangesToAvro,
+    WriteChangesToDebezium,
+    WriteChangesToJsonLines,
+    WriteChangesToParquet,
+)
 
-__all__ = ["WriteChangesToAvro", "WriteChangesToJsonLines", "WriteChangesToParquet", "WriteOutputs"]
+__all__ = [
+    "AsDebezium",
+    "WriteChangesToAvro",
+    "WriteChangesToDebezium",
+    "WriteChangesToJsonLines",
+    "WriteChangesToParquet",
+    "WriteOutputs",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, ClassVar, Final, Protocol
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from fastavro.write import Writer
 
 from beam_dynamodb_streams.columns import Schema, avro_records, avro_schema_of
+from beam_dynamodb_streams.columns.debezium import DebeziumSource, encode_debezium_lines
 from beam_dynamodb_streams.columns.json_rows import encode_typed_lines
 from beam_dynamodb_streams.columns.schema import FILE_METADATA
 from beam_dynamodb_streams.columns.types import first_clash
@@ -160,21 +162,55 @@ class JsonLinesFormat:
         check_case(layout)
 
     def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
-        return _JsonLinesWriter(handle, layout, self.codec)
+        schema = layout.schema
+
+        def lines(changes: pa.RecordBatch) -> bytes:
+            rows = layout.rows(changes)
+            return encode_lines(rows) if schema is None else encode_typed_lines(rows, layout.columns, schema.other)
+
+        return _LinesWriter(handle, lines, self.codec)
 
 
-class _JsonLinesWriter:
-    def __init__(self, handle: BinaryIO, layout: RowLayout, codec: str) -> None:
-        self._layout = layout
+@dataclass(frozen=True, slots=True)
+class DebeziumFormat:
+    """JSON lines in the form of Debezium's change events (`columns.debezium`), for the layout `change_log` alone."""
+
+    name: ClassVar[str] = "debezium"
+    codec: str
+    source: DebeziumSource
+
+    def __post_init__(self) -> None:
+        _check_codec(self.codec, JSON_LINES_CODECS)
+
+    @property
+    def suffix(self) -> str:
+        return JsonLinesFormat(self.codec).suffix
+
+    def check(self, layout: RowLayout) -> None:
+        if layout.layout != "change_log":
+            raise InvalidOptionError(
+                f"layout={layout.layout!r}: Debezium's form has an event for each change: use layout='change_log'"
+            )
+        check_case(layout)
+
+    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+        return _LinesWriter(
+            handle, partial(encode_debezium_lines, source=self.source, schema=layout.schema), self.codec
+        )
+
+
+class _LinesWriter:
+    """A writer of lines, which `encode` makes of changes."""
+
+    def __init__(self, handle: BinaryIO, encode: Callable[[pa.RecordBatch], bytes], codec: str) -> None:
+        self._encode = encode
         self._compressed = codec != "none"
         self._stream: Any = handle
         if self._compressed:
             self._stream = pa.CompressedOutputStream(pa.PythonFile(_Unclosed(handle), "w"), codec)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        rows, schema = self._layout.rows(changes), self._layout.schema
-        lines = encode_lines(rows) if schema is None else encode_typed_lines(rows, self._layout.columns, schema.other)
-        self._stream.write(lines)
+        self._stream.write(self._encode(changes))
 
     def close(self) -> None:
         if self._compressed:

@@ -1,4 +1,4 @@
-"""`WriteChangesToParquet`, `WriteChangesToAvro` and `WriteChangesToJsonLines`."""
+"""`WriteChangesToParquet`, `WriteChangesToAvro`, `WriteChangesToJsonLines` and `WriteChangesToDebezium`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import pyarrow as pa
 from apache_beam import typehints
 
 from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.columns.debezium import DebeziumSource
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.sinks.files import FILE_BYTES
-from beam_dynamodb_streams.sinks.formats import ROW_GROUP_ROWS, AvroFormat, JsonLinesFormat, ParquetFormat
+from beam_dynamodb_streams.sinks.formats import (
+    ROW_GROUP_ROWS,
+    AvroFormat,
+    DebeziumFormat,
+    JsonLinesFormat,
+    ParquetFormat,
+)
 from beam_dynamodb_streams.sinks.transform import WriteChanges
 
 _INPUT = typehints.Union[ChangeRecord, pa.RecordBatch]
@@ -149,3 +156,51 @@ class WriteChangesToJsonLines(WriteChanges):
             partitions=partitions,
             file_bytes=file_bytes,
         )
+
+
+@beam.typehints.with_input_types(_INPUT)
+class WriteChangesToDebezium(WriteChanges):
+    """Writes change records as JSON lines in the form of Debezium's change events, and returns the files written.
+
+    Like `WriteChangesToParquet` in all but the format: a line is the event of a change, `op` c, u, d or r
+    (`columns.debezium`). The stream must have new images. Files have no keys and no tombstones: `AsDebezium` makes both
+    for a sink of yours. `codec` is "none", "gzip" or "zstd".
+
+    Args:
+        path: The output directory.
+        window: As in `WriteChangesToParquet`, like `schema`, `partitions` and `file_bytes`.
+        codec: The compression.
+        layout: "change_log" alone.
+        schema: A `Schema` for typed images. Without one, all attributes are plain JSON.
+        partitions: Hive partitions.
+        file_bytes: A file ends soon after it has this many bytes.
+        table: The name of the table, as `source.table`.
+        name: The name of the pipeline, as `source.name`. Debezium calls it the topic prefix.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        window: Duration | None = None,
+        codec: str = "none",
+        layout: str = "change_log",
+        schema: Schema | None = None,
+        partitions: str | None = None,
+        file_bytes: int = FILE_BYTES,
+        table: str | None = None,
+        name: str = "dynamodb",
+    ) -> None:
+        super().__init__(
+            path,
+            DebeziumFormat(codec, DebeziumSource(name, table)),
+            window=window,
+            layout=layout,
+            schema=schema,
+            partitions=partitions,
+            file_bytes=file_bytes,
+        )
+
+    @property
+    def needs_new_images(self) -> bool:
+        return True

@@ -11,7 +11,7 @@ from beam_dynamodb_streams.commands.options.argument_types import start_argument
 from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.commands.options.spelling import option_names, question, respelled, suggestions
 
-FORMATS: Final = ("avro", "jsonl", "parquet")
+FORMATS: Final = ("avro", "debezium", "jsonl", "parquet")
 LAYOUTS: Final = ("change_log", "latest_image")
 PARTITIONS: Final = ("date", "hour")
 
