@@ -9,6 +9,8 @@ GROWTH = "shards/growth.py"
 LINEAGE = "shards/lineage.py"
 SETTLING = "reader/settling.py"
 LISTING = "reader/listings.py"
+UNLISTED = "reader/unlisted.py"
+WHOLE_LISTING = "reader/whole_listing.py"
 READER = "reader/reader.py"
 SAVED = "reader/resumed_shards.py"
 
@@ -51,7 +53,7 @@ MUTANTS = (
     Mutant(
         6,
         "only the first page of a listing is read",
-        f"{LISTING}::Listings._take_page",
+        f"{WHOLE_LISTING}::WholeListing.take",
         "cursor is None or cursor in self._page_starts",
         "True",
         "reader/test_listings.py::test_a_listing_follows_its_cursor_to_the_last_page",
@@ -59,7 +61,7 @@ MUTANTS = (
     Mutant(
         6,
         "a page short of 100 shards is taken for the last",
-        f"{LISTING}::Listings._take_page",
+        f"{WHOLE_LISTING}::WholeListing.take",
         "cursor is None or cursor in self._page_starts",
         "cursor is None or len(shards) < 100",
         "reader/test_listings.py::test_a_page_short_of_100_shards_is_not_the_last_one",
@@ -67,7 +69,7 @@ MUTANTS = (
     Mutant(
         6,
         "a listing with a repeated cursor goes in circles",
-        f"{LISTING}::Listings._take_page",
+        f"{WHOLE_LISTING}::WholeListing.take",
         "cursor is None or cursor in self._page_starts",
         "cursor is None",
         "reader/test_listings.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
@@ -75,9 +77,9 @@ MUTANTS = (
     Mutant(
         6,
         "a listing that broke off proves that nothing else is there",
-        f"{LISTING}::Listings._take_page",
-        "whole=cursor is None",
-        "whole=True",
+        f"{WHOLE_LISTING}::WholeListing.take",
+        "return cursor is None",
+        "return True",
         "reader/test_listings.py::test_a_repeated_cursor_ends_the_listing_and_keeps_what_it_showed",
     ),
     Mutant(
@@ -162,17 +164,17 @@ MUTANTS = (
     Mutant(
         7,
         "a stream is listed once, when the read starts",
-        f"{LISTING}::Listings._finish_pass",
-        "self._next_pass = now + self._interval",
-        'self._next_pass = float("inf")',
+        f"{WHOLE_LISTING}::WholeListing.finish",
+        "self._next = now + self.interval",
+        'self._next = float("inf")',
         "reader/test_listings.py::test_a_settled_stream_is_listed_again_every_minute",
     ),
     Mutant(
         7,
         "a shard without a known relative is found by a restart only",
-        f"{LISTING}::Listings._finish_pass",
-        "self._next_pass = now + self._interval",
-        'self._next_pass = float("inf")',
+        f"{WHOLE_LISTING}::WholeListing.finish",
+        "self._next = now + self.interval",
+        'self._next = float("inf")',
         "reader/test_reader_children.py::test_a_shard_without_a_known_relative_is_found_while_running",
     ),
     Mutant(
@@ -226,7 +228,7 @@ MUTANTS = (
     Mutant(
         8,
         "the service is never asked whether an unlisted parent is gone",
-        f"{LISTING}::Listings.doubt",
+        f"{UNLISTED}::Unlisted.doubt",
         "self._ask_after(parent, now)",
         "pass",
         "reader/test_listings.py::test_an_unlisted_parent_is_asked_about",
@@ -234,7 +236,7 @@ MUTANTS = (
     Mutant(
         8,
         "an unlisted parent is read as a root beside its own ancestor",
-        f"{LISTING}::Listings._take_found",
+        f"{UNLISTED}::Unlisted._read_as_root",
         "PATIENT_DOUBT_SECONDS if self._patient else DOUBT_SECONDS",
         "DOUBT_SECONDS",
         "reader/test_listings.py::test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_read",

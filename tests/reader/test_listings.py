@@ -9,9 +9,11 @@ from itertools import pairwise
 import pytest
 
 from beam_dynamodb_streams.reader.call_budget import BURST, SPACING
-from beam_dynamodb_streams.reader.listings import DOUBT_SECONDS, EMPTY_RELIST_SECONDS, PATIENT_DOUBT_SECONDS, Listings
+from beam_dynamodb_streams.reader.listings import Listings
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
 from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, SETTLED_LISTINGS, SETTLED_SECONDS
+from beam_dynamodb_streams.reader.unlisted import DOUBT_SECONDS, PATIENT_DOUBT_SECONDS
+from beam_dynamodb_streams.reader.whole_listing import EMPTY_RELIST_SECONDS
 from beam_dynamodb_streams.wire import ListedShard, StreamPage
 
 NOW = 1_767_225_600
@@ -278,7 +280,7 @@ def test_an_unlisted_parent_is_asked_about() -> None:
     hand = Hand(lambda request: Gone(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
     hand.listings.look(hand.now, NOW)
-    hand.listings.doubt({"parent"}, hand.now, patient=False)
+    hand.listings.unlisted.doubt({"parent"}, hand.now, patient=False)
     assert hand.go(0.5) == [Probe("parent")]
     assert "parent" in hand.listings.seen(hand.now, NOW).gone
     assert hand.listings.changed(hand.now)
@@ -288,7 +290,7 @@ def test_an_unlisted_parent_that_exists_is_read_as_a_root_after_a_while() -> Non
     """Trap 6: listings may leave it out for ever."""
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
-    hand.listings.doubt({"parent"}, hand.now, patient=False)
+    hand.listings.unlisted.doubt({"parent"}, hand.now, patient=False)
     hand.go(DOUBT_SECONDS - 5)
     assert "parent" not in hand.listings.lineage
     hand.go(10)
@@ -299,7 +301,7 @@ def test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_r
     """Trap 8: read as a root beside its ancestor, its records would come too early."""
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
-    hand.listings.doubt({"parent"}, hand.now, patient=True)
+    hand.listings.unlisted.doubt({"parent"}, hand.now, patient=True)
     hand.go(PATIENT_DOUBT_SECONDS - 5)
     assert "parent" not in hand.listings.lineage
     hand.go(10)
@@ -309,7 +311,7 @@ def test_an_unlisted_parent_is_waited_for_longer_while_its_own_ancestor_may_be_r
 def test_an_unlisted_parent_that_other_frontiers_may_read_is_waited_for() -> None:
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page("child<parent"))
     hand.go(1)
-    hand.listings.doubt({"parent"}, hand.now, patient=True, shared=True)
+    hand.listings.unlisted.doubt({"parent"}, hand.now, patient=True, shared=True)
     hand.go(2 * PATIENT_DOUBT_SECONDS)
     assert "parent" not in hand.listings.lineage
 
@@ -319,7 +321,7 @@ def test_a_pause_does_not_prove_that_a_parent_is_never_listed() -> None:
     shown = ["child<parent"]
     hand = Hand(lambda request: Found(request) if isinstance(request, Probe) else page(*shown))
     hand.settle()
-    hand.listings.doubt({"parent"}, hand.now, patient=False)
+    hand.listings.unlisted.doubt({"parent"}, hand.now, patient=False)
     hand.go(5)
     hand.now += 10 * DOUBT_SECONDS
     shown.append("parent<grandparent")
@@ -378,10 +380,10 @@ def test_a_listing_whose_next_page_never_comes_begins_again() -> None:
 
 def test_a_doubt_that_a_listing_cleared_is_no_longer_probed() -> None:
     hand = Hand(shows("child<parent", "parent"))
-    hand.listings.doubt({"parent"}, hand.now, patient=False)
+    hand.listings.unlisted.doubt({"parent"}, hand.now, patient=False)
     hand.go(1)
-    hand.listings.doubt(set(), hand.now, patient=False)
-    assert hand.listings.doubts == 0
+    hand.listings.unlisted.doubt(set(), hand.now, patient=False)
+    assert hand.listings.unlisted.doubts == 0
     assert Probe("parent") not in hand.go(30)
 
 
@@ -445,7 +447,7 @@ def test_many_doubtful_parents_do_not_put_off_the_listing_that_would_settle_them
     """There are more of them than can be probed before the first one is due again."""
     hand = Hand(shows("s-1")).settle()
     hand.go(10.0)
-    hand.listings.doubt({f"p-{n}" for n in range(40)}, hand.now, patient=False)
+    hand.listings.unlisted.doubt({f"p-{n}" for n in range(40)}, hand.now, patient=False)
     asked = hand.go(3 * RELIST_SECONDS)
     assert sum(isinstance(request, List) for request in asked) >= 2
     assert len({request.shard for request in asked if isinstance(request, Probe)}) == 40

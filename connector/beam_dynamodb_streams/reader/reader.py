@@ -159,7 +159,7 @@ class Reader:
     @property
     def doubts(self) -> int:
         """The number of parents that no listing shows and whose children wait (trap 8)."""
-        return self._listings.doubts
+        return self._listings.unlisted.doubts
 
     @property
     def lasting_faults(self) -> list[LastingFault]:
@@ -210,8 +210,8 @@ class Reader:
         self._loops_reported = len(seen.lineage.loops)
         found = discover(frontier, seen)
         patient = bool(frontier.open_shards)
-        self._listings.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)
-        self._listings.probe_only(found.fading | self._resumed.ask_after(frontier, seen), now)
+        self._listings.unlisted.doubt(set(found.doubtful.values()), now, patient=patient, shared=frontier.shared)
+        self._listings.unlisted.probe_only(found.fading | self._resumed.ask_after(frontier, seen), now)
         for leaf in seen.leaves:
             if leaf in frontier.shards:
                 self._listings.left(leaf)
@@ -244,7 +244,7 @@ class Reader:
             return None
         seen = self._listings.seen(now, self.service_time())
         decided = self._resumed.forget(frontier, seen, now)
-        self._listings.probe_also(self._resumed.ask_after(frontier, seen), now)
+        self._listings.unlisted.probe_also(self._resumed.ask_after(frontier, seen), now)
         return None if decided is None else self._complete(Claim(decided[0], losses=decided[1]), now)
 
     def _close(self, frontier: Frontier, now: float) -> Claim | None:

@@ -107,7 +107,7 @@ def first_frontier(
         moment = now()
         if listings.changed(moment):
             found = discover(frontier, listings.look(moment, service_time()))
-            listings.doubt(set(found.doubtful.values()), moment, patient=False)
+            listings.unlisted.doubt(set(found.doubtful.values()), moment, patient=False)
         if listings.settled(moment):
             return found.frontier, listings.lineage
         if listings.due(moment) <= moment:
