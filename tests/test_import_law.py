@@ -38,6 +38,7 @@ LIBRARIES = {
         "records/beam_",
         "rows/",
         "lakehouse/",
+        "yaml/",
         "progress/commit.py",
         "progress/file_store.py",
         "exports/folder.py",
@@ -52,6 +53,7 @@ LIBRARIES = {
         "rows/",
         "sinks/",
         "lakehouse/",
+        "yaml/",
         "commands/schema.py",
         "progress/commit.py",
         "source/elements.py",
@@ -114,6 +116,7 @@ PARTS = {
         "beam",
     },  # an output says from where its stream is to be read
     "lakehouse": {"errors", "durations", "metrics", "records", "columns", "beam", "sinks"},
+    "yaml": {"errors", "shards", "columns", "rows", "progress", "source", "sinks"},
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {

@@ -66,6 +66,9 @@ def check(command: Command) -> None:
             _check_aws(words)
         case ["python" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | "." | "export", *_]:
             pass
+        case ["python", "-m", "apache_beam.yaml.main", *arguments]:
+            asked = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+            assert asked <= {"--yaml_pipeline_file", "--jinja_variables"}
         case ["python", "-m", module, *arguments]:
             _check_options(module, arguments)
         case ["dynamodb-streams", "--version" | "--help"]:

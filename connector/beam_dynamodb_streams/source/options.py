@@ -246,7 +246,10 @@ def parse_give_up_after(option: object) -> float | None:
 
 
 def _filter(event_names: Collection[str] | None, where: Where | None, criteria: FilterCriteria | None) -> EntryFilter:
-    if event_names is not None and (isinstance(event_names, str) or not event_names or set(event_names) - _EVENT_NAMES):
+    names = () if event_names is None or isinstance(event_names, str) else tuple(event_names)
+    if event_names is not None and (
+        not names or not all(isinstance(each, str) and each in _EVENT_NAMES for each in names)
+    ):
         raise InvalidOptionError(
             f"event_names={event_names!r}: give one or more of {sorted(_EVENT_NAMES)}, or leave it out for all"
         )

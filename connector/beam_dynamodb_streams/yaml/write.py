@@ -1,0 +1,165 @@
+"""`WriteChangesToParquet`, `WriteChangesToAvro` and `WriteChangesToJsonLines` of Beam YAML."""
+
+# Beam reads these annotations at run time: no postponed ones, and `Optional` instead of `X | None`.
+from typing import Any, Optional, Union
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.pvalue import PCollection
+from apache_beam.typehints.schemas import named_fields_from_element_type
+
+from beam_dynamodb_streams.columns import Schema
+from beam_dynamodb_streams.errors import ElementTypeError
+from beam_dynamodb_streams.rows import MakeBatches, row_hint
+from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from beam_dynamodb_streams.sinks.transform import WriteChanges
+from beam_dynamodb_streams.yaml.arguments import MAIN, duration_of, errors_of, json_arguments, schema_of
+from beam_dynamodb_streams.yaml.rows import as_error_rows, as_file_rows
+
+
+@json_arguments
+def write_changes_to_parquet(
+    path: str,
+    window: Any = None,
+    codec: Optional[str] = None,
+    layout: Optional[str] = None,
+    schema: Any = None,
+    keys: Optional[list[str]] = None,
+    partitions: Optional[str] = None,
+    row_group_rows: Optional[int] = None,
+    file_bytes: Optional[int] = None,
+    error_handling: Any = None,
+) -> beam.PTransform:
+    """Writes changes to Parquet files, and returns a row for each file.
+
+    Its input has the rows of ReadFromDynamoDBCDC, all of them or those that a Filter passes. The rows that it returns
+    have the fields path, size_in_bytes and last_updated_in_seconds.
+
+    Args:
+      path: The output directory, on any filesystem that Beam knows.
+      window: Files follow fixed windows of this length by creation time, in seconds or as in 5m.
+      codec: zstd, snappy, gzip, lz4, brotli or none.
+      layout: change_log, a row for each change, or latest_image, a row for each key and window.
+      schema: The schema of the read, if it has one.
+      keys: The key attributes of the table, for a mapping of attributes.
+      partitions: date or hour, for Hive partitions by creation time.
+      row_group_rows: A row group ends soon after it has this many rows.
+      file_bytes: A file ends soon after it has this many bytes.
+      error_handling: The name of an output for attributes that do not fit their column, as {output: NAME}.
+    """
+    given = _given(
+        codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes, row_group_rows=row_group_rows
+    )
+    typed = schema_of(schema, keys)
+    sink = WriteChangesToParquet(path, window=duration_of("window", window), schema=typed, **given)
+    return _WriteRows(sink, typed, errors_of(error_handling))
+
+
+@json_arguments
+def write_changes_to_avro(
+    path: str,
+    window: Any = None,
+    codec: Optional[str] = None,
+    layout: Optional[str] = None,
+    schema: Any = None,
+    keys: Optional[list[str]] = None,
+    partitions: Optional[str] = None,
+    file_bytes: Optional[int] = None,
+    error_handling: Any = None,
+) -> beam.PTransform:
+    """Writes changes to Avro object container files, and returns a row for each file.
+
+    Its input has the rows of ReadFromDynamoDBCDC, all of them or those that a Filter passes. The rows that it returns
+    have the fields path, size_in_bytes and last_updated_in_seconds.
+
+    Args:
+      path: The output directory, on any filesystem that Beam knows.
+      window: Files follow fixed windows of this length by creation time, in seconds or as in 5m.
+      codec: deflate, null, zstandard or snappy.
+      layout: change_log, a row for each change, or latest_image, a row for each key and window.
+      schema: The schema of the read, if it has one.
+      keys: The key attributes of the table, for a mapping of attributes.
+      partitions: date or hour, for Hive partitions by creation time.
+      file_bytes: A file ends soon after it has this many bytes.
+      error_handling: The name of an output for attributes that do not fit their column, as {output: NAME}.
+    """
+    given = _given(codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes)
+    typed = schema_of(schema, keys)
+    sink = WriteChangesToAvro(path, window=duration_of("window", window), schema=typed, **given)
+    return _WriteRows(sink, typed, errors_of(error_handling))
+
+
+@json_arguments
+def write_changes_to_json_lines(
+    path: str,
+    window: Any = None,
+    codec: Optional[str] = None,
+    layout: Optional[str] = None,
+    partitions: Optional[str] = None,
+    file_bytes: Optional[int] = None,
+    error_handling: Any = None,
+) -> beam.PTransform:
+    """Writes changes as JSON lines, and returns a row for each file.
+
+    Its input has the rows of ReadFromDynamoDBCDC without a schema, all of them or those that a Filter passes. The rows
+    that it returns have the fields path, size_in_bytes and last_updated_in_seconds.
+
+    Args:
+      path: The output directory, on any filesystem that Beam knows.
+      window: Files follow fixed windows of this length by creation time, in seconds or as in 5m.
+      codec: none, gzip or zstd.
+      layout: change_log, a row for each change, or latest_image, a row for each key and window.
+      partitions: date or hour, for Hive partitions by creation time.
+      file_bytes: A file ends soon after it has this many bytes.
+      error_handling: The name of an output for errors, as {output: NAME}.
+    """
+    given = _given(codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes)
+    sink = WriteChangesToJsonLines(path, window=duration_of("window", window), **given)
+    return _WriteRows(sink, None, errors_of(error_handling))
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that are given: the others have the sink's own defaults."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+class _WriteRows(beam.PTransform):
+    """A sink that takes the rows of a read, and returns its files as rows."""
+
+    def __init__(self, sink: WriteChanges, schema: Optional[Schema], errors: Optional[str]) -> None:
+        super().__init__()
+        self._sink, self._schema, self._errors = sink, schema, errors
+
+    @property
+    def needs_new_images(self) -> bool:
+        """Whether the sink has typed columns for new images: a read follows to no stream that lacks them."""
+        return self._sink.needs_new_images
+
+    def expand(self, rows: PCollection) -> Union[PCollection, dict[str, PCollection]]:
+        name = type(self._sink).__name__
+        check_rows(rows, self._schema, name)
+        batches = rows | "Batches" >> beam.ParDo(MakeBatches(self._schema)).with_output_types(pa.RecordBatch)
+        if self._errors is None:
+            return batches | name >> self._sink | "Files" >> as_file_rows()
+        files, misfits = batches | name >> self._sink.with_outputs()
+        return {MAIN: files | "Files" >> as_file_rows(), self._errors: misfits | "Misfits" >> as_error_rows()}
+
+
+def check_rows(rows: PCollection, schema: Optional[Schema], name: str) -> None:
+    """Raise ElementTypeError if the rows are not those of a read with this schema."""
+    wanted = dict(named_fields_from_element_type(row_hint(schema)))
+    try:
+        found = dict(named_fields_from_element_type(rows.element_type))
+    except TypeError:
+        raise ElementTypeError(
+            f"{name} takes the rows of ReadFromDynamoDBCDC, and its input has elements of {rows.element_type}"
+        ) from None
+    missing, added = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    if missing or added:
+        what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(added)} in addition"
+        raise ElementTypeError(
+            f"{name} takes the rows of ReadFromDynamoDBCDC as they are, and its input {what}: write mapped rows with a "
+            "sink of Beam, such as WriteToParquet"
+        )
+    if wanted["new_image"] != found["new_image"] or wanted["keys"] != found["keys"]:
+        raise ElementTypeError(f"{name} has another schema than its input: give both the same schema and keys")
