@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
     from beam_dynamodb_streams.records.beam_batches import AsChanges
+    from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, snapshot_end
     from beam_dynamodb_streams.rows import AsRows
     from beam_dynamodb_streams.shards.loss import Loss
     from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         WriteChangesToJsonLines,
         WriteChangesToParquet,
     )
+    from beam_dynamodb_streams.sinks.items import read_items
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
     from beam_dynamodb_streams.source.elements import DeadLetter
     from beam_dynamodb_streams.source.export_read import ReadDynamoDBExport
@@ -55,6 +57,7 @@ __all__ = [
     "ReadFromKinesisDataStream",
     "Sample",
     "Schema",
+    "SnapshotEnd",
     "StreamPosition",
     "WriteChangesToAvro",
     "WriteChangesToDebezium",
@@ -62,8 +65,10 @@ __all__ = [
     "WriteChangesToParquet",
     "errors",
     "json_field",
+    "read_items",
     "read_schema",
     "sample",
+    "snapshot_end",
 ]
 
 #: Where each name above is defined. They are imported when the first one is used, not with the package: so the program
@@ -78,6 +83,7 @@ _MODULES: Final = {
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord"),
     "records.beam_batches": ("AsChanges",),
+    "records.snapshot_end": ("SnapshotEnd", "snapshot_end"),
     "rows": ("AsRows",),
     "shards.loss": ("Loss",),
     "shards.stream_position": ("StreamPosition",),
@@ -88,6 +94,7 @@ _MODULES: Final = {
         "WriteChangesToJsonLines",
         "WriteChangesToParquet",
     ),
+    "sinks.items": ("read_items",),
     "source.delivered_position": ("DeliveredPosition",),
     "source.elements": ("DeadLetter",),
     "source.export_read": ("ReadDynamoDBExport",),

@@ -35,14 +35,17 @@ from beam_dynamodb_streams import (
     ReadFromKinesisDataStream,
     Sample,
     Schema,
+    SnapshotEnd,
     StreamPosition,
     WriteChangesToAvro,
     WriteChangesToDebezium,
     WriteChangesToJsonLines,
     WriteChangesToParquet,
     errors,
+    read_items,
     read_schema,
     sample,
+    snapshot_end,
 )
 from beam_dynamodb_streams.kinesis import LostRecords
 from beam_dynamodb_streams.testing import Clock, Counts, Faults, LocalStreams, Table
@@ -121,6 +124,15 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
         processors,
     )
     assert len(steps) == 6
+
+
+def the_items(directory: Path, batch: pa.RecordBatch) -> pa.Table:
+    end = snapshot_end(batch)
+    if end is not None:
+        assert_type(end, SnapshotEnd)
+        assert_type(end.removes_before, str | None)
+        assert_type(end.consistent_since, datetime)
+    return read_items(directory)
 
 
 def a_processor() -> object:

@@ -15,6 +15,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from beam_dynamodb_streams import read_items
 from beam_dynamodb_streams.testing import LocalStreams, Table
 from tests.e2e.mirror import Mirror
 from tests.e2e.test_snapshot import mirror_of, read_of
@@ -95,5 +96,8 @@ def test_an_output_of_the_deleted_table_gets_the_new_snapshot(service: LocalStre
     assert max(Counter(row["event_id"] for row in rows + changes).values()) == 1
     assert {"last", "o-0", "o-49"} < {json.loads(row["keys"])["id"]["S"] for row in rows + changes}
     assert len(complete_in(out)) == 2
-    newest = max(row["version"][:13] for row in rows + changes)
+    items = read_items(out).to_pylist()
+    assert {row["event_name"] for row in items} <= {"READ", "INSERT", "MODIFY"}
+    assert latest(items) == mirror_of(table)
+    newest = max(end["removes_before"] for end in complete_in(out))
     assert latest([row for row in rows + changes if row["version"] >= newest]) == mirror_of(table)

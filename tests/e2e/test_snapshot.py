@@ -77,7 +77,7 @@ def mirror_of(table: Table) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("batches", [False, True], ids=["changes", "batches"])
-def test_the_mirror_of_a_table_that_changes_is_the_table(service: LocalStreams, batches: bool) -> None:
+def test_the_mirror_of_a_table_that_changes_is_the_table(service: LocalStreams, tmp_path: Path, batches: bool) -> None:
     table = orders_of(service, 600)
     writer = Writer(table, keys=800)
     name = f"direct-{batches}"
@@ -85,7 +85,10 @@ def test_the_mirror_of_a_table_that_changes_is_the_table(service: LocalStreams, 
     writing = threading.Thread(target=writer.run, args=(4.0,), daemon=True)
     read = read_of(service, stop=timedelta(seconds=9), scan_segments=5, scan_read_units=12)
     pipeline = beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"]))
-    changes = pipeline | (read.as_batches() if batches else read)
+    ended = str(tmp_path / "ended")
+    outputs = pipeline | (read.as_batches() if batches else read).with_outputs()
+    changes = outputs.changes
+    _ = outputs.snapshots | "ended" >> beam.Map(lambda end: Path(ended).write_text(repr(end)))
     if batches:
         changes = changes | beam.FlatMap(records_from_batch)
     _ = changes | beam.ParDo(Mirror(name))
@@ -105,6 +108,8 @@ def test_the_mirror_of_a_table_that_changes_is_the_table(service: LocalStreams, 
     assert counters[metrics.SNAPSHOT_ROWS_REPLACED] > 0, "some rows were left out because of a change"
     assert counters[metrics.SNAPSHOT_UNITS] > 0
     assert counters[metrics.SNAPSHOT_COMPLETE] == 1
+    epoch = int(max(Mirror.epochs[name].values()))
+    assert f"SnapshotEnd(epoch={epoch}, rows={counts['READ']}, " in Path(ended).read_text()
     assert {metrics.SNAPSHOT_PERCENT, metrics.SNAPSHOT_SECONDS_LEFT, metrics.SNAPSHOT_CONSISTENT_SINCE} <= gauges
 
 

@@ -150,7 +150,7 @@ class _Reach(beam.DoFn):
     ) -> Iterator[tuple[str, tuple[str, str]]]:
         if isinstance(element, pa.RecordBatch):
             if (end := snapshot_end(element)) is not None:
-                self._add(snapshot_mark(end["epoch"]), str(end["consistent_since"]), timestamp)
+                self._add(snapshot_mark(end.epoch), str(end.consistent_second), timestamp)
                 return
             for shard, number, created in _last_of_each(element, self._ahead):
                 self._add(shard, number, max(created, timestamp))

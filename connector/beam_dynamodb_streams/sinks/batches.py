@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Coverage, SequenceRange, ShardKey, padded
 from beam_dynamodb_streams.sinks.manifest import Span
-from beam_dynamodb_streams.sinks.snapshots import SnapshotEnd
 
 Partitions: TypeAlias = Literal["date", "hour"]
 PARTITIONS: Final = ("date", "hour")

@@ -20,7 +20,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from beam_dynamodb_streams.columns import Columns, Misfit
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
-from beam_dynamodb_streams.records.snapshot_end import snapshot_end
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, snapshot_end
 from beam_dynamodb_streams.records.text_columns import stream_column
 from beam_dynamodb_streams.records.versions import stream_named
 from beam_dynamodb_streams.shards.loss import MICROS
@@ -29,7 +29,7 @@ from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_c
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Arrivals, Coverage, find_ranges
 from beam_dynamodb_streams.sinks.directory import check_writable
 from beam_dynamodb_streams.sinks.layouts import RowLayout
-from beam_dynamodb_streams.sinks.snapshots import SnapshotEnd, split_rows
+from beam_dynamodb_streams.sinks.snapshots import split_rows
 
 MISFITS: Final = "misfits"
 FULL_ROWS: Final = 20_000
@@ -147,7 +147,7 @@ class ChunkBySinkWindows(_ChunkChanges):
     def start_bundle(self) -> None:
         self._records: list[ChangeRecord] = []
         self._misfits: list[Misfit] = []
-        self._ends: list[tuple[dict[str, int], pa.RecordBatch]] = []
+        self._ends: list[tuple[SnapshotEnd, pa.RecordBatch]] = []
         self._clear()
 
     def process(self, element: Any) -> Iterator[Any] | None:
@@ -184,9 +184,8 @@ class ChunkBySinkWindows(_ChunkChanges):
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, _globally(misfit, earliest))
         for end, batch in ends:
-            made = SnapshotEnd(end["epoch"], end["rows"], end["consistent_since"])
-            chunk = Chunk(batch.replace_schema_metadata(None), end=made)
-            yield _globally((-made.epoch, encode_chunk(chunk)), Timestamp(micros=end["micros"]))
+            chunk = Chunk(batch.replace_schema_metadata(None), end=end)
+            yield _globally((-end.epoch, encode_chunk(chunk)), Timestamp(end.consistent_second))
 
     def _chunks_of(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
         changes, snapshots = split_rows(changes)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.sinks.batches import (
     Digest,
     Partitions,
@@ -26,7 +27,7 @@ from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.leftovers import prepare_window
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path, mark_path
 from beam_dynamodb_streams.sinks.output import Output, open_output, write_whole
-from beam_dynamodb_streams.sinks.snapshots import COMPLETE, SnapshotEnd, rows_folder, rows_manifest, sort_rows
+from beam_dynamodb_streams.sinks.snapshots import COMPLETE, complete_manifest, rows_folder, rows_manifest, sort_rows
 from beam_dynamodb_streams.sinks.snapshots import manifest_path as snapshot_path
 from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
@@ -113,7 +114,7 @@ class WriteFiles(beam.DoFn):
                 manifest = rows_manifest([file for file, _ in written])
                 write_whole(self._output, snapshot_path(epoch, f"{writing.digest}.json"), manifest)
             for end in ends:
-                write_whole(self._output, snapshot_path(epoch, COMPLETE), end.to_json())
+                write_whole(self._output, snapshot_path(epoch, COMPLETE), complete_manifest(end))
         return [metadata for _, metadata in written]
 
 

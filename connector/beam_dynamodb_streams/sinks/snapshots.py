@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.records.versions import EPOCH_DIGITS
 from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.shards.segments import snapshot_mark
@@ -33,17 +33,13 @@ COMPLETE: Final = "complete.json"
 _FILE: Final = re.compile(r"(?:snapshot=|_snapshots/)(\d+)/.+")
 
 
-@dataclass(frozen=True, slots=True)
-class SnapshotEnd:
-    """The end of a snapshot: how many rows it has, and since when it is consistent with the changes, in seconds."""
+def complete_manifest(end: SnapshotEnd) -> bytes:
+    """Return the manifest of a complete snapshot.
 
-    epoch: int
-    rows: int
-    consistent_since: int
-
-    def to_json(self) -> bytes:
-        stored = {"version": VERSION, "complete": True, "rows": self.rows, "consistent_since": self.consistent_since}
-        return json.dumps(stored).encode()
+    `removes_before`: items whose `version` sorts before this text are gone; null if the snapshot is a repair.
+    """
+    stored = {"version": VERSION, "complete": True, "rows": end.rows, "consistent_since": end.consistent_second}
+    return json.dumps({**stored, "removes_before": end.removes_before}).encode()
 
 
 def rows_folder(epoch: int) -> str:
@@ -98,12 +94,25 @@ def open_snapshots(output: Output, paths: Iterable[str]) -> StreamPosition:
     for epoch, files in sorted(by_epoch.items()):
         end = _end_of(output, epoch, files)
         if end is not None:
-            marks[snapshot_mark(epoch)] = AtTime(end.consistent_since)
+            marks[snapshot_mark(epoch)] = AtTime(end.consistent_second)
             continue
         # The manifests first: files without one are left over, whatever happens next.
         output.delete(path for path in files if path.startswith(f"{FOLDER}/"))
         output.delete(path for path in files if not path.startswith(f"{FOLDER}/"))
     return StreamPosition(shards=marks)
+
+
+def removes_before(output: Output) -> str:
+    """Return the text that sorts before the version of each item of the last complete snapshot; "" without one.
+
+    Items with an older version are gone: their deletions were lost, or the table was deleted and created again.
+    """
+    by_epoch: dict[int, list[str]] = {}
+    for path in output.list(f"{FOLDER}/"):
+        if (found := _FILE.fullmatch(path)) is not None:
+            by_epoch.setdefault(int(found[1]), []).append(path)
+    ends = [_end_of(output, epoch, paths) for epoch, paths in by_epoch.items()]
+    return max((end.removes_before or "" for end in ends if end is not None), default="")
 
 
 def snapshot_rows(output: Output, manifests: Iterable[str]) -> int | None:
@@ -139,7 +148,8 @@ def _end_of(output: Output, epoch: int, paths: Sequence[str]) -> SnapshotEnd | N
     if complete not in paths:
         return None
     stored = _load(output, complete)
-    end = SnapshotEnd(epoch, int(stored["rows"]), int(stored["consistent_since"]))
+    whole = stored.get("removes_before", "") is not None
+    end = SnapshotEnd(epoch, int(stored["rows"]), int(stored["consistent_since"]), whole)
     manifests = [path for path in paths if path.startswith(f"{FOLDER}/") and path != complete]
     return end if sum(int(_load(output, path)["rows"]) for path in manifests) >= end.rows else None
 

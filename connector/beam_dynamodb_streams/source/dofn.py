@@ -32,9 +32,11 @@ from beam_dynamodb_streams.source.bundle_progress import BundleProgress, has_one
 from beam_dynamodb_streams.source.elements import (
     DEAD_LETTERS,
     LOSSES,
+    SNAPSHOTS,
     DeadLetter,
     Emission,
     Emitted,
+    end_of_snapshot,
     lacks_new_images,
 )
 from beam_dynamodb_streams.source.filter import filter_with
@@ -310,11 +312,13 @@ def _log(stream_arn: str, claim: Claim, emitted: Emitted) -> None:
 
 
 def _tagged(stream_arn: str, claim: Claim, emitted: Emitted, now: Timestamp) -> Iterator[TaggedOutput]:
-    """Yield the losses and dead letters of a claim, each tagged for its own output."""
+    """Yield the losses and dead letters of a claim, and the end of a snapshot, each tagged for its own output."""
     for loss in claim.losses:
         yield TaggedOutput(LOSSES, TimestampedValue(loss, now))
     for entry in emitted.malformed:
         yield TaggedOutput(DEAD_LETTERS, TimestampedValue(dead_letter(stream_arn, claim.shard, entry), now))
+    if (end := end_of_snapshot(claim)) is not None:
+        yield TaggedOutput(SNAPSHOTS, TimestampedValue(end, Timestamp(end.consistent_second)))
 
 
 def dead_letter(stream_arn: str, shard: str, entry: Malformed) -> DeadLetter:

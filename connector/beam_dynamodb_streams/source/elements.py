@@ -20,7 +20,7 @@ from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, change_batch
 from beam_dynamodb_streams.records.envelope import change_records, creation_times
-from beam_dynamodb_streams.records.snapshot_end import end_batch
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, end_batch
 from beam_dynamodb_streams.records.versions import UNKNOWN_BASE
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.source.filter import well_formed
@@ -29,6 +29,7 @@ from beam_dynamodb_streams.wire import MalformedEntry, RawRecord
 CHANGES: Final = "changes"
 DEAD_LETTERS: Final = "dead_letters"
 LOSSES: Final = "losses"
+SNAPSHOTS: Final = "snapshots"
 
 _VIEWS_WITH_NEW_IMAGES: Final = ("NEW_IMAGE", "NEW_AND_OLD_IMAGES")
 
@@ -79,6 +80,14 @@ class Emitted:
     elements: Elements = ()
     changes: int = 0
     malformed: Sequence[Malformed] = ()
+
+
+def end_of_snapshot(claim: Claim) -> SnapshotEnd | None:
+    """Return the end of the read's snapshot, if the claim delivers the last of its rows."""
+    scan = claim.frontier.scan
+    if not claim.scanned or scan is None or not scan.complete:
+        return None
+    return SnapshotEnd(scan.epoch, scan.rows, scan.consistent_since // MICROS)
 
 
 def records_of(claim: Claim) -> Sequence[RawRecord]:
@@ -173,18 +182,14 @@ class Batches:
 
     def _end(self, claim: Claim) -> list[TimestampedValue]:
         """Return the batch without rows that ends a snapshot, if the claim delivers the last of its rows."""
-        scan = claim.frontier.scan
-        if not claim.scanned or scan is None or not scan.complete:
+        end = end_of_snapshot(claim)
+        if end is None:
             return []
-        micros = scan.consistent_since
-        batch = end_batch(
-            CHANGE_SCHEMA if self.schema is None else self.schema.arrow,
-            epoch=scan.epoch,
-            rows=scan.rows,
-            consistent_since=micros // MICROS,
-            micros=micros,
-        )
-        return [TimestampedValue(batch, Timestamp(micros=micros))]
+        return [TimestampedValue(self.end(end), Timestamp(end.consistent_second))]
+
+    def end(self, end: SnapshotEnd) -> pa.RecordBatch:
+        """Return the batch that stands for the end of a snapshot."""
+        return end_batch(CHANGE_SCHEMA if self.schema is None else self.schema.arrow, end)
 
     def _cut(self, records: Sequence[RawRecord], rows: pa.RecordBatch) -> Iterator[TimestampedValue]:
         created = creation_times(records)

@@ -22,12 +22,10 @@ from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
-from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import ExportError
 from beam_dynamodb_streams.exports.repair import export_command, windows_between
 from beam_dynamodb_streams.exports.summary import DataFile, Export, time_text
-from beam_dynamodb_streams.records import CHANGE_SCHEMA
-from beam_dynamodb_streams.records.snapshot_end import end_batch
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.shards.generations import created_at, table_of
 from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import AtTime
@@ -165,11 +163,16 @@ class SnapshotRows(beam.PTransform):
 
 
 class EndOfRows(beam.DoFn):
-    """Emits the batch without rows that ends a snapshot, given the element of `end_of_rows`; see `snapshot_end`."""
+    """Emits the end of a snapshot, given the element of `end_of_rows`: itself, or the batch that stands for it.
 
-    def __init__(self, options: ReadOptions, schema: Schema | None) -> None:
+    Args:
+        options: The options of the read.
+        emission: The form of its elements; None for the end itself.
+    """
+
+    def __init__(self, options: ReadOptions, emission: Batches | None = None) -> None:
         self._options = options
-        self._schema = schema
+        self._emission = emission
 
     def process(self, counted: tuple[int, int]) -> Iterator[TimestampedValue]:
         snapshot = self._options.exports
@@ -178,14 +181,9 @@ class EndOfRows(beam.DoFn):
         if is_delivered(self._options.start, exports):
             return
         last = exports[-1]
-        batch = end_batch(
-            CHANGE_SCHEMA if self._schema is None else self._schema.arrow,
-            epoch=last.epoch,
-            rows=counted[1],
-            consistent_since=last.moment // MICROS,
-            micros=last.moment,
-        )
-        yield TimestampedValue(batch, Timestamp(micros=last.moment))
+        end = SnapshotEnd(last.epoch, counted[1], last.moment // MICROS, whole_table=not snapshot.repairs)
+        element = end if self._emission is None else self._emission.end(end)
+        yield TimestampedValue(element, Timestamp(micros=last.moment))
 
 
 def end_of_rows(rows: PCollection, impulse: PCollection, emission: Emission) -> PCollection:

@@ -26,6 +26,7 @@ from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.reader.dynamodb_streams import TRAITS
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.rows import AsRows
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import (
@@ -39,6 +40,7 @@ from beam_dynamodb_streams.source.elements import (
     DEAD_LETTERS,
     LOSSES,
     ONE_BY_ONE,
+    SNAPSHOTS,
     Batches,
     DeadLetter,
     Emission,
@@ -50,12 +52,27 @@ from beam_dynamodb_streams.source.start import StartRead
 from beam_dynamodb_streams.source.stream_read import StreamRead
 
 
-class ReadOutputs(NamedTuple):
-    """The three outputs of a read: of `ChangeRecord` (or batches), of `DeadLetter` and of `Loss`."""
-
+class _Outputs(NamedTuple):
     changes: PCollection
     dead_letters: PCollection
     losses: PCollection
+
+
+class ReadOutputs(_Outputs):
+    """The three outputs of a read: of `ChangeRecord` (or batches), of `DeadLetter` and of `Loss`.
+
+    `snapshots` is a PCollection beside these three, with a `SnapshotEnd` once a snapshot is delivered. It is empty for
+    a read without a snapshot.
+    """
+
+    snapshots: PCollection
+
+    @classmethod
+    def of(cls, changes: PCollection, others: _Outputs, snapshots: PCollection) -> ReadOutputs:
+        """Return the outputs with these changes and snapshots, and the others of `others`."""
+        made = cls(changes, others.dead_letters, others.losses)
+        made.snapshots = snapshots
+        return made
 
 
 class ReadFromDynamoDBStreams(CheckedRead):
@@ -233,7 +250,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
 
         Malformed records are in the dead letters, with their bytes; the rest of their page is delivered. To find them,
         every change is decoded in the read; batches are checked while they are made. There are losses only with
-        `on_data_loss="continue"`. This read is not changed.
+        `on_data_loss="continue"`. What is returned also has `snapshots`, a PCollection of `SnapshotEnd`. This read is
+        not changed.
         """
         return self._variant(_tagged=True)
 
@@ -278,7 +296,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         if self._rows is None:
             return made
         if isinstance(made, ReadOutputs):
-            return made._replace(changes=made.changes | "Rows" >> self._rows)
+            return ReadOutputs.of(made.changes | "Rows" >> self._rows, made, made.snapshots)
         return made | "Rows" >> self._rows
 
     def _read(self, pbegin: PBegin) -> PCollection | ReadOutputs:
@@ -299,23 +317,24 @@ class ReadFromDynamoDBStreams(CheckedRead):
         if not self._tagged:
             changes = started | "Read" >> read.with_output_types(self._emission.element_type)
             return changes if rows is None else self._joined(rows.changes, changes, all_read)
-        tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, main=CHANGES)
-        outputs = ReadOutputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
-        for output, kind in zip(outputs, (self._emission.element_type, DeadLetter, Loss), strict=True):
+        tagged = started | "Read" >> read.with_outputs(DEAD_LETTERS, LOSSES, SNAPSHOTS, main=CHANGES)
+        outputs = _Outputs(tagged[CHANGES], tagged[DEAD_LETTERS], tagged[LOSSES])
+        snapshots = tagged[SNAPSHOTS]
+        kinds = (self._emission.element_type, DeadLetter, Loss, SnapshotEnd)
+        for output, kind in zip((*outputs, snapshots), kinds, strict=True):
             output.element_type = kind
         if rows is None:
-            return outputs
-        return ReadOutputs(
-            self._joined(rows.changes, outputs.changes, all_read),
-            (rows.dead_letters, outputs.dead_letters) | "DeadLetters" >> beam.Flatten(),
-            outputs.losses,
-        )
+            return ReadOutputs.of(outputs.changes, outputs, snapshots)
+        letters = (rows.dead_letters, outputs.dead_letters) | "DeadLetters" >> beam.Flatten()
+        changes = self._joined(rows.changes, outputs.changes, all_read)
+        ends = all_read | "Ends" >> beam.ParDo(EndOfRows(self._options)).with_output_types(SnapshotEnd)
+        return ReadOutputs.of(changes, outputs._replace(dead_letters=letters), ends)
 
     def _joined(self, rows: PCollection, changes: PCollection, all_read: PCollection) -> PCollection:
         """Return the rows of exports and the changes after them; with batches, also the one that ends the rows."""
         parts = [rows, changes]
         if isinstance(self._emission, Batches):
-            end = EndOfRows(self._options, self._emission.schema)
+            end = EndOfRows(self._options, self._emission)
             parts.append(all_read | "End" >> beam.ParDo(end).with_output_types(pa.RecordBatch))
         return parts | "Changes" >> beam.Flatten()
 
