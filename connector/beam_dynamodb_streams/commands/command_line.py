@@ -47,10 +47,6 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
         connection_of(arguments)  # an error about these options names those of the command
         found = {each: getattr(arguments, each) for each in _STREAM if each not in _OF_DYNAMODB}
         return read_kinesis(arguments.kinesis_stream, table=arguments.changes_of, **{**found, **options})
-    if arguments.changes_of is not None:
-        raise InvalidOptionError(
-            f"--changes_of={arguments.changes_of} is of a data stream: give --kinesis_stream too, or use --table"
-        )
     given = {name: getattr(arguments, name) for name in (*_STREAM, *_SNAPSHOT)}
     if given["snapshot"] is not None and len(given["snapshot"]) == 1:
         (given["snapshot"],) = given["snapshot"]

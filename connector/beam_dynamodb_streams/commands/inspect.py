@@ -4,6 +4,7 @@
     dynamodb-streams inspect --table orders --sample --watch
     dynamodb-streams inspect --table orders --progress dynamodb://progress/orders --stalled_after 120
     dynamodb-streams inspect --table orders --json | jq '.shards[] | select(.state == "open")'
+    dynamodb-streams inspect --kinesis_stream orders-changes --sample
 
 Without `--sample` no record is read: the command is free of charge and takes no reader's place.
 
@@ -27,6 +28,7 @@ import msgspec
 
 from beam_dynamodb_streams import ConnectorError
 from beam_dynamodb_streams.commands.aws_profile import aws_profile
+from beam_dynamodb_streams.commands.command_line import connection_of
 from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.commands.options.inspect import parser_of
 from beam_dynamodb_streams.commands.options.parser import Parser
@@ -38,9 +40,10 @@ from beam_dynamodb_streams.inspection.shard_tree import svg
 from beam_dynamodb_streams.inspection.stream_overview import StreamOverview, inspect_stream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.lineage import Lineage
-from beam_dynamodb_streams.source.options import Connection, connection_to
-from beam_dynamodb_streams.source.streams import find_stream
-from beam_dynamodb_streams.wire import Client
+from beam_dynamodb_streams.source.options import Connection
+from beam_dynamodb_streams.source.streams import find_data_stream, find_stream
+from beam_dynamodb_streams.source.worker_cache import new_client
+from beam_dynamodb_streams.wire import KinesisClient, StreamClient
 
 STALLED: Final = 3
 """The exit code for an application that does not read."""
@@ -52,14 +55,12 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams ins
     arguments = parser.parse_args(argv)
     if arguments.stalled_after is not None and (arguments.progress is None or arguments.progress.startswith(KCL)):
         parser.error("--stalled_after needs --progress=dynamodb://… or file:…, which says when a run last read")
+    parser.check_table(arguments)
     pace = Pace(arguments.poll_interval, max(arguments.poll_interval, arguments.idle_poll_interval))
     try:
-        connection = connection_to(arguments.table, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
-        with (
-            aws_profile(arguments.profile),
-            closing(Client(region_name=connection.region_name, endpoint_url=arguments.endpoint_url)) as client,
-        ):
-            stream_arn = arguments.stream_arn or find_stream(client, arguments.table)
+        connection = connection_of(arguments)
+        with aws_profile(arguments.profile), closing(new_client(connection)) as client:
+            stream_arn = _stream(client, arguments)
             application = _application(arguments, stream_arn, connection)
             look = partial(
                 inspect_stream, client, stream_arn, sample=arguments.sample, pace=pace, application=application
@@ -75,6 +76,12 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams ins
     except ConnectorError as error:
         exit_with(parser, error)
     return 0
+
+
+def _stream(client: StreamClient, arguments: argparse.Namespace) -> str:
+    if isinstance(client, KinesisClient):
+        return find_data_stream(client, arguments.kinesis_stream)
+    return arguments.stream_arn or find_stream(client, arguments.table)
 
 
 def _application(

@@ -12,7 +12,7 @@ from beam_dynamodb_streams.inspection.application_progress import ApplicationPro
 from beam_dynamodb_streams.inspection.shard_sample import ShardSample
 from beam_dynamodb_streams.inspection.shard_tree import boxes, short_id
 from beam_dynamodb_streams.inspection.stream_overview import ShardOverview, StreamOverview
-from beam_dynamodb_streams.shards.lineage import Lineage, Shard, parents_of
+from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,25 +32,36 @@ def overview_table(seen: StreamOverview) -> RenderableType:
         facts.add_row(Text(name, "dim"), Text(printable(text)))  # a str would be markup
     sampled = any(shard.sampled for shard in seen.shards)
     heads = ["sampled", "first (UTC)", "last (UTC)"] if sampled else []
+    ages = [] if seen.is_data_stream else ["age"]  # a data stream's ids do not say it
     followed = {} if seen.application is None else {each.shard_id: each for each in seen.application.shards}
-    columns = [Column(head, no_wrap=head != "state") for head in ["shard", "state", "age", *heads]]
+    columns = [Column(head, no_wrap=head != "state") for head in ["shard", "state", *ages, *heads]]
     table = Table(*columns, *(["application"] if followed else []), box=None, header_style="dim", pad_edge=False)
     shards = {shard.shard_id: shard for shard in seen.shards}
-    tree = list(boxes(Lineage(Shard(shard.shard_id, parents_of(shard.parent)) for shard in seen.shards)))
+    tree = list(boxes(Lineage(Shard(shard.shard_id, shard.parents) for shard in seen.shards)))
     for box in tree[:_MOST_SHARDS]:
         shard = shards[box.shard_id]
         guide = "  " * (box.generation - 1) + "└ " if box.generation else ""
-        label = Text.assemble((guide, "dim"), (printable(short_id(shard.shard_id)), _STYLES[shard.state]))
+        others = "".join(f" + {short_id(parent)}" for parent in shard.parents[1:])  # of a merge
+        label = Text.assemble(
+            (guide, "dim"),
+            (printable(short_id(shard.shard_id)), _STYLES[shard.state]),
+            (printable(others and f" of {short_id(shard.parents[0])}{others}"), "dim"),
+        )
         times = _times(shard.sampled) if sampled else ()
         progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
-        table.add_row(label, _state(shard), age(shard, seen.taken), *times, *progress)
+        table.add_row(label, _state(shard), *(age(shard, seen.taken) for _ in ages), *times, *progress)
     rest = len(tree) - _MOST_SHARDS
     return Group(facts, Text(), table, *([Text(f"and {rest:,} more shards")] if rest > 0 else []))
 
 
 def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
-    yield "table", f"{seen.table}, {seen.region}"
-    yield "stream", f"{seen.stream_arn} ({seen.status}, {seen.view_type})"
+    if seen.is_data_stream:
+        yield "data stream", f"{seen.stream_arn} ({seen.status}), {seen.region}"
+        yield "changes of", f"table {seen.table}" if seen.table else "the only table in it"
+        yield "retention", duration(timedelta(seconds=seen.retention_seconds))
+    else:
+        yield "table", f"{seen.table}, {seen.region}"
+        yield "stream", f"{seen.stream_arn} ({seen.status}, {seen.view_type})"
     for each in seen.generations:
         if each.stream_arn != seen.stream_arn:
             label = each.stream_arn.partition("/stream/")[2]
@@ -64,7 +75,9 @@ def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
         yield from _facts_of(seen.application)
     if failures := seen.failures:
         yield "not sampled", f"{len(failures):,} shards: {next(iter(failures.values()))}"
-    cost = seen.cost
+    if (cost := seen.cost) is None:
+        yield "readers", "all of a shard share 5 calls and 2 MB a second"
+        return
     yield "GetRecords a day", f"{cost.idle_calls:,} ({cost.idle_usd:.2f} USD) while all shards are idle"
     yield "", f"{cost.busy_calls:,} ({cost.busy_usd:.2f} USD) while all bring changes"
 
@@ -86,8 +99,8 @@ def _progress(shard: ShardProgress | None, now: datetime) -> str:
     said = {"ended": "read to its end", "waiting": "after its parent", "trimmed": "trimmed unread"}.get(shard.state)
     if said is None:
         said = "caught up" if shard.caught_up else "reading"
-    if shard.unread is not None:
-        said += f", {duration(now - shard.unread)} behind"
+    if lag := shard.lag(now):
+        said += f", {duration(lag)} behind"
     elif shard.moved is not None and shard.state == "reading":
         said += f", moved {duration(now - shard.moved)} ago"
     return said

@@ -12,18 +12,17 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, Literal
 
 from beam_dynamodb_streams.errors import DelayError, InvalidOptionError, NotFoundError, TrimmedDataError
-from beam_dynamodb_streams.inspection.shard_sample import creation_time, first_records
+from beam_dynamodb_streams.inspection.shard_sample import ShardSampler, creation_time
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
-from beam_dynamodb_streams.reader.stream_caller import StreamCaller
+from beam_dynamodb_streams.reader.stream import Stream
 from beam_dynamodb_streams.shards.lineage import Lineage
+from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_text
-from beam_dynamodb_streams.wire import Client
 
 KCL: Final = "kcl://"
-RETENTION: Final = timedelta(hours=24)
 
 State = Literal["ended", "reading", "waiting", "trimmed"]
 
@@ -60,6 +59,8 @@ class ShardProgress:
         unread: the creation time of the first change that is not delivered; None if no sample found one.
         caught_up: whether a sample looked for such a change and found none.
         failure: the error of a call of the sample that did not succeed; None without one.
+        behind_seconds: how far the position is behind the shard's newest record, as a data stream says it of a sample;
+            None for a table's stream, which does not say it.
     """
 
     shard_id: str
@@ -69,6 +70,15 @@ class ShardProgress:
     unread: datetime | None = None
     caught_up: bool = False
     failure: str | None = None
+    behind_seconds: float | None = None
+
+    def lag(self, taken: datetime) -> timedelta | None:
+        """Return how long the shard's oldest change that is not delivered has waited; None without a sample."""
+        if self.unread is not None:
+            return taken - self.unread
+        if self.caught_up:
+            return timedelta(0)
+        return None if self.behind_seconds is None else timedelta(seconds=self.behind_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +90,19 @@ class ApplicationProgress:
     alive: datetime | None
     taken: datetime
     shards: tuple[ShardProgress, ...]
+    retention_seconds: int = RETENTION_SECONDS
 
     @property
     def lag(self) -> timedelta | None:
         """How long the oldest change that is not delivered has waited; None without a sample."""
-        reading = [shard for shard in self.shards if shard.state in ("reading", "trimmed")]
-        if not all(shard.unread or shard.caught_up for shard in reading):
-            return None
-        waits = (self.taken - shard.unread for shard in reading if shard.unread is not None)
-        return max(waits, default=timedelta(0))
+        waits = [shard.lag(self.taken) for shard in self.shards if shard.state in ("reading", "trimmed")]
+        known = [wait for wait in waits if wait is not None]
+        return max(known, default=timedelta(0)) if len(known) == len(waits) else None
 
     @property
     def headroom(self) -> timedelta | None:
         """How long it is until that change is trimmed; None without a sample."""
-        return None if self.lag is None else max(timedelta(0), RETENTION - self.lag)
+        return None if self.lag is None else max(timedelta(0), timedelta(seconds=self.retention_seconds) - self.lag)
 
     @property
     def alive_age(self) -> timedelta | None:
@@ -164,17 +173,16 @@ def shard_states(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[
 
 
 def compare_application(
-    client: Client,
-    stream_arn: str,
+    stream: Stream,
     lineage: Lineage,
     stored: StoredProgress,
     taken: datetime,
     pool: Executor,
-    caller: StreamCaller | None,
+    sampler: ShardSampler | None,
 ) -> ApplicationProgress:
     """Return how far the application is in each shard.
 
-    With a `caller`, it reads the first page of each shard from the stored position on, which finds the lag.
+    With a `sampler`, it reads the first page of each shard from the stored position on, which finds the lag.
     """
 
     def look(shard: str) -> ShardProgress:
@@ -182,23 +190,27 @@ def compare_application(
         found = ShardProgress(shard, state, position_text(position), stored.moved.get(shard))
         if state != "reading":
             return found
-        if isinstance(position, After) and _is_trimmed(client, stream_arn, shard, position):
+        if isinstance(position, After) and _is_trimmed(stream, shard, position):
             found = replace(found, state="trimmed")
         try:
-            records = None if caller is None else first_records(caller, shard, position)
+            read = None if sampler is None else sampler.first_records(shard, position)
         except DelayError as error:
             return replace(found, failure=str(error))
-        if records is None:
+        if read is None:
             return found
-        return replace(found, unread=creation_time(records[0])) if records else replace(found, caught_up=True)
+        unread = creation_time(read.records[0]) if read.records else None
+        # Only a page of a data stream shows that its position was trimmed. An idle shard has lost nothing by that.
+        state = "trimmed" if read.trimmed and not read.caught_up else found.state
+        return replace(found, state=state, unread=unread, caught_up=read.caught_up, behind_seconds=read.behind)
 
     states = shard_states(stored.position, lineage)
-    return ApplicationProgress(stored.address, stored.owner, stored.alive, taken, tuple(pool.map(look, states)))
+    shards, retention = tuple(pool.map(look, states)), stream.traits.retention_seconds
+    return ApplicationProgress(stored.address, stored.owner, stored.alive, taken, shards, retention)
 
 
-def _is_trimmed(client: Client, stream_arn: str, shard: str, position: After) -> bool:
+def _is_trimmed(stream: Stream, shard: str, position: After) -> bool:
     try:
-        client.get_shard_iterator(stream_arn, shard, "AFTER_SEQUENCE_NUMBER", sequence_number=position.sequence_number)
+        stream.iterator(shard, position)
     except (TrimmedDataError, NotFoundError):
         return True
     return False

@@ -1,18 +1,20 @@
 """A sample of a shard: a few of its pages.
 
-These reads are billed, and take one of the two readers that a shard may have while they last.
+Of a table's stream, these reads are billed, and take one of the two readers that a shard may have while they last. Of a
+Kinesis data stream, they take a part of the calls that all readers of a shard share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Final
 
 from beam_dynamodb_streams.errors import DelayError
 from beam_dynamodb_streams.reader.requests import Delayed, Failed, PageRead, Read
-from beam_dynamodb_streams.reader.stream import Entry
+from beam_dynamodb_streams.reader.stream import Entry, Stream
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.shards.frontier import Hint
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Position
@@ -42,50 +44,107 @@ class ShardSample:
     failure: str | None = None
 
 
-def sample_shard(caller: StreamCaller, shard: str, end: float) -> ShardSample:
-    """Return a sample of the shard, which ended at `end`, in seconds since the epoch, or is open until then."""
-    try:
-        return _sample(caller, shard, end)
-    except DelayError as error:
-        return ShardSample(0, failure=str(error))
+@dataclass(frozen=True, slots=True)
+class FoundRecords:
+    """The first page with records from a position on.
 
-
-def _sample(caller: StreamCaller, shard: str, end: float) -> ShardSample:
-    oldest = first_records(caller, shard, TRIM_HORIZON)
-    if not oldest:
-        return ShardSample(0)
-    first, newest = oldest[0], oldest
-    for back in _LOOK_BACK:
-        if end - back <= oldest[-1].creation_time:
-            break
-        if found := first_records(caller, shard, AtTime(int(end - back))):
-            newest = found
-            break
-    read = len(oldest) + (len(newest) if newest is not oldest else 0)
-    return ShardSample(read, creation_time(first), creation_time(newest[-1]))
-
-
-def first_records(caller: StreamCaller, shard: str, position: Position) -> Sequence[Entry] | None:
-    """Return the first page from `position` on that has records.
-
-    Returns:
-        The records, empty if there are none; None if the shard is gone, since an overview does without it.
-
-    Raises:
-        DelayError: The shard is throttled, or its answers fail, after all retries.
+    Attributes:
+        records: its records; empty if none were found.
+        behind: how many seconds the first page that was read is behind the shard's newest record; None if the service
+            does not say.
+        trimmed: whether the position was trimmed, so that the shard was read from its oldest record.
     """
-    hint: Hint | None = None
-    for _ in range(_QUIET_PAGES):  # an empty page proves nothing (trap 5)
-        match caller.perform(Read(shard, position, hint)):
-            case Failed(_, error) | Delayed(_, error):
-                raise error
-            case PageRead() as page if page.records or page.hint is None:
-                return page.records
-            case PageRead() as page:
-                hint = page.hint
-            case _:
-                return None
-    return []
+
+    records: Sequence[Entry]
+    behind: float | None = None
+    trimmed: bool = False
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether there is no record, as far as the service says."""
+        return not self.records and not self.behind
+
+
+class ShardSampler:
+    """Reads some pages of the shards of a stream. Thread-safe, as long as each shard is read by one thread at a time.
+
+    Args:
+        stream: what is read.
+        clock: returns seconds whose differences are durations.
+        sleep: waits for seconds.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._caller = StreamCaller(stream)
+        self._traits = stream.traits
+        self._clock = clock
+        self._sleep = sleep
+        self._due: dict[str, float] = {}
+
+    def sample(self, shard: str, end: float) -> ShardSample:
+        """Return a sample of the shard, which ended at `end`, in seconds since the epoch, or is open until then."""
+        try:
+            return self._sample(shard, end)
+        except DelayError as error:
+            return ShardSample(0, failure=str(error))
+
+    def _sample(self, shard: str, end: float) -> ShardSample:
+        found = self.first_records(shard, TRIM_HORIZON)
+        if found is None or not found.records:
+            return ShardSample(0)
+        oldest = newest = found.records
+        for back in self._look_back():
+            if end - back <= oldest[-1].creation_time:
+                break
+            if (found := self.first_records(shard, AtTime(int(end - back)))) and found.records:
+                newest = found.records
+                break
+        read = len(oldest) + (len(newest) if newest is not oldest else 0)
+        return ShardSample(read, creation_time(oldest[0]), creation_time(newest[-1]))
+
+    def _look_back(self) -> Iterator[float]:
+        yield from _LOOK_BACK
+        back = 24 * 3600
+        while back < self._traits.retention_seconds:
+            yield back
+            back *= 4
+
+    def first_records(self, shard: str, position: Position) -> FoundRecords | None:
+        """Return the first page from `position` on that has records.
+
+        Returns:
+            The page; None if the shard is gone, since an overview does without it.
+
+        Raises:
+            DelayError: The shard is throttled, or its answers fail, after all retries.
+        """
+        hint: Hint | None = None
+        first: PageRead | None = None
+        for _ in range(_QUIET_PAGES):  # an empty page proves nothing (trap 5)
+            self._wait(shard)
+            match self._caller.perform(Read(shard, position, hint)):
+                case Failed(_, error) | Delayed(_, error):
+                    raise error
+                case PageRead() as page:
+                    first = first or page
+                    if page.records or page.hint is None or page.page.behind == 0:
+                        return FoundRecords(page.records, first.page.behind, first.trimmed is not None)
+                    hint = page.hint
+                case _:
+                    return None
+        return FoundRecords([], *(() if first is None else (first.page.behind, first.trimmed is not None)))
+
+    def _wait(self, shard: str) -> None:
+        now = self._clock()
+        if (due := self._due.get(shard, now)) > now:
+            self._sleep(due - now)
+        self._due[shard] = max(due, now) + self._traits.least_seconds
 
 
 def creation_time(record: Entry) -> datetime:

@@ -14,6 +14,9 @@ from beam_dynamodb_streams.wire import RecordsPage, StreamCalls, StreamPage
 #: The rule counts only where an endpoint leaves out how far a page is behind.
 QUIET: Final = QuietRule(pages=30, seconds=10.0)
 
+#: The service allows five GetRecords calls a second for each shard.
+LEAST_SECONDS: Final = 0.2
+
 _CHECKED: Final = "after:"
 
 
@@ -44,6 +47,7 @@ class KinesisStream:
             page_entries=10_000,
             quiet=QUIET,
             trims_by_age_alone=True,
+            least_seconds=LEAST_SECONDS,
         )
         self._calls = calls
         self._limit = limit

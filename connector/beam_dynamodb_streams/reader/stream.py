@@ -113,6 +113,7 @@ class StreamTraits:
         quiet: The run of empty pages that proves a shard caught up, unless the read asks for another one.
         trims_by_age_alone: Whether a position that is gone means no loss if everything younger than the retention had
             been seen. A data stream's shard stays open for years, so the position of an idle one grows old.
+        least_seconds: The least time between two calls of GetRecords for one shard.
     """
 
     retention_seconds: int
@@ -120,6 +121,7 @@ class StreamTraits:
     page_entries: int
     quiet: QuietRule
     trims_by_age_alone: bool = False
+    least_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

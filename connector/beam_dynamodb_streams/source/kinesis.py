@@ -10,14 +10,12 @@ from typing import Any, Final
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.reader.kinesis_stream import QUIET
+from beam_dynamodb_streams.reader.kinesis_stream import LEAST_SECONDS, QUIET
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.source.options import KinesisConnection, parse_options
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.wire.arn import KINESIS_ARN, KINESIS_NAME, is_arn, region_for
 
-#: The service allows five GetRecords calls a second for each shard.
-LEAST_SECONDS: Final = 0.2
 PAGE_RECORDS: Final = 10_000
 
 

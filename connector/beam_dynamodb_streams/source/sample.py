@@ -15,6 +15,7 @@ from beam_dynamodb_streams.columns import Columns, Schema
 from beam_dynamodb_streams.display import html_table, short
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
+from beam_dynamodb_streams.reader.kinesis_stream import LEAST_SECONDS
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.shards.frontier import Frontier
@@ -22,7 +23,7 @@ from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import base_of_claim, dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import DeadLetter, records_of
 from beam_dynamodb_streams.source.filter import well_formed
-from beam_dynamodb_streams.source.kinesis import LEAST_SECONDS, connection_to_kinesis, read_kinesis
+from beam_dynamodb_streams.source.kinesis import connection_to_kinesis, read_kinesis
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams

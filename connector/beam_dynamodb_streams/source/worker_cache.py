@@ -21,6 +21,11 @@ from beam_dynamodb_streams.wire import Client, KinesisClient, StreamClient
 @cache
 def client(connection: Connection, max_connections: int) -> StreamClient:
     """Return the process's client of the connection. Thread-safe, with a connection for each request in flight."""
+    return new_client(connection, max_connections)
+
+
+def new_client(connection: Connection, max_connections: int = 32) -> StreamClient:
+    """Return a client of the connection that nobody else has, to be closed."""
     if isinstance(connection, KinesisConnection):
         return KinesisClient(
             region_name=connection.region_name,

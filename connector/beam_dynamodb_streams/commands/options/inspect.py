@@ -16,8 +16,8 @@ def parser_of(prog: str) -> Parser:
     parser.add_argument(
         "--sample",
         action="store_true",
-        help="read some pages of every shard for the times of its records; this is billed, and takes one of the two"
-        " readers that a shard may have (default: no record is read)",
+        help="read some pages of every shard for the times of its records; of a table's stream this is billed, and"
+        " takes one of the two readers that a shard may have (default: no record is read)",
     )
     parser.add_argument(
         "--progress",

@@ -85,21 +85,29 @@ class Parser(argparse.ArgumentParser):
             "--endpoint_url", metavar="URL", help="an endpoint other than AWS, such as a local one (default: AWS)"
         )
 
-    def add_table(self, *, kinesis: bool = False) -> None:
-        """Add the options that name the stream, which exclude each other. `kinesis`: also for a Kinesis data stream."""
-        stream = self.add_mutually_exclusive_group(required=not kinesis)  # else `parse_with_beam` requires one
+    def add_table(self) -> None:
+        """Add the options that name the stream, which exclude each other; `check_table` requires one."""
+        stream = self.add_mutually_exclusive_group()
         stream.add_argument("--table", metavar="TABLE", help="the table's name or ARN; its latest stream is read")
         stream.add_argument("--stream_arn", metavar="ARN", help="the stream, in place of its table")
-        if kinesis:
-            stream.add_argument(
-                "--kinesis_stream",
-                metavar="STREAM",
-                help="a Kinesis data stream to which the table sends its changes, by name or ARN",
-            )
-            self.add_argument(
-                "--changes_of",
-                metavar="TABLE",
-                help="with --kinesis_stream: the table whose changes are read (default: the only one in the stream)",
+        stream.add_argument(
+            "--kinesis_stream",
+            metavar="STREAM",
+            help="a Kinesis data stream to which the table sends its changes, by name or ARN",
+        )
+        self.add_argument(
+            "--changes_of",
+            metavar="TABLE",
+            help="with --kinesis_stream: the table whose changes are read (default: the only one in the stream)",
+        )
+
+    def check_table(self, arguments: argparse.Namespace) -> None:
+        """Report an error unless a stream is named. argparse would name its options in another way."""
+        if arguments.table is arguments.stream_arn is arguments.kinesis_stream is None:
+            self.error("one of the arguments --table --stream_arn is required, or --kinesis_stream")
+        if arguments.kinesis_stream is None and arguments.changes_of is not None:
+            self.error(
+                f"--changes_of={arguments.changes_of} is of a data stream: give --kinesis_stream too, or use --table"
             )
 
     def add_snapshot(self) -> None:

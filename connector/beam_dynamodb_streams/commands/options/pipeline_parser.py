@@ -57,8 +57,8 @@ class PipelineParser(Parser):
         if unknown and runner not in _RUNNERS_WITH_SERVER:
             advice = "quote a value that contains spaces" if named else f"did you mean --table {unknown[0]}?"
             self.error(f"{unknown[0]!r} belongs to no option: {advice}")
-        if not named:
-            self.error("one of the arguments --table --stream_arn is required, or --kinesis_stream")
+        if "kinesis_stream" in arguments:
+            self.check_table(arguments)
         return arguments, rest
 
     def _check_names_with(self, beam_parser: argparse.ArgumentParser, words: Sequence[str], *, any_name: bool) -> None:
@@ -84,7 +84,7 @@ class PipelineParser(Parser):
 
     def add_stream(self, *, start: str) -> None:
         """Add the options that say what is read. `start` is the default of `--start`."""
-        self.add_table(kinesis=True)
+        self.add_table()
         self.add_argument(
             "--start",
             type=start_argument,
