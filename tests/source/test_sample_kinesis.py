@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from beam_dynamodb_streams import Sample, sample
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, ServiceError
 from beam_dynamodb_streams.testing import KinesisStream, LocalKinesis, LocalStreams, Table
+from beam_dynamodb_streams.testing.kinesis_record import kinesis_record
 
 
 @pytest.fixture
@@ -69,19 +71,27 @@ def test_only_changes_of_the_chosen_table_are_in_it(
 ) -> None:
     users = service.create_table("users", keys={"id": "S"})
     copy.put_changes([*orders.put_many({"id": f"o-{n}"} for n in range(5)), *users.put_many([{"id": "u"}])])
-    assert [change.keys for change in sample_of(kinesis, changes_of="users")] == [{"id": "u"}]
+    assert [change.keys for change in sample_of(kinesis, changes_of="users", limit=1)] == [{"id": "u"}]
     with pytest.raises(ServiceError, match=r"choose one with table=.*\(changes_of= in sample and in the commands\)"):
         sample_of(kinesis)
 
 
 def test_it_begins_at_a_moment_and_filters(kinesis: LocalKinesis, orders: Table, copy: KinesisStream) -> None:
-    old = orders.put_many({"id": f"old-{n}"} for n in range(5))
-    for change in old:
-        change.record["dynamodb"]["ApproximateCreationDateTime"] -= 3600.0
-    copy.put_changes(old)
+    for change in orders.put_many({"id": f"old-{n}"} for n in range(5)):
+        text, key = kinesis_record(change)
+        data = json.loads(text)
+        data["dynamodb"]["ApproximateCreationDateTime"] -= 3600 * 1_000_000
+        copy.put(json.dumps(data).encode(), key)
     copy.put_changes([*orders.put_many([{"id": "a"}, {"id": "b"}]), *filter(None, [orders.delete({"id": "a"})])])
-    found = sample_of(kinesis, start=datetime.now(timezone.utc) - timedelta(minutes=5), event_names=["REMOVE"])
-    assert [(change.event_name, change.keys) for change in found] == [("REMOVE", {"id": "a"})]
+    start = datetime.now(timezone.utc) - timedelta(minutes=5)
+    both = sample_of(kinesis, start=start, limit=3)
+    assert [(change.event_name, change.keys["id"]) for change in both if change.keys["id"] == "a"] == [
+        ("INSERT", "a"),
+        ("REMOVE", "a"),
+    ]
+    assert len(both) == 3
+    removed = sample_of(kinesis, start=start, event_names=["REMOVE"], limit=1)
+    assert [change.keys for change in removed] == [{"id": "a"}]
 
 
 def test_what_is_not_a_change_is_a_dead_letter(kinesis: LocalKinesis, orders: Table, copy: KinesisStream) -> None:

@@ -36,9 +36,11 @@ from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
 from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
 from beam_dynamodb_streams.shards.start_stop import Leases
 from beam_dynamodb_streams.shards.stream_position import position_text
-from beam_dynamodb_streams.source.options import connection_to
+from beam_dynamodb_streams.source.kinesis import connection_to_kinesis
+from beam_dynamodb_streams.source.options import Connection, connection_to
 from beam_dynamodb_streams.source.start import resolve_start
 from beam_dynamodb_streams.source.worker_cache import client
+from beam_dynamodb_streams.wire.arn import KINESIS_ARN
 
 
 def main(
@@ -96,10 +98,10 @@ def _import(arguments: argparse.Namespace, clock: WallClock) -> int:
         raise InvalidOptionError(
             f"the saved position is of {position.stream_arn or 'no named stream'}: give its stream as --stream_arn"
         )
-    if not STREAM_ARN.fullmatch(arn):
+    if not STREAM_ARN.fullmatch(arn) and not KINESIS_ARN.fullmatch(arn):
         raise InvalidOptionError(
             f"stream_arn={arn!r} is not a stream's ARN: it looks like "
-            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL"
+            "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE/stream/LABEL, or arn:aws:kinesis:REGION:ACCOUNT:stream/NAME"
         )
     position = replace(position, stream_arn=arn)
     with _leased(arguments, arn, clock) as (store, owner):
@@ -141,7 +143,7 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
 
 def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001
     if arguments.stream_arn is not None:
-        connection = connection_to(None, arguments.stream_arn, arguments.region_name, arguments.endpoint_url)
+        connection = _connection(arguments)
         position = resolve_start(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
         assert isinstance(position, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
         print(printable_json(position.to_json()))
@@ -154,6 +156,14 @@ def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: 
         for lease in ours:
             print(printable(f"  {lease.shard:{width}}  {lease.checkpoint:40}  {lease.owner or 'nobody'}".rstrip()))
     return 0
+
+
+def _connection(arguments: argparse.Namespace) -> Connection:
+    """Return how to reach the stream that `--stream_arn` names, a table's or a data stream."""
+    arn, region, url = arguments.stream_arn, arguments.region_name, arguments.endpoint_url
+    if KINESIS_ARN.fullmatch(arn):
+        return connection_to_kinesis(arn, None, region, url, option="stream_arn")
+    return connection_to(None, arn, region, url)
 
 
 def _progress(arguments: argparse.Namespace) -> Progress:

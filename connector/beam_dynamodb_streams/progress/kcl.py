@@ -4,7 +4,8 @@ An item is a lease: `leaseKey` (S), `checkpoint` (S) and more that says who hold
 serve all generations: KCL 1 and 2 (the serializers of leases in awslabs/amazon-kinesis-client), and KCL 3, which since
 3.5 keeps other entities in the same table with another `entityType`. With several streams in one table the key is
 `STREAM:SHARD`. The Streams adapter (awslabs/dynamodb-streams-kinesis-adapter, 2.x) names a stream
-`ACCOUNT:REGION$ACCOUNT$TABLE$LABEL:1`, with `_` for the colons of the label.
+`ACCOUNT:REGION$ACCOUNT$TABLE$LABEL:1`, with `_` for the colons of the label. The KCL itself names a Kinesis data stream
+`ACCOUNT:NAME:CREATION`.
 
 A checkpoint is the last record that was processed, so reading resumes after it. Two fields are not read:
 `checkpointSubSequenceNumber` counts inside aggregated Kinesis records, and a change of DynamoDB has no parts;
@@ -26,7 +27,7 @@ from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position, StartPosition
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.wire import DynamoDB
-from beam_dynamodb_streams.wire.arn import region_for
+from beam_dynamodb_streams.wire.arn import KINESIS_ARN, region_for
 
 STREAM_ARN: Final = re.compile(r"arn:[\w-]+:dynamodb:([\w-]*):(\d*):table/([^/]+)/stream/(.+)")
 _LEASE: Final = "LEASE"
@@ -129,8 +130,11 @@ def names_stream(identifier: str, stream_arn: str) -> bool:
     """Return whether a lease is of this stream.
 
     The Streams adapter's identifier names account, region, table and label. Another stream tracker's identifier must
-    begin with the account and the table.
+    begin with the account and the table, and that of a data stream with the account and the stream's name.
     """
+    if KINESIS_ARN.fullmatch(stream_arn):
+        account, _, name = stream_arn.split(":", 4)[4].partition(":stream/")
+        return identifier.split(":")[:2] == [account, name]
     arn = STREAM_ARN.fullmatch(stream_arn)
     if arn is None:
         return False

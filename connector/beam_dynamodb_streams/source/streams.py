@@ -203,6 +203,12 @@ class StreamsOfTable:
           NotFoundError: it is a stream of another table, or a later one, or the read does not follow.
           NewStreamError: it is a stream of a table that was deleted and created again.
         """
+        if isinstance(self.service, KinesisClient):
+            raise NotFoundError(
+                f"the saved position is of the data stream {stream_arn}, and not of the one that is read: read that "
+                "one, or start at TRIM_HORIZON",
+                stream=self.latest,
+            )
         ours = table_of(stream_arn) == table_of(self.latest)
         if not self.follows or not ours or (created_at(stream_arn) or 0.0) > (created_at(self.latest) or 0.0):
             way = "read the old one to its end with stream_arn=…, then start the new one at TRIM_HORIZON"
