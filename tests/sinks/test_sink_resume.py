@@ -367,3 +367,35 @@ def test_until_when_a_stream_was_read_says_nothing_of_another_one(tmp_path):
             assert position.until == second
     until = json.loads((tmp_path / "_caught_up.json").read_bytes())["until"]
     assert until == {"arn:new": "1970-01-01T00:01:41+00:00", "arn:old": "1970-01-01T00:01:40+00:00"}
+
+
+def test_of_a_data_stream_the_manifests_of_a_year_are_read_and_no_hole_is_settled(tmp_path):
+    """It keeps changes for up to 365 days, and its shards for as long as they are not split or merged."""
+    idle, busy = "shardId-000000000000", "shardId-000000000001"
+    written = [
+        of_hour(24 * 300, **{idle: Range(FIRST, "1", "4")}),
+        of_hour(40, **{busy: Range(FIRST, "1", "1")}),
+        of_hour(27, **{busy: Range("7", "8", "9")}),
+        of_hour(1, **{busy: Range("9", "10", "11")}),
+    ]
+    assert position(tmp_path, *written) == {idle: "4", busy: "1"}
+
+
+def test_runs_without_windows_leave_out_what_was_written_of_a_data_stream_days_ago(tmp_path, options):
+    changes = [
+        ChangeRecord(
+            event_id=f"event-{number}",
+            event_name="INSERT",
+            keys={"id": f"order-{number}"},
+            new_image={"id": f"order-{number}"},
+            sequence_number=str(10**21 + number),
+            shard_id=f"shardId-{number % 2:012d}",
+            approximate_creation_time=change(0, second=number * 24 * 3600).approximate_creation_time,
+        )
+        for number in range(8)
+    ]
+    for known in (6, 8):
+        sink = WriteChangesToParquet(tmp_path)
+        with sink.resume(), beam.Pipeline(options=options) as pipeline:
+            _ = pipeline | beam.Create(changes[:known]) | sink
+    assert ids(tmp_path) == Counter(record.event_id for record in changes)

@@ -27,11 +27,11 @@ from beam_dynamodb_streams.reader.dynamodb_streams import DynamoDBStream
 from beam_dynamodb_streams.reader.kinesis_stream import KinesisStream
 from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.reader.stream import Stream
+from beam_dynamodb_streams.shards.generations import is_data_stream
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard, created
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.wire import KinesisClient, ListedShard, StreamClient
-from beam_dynamodb_streams.wire.arn import KINESIS_ARN
 
 _THREADS: Final = 8
 
@@ -85,7 +85,7 @@ class StreamOverview:
 
     @property
     def is_data_stream(self) -> bool:
-        return KINESIS_ARN.fullmatch(self.stream_arn) is not None
+        return is_data_stream(self.stream_arn)
 
     @property
     def oldest(self) -> datetime | None:

@@ -84,7 +84,9 @@ class FileStore:
             after = before.advanced(shards, second)
             if after is before:
                 return saved
-            return replace(saved, streams={**saved.streams, stream_arn: after.without(after.expired_shards())})
+            return replace(
+                saved, streams={**saved.streams, stream_arn: after.without(after.expired_shards(stream_arn))}
+            )
 
         self._change(owner, moved)
 

@@ -165,7 +165,7 @@ class Lease:
             self._tidied = elapsed
             streams = self._store.read().streams
             saved = streams.get(self._stream_arn, SavedProgress())
-            self._expired_shards = saved.expired_shards()
+            self._expired_shards = saved.expired_shards(self._stream_arn)
             for other, earlier in streams.items():
                 gone = earlier.last_move < saved.last_move - RETENTION_SECONDS
                 if gone and other != self._stream_arn and self._is_of_this_table(other):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from beam_dynamodb_streams.errors import FencedError
+from beam_dynamodb_streams.shards.generations import is_data_stream
 from beam_dynamodb_streams.shards.position import (
     TRIM_HORIZON,
     After,
@@ -29,6 +30,9 @@ from beam_dynamodb_streams.shards.stream_position import StreamPosition
 #: Seconds. A shard's position is forgotten once the application has moved on for this long without moving it: a shard
 #: lives about four hours, and a record one day. While the whole application pauses, nothing is forgotten.
 SHARD_RETENTION_SECONDS: Final = 3 * 24 * 3600
+#: The same for a Kinesis data stream: it keeps a record for a year at most, and its shards live for as long as they are
+#: not split or merged, however seldom one has a record.
+DATA_STREAM_SECONDS: Final = 367 * 24 * 3600
 #: Seconds. A lease that was not renewed for this long has expired, unless its holder has set another length.
 TAKEOVER_SECONDS: Final = 30.0
 LONGEST_SECONDS: Final = 253_402_300_800  # the year 10000
@@ -65,6 +69,10 @@ class SavedShard:
     moved_at: int
 
 
+def _kept_seconds(stream_arn: str) -> int:
+    return DATA_STREAM_SECONDS if is_data_stream(stream_arn) else SHARD_RETENTION_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class SavedProgress:
     """What is saved of one stream.
@@ -83,7 +91,7 @@ class SavedProgress:
         It holds `until` only while positions of that time may be saved: `until` is not updated when shards move.
         """
         shards = {shard: saved.position for shard, saved in self.shards.items()}
-        recent = self.until is not None and self.until >= self.last_move - SHARD_RETENTION_SECONDS
+        recent = self.until is not None and self.until >= self.last_move - _kept_seconds(stream_arn)
         return StreamPosition(stream_arn, self.start, shards, self.until if recent else None)
 
     def advanced(self, shards: Mapping[str, Position], second: int) -> SavedProgress:
@@ -95,9 +103,9 @@ class SavedProgress:
         }
         return replace(self, shards={**self.shards, **moved}) if moved else self
 
-    def expired_shards(self) -> list[str]:
+    def expired_shards(self, stream_arn: str = "") -> list[str]:
         """Return the shards whose positions no reader needs any more, see `SHARD_RETENTION_SECONDS`."""
-        oldest = self.last_move - SHARD_RETENTION_SECONDS
+        oldest = self.last_move - _kept_seconds(stream_arn)
         old = [shard for shard, saved in self.shards.items() if saved.moved_at < oldest]
         return [shard for shard in old if not is_snapshot_mark(shard)]
 

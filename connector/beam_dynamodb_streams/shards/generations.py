@@ -36,6 +36,11 @@ def table_of(stream_arn: str) -> str:
     return stream_arn.partition("/stream/")[0]
 
 
+def is_data_stream(stream_arn: str) -> bool:
+    """Return whether it is the ARN of a Kinesis data stream, and not of a table's stream."""
+    return stream_arn.split(":")[2:3] == ["kinesis"]
+
+
 def created_at(stream_arn: str) -> float | None:
     """Return when a stream was created, in epoch seconds, as its label says; None for a label of another form."""
     label = stream_arn.partition("/stream/")[2]

@@ -7,12 +7,14 @@ written before the file is put in its place, and removed once a manifest names t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.shards.generations import is_data_stream
 from beam_dynamodb_streams.sinks.batches import Partitions, common_prefix
 from beam_dynamodb_streams.sinks.coverage import Coverage, merge_coverage
 from beam_dynamodb_streams.sinks.manifest import (
@@ -31,6 +33,11 @@ from beam_dynamodb_streams.sinks.output import Output
 RETENTION_MICROS: Final = 26 * 3600 * 1_000_000
 """Microseconds. A stream keeps a change for 24 hours, so changes that were created this long before another change are
 no longer in the stream."""
+
+DATA_STREAM_MICROS: Final = 367 * 24 * 3600 * 1_000_000
+"""The same for a Kinesis data stream, which keeps a record for 365 days at most."""
+
+_DATA_STREAM_SHARD: Final = re.compile(r"shardId-\d{12}")  # the ids of a table's stream are longer
 
 
 def load_manifests(output: Output, paths: Iterable[str]) -> list[Manifest]:
@@ -54,10 +61,29 @@ def ending_after(paths: Iterable[str], moment: int | None) -> list[str]:
     return [path for path, span in spans if moment is None or span is None or span.end >= moment]
 
 
-def retention_start(manifests: Iterable[str], now: float) -> int | None:
-    """Return since when changes may still be in the stream, by the paths of manifests. See `latest_start` for `now`."""
+def retention_start(manifests: Iterable[str], now: float, kept: int) -> int | None:
+    """Return since when changes may still be in the stream, by the paths of manifests.
+
+    `kept`: for how many microseconds the stream keeps a change. See `latest_start` for `now`.
+    """
     latest = latest_start(manifests, now)
-    return None if latest is None else latest - RETENTION_MICROS
+    return None if latest is None else latest - kept
+
+
+def recent_manifests(output: Output, paths: Iterable[str], now: float) -> list[Manifest]:
+    """Return the manifests of changes that may still be in the stream. See `latest_start` for `now`."""
+    paths = list(paths)
+    manifests = load_manifests(output, ending_after(paths, retention_start(paths, now, RETENTION_MICROS)))
+    if (kept := kept_micros(manifests)) == RETENTION_MICROS:
+        return manifests
+    return load_manifests(output, ending_after(paths, retention_start(paths, now, kept)))
+
+
+def kept_micros(manifests: Iterable[Manifest]) -> int:
+    """Return for how many microseconds the stream of some manifests keeps a change, at most."""
+    covered = {shard for manifest in manifests for shard in manifest.coverage}
+    long = any(is_data_stream(each.stream_arn) or _DATA_STREAM_SHARD.fullmatch(each.shard_id) for each in covered)
+    return DATA_STREAM_MICROS if long else RETENTION_MICROS
 
 
 def remove_leftovers(output: Output, paths: Iterable[str], manifests: Iterable[Manifest], marks: Iterable[str]) -> None:
@@ -99,10 +125,9 @@ def prepare_window(
     of_window = [path for path in files if path.rpartition("/")[2].startswith(prefix)]
     marks = output.list(mark_path(common_prefix(window, partitions, prefix))) if of_window else []
     if window is None:
-        paths = output.list(f"{FOLDER}/")
-        moment = retention_start(paths, now())
-        manifests = load_manifests(output, ending_after(paths, moment))
-        of_window = ending_after(of_window, moment)
+        paths, second = output.list(f"{FOLDER}/"), now()
+        manifests = recent_manifests(output, paths, second)
+        of_window = ending_after(of_window, retention_start(paths, second, kept_micros(manifests)))
     else:
         without = output.list(manifest_prefix(None))
         overlapping = [path for path in without if (span := span_of(path)) is None or span.overlaps(window)]

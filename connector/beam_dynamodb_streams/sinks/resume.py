@@ -38,8 +38,10 @@ from beam_dynamodb_streams.sinks.coverage import NOTHING_BEFORE, UNKNOWN_STREAM,
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
 from beam_dynamodb_streams.sinks.leftovers import (
     ending_after,
+    kept_micros,
     latest_start,
     load_manifests,
+    recent_manifests,
     remove_leftovers,
     retention_start,
 )
@@ -53,7 +55,7 @@ OWNER: Final = "_owner"
 CAUGHT_UP: Final = "_caught_up.json"
 
 _ANY_POLICY: Final = {"on_misfit": None, "on_misfit_in": None}
-_TRIMMED_MICROS: Final = 25 * 3600 * 1_000_000
+_SPARE_MICROS: Final = 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,11 @@ def open_export(directory: str, export: Export, *, now: Callable[[], float] = ti
         manifest_paths = [path for path in paths if path.startswith(f"{FOLDER}/")]
         second = now()
         first = StreamPosition.from_json(json.dumps(start))
-        manifests = read_manifests(
-            output, manifest_paths, export.stream_arn, now=second, table=_table(export.stream_arn, follow=export.follow)
-        )
+        table = _table(export.stream_arn, follow=export.follow)
+        manifests = read_manifests(output, manifest_paths, export.stream_arn, now=second, table=table)
+        oldest = retention_start(manifest_paths, second, kept_micros(manifests))
         # Older files than the manifests that were read had their manifests when an earlier run looked.
-        remove_leftovers(output, ending_after(paths, retention_start(manifest_paths, second)), manifests, marks)
+        remove_leftovers(output, ending_after(paths, oldest), manifests, marks)
         output.delete([*marks, *filter(is_unfinished, paths)])
         moments = _moments(output.read(CAUGHT_UP), f"{directory}/{CAUGHT_UP}") if CAUGHT_UP in paths else {}
         first = first.merge(open_snapshots(output, paths))
@@ -231,13 +233,11 @@ def read_manifests(
     These are the manifests of changes that may still be in the stream, and all others too if a shard needs them.
     """
     second = time.time() if now is None else now
-    last = latest_start(paths, second)
-    if last is None:
-        return load_manifests(output, paths)
-    recent = ending_after(paths, retention_start(paths, second))
-    manifests = load_manifests(output, recent)
-    if len(recent) < len(paths):
-        trimmed = last - _TRIMMED_MICROS
+    manifests = recent_manifests(output, paths, second)
+    last, kept = latest_start(paths, second), kept_micros(manifests)
+    if last is not None and len(manifests) < len(paths):
+        recent = ending_after(paths, last - kept)
+        trimmed = last - kept + _SPARE_MICROS
         manifests = [_settle_trimmed(found, path, trimmed) for found, path in zip(manifests, recent, strict=True)]
         covered = {shard.stream_arn for found in manifests for shard in found.coverage}
         streams = [stream_arn] if table is None else [arn for arn in covered if table_of(arn) == table]

@@ -8,7 +8,7 @@ from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier
-from beam_dynamodb_streams.shards.loss import MICROS, RETENTION_SECONDS
+from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.segments import TableScan, seconds_left
 from beam_dynamodb_streams.source.elements import Emitted
 from beam_dynamodb_streams.source.live_status import report, report_faults
@@ -76,7 +76,7 @@ class ReadMetrics:
         self._last_slice.set(int(now))
         if frontier.watermark != EARLIEST:
             behind = now - frontier.watermark / MICROS
-            self._headroom.set(int(RETENTION_SECONDS - behind))
+            self._headroom.set(int(self._service.retention_seconds(frontier.stream_arn) - behind))
 
     def _snapshot(self, scan: TableScan) -> None:
         self._percent.set(int(scan.fraction * 100))

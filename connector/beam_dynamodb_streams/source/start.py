@@ -152,7 +152,7 @@ def application_acquired(progress: Progress, owner: str, streams: StreamsOfTable
     try:
         saved = streams.resumed(store.read().streams, progress.address)
         for stream_arn in saved:
-            if expired := store.read().streams[stream_arn].expired_shards():
+            if expired := store.read().streams[stream_arn].expired_shards(stream_arn):
                 store.forget(owner, stream_arn, expired)
         if saved and saved[0] != streams.latest:
             acquire(store, owner, saved[0], takeover, WallClock())  # the lease names the stream that is read
