@@ -167,7 +167,7 @@ def test_shards_unused_for_days_are_dropped_but_not_in_a_pause() -> None:
     assert SavedProgress(shards={"a": old, "b": old}).expired_shards() == []
 
 
-def test_an_idle_shard_of_a_data_stream_is_remembered_for_as_long_as_a_stream_may_keep_records() -> None:
+def test_an_idle_shard_of_a_data_stream_is_remembered_as_long_as_it_may_keep_records() -> None:
     """Its shards live until they are split or merged, and a record up to 365 days."""
     arn, day = "arn:aws:kinesis:us-east-1:1:stream/copy", 24 * 3600
     saved = SavedProgress(shards={"idle": SavedShard(After("1"), SECOND), "ended": SavedShard(SHARD_END, SECOND)})

@@ -379,23 +379,3 @@ def test_of_a_data_stream_the_manifests_of_a_year_are_read_and_no_hole_is_settle
         of_hour(1, **{busy: Range("9", "10", "11")}),
     ]
     assert position(tmp_path, *written) == {idle: "4", busy: "1"}
-
-
-def test_runs_without_windows_leave_out_what_was_written_of_a_data_stream_days_ago(tmp_path, options):
-    changes = [
-        ChangeRecord(
-            event_id=f"event-{number}",
-            event_name="INSERT",
-            keys={"id": f"order-{number}"},
-            new_image={"id": f"order-{number}"},
-            sequence_number=str(10**21 + number),
-            shard_id=f"shardId-{number % 2:012d}",
-            approximate_creation_time=change(0, second=number * 24 * 3600).approximate_creation_time,
-        )
-        for number in range(8)
-    ]
-    for known in (6, 8):
-        sink = WriteChangesToParquet(tmp_path)
-        with sink.resume(), beam.Pipeline(options=options) as pipeline:
-            _ = pipeline | beam.Create(changes[:known]) | sink
-    assert ids(tmp_path) == Counter(record.event_id for record in changes)

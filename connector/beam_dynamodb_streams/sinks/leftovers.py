@@ -61,7 +61,7 @@ def ending_after(paths: Iterable[str], moment: int | None) -> list[str]:
     return [path for path, span in spans if moment is None or span is None or span.end >= moment]
 
 
-def retention_start(manifests: Iterable[str], now: float, kept: int) -> int | None:
+def retention_start(manifests: Iterable[str], now: float, kept: int = RETENTION_MICROS) -> int | None:
     """Return since when changes may still be in the stream, by the paths of manifests.
 
     `kept`: for how many microseconds the stream keeps a change. See `latest_start` for `now`.
@@ -73,7 +73,7 @@ def retention_start(manifests: Iterable[str], now: float, kept: int) -> int | No
 def recent_manifests(output: Output, paths: Iterable[str], now: float) -> list[Manifest]:
     """Return the manifests of changes that may still be in the stream. See `latest_start` for `now`."""
     paths = list(paths)
-    manifests = load_manifests(output, ending_after(paths, retention_start(paths, now, RETENTION_MICROS)))
+    manifests = load_manifests(output, ending_after(paths, retention_start(paths, now)))
     if (kept := kept_micros(manifests)) == RETENTION_MICROS:
         return manifests
     return load_manifests(output, ending_after(paths, retention_start(paths, now, kept)))
