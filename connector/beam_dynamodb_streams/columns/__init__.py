@@ -9,6 +9,7 @@ from beam_dynamodb_streams.columns.avro import (
     avro_schema_of,
     from_avro_row,
 )
+from beam_dynamodb_streams.columns.avro_binary import encode_avro
 from beam_dynamodb_streams.columns.batch import ColumnBatch, Columns, Misfit
 from beam_dynamodb_streams.columns.declare import SchemaOptions, read_schema
 from beam_dynamodb_streams.columns.infer import Conflict, Inferred, infer
@@ -34,6 +35,7 @@ __all__ = [
     "avro_schema",
     "avro_schema_of",
     "check_keys",
+    "encode_avro",
     "from_avro_row",
     "infer",
     "json_field",

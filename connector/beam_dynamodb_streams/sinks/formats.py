@@ -11,15 +11,15 @@ from typing import Any, BinaryIO, ClassVar, Final, Protocol
 import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fastavro.write import Writer
 
-from beam_dynamodb_streams.columns import Schema, avro_records, avro_schema_of
+from beam_dynamodb_streams.columns import Schema, avro_schema_of
 from beam_dynamodb_streams.columns.debezium import DebeziumSource, encode_debezium_lines
 from beam_dynamodb_streams.columns.json_rows import encode_typed_lines
 from beam_dynamodb_streams.columns.schema import FILE_METADATA
 from beam_dynamodb_streams.columns.types import first_clash
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records.json_lines import encode_lines
+from beam_dynamodb_streams.sinks.avro_file import AvroFile
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 
 PARQUET_CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
@@ -30,7 +30,6 @@ _AVRO_NAMES: Final = {"change_log": "Change", "latest_image": "LatestImage"}
 _AVRO_LIBRARIES: Final = {"zstandard": "backports.zstd", "snappy": "cramjam"}
 
 ROW_GROUP_ROWS: Final = 1 << 17
-AVRO_BLOCK_BYTES: Final = 64 << 10
 
 
 class FileWriter(Protocol):
@@ -128,17 +127,15 @@ class AvroFormat:
 class _AvroWriter:
     def __init__(self, handle: BinaryIO, layout: RowLayout, options: AvroFormat) -> None:
         self._layout = layout
-        self._records = partial(avro_records, name=_AVRO_NAMES[layout.layout], logical_types=options.logical_types)
-        schema = fastavro.parse_schema(options.schema_of(layout))
         metadata = None if layout.schema is None else _metadata(layout.schema)
-        self._writer = Writer(handle, schema, codec=options.codec, sync_interval=AVRO_BLOCK_BYTES, metadata=metadata)
+        schema = options.schema_of(layout)
+        self._file = AvroFile(handle, schema, options.codec, metadata, logical_types=options.logical_types)
 
     def write(self, changes: pa.RecordBatch) -> None:
-        for record in self._records(self._layout.rows(changes)):
-            self._writer.write(record)
+        self._file.write(self._layout.rows(changes))
 
     def close(self) -> None:
-        self._writer.flush()
+        self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
