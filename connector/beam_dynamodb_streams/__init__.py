@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.lakehouse import CommitToDelta, CommitToIceberg
     from beam_dynamodb_streams.progress.address import Progress
     from beam_dynamodb_streams.progress.commit import CommitProgress
-    from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
+    from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, change_sequence_number
     from beam_dynamodb_streams.records.beam_batches import AsChanges
     from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, snapshot_end
     from beam_dynamodb_streams.rows import AsRows
@@ -63,6 +63,7 @@ __all__ = [
     "WriteChangesToDebezium",
     "WriteChangesToJsonLines",
     "WriteChangesToParquet",
+    "change_sequence_number",
     "errors",
     "json_field",
     "read_items",
@@ -81,7 +82,7 @@ _MODULES: Final = {
     "lakehouse": ("CommitToDelta", "CommitToIceberg"),
     "progress.address": ("Progress",),
     "progress.commit": ("CommitProgress",),
-    "records": ("CHANGE_SCHEMA", "ChangeRecord"),
+    "records": ("CHANGE_SCHEMA", "ChangeRecord", "change_sequence_number"),
     "records.beam_batches": ("AsChanges",),
     "records.snapshot_end": ("SnapshotEnd", "snapshot_end"),
     "rows": ("AsRows",),

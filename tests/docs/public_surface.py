@@ -41,6 +41,7 @@ from beam_dynamodb_streams import (
     WriteChangesToDebezium,
     WriteChangesToJsonLines,
     WriteChangesToParquet,
+    change_sequence_number,
     errors,
     read_items,
     read_schema,
@@ -64,6 +65,7 @@ def a_change() -> ChangeRecord:
     assert_type(change.event_id, str)
     assert_type(change.approximate_creation_time, datetime)
     assert_type(change.is_ttl_delete, bool)
+    assert_type(change_sequence_number(change.version), str)
     assert_type(change.new_image_json, bytes | None)
     assert_type(ChangeRecord.from_json(change.to_json()), ChangeRecord)
     return change

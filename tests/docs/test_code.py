@@ -25,6 +25,7 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, commands_of, name_of
 #: Pages whose code a test of their own runs and looks at.
 ELSEWHERE = {
     "docs/coming-from-lambda.md": "tests/handlers/test_lambda_page.py",
+    "docs/databases.md": "tests/databases/test_databases.py",
     "docs/files.md": "tests/e2e/test_export_page.py",
     "docs/kinesis-data-streams.md": "tests/e2e/test_kinesis_read.py",
     "docs/schemas.md": "tests/records/test_schemas_page.py",

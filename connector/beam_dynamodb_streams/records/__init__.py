@@ -13,6 +13,7 @@ from beam_dynamodb_streams.records.values import (
     encode_image,
     encode_value,
 )
+from beam_dynamodb_streams.records.versions import change_sequence_number
 
 __all__ = [
     "CHANGE_SCHEMA",
@@ -23,6 +24,7 @@ __all__ = [
     "RecordBatchCoder",
     "Value",
     "change_batch",
+    "change_sequence_number",
     "decode_image",
     "decode_value",
     "encode_image",

@@ -34,6 +34,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from beam_dynamodb_streams.errors import InvalidValueError
+
 EPOCH_DIGITS: Final = 13
 STREAM_DIGITS: Final = 20
 NUMBER_DIGITS: Final = 40
@@ -121,3 +123,22 @@ def stream_named(part: str, known: str) -> str:
 def epoch_of(version: str) -> int:
     """Return the epoch in a version, or in its base."""
     return int(version[:EPOCH_DIGITS])
+
+
+def change_sequence_number(version: str) -> str:
+    """Return a version as BigQuery's `_CHANGE_SEQUENCE_NUMBER`: four sections of 16 hexadecimal digits.
+
+    Sequence numbers sort as the versions of one table do, as text and section by section. So change capture keeps the
+    newest state of each key, in whatever order the changes arrive.
+
+    Raises:
+        InvalidValueError: The text is not the version of a change.
+    """
+    if re.match(VERSION_PATTERN, version) is None:
+        raise InvalidValueError(f"{version!r} is not the version of a change: give ChangeRecord.version")
+    # All versions of one table have the same length, so they sort as the number that their digits are.
+    number = int(version.replace("-", ""))
+    if number >> 256:
+        raise InvalidValueError(f"{version!r} has more than 256 bits, which is all that four sections hold")
+    digits = f"{number:064X}"
+    return "/".join(digits[start : start + 16] for start in range(0, 64, 16))
