@@ -243,7 +243,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        children = _children(self.pid)
+        children = children_of(self.pid)
         self._process.terminate()
         self._process.join(10)
         self._process.kill()
@@ -262,7 +262,7 @@ class Pipeline:
 
     def prism(self) -> int | None:
         """Return the process of the runner, or None before it starts."""
-        for child in _children(self.pid):
+        for child in children_of(self.pid):
             if "prism" in Path(f"/proc/{child}/comm").read_text():
                 return child
         return None
@@ -271,7 +271,8 @@ class Pipeline:
 # From /proc
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -2,6 +2,8 @@
 
 `with Replay(pages=25, shards=4) as endpoint_url:` serves a table "orders" from a process of its own. The table's
 stream is disabled, and its shards are closed: each has `pages` pages of 1,000 changes of about 1 KB, with both images.
+With `distinct=`, pages repeat the items of that many pages, under sequence numbers of their own, so that a large table
+needs little memory. `GET /pages` returns how many pages were sent.
 """
 
 from __future__ import annotations
@@ -33,20 +35,37 @@ def shard_id(number: int) -> str:
 def page_body(shard: int, page: int, pages: int) -> bytes:
     changes = order_changes(1000, seed=shard * 1000 + page)
     for number, change in enumerate(changes):
-        change["dynamodb"]["SequenceNumber"] = f"{(page + 1) * 1000 + number:021d}"
+        change["dynamodb"]["SequenceNumber"] = f"{_number_prefix(page)}{number:03d}"
     answer: dict[str, Any] = {"Records": changes}
     if page + 1 < pages:
-        answer["NextShardIterator"] = f"{shard}:{page + 1}".ljust(300, ".")
+        answer["NextShardIterator"] = _iterator(shard, page + 1)
     return json.dumps(answer, separators=(",", ":")).encode()
+
+
+def _number_prefix(page: int) -> str:
+    return f"{page + 1:018d}"
+
+
+def _iterator(shard: int, page: int) -> str:
+    return f"{shard}:{page}".ljust(300, ".")
+
+
+def _again(body: bytes, place: tuple[int, int], at: tuple[int, int], pages: int) -> bytes:
+    """Return the body of the page `place` as that of the page `at`."""
+    (shard, page), (_, new_page) = place, at
+    body = body.replace(f'"{_number_prefix(page)}'.encode(), f'"{_number_prefix(new_page)}'.encode())
+    old, new = _iterator(shard, page + 1).encode(), _iterator(shard, new_page + 1).encode()
+    return body.replace(old, new) if new_page + 1 < pages else body.replace(b',"NextShardIterator":"%s"' % old, b"")
 
 
 class Replay(AbstractContextManager[str]):
     """The service, with `pages` pages in each of `shards` shards, for as long as the block lasts."""
 
-    def __init__(self, *, pages: int, shards: int) -> None:
+    def __init__(self, *, pages: int, shards: int, distinct: int | None = None) -> None:
         ours, theirs = multiprocessing.Pipe()
         self._ready = ours
-        self._process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, pages, shards))
+        served = (theirs, pages, shards, distinct or pages)
+        self._process = multiprocessing.get_context("spawn").Process(target=_serve, args=served)
         self._process.daemon = True
 
     def __enter__(self) -> str:
@@ -60,9 +79,13 @@ class Replay(AbstractContextManager[str]):
         self._process.join()
 
 
-def _serve(ready: Connection, pages: int, shards: int) -> None:
-    bodies = {(shard, page): page_body(shard, page, pages) for shard in range(shards) for page in range(pages)}
+def _serve(ready: Connection, pages: int, shards: int, distinct: int) -> None:
+    made = pages if distinct >= pages else pages + 1  # no page of a template is the last
+    bodies = {
+        (shard, page): page_body(shard, page, made) for shard in range(shards) for page in range(min(pages, distinct))
+    }
     sums = {place: str(zlib.crc32(body)) for place, body in bodies.items()}
+    sent: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -71,20 +94,29 @@ def _serve(ready: Connection, pages: int, shards: int) -> None:
         def log_message(self, *_: object) -> None:
             """Log nothing: a line for each request would be work of its own."""
 
+        def do_GET(self) -> None:
+            self._send(str(len(sent)).encode())
+
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
             if operation == "GetRecords":
                 shard, page = map(int, request["ShardIterator"].rstrip(".").split(":"))
-                body, checksum = bodies[shard, page], sums[shard, page]
+                sent.append(page)
+                place = (shard, page % distinct)
+                if distinct >= pages:
+                    self._send(bodies[place], sums[place])
+                else:
+                    self._send(_again(bodies[place], place, (shard, page), pages))
             else:
-                body = json.dumps(_answer(operation, request, shards)).encode()
-                checksum = str(zlib.crc32(body))
+                self._send(json.dumps(_answer(operation, request, shards)).encode())
+
+        def _send(self, body: bytes, checksum: str | None = None) -> None:
             self.send_response_only(200)
             self.send_header("Date", formatdate(usegmt=True))
             self.send_header("Content-Type", "application/x-amz-json-1.0")
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("x-amz-crc32", checksum)
+            self.send_header("x-amz-crc32", checksum or str(zlib.crc32(body)))
             self.end_headers()
             self.wfile.write(body)
 

@@ -13,7 +13,20 @@ import boto3.dynamodb.types
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import export, flink_state, hour, kinesis, latency, old_stream, picture, records, scaling, shards, sinks
+from benchmarks import (
+    export,
+    flink_state,
+    hour,
+    kinesis,
+    latency,
+    memory,
+    old_stream,
+    picture,
+    records,
+    scaling,
+    shards,
+    sinks,
+)
 from benchmarks.live import Load, Service
 from benchmarks.peers import PROGRAMS, run_program
 from benchmarks.replay import ARN, Replay
@@ -80,6 +93,18 @@ def test_an_exports_report_has_a_row_for_every_way(capsys: pytest.CaptureFixture
     export.report({way: [{"cpu": 2.0, "seconds": 1.0, "peak": 300.0}] * 2 for way in export.WAYS})
     rows = capsys.readouterr().out.splitlines()[-len(export.WAYS) :]
     assert [figures(row) for row in rows] == [[2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 300.0]] * len(export.WAYS)
+
+
+@reads_proc
+@pytest.mark.prism
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("runner", memory.RUNNERS)
+def test_the_memory_and_the_rate_of_an_export_are_measured(runner: str) -> None:
+    found = memory.measure(40_000, runner)
+    assert len(found.rates) == 10
+    assert all(rate > 0 for rate in found.rates)
+    assert 100 < found.peak < 500
+    assert 0 < found.started < found.written
 
 
 @pytest.mark.timeout(120)

@@ -1,6 +1,7 @@
 """An export as a user would write it, with quick windows: started again after any end, it resumes.
 
 Run as `python -m tests.e2e.export_driver ENDPOINT OUTPUT PRISM`; it ends once the stream is disabled and read.
+Little of it stays in the shuffle as bytes, so that kills meet chunks that are files too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams, WriteChangesToParquet
+from beam_dynamodb_streams.sinks import chunk_files
+
+chunk_files.INLINE_BYTES = 100_000
 
 
 def main(endpoint_url: str, output: str, prism: str) -> None:

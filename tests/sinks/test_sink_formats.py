@@ -60,7 +60,7 @@ def test_a_line_of_json_is_a_change_record_again(codec):
 
 def test_a_row_group_ends_when_it_has_its_rows():
     file = pq.ParquetFile(written(ParquetFormat("zstd", row_group_rows=600)))
-    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [600, 400, 600, 600, 300]
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [600, 600, 600, 600, 100]
 
 
 def test_an_avro_file_is_cut_into_blocks_a_reader_can_split():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import astuple
 from datetime import datetime, timedelta, timezone
 from hashlib import blake2b
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Coverage, SequenceRange, ShardKey, padded
 from beam_dynamodb_streams.sinks.manifest import Span
+from beam_dynamodb_streams.sinks.sorted_runs import decode_block, encode_block
 
 Partitions: TypeAlias = Literal["date", "hour"]
 PARTITIONS: Final = ("date", "hour")
@@ -24,7 +25,6 @@ _FORMATS: Final = {"date": ("D", "date=%Y-%m-%d/"), "hour": ("h", "date=%Y-%m-%d
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _METADATA: Final = b"coverage"
 _END: Final = b"snapshot_end"
-_CODEC: Final = "lz4" if pa.Codec.is_available("lz4") else None
 
 
 class Chunk(NamedTuple):
@@ -62,16 +62,12 @@ def encode_chunk(chunk: Chunk) -> bytes:
         changes = changes.replace_schema_metadata({_METADATA: json.dumps([chunk.stream_arn, ranges]).encode()})
     elif chunk.end is not None:
         changes = changes.replace_schema_metadata({_END: json.dumps(astuple(chunk.end)).encode()})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, changes.schema, options=pa.ipc.IpcWriteOptions(compression=_CODEC)) as stream:
-        stream.write_batch(changes)
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
+    return encode_block(changes).to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def decode_chunk(data: bytes) -> Chunk:
     """Return the inverse of `encode_chunk`."""
-    with pa.ipc.open_stream(data) as stream:
-        changes = stream.read_next_batch()
+    changes = decode_block(data)
     metadata = (changes.schema.metadata or {}).get(_METADATA)
     if end := (changes.schema.metadata or {}).get(_END):
         return Chunk(changes.replace_schema_metadata(None), end=SnapshotEnd(*json.loads(end)))
@@ -84,22 +80,9 @@ def decode_chunk(data: bytes) -> Chunk:
     return Chunk(changes.replace_schema_metadata(None), stream_arn, coverage)
 
 
-def sort_changes(batches: Sequence[pa.RecordBatch], *, without_repeats: bool) -> pa.RecordBatch:
-    """Return one batch of the changes of one stream, sorted by shard and sequence number.
-
-    Equal changes keep their order; `without_repeats` keeps the first of them only.
-    """
-    changes = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-    shards, numbers = changes.column("shard_id"), padded(changes.column("sequence_number"))
-    order = pc.sort_indices(
-        pa.table([shards, numbers, pa.array(np.arange(len(changes)))], names=["shard", "number", "row"]),
-        sort_keys=[("shard", "ascending"), ("number", "ascending"), ("row", "ascending")],
-    )
-    if without_repeats and len(order) > 1:
-        shard, number = shards.take(order), numbers.take(order)
-        repeated = pc.and_(pc.equal(shard[1:], shard[:-1]), pc.equal(number[1:], number[:-1]))
-        order = order.filter(pa.concat_arrays([pa.array([True]), pc.invert(repeated)]))
-    return changes.take(order)
+def change_keys(changes: pa.RecordBatch) -> list[pa.Array]:
+    """Return the columns by which changes of one stream are sorted: shard and sequence number."""
+    return [changes.column("shard_id"), padded(changes.column("sequence_number"))]
 
 
 def split_by_partition(changes: pa.RecordBatch, partitions: Partitions | None) -> Iterator[tuple[str, pa.RecordBatch]]:
@@ -134,16 +117,29 @@ class Digest:
 
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=8)
+        self._stream_arn = ""
+        self._read_until: int | None = None
 
     def add_rows(self, rows: pa.RecordBatch) -> None:
         """Add rows of a snapshot: an id stands for its item, and the time for when it was read."""
         self._hash.update("".join(f"{each}\n" for each in rows.column("event_id").to_pylist()).encode())
-        self._hash.update(str(creation_micros(rows).max() if len(rows) else 0).encode())
+        self._read_until = max(self._read_until or 0, int(creation_micros(rows).max()) if len(rows) else 0)
 
     def add(self, changes: pa.RecordBatch, stream_arn: str) -> None:
-        ids = pc.binary_join_element_wise(changes.column("shard_id"), changes.column("sequence_number"), " ")
-        self._hash.update(f"{stream_arn}\n".encode() if stream_arn else b"")
-        self._hash.update("".join(f"{each}\n" for each in ids.to_pylist()).encode())
+        """Add changes of a stream. The name does not depend on how many are added at once."""
+        if stream_arn != self._stream_arn:
+            self._stream_arn = stream_arn
+            self._hash.update(f"{stream_arn}\n".encode())
+        lines = pc.binary_join_element_wise(
+            changes.column("shard_id"), " ", changes.column("sequence_number"), "\n", ""
+        )
+        _, offsets, data = lines.buffers()
+        if data is not None:
+            ends = np.frombuffer(offsets, np.int32, len(lines) + 1, lines.offset * 4)
+            self._hash.update(memoryview(data)[ends[0] : ends[-1]])
 
     def __str__(self) -> str:
-        return self._hash.hexdigest()
+        named = self._hash.copy()
+        if self._read_until is not None:
+            named.update(str(self._read_until).encode())
+        return named.hexdigest()

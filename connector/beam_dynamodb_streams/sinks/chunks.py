@@ -25,14 +25,15 @@ from beam_dynamodb_streams.records.text_columns import stream_column
 from beam_dynamodb_streams.records.versions import stream_named
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.start_stop import AHEAD_SECONDS
-from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros, encode_chunk
+from beam_dynamodb_streams.sinks.batches import Chunk, creation_micros
+from beam_dynamodb_streams.sinks.chunk_files import ChunkEncoder
 from beam_dynamodb_streams.sinks.coverage import UNKNOWN_STREAM, Arrivals, Coverage, find_ranges
 from beam_dynamodb_streams.sinks.directory import check_writable
 from beam_dynamodb_streams.sinks.layouts import RowLayout
-from beam_dynamodb_streams.sinks.snapshots import split_rows
+from beam_dynamodb_streams.sinks.snapshots import row_keys, split_rows
 
 MISFITS: Final = "misfits"
-FULL_ROWS: Final = 20_000
+FULL_ROWS: Final = 10_000
 FULL_BYTES: Final = 32 << 20
 """A bundle emits its changes at this many rows or bytes, which bounds its memory. The size of a change is what the
 service reports, where it does."""
@@ -41,11 +42,15 @@ AHEAD_MICROS: Final = AHEAD_SECONDS * MICROS
 
 @dataclass(frozen=True, slots=True)
 class ChunkOptions:
-    """What a sink accepts, and how. `sink` is its name in errors; `tagged`: misfits have an output of their own."""
+    """What a sink accepts, and how.
+
+    `sink` is its name in errors; `tagged`: misfits have an output of their own. `run`: see `chunk_files.ChunkEncoder`.
+    """
 
     sink: str
     layout: RowLayout
     tagged: bool
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ class _ChunkChanges(beam.DoFn):
         check_writable(self._directory)
         schema = self._options.layout.schema
         self._columns = None if schema is None else Columns(schema)
+        self._encoder = ChunkEncoder(self._directory, self._options.run)
 
     def _clear(self) -> None:
         self._batches: list[pa.RecordBatch] = []
@@ -179,18 +185,24 @@ class ChunkBySinkWindows(_ChunkChanges):
         self.start_bundle()
         if batches:
             changes = pa.concat_batches([batch.replace_schema_metadata(None) for batch in batches])
-            yield from self._chunks_of(changes)
+            del batches
             earliest = Timestamp(micros=int(creation_micros(changes).min()))
+            yield from self._chunks_of(changes)
+            del changes
+            pa.default_memory_pool().release_unused()
             for misfit in misfits:
                 yield TaggedOutput(MISFITS, _globally(misfit, earliest))
         for end, batch in ends:
             chunk = Chunk(batch.replace_schema_metadata(None), end=end)
-            yield _globally((-end.epoch, encode_chunk(chunk)), Timestamp(end.consistent_second))
+            yield _globally((-end.epoch, self._encoder.encode(chunk)), Timestamp(end.consistent_second))
 
     def _chunks_of(self, changes: pa.RecordBatch) -> Iterator[WindowedValue]:
         changes, snapshots = split_rows(changes)
         for epoch, rows in snapshots:  # a key below 0 is the epoch of a snapshot, whose rows have files of their own
-            yield _globally((-epoch, encode_chunk(Chunk(rows))), Timestamp(micros=int(creation_micros(rows).max())))
+            yield _globally(
+                (-epoch, self._encoder.encode(Chunk(rows), row_keys)),
+                Timestamp(micros=int(creation_micros(rows).max())),
+            )
         if not len(changes):
             return
         tracking = self._tracking
@@ -218,7 +230,7 @@ class ChunkBySinkWindows(_ChunkChanges):
             key, micros = 0, int(times[here].min())
             if length is not None and window * length > present + AHEAD_MICROS:
                 key, micros = window * length, present
-            chunk = encode_chunk(Chunk(rows, stream_arn, coverage.get(window)))
+            chunk = self._encoder.encode(Chunk(rows, stream_arn, coverage.get(window)))
             yield _globally((key, chunk), Timestamp(micros=micros))
 
 
@@ -296,9 +308,11 @@ class ChunkByInputWindows(_ChunkChanges):
     def _chunks(self, rows: pa.RecordBatch, window: BoundedWindow) -> Iterator[WindowedValue]:
         changes, snapshots = split_rows(rows)
         for epoch, read in snapshots:
-            yield WindowedValue((-epoch, encode_chunk(Chunk(read))), window.max_timestamp(), (window,))
+            yield WindowedValue(
+                (-epoch, self._encoder.encode(Chunk(read), row_keys)), window.max_timestamp(), (window,)
+            )
         if len(changes):
-            yield WindowedValue((0, encode_chunk(Chunk(changes))), window.max_timestamp(), (window,))
+            yield WindowedValue((0, self._encoder.encode(Chunk(changes))), window.max_timestamp(), (window,))
 
 
 def _size(record: ChangeRecord) -> int:

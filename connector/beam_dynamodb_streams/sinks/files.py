@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
@@ -12,26 +12,22 @@ import pyarrow as pa
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 
-from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
-from beam_dynamodb_streams.sinks.batches import (
-    Digest,
-    Partitions,
-    creation_span,
-    decode_chunk,
-    sort_changes,
-    split_by_partition,
-)
-from beam_dynamodb_streams.sinks.coverage import Coverage, merge_coverage, not_covered
+from beam_dynamodb_streams.sinks.batches import Digest, Partitions, change_keys, creation_span, split_by_partition
+from beam_dynamodb_streams.sinks.chunk_files import ChunkReader, Gathered, release
+from beam_dynamodb_streams.sinks.coverage import not_covered
+from beam_dynamodb_streams.sinks.directory import TEMPORARY
 from beam_dynamodb_streams.sinks.formats import FileWriter, Format
+from beam_dynamodb_streams.sinks.latest import LatestChanges
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 from beam_dynamodb_streams.sinks.leftovers import prepare_window
 from beam_dynamodb_streams.sinks.manifest import Manifest, Span, WrittenFile, file_name, manifest_path, mark_path
 from beam_dynamodb_streams.sinks.output import Output, open_output, write_whole
-from beam_dynamodb_streams.sinks.snapshots import COMPLETE, complete_manifest, rows_folder, rows_manifest, sort_rows
+from beam_dynamodb_streams.sinks.snapshots import COMPLETE, complete_manifest, row_keys, rows_folder, rows_manifest
 from beam_dynamodb_streams.sinks.snapshots import manifest_path as snapshot_path
+from beam_dynamodb_streams.sinks.sorted_runs import Keys, Scratch, merge
 from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
-SORTED_BYTES: Final = 256 << 20
+SORTED_BYTES: Final = 32 << 20
 FILE_BYTES: Final = 512 << 20
 _MARK: Final = b"This file is removed once a manifest names the file of the same path.\n"
 
@@ -40,8 +36,9 @@ _MARK: Final = b"This file is removed once a manifest names the file of the same
 class FileOptions:
     """What is written where.
 
-    A file ends once it has `file_bytes`. Arrow data is sorted in parts of `sorted_bytes`, so a larger window is sorted
-    only within each part. `complete`: manifests are written too. `window_micros`: the length of the sink's windows.
+    A file ends once it has `file_bytes`. About `sorted_bytes` of Arrow data are in memory while a window is sorted; the
+    rest of a larger window is on a disk. `complete`: manifests are written too. `window_micros`: the length of the
+    sink's windows. `run`: the name under which `chunk_files` counts what is in the shuffle, None if it does not.
     """
 
     directory: str
@@ -52,6 +49,7 @@ class FileOptions:
     sorted_bytes: int = SORTED_BYTES
     complete: bool = False
     window_micros: int | None = None
+    run: str | None = None
 
 
 @beam.typehints.with_output_types(FileMetadata)
@@ -80,67 +78,44 @@ class WriteFiles(beam.DoFn):
             span = None if isinstance(window, GlobalWindow) else Span(window.start.micros, window.end.micros)
         complete = self._files.complete
         known = prepare_window(self._output, span, self._files.partitions) if complete else {}
-        own: Coverage = {}
         spans: list[Span] = []
-        with _WindowFiles(self._files, self._output, span) as writing:
-            for part in _parts(chunks[1], self._files.sorted_bytes):
-                for stream_arn, batches in sorted(part.batches.items()):
-                    changes = sort_changes(batches, without_repeats=complete)
-                    if len(changes):
-                        spans.append(creation_span(changes))
-                        writing.add(not_covered(changes, stream_arn, known), stream_arn)
-                coverage = merge_coverage(part.coverages)
-                own = merge_coverage([own, coverage])
-                known = merge_coverage([known, coverage])  # a later part may repeat what an earlier one brought
+        with self._scratch() as scratch, _WindowFiles(self._files, self._output, scratch, span) as writing:
+            found = self._gather(chunks[1], scratch, change_keys)
+            for stream_arn, runs in sorted(found.runs.items()):
+                for changes in merge(runs, change_keys, self._files.sorted_bytes, scratch, without_repeats=complete):
+                    spans = [Span.of_all([*spans, creation_span(changes)])]
+                    writing.add(not_covered(changes, stream_arn, known), stream_arn)
             written = writing.finish()
         if complete and written:
-            manifest = Manifest(span, [file for file, _ in written], own)
+            manifest = Manifest(span, [file for file, _ in written], found.coverage)
             path = manifest_path(span, Span.of_all(spans), writing.digest)
             write_whole(self._output, path, manifest.to_json())
             self._output.delete(mark_path(file.path) for file, _ in written)
+        release(self._output, found.paths)
         return [metadata for _, metadata in written]
 
     def _write_snapshot(self, epoch: int, chunks: Iterable[bytes]) -> list[FileMetadata]:
         """Write rows of a snapshot to files of their own, and note its end if it is among the chunks."""
-        with _WindowFiles(self._files, self._output, None, epoch) as writing:
-            ends: list[SnapshotEnd] = []
-            for part in _parts(chunks, self._files.sorted_bytes):
-                for batches in part.batches.values():
-                    writing.add_rows(sort_rows(batches))
-                ends += part.ends
+        with self._scratch() as scratch, _WindowFiles(self._files, self._output, scratch, None, epoch) as writing:
+            found = self._gather(chunks, scratch, row_keys)
+            for runs in found.runs.values():
+                for rows in merge(runs, row_keys, self._files.sorted_bytes, scratch, without_repeats=True):
+                    writing.add_rows(rows)
             written = writing.finish()
         if self._files.complete:
             if written:
                 manifest = rows_manifest([file for file, _ in written])
                 write_whole(self._output, snapshot_path(epoch, f"{writing.digest}.json"), manifest)
-            for end in ends:
+            for end in found.ends:
                 write_whole(self._output, snapshot_path(epoch, COMPLETE), complete_manifest(end))
+        release(self._output, found.paths)
         return [metadata for _, metadata in written]
 
+    def _scratch(self) -> Scratch:
+        return Scratch(self._output.local(TEMPORARY))
 
-@dataclass(slots=True)
-class _Part:
-    """Chunks that are sorted together: their batches by stream, and what they cover."""
-
-    batches: dict[str, list[pa.RecordBatch]] = field(default_factory=dict)
-    coverages: list[Coverage] = field(default_factory=list)
-    ends: list[SnapshotEnd] = field(default_factory=list)
-    size: int = 0
-
-
-def _parts(chunks: Iterable[bytes], at_most: int) -> Iterator[_Part]:
-    part = _Part()
-    for data in chunks:
-        chunk = decode_chunk(data)
-        part.batches.setdefault(chunk.stream_arn, []).append(chunk.changes)
-        part.coverages.append(chunk.coverage or {})
-        part.ends += [] if chunk.end is None else [chunk.end]
-        part.size += chunk.changes.nbytes
-        if part.size >= at_most:
-            yield part
-            part = _Part()
-    if part.batches:
-        yield part
+    def _gather(self, chunks: Iterable[bytes], scratch: Scratch, keys: Keys) -> Gathered:
+        return ChunkReader(self._output, self._files.run, self._files.sorted_bytes, scratch, keys).gather(chunks)
 
 
 @dataclass(slots=True)
@@ -156,13 +131,15 @@ class _OpenFile:
 class _WindowFiles:
     """The files of one window while they are written. After an error no file is open, and those in place stay."""
 
-    def __init__(self, files: FileOptions, output: Output, span: Span | None, epoch: int = 0) -> None:
+    def __init__(self, files: FileOptions, output: Output, scratch: Scratch, span: Span | None, epoch: int = 0) -> None:
         self._files = files
+        self._scratch = scratch
         self._epoch = epoch
         self._output = output
         self._span = span
         self._open: dict[str, _OpenFile] = {}
-        self._latest: dict[str, pa.RecordBatch] = {}
+        self._latest = LatestChanges(files.layout, files.sorted_bytes, scratch)
+        self._streams: list[str] = []
         self._written: list[tuple[WrittenFile, FileMetadata]] = []
         self._digest = Digest()
 
@@ -187,10 +164,10 @@ class _WindowFiles:
         if self._files.complete:
             self._digest.add(changes, stream_arn)
         if self._files.layout.layout == "latest_image":
-            # A key may have changes in several parts: the latest so far are kept, and written at the end.
-            before = [self._latest[stream_arn]] if stream_arn in self._latest else []
-            latest = sort_changes([*before, changes], without_repeats=False)
-            self._latest[stream_arn] = self._files.layout.changes_with_a_row(latest)
+            # Streams come in the order of their ARNs, which end with the moment at which the stream was enabled.
+            if stream_arn not in self._streams:
+                self._streams.append(stream_arn)
+            self._latest.add(changes, len(self._streams))
         else:
             self._write(changes, stream_arn)
 
@@ -202,13 +179,9 @@ class _WindowFiles:
 
     def finish(self) -> list[tuple[WrittenFile, FileMetadata]]:
         """End every file, and return what is in place."""
-        if self._latest:
-            # The ARN of a stream ends with the moment at which it was enabled, so a newer stream sorts last.
-            streams, latest = zip(*sorted(self._latest.items()), strict=True)
-            changes = (
-                latest[0] if len(latest) == 1 else self._files.layout.changes_with_a_row(pa.concat_batches(latest))
-            )
-            self._write(changes, " ".join(streams))
+        streams = " ".join(self._streams)
+        for changes in self._latest.rows():
+            self._write(changes, streams)
         for partition in list(self._open):
             self._end(partition)
         return self._written
@@ -232,7 +205,7 @@ class _WindowFiles:
     def _begin(self, partition: str) -> _OpenFile:
         unfinished = self._output.create()
         try:
-            writer = self._files.form.writer(unfinished.handle, self._files.layout)
+            writer = self._files.form.writer(unfinished.handle, self._files.layout, self._files.file_bytes)
         except BaseException:
             unfinished.discard()
             raise

@@ -30,6 +30,8 @@ _AVRO_NAMES: Final = {"change_log": "Change", "latest_image": "LatestImage"}
 _AVRO_LIBRARIES: Final = {"zstandard": "backports.zstd", "snappy": "cramjam"}
 
 ROW_GROUP_ROWS: Final = 1 << 17
+ROW_GROUP_BYTES: Final = 32 << 20
+"""A row group is in memory until it is written, so it also ends at this many bytes of Arrow data."""
 
 
 class FileWriter(Protocol):
@@ -53,7 +55,8 @@ class Format(Protocol):
     def check(self, layout: RowLayout) -> None:
         """Raise `InvalidOptionError` if the format cannot hold such rows."""
 
-    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter: ...
+    def writer(self, handle: BinaryIO, layout: RowLayout, file_bytes: int = ROW_GROUP_BYTES) -> FileWriter:
+        """Return a writer of one file. It has at most about `file_bytes` of rows that are not in the handle yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +77,44 @@ class ParquetFormat:
     def check(self, layout: RowLayout) -> None:
         check_case(layout)
 
-    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
-        return _ParquetWriter(handle, layout, self)
+    def writer(self, handle: BinaryIO, layout: RowLayout, file_bytes: int = ROW_GROUP_BYTES) -> FileWriter:
+        return _ParquetWriter(handle, layout, self, min(ROW_GROUP_BYTES, file_bytes))
 
 
 class _ParquetWriter:
-    def __init__(self, handle: BinaryIO, layout: RowLayout, options: ParquetFormat) -> None:
+    def __init__(self, handle: BinaryIO, layout: RowLayout, options: ParquetFormat, group_bytes: int) -> None:
         self._layout = layout
-        self._row_group_rows = options.row_group_rows
+        self._group_rows = options.row_group_rows
+        self._group_bytes = group_bytes
         self._writer = pq.ParquetWriter(handle, layout.columns, compression=options.codec)
         if layout.schema is not None:
             self._writer.add_key_value_metadata(_metadata(layout.schema))
+        self._group: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
 
     def write(self, changes: pa.RecordBatch) -> None:
-        self._writer.write_batch(self._layout.rows(changes), self._row_group_rows)
+        while len(changes):
+            rows = changes.slice(0, self._group_rows - self._rows)
+            changes = changes.slice(len(rows))
+            self._group.append(self._layout.rows(rows))
+            self._rows += len(rows)
+            self._bytes += rows.nbytes
+            if self._rows >= self._group_rows or self._bytes >= self._group_bytes:
+                self._end_group()
+
+    def _end_group(self) -> None:
+        if self._group:
+            group, self._group = self._group, []
+            self._rows = self._bytes = 0
+            self._writer.write_table(pa.Table.from_batches(group), self._group_rows)
+            del group
+            pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._end_group()
+        finally:
+            self._writer.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +140,7 @@ class AvroFormat:
         check_case(layout)
         fastavro.parse_schema(self.schema_of(layout))
 
-    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+    def writer(self, handle: BinaryIO, layout: RowLayout, file_bytes: int = ROW_GROUP_BYTES) -> FileWriter:  # noqa: ARG002
         return _AvroWriter(handle, layout, self)
 
     def schema_of(self, layout: RowLayout) -> dict[str, Any]:
@@ -158,7 +182,7 @@ class JsonLinesFormat:
     def check(self, layout: RowLayout) -> None:
         check_case(layout)
 
-    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+    def writer(self, handle: BinaryIO, layout: RowLayout, file_bytes: int = ROW_GROUP_BYTES) -> FileWriter:  # noqa: ARG002
         schema = layout.schema
 
         def lines(changes: pa.RecordBatch) -> bytes:
@@ -190,7 +214,7 @@ class DebeziumFormat:
             )
         check_case(layout)
 
-    def writer(self, handle: BinaryIO, layout: RowLayout) -> FileWriter:
+    def writer(self, handle: BinaryIO, layout: RowLayout, file_bytes: int = ROW_GROUP_BYTES) -> FileWriter:  # noqa: ARG002
         return _LinesWriter(
             handle, partial(encode_debezium_lines, source=self.source, schema=layout.schema), self.codec
         )

@@ -141,14 +141,19 @@ def latest_changes(changes: pa.RecordBatch, schema: Schema | None) -> pa.RecordB
     """
     if not len(changes):
         return changes
-    columns = [_canonical_keys(changes.column("keys"))] if schema is None else changes.column("keys").flatten()
-    keys = [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
-    keys.append(_numbers_of_unknown(columns))
+    columns = key_columns(changes, schema)
+    keys = [*columns, _numbers_of_unknown(columns)]
     order = pc.sort_indices(changes.column("version"))
     names = [f"key{number}" for number in range(len(keys))]
     table = pa.table([column.take(order) for column in keys] + [order.cast(pa.int64())], names=[*names, "row"])
     last = table.group_by(names, use_threads=False).aggregate([("row", "last")])["row_last"]
     return changes.take(last.combine_chunks().sort())
+
+
+def key_columns(changes: pa.RecordBatch, schema: Schema | None) -> list[pa.Array]:
+    """Return the columns that name the item of a change, null in part where the key is malformed or does not fit."""
+    columns = [_canonical_keys(changes.column("keys"))] if schema is None else changes.column("keys").flatten()
+    return [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
 
 
 def _numbers_of_unknown(columns: list[pa.Array]) -> pa.Array:

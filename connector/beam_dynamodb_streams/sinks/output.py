@@ -37,6 +37,9 @@ class Output(Protocol):
     def read(self, path: str) -> bytes:
         """Return the contents of a file."""
 
+    def local(self, path: str) -> str | None:
+        """Return the path of a file on this machine's disks, None if it is elsewhere."""
+
     def list(self, prefix: str = "") -> list[str]:
         """Return the paths of all files that begin with `prefix`, sorted.
 
@@ -86,7 +89,8 @@ class LocalOutput:
         return os.path.join(self._directory, *path.split("/"))
 
     def create(self) -> UnfinishedFile:
-        temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        inside = f"{TEMPORARY}/{uuid.uuid4().hex}"
+        temporary = self._at(inside)
         os.makedirs(os.path.dirname(temporary), exist_ok=True)
         handle = open(temporary, "xb")  # noqa: SIM115 - UnfinishedFile closes it
 
@@ -101,7 +105,10 @@ class LocalOutput:
             found = os.stat(place)
             return FileMetadata(place, found.st_size, found.st_mtime)
 
-        return UnfinishedFile(handle, publish, lambda: os.unlink(temporary))
+        return UnfinishedFile(inside, handle, publish, lambda: os.unlink(temporary))
+
+    def local(self, path: str) -> str:
+        return self._at(path)
 
     def read(self, path: str) -> bytes:
         try:
@@ -182,7 +189,8 @@ class BeamOutput:
         return f"{self._directory}/{path}"
 
     def create(self) -> UnfinishedFile:
-        temporary = self._at(f"{TEMPORARY}/{uuid.uuid4().hex}")
+        inside = f"{TEMPORARY}/{uuid.uuid4().hex}"
+        temporary = self._at(inside)
         handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
 
         def publish(path: str) -> FileMetadata:
@@ -195,7 +203,10 @@ class BeamOutput:
                 raise OSError(f"{place} has {found.size_in_bytes} bytes instead of the {size} written")
             return found
 
-        return UnfinishedFile(handle, publish, lambda: FileSystems.delete([temporary]))
+        return UnfinishedFile(inside, handle, publish, lambda: FileSystems.delete([temporary]))
+
+    def local(self, path: str) -> None:  # noqa: ARG002 - every output's signature
+        return None
 
     def read(self, path: str) -> bytes:
         try:

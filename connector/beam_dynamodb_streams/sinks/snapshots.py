@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -68,16 +67,9 @@ def split_rows(changes: pa.RecordBatch) -> tuple[pa.RecordBatch, list[tuple[int,
     return changes.filter(pc.invert(is_row)), found
 
 
-def sort_rows(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """Return one batch of rows in the order of their ids, each once."""
-    rows = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-    order = pc.sort_indices(rows.column("event_id"))
-    ids = rows.column("event_id").take(order)
-    if len(ids) > 1:
-        new = np.ones(len(ids), np.bool_)
-        new[1:] = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-        order = order.filter(pa.array(new))
-    return rows.take(order)
+def row_keys(rows: pa.RecordBatch) -> list[pa.Array]:
+    """Return the column by which rows of a snapshot are sorted: their ids."""
+    return [rows.column("event_id")]
 
 
 def open_snapshots(output: Output, paths: Iterable[str]) -> StreamPosition:

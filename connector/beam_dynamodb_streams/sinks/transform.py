@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import apache_beam as beam
 from apache_beam import typehints
 from apache_beam.io.filesystem import FileMetadata
+from apache_beam.transforms.trigger import AccumulationMode
 from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.runners import traits_of
@@ -165,14 +166,17 @@ class WriteChanges(beam.PTransform):
                 f" {type(changes.windowing.windowfn).__name__}: leave out the WindowInto before the sink, and pass"
                 " window="
             )
-        options = ChunkOptions(name, files.layout, self._tagged)
+        traits = traits_of(changes.pipeline)
+        windowing = changes.windowing if window_into is None else window_into.windowing
+        # A pane that accumulates would bring a chunk again whose file is gone.
+        if traits.one_process and windowing.accumulation_mode == AccumulationMode.DISCARDING:
+            files = replace(files, run=uuid.uuid4().hex)
+        options = ChunkOptions(name, files.layout, self._tagged, files.run)
         chunking: beam.DoFn
         if has_default_windows(changes):
             tracking = None
             if self._run is not None:
-                tracking = Tracking(
-                    self._run, self._stream_arn or UNKNOWN_STREAM, traits_of(changes.pipeline).one_process
-                )
+                tracking = Tracking(self._run, self._stream_arn or UNKNOWN_STREAM, traits.one_process)
             length = None if window_into is None else window_into.windowing.windowfn.size.micros
             files = replace(files, window_micros=length)
             chunking = ChunkBySinkWindows(options, files.directory, length, tracking)

@@ -14,10 +14,13 @@ from beam_dynamodb_streams.errors import ConnectorError
 class UnfinishedFile:
     """A file that is being written where readers do not see it.
 
-    `handle` is open until `publish` or `discard` ends it.
+    `handle` is open until `publish` or `discard` ends it. `path` is where it is meanwhile, inside the output.
     """
 
-    def __init__(self, handle: BinaryIO, publish: Callable[[str], FileMetadata], remove: Callable[[], object]) -> None:
+    def __init__(
+        self, path: str, handle: BinaryIO, publish: Callable[[str], FileMetadata], remove: Callable[[], object]
+    ) -> None:
+        self.path = path
         self.handle = handle
         self._publish = publish
         self._remove = remove

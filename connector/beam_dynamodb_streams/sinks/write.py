@@ -34,9 +34,9 @@ class WriteChangesToParquet(WriteChanges):
     window, ready for `fileio.ReadMatches()`.
 
     A window's files appear once the watermark has passed its end: one file, or one for each partition, and more past
-    `file_bytes`. Rows are sorted by shard and sequence number; a window of more than 256 MB of Arrow data is sorted in
-    parts. Until then the runner holds the changes, compressed. A window without changes has no file, and neither has
-    empty input.
+    `file_bytes`. Rows are sorted by shard and sequence number, however large the window is. Until then the changes
+    wait, compressed: on FnApiRunner and Prism in files in `_temporary`, elsewhere in the runner's shuffle. A window
+    without changes has no file, and neither has empty input.
 
     Windows that the sink makes discard fired panes and allow a lateness of 25 hours: a change that arrives after its
     window has closed goes to a file of its own, and none is dropped. Windows, trigger and allowed lateness of the input
@@ -61,7 +61,8 @@ class WriteChangesToParquet(WriteChanges):
         schema: A `Schema` for typed images. Without one, images are DynamoDB JSON in text, in the same columns for
             every table. Batches must have been made with the same schema.
         partitions: "date" or "hour": Hive partitions by creation time, as in `date=2026-01-31/hour=08/`, in UTC.
-        row_group_rows: A row group ends soon after it has this many rows.
+        row_group_rows: A row group ends when it has this many rows, or soon after 32 MB of Arrow data, since it is in
+            memory until it is written.
         file_bytes: A file ends soon after it has this many bytes.
 
     Raises:
