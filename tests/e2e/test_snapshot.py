@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -113,19 +114,24 @@ def test_the_mirror_of_a_table_that_changes_is_the_table(service: LocalStreams, 
     assert {metrics.SNAPSHOT_PERCENT, metrics.SNAPSHOT_SECONDS_LEFT, metrics.SNAPSHOT_CONSISTENT_SINCE} <= gauges
 
 
-def test_an_application_scans_once(service: LocalStreams, tmp_path: Path) -> None:
+def test_an_application_scans_once_and_continues_where_its_rows_ended(service: LocalStreams, tmp_path: Path) -> None:
     table = orders_of(service, 50)
     time.sleep(3.1)  # what was written just before the scan arrives as changes, in place of rows
-    for number, rows in enumerate((50, 0)):
+    found: Counter[str] = Counter()
+    epochs = set()
+    for number, (stop, rows, inserts) in enumerate(((20, 20, 0), ("NOW", 30, 1), ("NOW", 0, 1))):
         name = f"progress-{number}"
         Mirror.begin(name)
         with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
-            read = read_of(service, stop="NOW", progress=f"file:{tmp_path / 'app'}")
+            read = read_of(service, stop=stop, scan_segments=7 - number, progress=f"file:{tmp_path / 'app'}")
             _ = pipeline | read | beam.ParDo(Mirror(name))
-        assert Mirror.counts[name]["READ"] == rows
+        counts = Mirror.counts[name]
+        assert (counts["READ"], counts["INSERT"]) == (rows, inserts)
+        found.update(key for key in Mirror.mirrors[name] if not key.startswith("new"))
+        epochs.update(Mirror.epochs[name].values())
         table.put({"id": f"new-{number}", "n": 5})
         time.sleep(1.1)
-    assert Mirror.counts["progress-1"]["INSERT"] == 1
+    assert (len(found), max(found.values()), len(epochs)) == (50, 1, 1)
 
 
 @pytest.mark.parametrize(("layout", "batches"), [("latest_image", False), ("change_log", True)])

@@ -14,8 +14,10 @@ import pytest
 from beam_dynamodb_streams.inspection.application_progress import read_stored_progress, shard_states
 from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.progress.store import LeaseRecord
+from beam_dynamodb_streams.shards.encoding import scan_places
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from beam_dynamodb_streams.shards.segments import TableScan, scan_name, snapshot_mark
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.testing import Clock, LocalStreams, Table
 from pipelines.inspect import main
@@ -158,6 +160,32 @@ def test_a_position_whose_changes_are_trimmed_is_marked(followed: Followed, cloc
     followed.orders.trim(one, keep=1)
     assert shards_of(run("--json"))[one]["state"] == "trimmed"
     assert "changes of 1 of its shards were, or may have been, trimmed before they were read" in run()
+
+
+def test_progress_in_an_earlier_stream_of_the_table_is_shown(followed: Followed, clock: Clock, run: Run) -> None:
+    """The application reads it to its end, and continues in the latest one."""
+    old = followed.orders.stream_arn
+    clock.advance(60)
+    followed.orders.disable_stream()
+    followed.orders.enable_stream()
+    followed.put(followed.orders.open_shard_ids[0], 2)
+    application = json.loads(run("--json", "--sample"))["application"]
+    assert (application["stands_in"], application["lag_seconds"], application["owner"]) == (old, None, "run-7")
+    assert {shard["state"] for shard in application["shards"]} == {"waiting"}
+    printed = run()
+    assert f"it stands in the earlier stream {old.partition('/stream/')[2]}, and continues here" in printed
+    assert "not begun" in printed
+
+
+def test_it_shows_how_far_the_snapshot_of_an_application_is(followed: Followed, clock: Clock, run: Run) -> None:
+    assert json.loads(run("--json"))["application"]["snapshot"] is None
+    scan = TableScan("orders", ("id",), 1_000, 4, begun=3, places={1: b"{}"}, rows=1_200, replaced=34)
+    stream = followed.orders.stream_arn
+    followed.store.advance("run-7", stream, {scan_name(1_000): scan_places(scan, 0)}, int(clock()))
+    assert "its snapshot" in (printed := run())
+    assert "1,234 items were read, and 2 of 4 segments are left" in printed
+    followed.store.advance("run-7", stream, {snapshot_mark(1_000): AtTime(1_769_860_800)}, int(clock()))
+    assert "complete, and consistent since 2026-01-31T12:00:00Z" in run()
 
 
 def test_an_application_without_progress_in_the_stream_is_a_usage_error(

@@ -33,7 +33,7 @@ from beam_dynamodb_streams.progress.store import (
     rank,
 )
 from beam_dynamodb_streams.progress.table_store import TableStore
-from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position
+from beam_dynamodb_streams.shards.position import SHARD_END, TRIM_HORIZON, After, AtTime, Position, ScanPlaces
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.wire import DynamoDB
 
@@ -81,6 +81,18 @@ def test_each_shard_only_moves_forward_and_sequence_numbers_are_integers(store: 
     store.advance("one", ARN, {"a": After("100"), "b": After("1" + "0" * 39), "c": After("5")}, SECOND)
     store.advance("one", ARN, {"a": After("99"), "b": AtTime(SECOND), "d": After("1")}, SECOND)
     assert kept(store) == {"a": After("100"), "b": After("1" + "0" * 39), "c": SHARD_END, "d": After("1")}
+
+
+def test_the_places_of_a_scan_come_back_and_only_move_forward(store: Store) -> None:
+    first, second = ScanPlaces(5, b"\x00\xff first"), ScanPlaces(1_769_860_800_000_000, b"second")
+    held(store).begin("one", StreamPosition(ARN), SECOND)
+    for places in (first, second, first):
+        store.advance("one", ARN, {"scan-1": places}, SECOND)
+    assert kept(store) == {"scan-1": second}
+    position = store.read().streams[ARN].position(ARN)
+    assert StreamPosition.from_json(position.to_json()) == position
+    assert is_further(second, first)
+    assert rank(second) > rank(first)
 
 
 def test_the_order_of_positions_is_that_of_their_ranks() -> None:

@@ -12,8 +12,9 @@ from beam_dynamodb_streams import StreamPosition
 from beam_dynamodb_streams.errors import NewStreamError
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.shards.encoding import scan_places
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
-from beam_dynamodb_streams.shards.segments import snapshot_mark
+from beam_dynamodb_streams.shards.segments import TableScan, scan_name, snapshot_mark
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.worker_cache import client
@@ -89,6 +90,24 @@ def test_an_output_in_both_streams_continues_in_the_new_one(orders: Orders) -> N
     done = {**marks, snapshot_mark(orders.epoch): AtTime(1)}
     read = orders.begin(start=StreamPosition(old, shards=done, following=(here,)))
     assert (read.scan, read.epoch, read.saved) == (None, orders.epoch, here.shards)
+
+
+def test_a_scan_continues_at_its_saved_places_and_never_in_another_table(orders: Orders) -> None:
+    scan = TableScan("orders", ("id",), orders.epoch, 7, begun=2, places={1: b'{"id":{"S":"a"}}'}, rows=10)
+    stood = StreamPosition(orders.table.stream_arn, shards={scan_name(scan.epoch): scan_places(scan, 0)})
+    stood = StreamPosition.from_json(stood.to_json())
+    read = orders.begin(start=stood, scan_segments=3)
+    assert (read.scan, read.epoch, read.saved) == (scan, scan.epoch, {})
+    without = orders.begin(start=stood, snapshot=None)
+    assert (without.scan, without.epoch) == (None, scan.epoch), "its changes are not older than the rows"
+    complete = stood.merge(StreamPosition(shards={snapshot_mark(scan.epoch): AtTime(5)}))
+    assert orders.begin(start=complete).scan is None
+    orders.create_again()
+    assert orders.begin(start=stood).scan is None, "the rest of the old stream"
+    here = StreamPosition(orders.table.stream_arn)
+    begun = orders.begin(start=StreamPosition(stood.stream_arn, shards=stood.shards, following=(here,))).scan
+    assert begun is not None
+    assert begun.epoch > scan.epoch
 
 
 @pytest.mark.parametrize("readable", [True, False])

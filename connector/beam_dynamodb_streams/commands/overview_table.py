@@ -49,6 +49,8 @@ def overview_table(seen: StreamOverview) -> RenderableType:
         )
         times = _times(shard.sampled) if sampled else ()
         progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
+        if seen.application is not None and seen.application.stands_in is not None:
+            progress = ("not begun",)
         table.add_row(label, _state(shard), *(age(shard, seen.taken) for _ in ages), *times, *progress)
     rest = len(tree) - _MOST_SHARDS
     return Group(facts, Text(), table, *([Text(f"and {rest:,} more shards")] if rest > 0 else []))
@@ -87,6 +89,11 @@ def _facts_of(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
     if application.alive_age is not None:
         by += f", alive {duration(application.alive_age)} ago"
     yield "application", f"{application.address}, {by}"
+    if application.stands_in is not None:
+        label = application.stands_in.partition("/stream/")[2]
+        yield "", f"it stands in the earlier stream {label}, and continues here once that is read to its end"
+    if application.snapshot is not None:
+        yield "its snapshot", application.snapshot
     if application.lag is not None and application.headroom is not None:
         yield "its lag", f"{duration(application.lag)}, and {duration(application.headroom)} until changes are lost"
     if lost := sum(shard.state == "trimmed" for shard in application.shards):

@@ -34,6 +34,8 @@ from beam_dynamodb_streams.errors import DelayError, InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
 from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
+from beam_dynamodb_streams.shards.encoding import decode_scan
+from beam_dynamodb_streams.shards.position import ScanPlaces
 from beam_dynamodb_streams.shards.start_stop import Leases
 from beam_dynamodb_streams.shards.stream_position import position_text
 from beam_dynamodb_streams.source.kinesis import connection_to_kinesis
@@ -70,7 +72,11 @@ def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
         width = max(map(len, stream.shards), default=0)
         for shard, saved in sorted(stream.shards.items()):
             moved = datetime.fromtimestamp(saved.moved_at, timezone.utc)
-            print(printable(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {position_text(saved.position)}"))
+            where = position_text(saved.position)
+            if isinstance(saved.position, ScanPlaces):
+                scan = decode_scan(saved.position.scan)
+                where = f"{scan.rows + scan.replaced:,} items of the table were read"
+            print(printable(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {where}"))
     return 0
 
 

@@ -16,10 +16,14 @@ from beam_dynamodb_streams.inspection.shard_sample import ShardSampler, creation
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.kcl import position_of_leases, read_leases, with_ended_ancestors
+from beam_dynamodb_streams.progress.store import SavedProgress
 from beam_dynamodb_streams.reader.stream import Stream
+from beam_dynamodb_streams.shards.encoding import saved_scan
+from beam_dynamodb_streams.shards.generations import created_at, table_of
 from beam_dynamodb_streams.shards.lineage import Lineage
 from beam_dynamodb_streams.shards.loss import RETENTION_SECONDS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
+from beam_dynamodb_streams.shards.segments import is_snapshot_mark
 from beam_dynamodb_streams.shards.stream_position import StreamPosition, position_text
 
 KCL: Final = "kcl://"
@@ -37,6 +41,8 @@ class StoredProgress:
         owner: the run, or the workers, that holds the application; None if nobody does.
         alive: when the owner last renewed its lease; None if that is not stored.
         moved: when each shard's position was last written.
+        stands_in: the earlier stream of the table in which the application stands; None if it is in this one.
+        snapshot: how far its snapshot of the table is, in words; None without one.
     """
 
     address: str
@@ -44,6 +50,8 @@ class StoredProgress:
     owner: str | None = None
     alive: datetime | None = None
     moved: Mapping[str, datetime] = field(default_factory=dict)
+    stands_in: str | None = None
+    snapshot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,11 @@ class ShardProgress:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationProgress:
-    """How far an application is in each shard, in the order of the stream's shards, in the second `taken`."""
+    """How far an application is in each shard, in the order of the stream's shards, in the second `taken`.
+
+    `stands_in` is the earlier stream of the table that it reads to its end first. `snapshot` is how far its snapshot of
+    the table is, in words.
+    """
 
     address: str
     owner: str | None
@@ -91,10 +103,14 @@ class ApplicationProgress:
     taken: datetime
     shards: tuple[ShardProgress, ...]
     retention_seconds: int = RETENTION_SECONDS
+    stands_in: str | None = None
+    snapshot: str | None = None
 
     @property
     def lag(self) -> timedelta | None:
-        """How long the oldest change that is not delivered has waited; None without a sample."""
+        """How long the oldest change that is not delivered has waited; None without a sample, or in another stream."""
+        if self.stands_in is not None:
+            return None
         waits = [shard.lag(self.taken) for shard in self.shards if shard.state in ("reading", "trimmed")]
         known = [wait for wait in waits if wait is not None]
         return max(known, default=timedelta(0)) if len(known) == len(waits) else None
@@ -135,16 +151,38 @@ def read_stored_progress(
         workers = sorted({lease.owner for lease in leases if lease.owner})
         return StoredProgress(address, with_ended_ancestors(position, lineage), ", ".join(workers) or None)
     application = store_of(Progress(address, region_name=region_name, endpoint_url=endpoint_url)).read()
-    stream = application.streams.get(stream_arn)
-    if stream is None:
+    ours = sorted(
+        (arn for arn in application.streams if table_of(arn) == table_of(stream_arn)),
+        key=lambda arn: created_at(arn) or 0.0,
+    )
+    earlier = [arn for arn in ours if (created_at(arn) or 0.0) < (created_at(stream_arn) or 0.0)]
+    if stream_arn not in application.streams and not earlier:
         others = ", ".join(application.streams) or "none"
         raise InvalidOptionError(f"{address} has no progress in {stream_arn}: the streams that it has are {others}")
+    stream = application.streams.get(stream_arn, SavedProgress())
     position = with_ended_ancestors(stream.position(stream_arn), lineage)
     moved = {shard: _time(mark.moved_at) for shard, mark in stream.shards.items()}
+    saved = {name: each.position for arn in ours for name, each in application.streams[arn].shards.items()}
+    stored = StoredProgress(
+        address, position, moved=moved, stands_in=next(iter(earlier), None), snapshot=snapshot_text(saved)
+    )
     lease = application.lease
     if lease is None or not lease.renewed_at:  # 0 once the run has ended
-        return StoredProgress(address, position, moved=moved)
-    return StoredProgress(address, position, lease.owner, _time(lease.renewed_at), moved)
+        return stored
+    return replace(stored, owner=lease.owner, alive=_time(lease.renewed_at))
+
+
+def snapshot_text(saved: Mapping[str, Position]) -> str | None:
+    """Return how far the latest snapshot among saved positions is, in words; None if there is none. Pure."""
+    if (scan := saved_scan(saved)) is not None:
+        open_segments = scan.total - scan.begun + len(scan.places)
+        return (
+            f"{scan.rows + scan.replaced:,} items were read, and {open_segments:,} of {scan.total:,} segments are left"
+        )
+    marks = {name: position for name, position in saved.items() if is_snapshot_mark(name)}
+    if not marks:
+        return None
+    return f"complete, and consistent since {position_text(marks[max(marks)])}"
 
 
 def shard_states(position: StreamPosition, lineage: Lineage) -> dict[str, tuple[State, Position]]:
@@ -204,8 +242,19 @@ def compare_application(
         return replace(found, state=state, unread=unread, caught_up=read.caught_up, behind_seconds=read.behind)
 
     states = shard_states(stored.position, lineage)
+    if stored.stands_in is not None:  # its shards come first
+        states = {shard: ("waiting", position) for shard, (_, position) in states.items()}
     shards, retention = tuple(pool.map(look, states)), stream.traits.retention_seconds
-    return ApplicationProgress(stored.address, stored.owner, stored.alive, taken, shards, retention)
+    return ApplicationProgress(
+        stored.address,
+        stored.owner,
+        stored.alive,
+        taken,
+        shards,
+        retention,
+        stored.stands_in,
+        stored.snapshot,
+    )
 
 
 def _is_trimmed(stream: Stream, shard: str, position: After) -> bool:

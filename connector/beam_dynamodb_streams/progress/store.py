@@ -21,6 +21,7 @@ from beam_dynamodb_streams.shards.position import (
     AtTime,
     End,
     Position,
+    ScanPlaces,
     StartPosition,
     is_at_or_past,
 )
@@ -190,6 +191,8 @@ def rank(position: Position) -> str:
             return f"1{second:020d}"
         case After(sequence_number):
             return f"2{int(sequence_number):064d}"
+        case ScanPlaces(moved, _):
+            return f"2{moved:064d}"
         case End():
             return "3"
         case _:

@@ -429,12 +429,13 @@ class Reader:
             return None
         moment = event_second(max(watermark, self._published))
         name = segment_name(released.segment, scan.total)
-        records, malformed = scanner.filter(scanner.table.entries(released.rows, scan, moment), name)
-        if frontier.remaining is not None:
+        entries = scanner.table.entries(released.rows, scan, moment)
+        records, malformed = scanner.filter(entries, name)
+        place = released.last
+        if frontier.remaining is not None and len(records) > frontier.remaining:
             records = records[: frontier.remaining]
-        scan = scan.delivered(
-            released.segment, released.last, rows=len(records), replaced=released.replaced, moment=moment
-        )
+            place = next(row.keys for row, entry in zip(released.rows, entries, strict=True) if entry is records[-1])
+        scan = scan.delivered(released.segment, place, rows=len(records), replaced=released.replaced, moment=moment)
         scanner.delivered(scan)
         self.tally[metrics.SNAPSHOT_ROWS_REPLACED] += released.replaced
         after = frontier.deliver_rows(scan, len(records))

@@ -8,14 +8,24 @@ left out: it is only a hint, and costs one call to replace.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Finished, Frontier, Hint, Reading
-from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Horizon, Position, StartPosition
-from beam_dynamodb_streams.shards.segments import TableScan
+from beam_dynamodb_streams.shards.position import (
+    TRIM_HORIZON,
+    After,
+    AtTime,
+    End,
+    Horizon,
+    Position,
+    ScanPlaces,
+    StartPosition,
+)
+from beam_dynamodb_streams.shards.segments import TableScan, without_marks
 
 VERSION: Final = 1
 FOLLOWED_VERSION: Final = 2  # of a frontier that has left shards, or a stream, behind its watermark
@@ -143,6 +153,24 @@ def decode_scan(data: bytes) -> TableScan:
         raise ConnectorError(f"stored scan is damaged ({error}): start the job without its checkpoint") from error
 
 
+def scan_places(scan: TableScan, watermark: int) -> ScanPlaces:
+    """Return what progress keeps of a scan. Two of them compare by when they were delivered.
+
+    Args:
+        scan: The scan, with the places up to which its rows are delivered.
+        watermark: The watermark of their delivery. It moves although a filter may pass no row of a page.
+    """
+    ended = scan.begun - len(scan.places)
+    return ScanPlaces(max(0, watermark) + scan.rows + scan.replaced + scan.begun + ended, encode_scan(scan))
+
+
+def saved_scan(saved: Mapping[str, Position]) -> TableScan | None:
+    """Return the latest scan among saved positions, unless that snapshot is complete; None if there is none."""
+    scans = [decode_scan(position.scan) for position in saved.values() if isinstance(position, ScanPlaces)]
+    latest = max(scans, key=lambda scan: scan.epoch, default=None)
+    return None if latest is None or latest.epoch <= without_marks(saved)[1] else latest
+
+
 def decode_frontier(data: bytes) -> Frontier:
     """Return the frontier that `encode_frontier` stored.
 
@@ -261,6 +289,8 @@ def _pack_position(position: Position) -> _StoredPosition:
             return _NUMERIC + number.to_bytes((number.bit_length() + 7) // 8, "big")
         case End(children):
             return [_pack_start(children)]
+        case ScanPlaces():
+            raise ValueError("the places of a scan are not the position of a shard")
         case start:
             return _pack_start(start)
 

@@ -1,4 +1,4 @@
-"""The position from which one shard is read: four closed cases, and the order between them.
+"""The position from which one shard is read: four closed cases, and the order between them. A scan has one of its own.
 
 A position says which records were delivered. A shard iterator that is stored beside it is only a hint; see
 `shards.frontier.Hint`.
@@ -55,10 +55,24 @@ class End:
         return "SHARD_END"
 
 
+@dataclass(frozen=True, slots=True)
+class ScanPlaces:
+    """How far the scan of a table was delivered. It stands beside the shards where progress is saved.
+
+    `moved` only grows, and orders two of them. `scan` is the stored form of the scan (`shards.encoding`).
+    """
+
+    moved: int
+    scan: bytes
+
+    def __str__(self) -> str:
+        return f"SCAN {self.moved}"
+
+
 TRIM_HORIZON: Final = Horizon()
 SHARD_END: Final = End(TRIM_HORIZON)
 
-Position: TypeAlias = Horizon | AtTime | After | End
+Position: TypeAlias = Horizon | AtTime | After | End | ScanPlaces
 StartPosition: TypeAlias = Horizon | AtTime
 
 
@@ -74,6 +88,8 @@ def is_at_or_past(later: Position, earlier: Position) -> bool:
             return int(new) >= int(old)
         case (After(), AtTime()):
             return True
+        case (ScanPlaces(new_moved, _), ScanPlaces(old_moved, _)):
+            return new_moved >= old_moved
         case (AtTime(new_second), AtTime(old_second)):
             return new_second >= old_second
         case _:

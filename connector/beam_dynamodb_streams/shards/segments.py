@@ -118,12 +118,25 @@ def snapshot_mark(epoch: int) -> str:
 
 
 def is_snapshot_mark(name: str) -> bool:
-    """Return whether a saved position is of a snapshot, and not of a shard."""
+    """Return whether a saved position says that a snapshot is complete, and is not of a shard."""
     return name.startswith(_MARK) and name.removeprefix(_MARK).isdecimal()
+
+
+_SCAN: Final = "scan-"
+
+
+def scan_name(epoch: int) -> str:
+    """Return the name under which a position keeps the places of a scan of this epoch, beside the shards."""
+    return f"{_SCAN}{epoch}"
+
+
+def is_of_snapshot(name: str) -> bool:
+    """Return whether a saved position is of a snapshot, and not of a shard."""
+    return is_snapshot_mark(name) or (name.startswith(_SCAN) and name.removeprefix(_SCAN).isdecimal())
 
 
 def without_marks(saved: Mapping[str, Position]) -> tuple[dict[str, Position], int]:
     """Return the saved positions of shards, and the epoch of the latest complete snapshot; 0 if none is."""
     epochs = [int(name.removeprefix(_MARK)) for name in saved if is_snapshot_mark(name)]
-    shards = {name: position for name, position in saved.items() if not is_snapshot_mark(name)}
+    shards = {name: position for name, position in saved.items() if not is_of_snapshot(name)}
     return shards, max(epochs, default=0)

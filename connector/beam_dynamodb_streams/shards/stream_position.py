@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -17,12 +18,14 @@ from beam_dynamodb_streams.shards.position import (
     AtTime,
     End,
     Position,
+    ScanPlaces,
     StartPosition,
     is_at_or_past,
 )
 
 VERSION: Final = 1
 _DIGITS: Final = 64  # of a sequence number, at most: 40 in DynamoDB Streams (trap 4), 56 in Kinesis
+_SCAN: Final = "SCAN "
 _SHOWN: Final = 20  # the shards that a notebook shows
 
 
@@ -164,8 +167,10 @@ class StreamPosition:
 
 
 def position_text(position: Position) -> str:
-    """Return the text of a position: a sequence number, a UTC second, TRIM_HORIZON or SHARD_END."""
+    """Return the text of a position: a sequence number, a UTC second, TRIM_HORIZON, SHARD_END, or a scan's places."""
     match position:
+        case ScanPlaces(moved, scan):
+            return f"{_SCAN}{moved} {b64encode(scan).decode()}"
         case AtTime(second):
             return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         case After(sequence_number):
@@ -198,6 +203,9 @@ def position_of(text: str) -> Position:
     Raises:
         ValueError: The text is anything else.
     """
+    if text.startswith(_SCAN):
+        moved, _, scan = text.removeprefix(_SCAN).partition(" ")
+        return ScanPlaces(int(moved), b64decode(scan, validate=True))
     if text.isascii() and text.isdecimal() and len(text) <= _DIGITS:
         return After(text)
     return End(TRIM_HORIZON) if text == "SHARD_END" else start_of(text)

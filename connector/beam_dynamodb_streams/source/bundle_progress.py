@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from beam_dynamodb_streams.progress.lease import Lease
 from beam_dynamodb_streams.reader.claim import Claim
+from beam_dynamodb_streams.shards.encoding import scan_places
 from beam_dynamodb_streams.shards.loss import MICROS
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, After, AtTime, End, Position
-from beam_dynamodb_streams.shards.segments import snapshot_mark
+from beam_dynamodb_streams.shards.segments import scan_name, snapshot_mark
 
 _LINGER_SECONDS: Final = 1.0
 
@@ -31,8 +32,8 @@ def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
     Nothing is yielded for a shard that ended before any of its records was as young as the start. Otherwise its
     children would begin at the trim horizon and not at the start.
     """
-    if claim.scanned:  # the places of a scan are the runner's; what is kept here is that it is complete
-        yield from complete_snapshot(claim)
+    if claim.scanned:
+        yield from snapshot_positions(claim)
         return
     if not claim.shard and not claim.ended:
         return
@@ -45,11 +46,15 @@ def delivered_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
         yield shard, reading.position
 
 
-def complete_snapshot(claim: Claim) -> Iterator[tuple[str, Position]]:
-    """Yield the mark of the read's snapshot and since when it is consistent, if it is complete. Pure."""
+def snapshot_positions(claim: Claim) -> Iterator[tuple[str, Position]]:
+    """Yield how far the read's snapshot is: the places of its scan, or since when it is complete. Pure."""
     scan = claim.frontier.scan
-    if scan is not None and scan.complete:
+    if scan is None:
+        return
+    if scan.complete:
         yield snapshot_mark(scan.epoch), AtTime(scan.consistent_since // MICROS)
+    else:
+        yield scan_name(scan.epoch), scan_places(scan, claim.watermark)
 
 
 @dataclass(slots=True)
@@ -97,7 +102,7 @@ class BundleProgress:
         if moved := dict(delivered_positions(claim)):
             self._positions.setdefault(claim.frontier.stream_arn or self.lease.first_stream, {}).update(moved)
         if claim.begins:
-            self._positions.setdefault(claim.begins, {}).update(complete_snapshot(claim))
+            self._positions.setdefault(claim.begins, {}).update(snapshot_positions(claim))
         if claim.frontier.closed and self.lease.confirms_late:
             self.lease.read_ended(self.run)
         self._last = claim.frontier.closed and not self.lease.confirms_late

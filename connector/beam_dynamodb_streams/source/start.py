@@ -16,6 +16,7 @@ from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import StartsRun
 from beam_dynamodb_streams.progress.kcl import KclLease, names_stream, position_of_workers, read_leases
 from beam_dynamodb_streams.progress.lease import Lease
+from beam_dynamodb_streams.shards.encoding import saved_scan
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
 from beam_dynamodb_streams.shards.segments import without_marks
@@ -98,8 +99,13 @@ def _read_from(
 ) -> StreamRead:
     known = [*later, *([start, *start.following] if isinstance(start, StreamPosition) else [])]
     epoch = max((without_marks(each.shards)[1] for each in known), default=0)
+    scan = max(filter(None, (saved_scan(each.shards) for each in known)), key=lambda scan: scan.epoch, default=None)
     crosses = any(streams.is_of_another_table(each.stream_arn or streams.latest) for each in known)
     complete = streams.covers(epoch) if crosses else bool(epoch)
+    if scan is not None and scan.epoch > epoch:
+        epoch = scan.epoch  # what was delivered has it, and what follows must not have an older one
+        if options.snapshot is None or (crosses and not streams.covers(epoch)):
+            scan = None
     if isinstance(start, StreamPosition):
         start, *later = (*streams.left_of(start), *later) or (TRIM_HORIZON,)
     stream_arn = streams.stream_of(start)
@@ -109,8 +115,9 @@ def _read_from(
         start = scan_start(now, options.rules.slack)
     bounds = resolve_bounds(start, options.stop, now)
     saved, _ = without_marks(bounds.saved)
-    scan = None
-    if isinstance(service, Client) and options.snapshot is not None and not earlier and not complete:
+    if scan is not None:
+        _LOGGER.info("the scan of %s continues after %d rows", scan.table, scan.rows + scan.replaced)
+    elif isinstance(service, Client) and options.snapshot is not None and not earlier and not complete:
         scan = begin_scan(service.describe_table(options.table or ""), stream_arn, options.snapshot, now)
         epoch = scan.epoch
     if isinstance(bounds.start, AtTime) and not bounds.saved and bounds.start.second < now - retention:
