@@ -95,7 +95,7 @@ PARTS = {
     "reader": {"errors", "metrics", "shards"},
     "records": {"errors", "display", "wire", "beam"},  # in its coders alone
     "columns": {"errors", "records", "wire"},
-    "rows": {"errors", "records", "columns"},
+    "rows": {"errors", "shards", "records", "columns", "beam"},
     "exports": {"errors", "records"},
     "beam": {"errors"},
     "handlers": {"errors", "durations", "metrics", "records", "beam", "kinesis"},
@@ -116,12 +116,12 @@ PARTS = {
         "beam",
     },  # an output says from where its stream is to be read
     "lakehouse": {"errors", "durations", "metrics", "records", "columns", "beam", "sinks"},
-    "yaml": {"errors", "shards", "columns", "rows", "progress", "source", "sinks"},
+    "yaml": {"errors", "beam", "records", "shards", "columns", "rows", "progress", "source", "sinks"},
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
-        *("exports", "kinesis", "handlers", ""),
+        *("exports", "kinesis", "handlers", "beam", ""),
     },
     "__main__": {"commands"},
     "testing": set[str](),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, change_sequence_number
     from beam_dynamodb_streams.records.beam_batches import AsChanges
+    from beam_dynamodb_streams.records.dead_letter import DeadLetter
     from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, snapshot_end
     from beam_dynamodb_streams.rows import AsRows
     from beam_dynamodb_streams.shards.loss import Loss
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     )
     from beam_dynamodb_streams.sinks.items import read_items
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
-    from beam_dynamodb_streams.source.elements import DeadLetter
     from beam_dynamodb_streams.source.export_read import ReadDynamoDBExport
     from beam_dynamodb_streams.source.kinesis import ReadFromKinesisDataStream
     from beam_dynamodb_streams.source.sample import Sample, sample
@@ -97,7 +97,7 @@ _MODULES: Final = {
     ),
     "sinks.items": ("read_items",),
     "source.delivered_position": ("DeliveredPosition",),
-    "source.elements": ("DeadLetter",),
+    "records.dead_letter": ("DeadLetter",),
     "source.export_read": ("ReadDynamoDBExport",),
     "source.kinesis": ("ReadFromKinesisDataStream",),
     "source.sample": ("Sample", "sample"),

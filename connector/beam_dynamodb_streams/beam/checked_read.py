@@ -25,6 +25,7 @@ from beam_dynamodb_streams.beam.runners import (
     traits_of_this_worker,
     traits_while_translated,
 )
+from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.errors import RunnerError
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _keeps_side_inputs(pipeline: beam.Pipeline, *, bounded: bool) -> bool:
     return not streams or bool(pipeline.options.view_as(DebugOptions).lookup_experiment(SIDE_INPUTS, False))
 
 
-class CheckedRead(beam.PTransform):
+class CheckedRead(OwnTransform):
     """A composite that refuses, while it is translated, a runner that cannot run it."""
 
     @abstractmethod

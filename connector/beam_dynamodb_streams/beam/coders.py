@@ -12,8 +12,9 @@ a name, and of no class.
 
 from __future__ import annotations
 
+import uuid
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, get_type_hints
 
 from apache_beam import coders
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 #: The module that defines all coders. Its name is not an import: it is above this module.
 PLUGIN: Final = "beam_dynamodb_streams.source.coders"
 URN_PREFIX: Final = "beam-dynamodb-streams:coder:"
+ROW_PREFIX: Final = "beam-dynamodb-streams:row:"
 
 _BY_NAME: Final[dict[str, type[NamedCoder]]] = {}
 
@@ -76,6 +78,21 @@ class OwnCoder(NamedCoder):
 
     def __hash__(self) -> int:
         return hash(type(self))
+
+
+def register_row(kind: type, name: str) -> None:
+    """Make Beam encode the elements of a named tuple as rows. Calling it again changes nothing.
+
+    The schema has the same id in every process, so that a worker decodes rows to the class, and a runner that updates a
+    job finds the same coder. Annotations that are text become types: Beam (2.77) takes text for `Any`.
+
+    Args:
+        kind: The named tuple.
+        name: The name of its schema, with a version.
+    """
+    kind.__annotations__ = get_type_hints(kind)
+    kind._beam_schema_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{ROW_PREFIX}{name}"))  # type: ignore[attr-defined]  # Beam reads it
+    coders.registry.register_row(kind)
 
 
 def coder_named(name: str, *parts: coders.Coder) -> NamedCoder:

@@ -6,15 +6,15 @@ import base64
 from hashlib import blake2b
 from typing import Any
 
-import apache_beam as beam
 import msgspec
 
 from beam_dynamodb_streams import DeadLetter
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.sinks.directory import check_writable
 from beam_dynamodb_streams.sinks.output import open_output, write_whole
 
 
-class WriteDeadLetters(beam.DoFn):
+class WriteDeadLetters(OwnDoFn):
     """Writes one file for each bundle that has dead letters, one line for each letter.
 
     The name of a file follows from its content. A run that resumes after a failure reads again what was not yet in the

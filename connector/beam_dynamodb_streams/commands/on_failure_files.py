@@ -5,14 +5,14 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Any
 
-import apache_beam as beam
 import msgspec
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.sinks.directory import check_writable
 from beam_dynamodb_streams.sinks.output import open_output, write_whole
 
 
-class WriteOnFailureRecords(beam.DoFn):
+class WriteOnFailureRecords(OwnDoFn):
     """Writes one file for each bundle in which changes were discarded, one line for each record.
 
     The name of a file follows from the changes that were discarded. A bundle that a runner repeats, in which the same

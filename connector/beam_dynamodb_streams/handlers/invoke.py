@@ -8,6 +8,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from beam_dynamodb_streams.beam.checked_read import reads_behind
+from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import RunnerError
 from beam_dynamodb_streams.handlers.handler_of import Handler
@@ -31,7 +32,7 @@ class HandlerOutputs(NamedTuple):
     on_failure: PCollection
 
 
-class InvokeHandler(beam.PTransform):
+class InvokeHandler(OwnTransform):
     """Calls a handler of a DynamoDB trigger, unchanged, with the changes of a read, and returns `HandlerOutputs`.
 
     The event is the one that AWS Lambda sends, field for field. Each attempt has an event and a context of its own.

@@ -17,6 +17,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.errors import ElementTypeError
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
 from beam_dynamodb_streams.handlers.handler_of import handler_of
@@ -46,7 +47,7 @@ class Arrived:
 
 
 @beam.typehints.with_input_types(ChangeRecord)
-class InvokeBundle(beam.DoFn):
+class InvokeBundle(OwnDoFn):
     """Calls the handler with the changes of a bundle.
 
     Args:

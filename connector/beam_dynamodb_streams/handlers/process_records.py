@@ -15,6 +15,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
 from beam_dynamodb_streams.handlers.handler_of import handler_of
@@ -25,7 +26,7 @@ from beam_dynamodb_streams.handlers.record_processor import ShardProcessor
 from beam_dynamodb_streams.records import ChangeRecord
 
 
-class ProcessRecords(beam.PTransform):
+class ProcessRecords(OwnTransform):
     """Passes the changes of each shard to a record processor of amazon_kclpy, unchanged, in the order of the shard.
 
     It returns the changes that the processors checkpointed: put `CommitProgress` behind it, with the read's `progress`,
@@ -110,7 +111,7 @@ atexit.register(PROCESSORS.close)
 
 @beam.typehints.with_input_types(ChangeRecord)
 @beam.typehints.with_output_types(ChangeRecord)
-class _Process(beam.DoFn):
+class _Process(OwnDoFn):
     """Passes the changes of a bundle to processors, which stay between bundles.
 
     A checkpoint leaves the step at the time of the call and not at the time of its change, because the watermark may

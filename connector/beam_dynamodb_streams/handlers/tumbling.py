@@ -19,6 +19,7 @@ from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateS
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
 from beam_dynamodb_streams.handlers.handler_of import handler_of
 from beam_dynamodb_streams.handlers.invoke_bundle import ON_FAILURE, HandlerMetrics, check_change
@@ -52,7 +53,7 @@ def invoke_windows(
 
 
 @beam.typehints.with_input_types(ChangeRecord)
-class _ByShard(beam.DoFn):
+class _ByShard(OwnDoFn):
     """Emits each change with its shard and its stream, as long as it is known in this process."""
 
     def __init__(self, options: HandlerOptions, source: str | None) -> None:
@@ -75,7 +76,7 @@ class _ByShard(beam.DoFn):
 
 
 @beam.typehints.with_input_types(typehints.Tuple[str, typehints.Tuple[str, ChangeRecord]])
-class _InvokeWindows(beam.DoFn):
+class _InvokeWindows(OwnDoFn):
     """Collects the changes of a shard, and calls the handler with those of a window once the watermark has passed it.
 
     All windows of a shard share one state and one timer, that of the earliest of them, so that they are closed in their

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 import apache_beam as beam
-from apache_beam import coders, typehints
+from apache_beam import typehints
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.trigger import AccumulationMode
@@ -23,6 +23,8 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.beam.coders import register_row
+from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform, no_annotations
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse.finished import Source, finished_files, sources_behind
@@ -47,7 +49,7 @@ class Committed(NamedTuple):
     rows: int
 
 
-coders.registry.register_coder(Committed, coders.RowCoder)
+register_row(Committed, "committed:v1")
 
 
 class CommitConflictError(Exception):
@@ -196,7 +198,7 @@ class Committer:
         return committed
 
 
-class CommitFiles(beam.PTransform):
+class CommitFiles(OwnTransform):
     """The base of the commits. Use `CommitToIceberg` or `CommitToDelta`."""
 
     def __init__(self, every: Duration | None) -> None:
@@ -236,11 +238,12 @@ class CommitFiles(beam.PTransform):
         ) | beam.Flatten()
 
 
+@no_annotations
 def _path_of(file: FileMetadata) -> tuple[int, str]:
     return 0, file.path
 
 
-class _Commit(beam.DoFn):
+class _Commit(OwnDoFn):
     """Commits the files of a bundle together, at its end."""
 
     def __init__(self, target: Target, sources: Sequence[Source]) -> None:

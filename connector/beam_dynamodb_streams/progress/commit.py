@@ -23,6 +23,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_dynamodb_streams.beam.graph import Graph
+from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, store_of
@@ -44,7 +45,7 @@ _ONE: Final = "progress"
 _RUN: Final = ""
 
 
-class StartsRun(beam.DoFn):
+class StartsRun(OwnDoFn):
     """The step that names a run, in the elements that it emits."""
 
     @property
@@ -58,7 +59,7 @@ class StartsRun(beam.DoFn):
         """Return the name under which the run holds its lease."""
 
 
-class CommitProgress(beam.PTransform):
+class CommitProgress(OwnTransform):
     """Saves how far the changes that reach it were delivered. Put it behind the step that delivers them.
 
     It takes a PCollection of `ChangeRecord`, or of record batches as the source makes them. It returns an empty
@@ -128,7 +129,7 @@ def _start_of(pipeline: beam.Pipeline, progress: Progress) -> tuple[StartsRun, b
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
 @beam.typehints.with_output_types(typehints.Tuple[str, typehints.Tuple[str, str]])
-class _Reach(beam.DoFn):
+class _Reach(OwnDoFn):
     """Emits the last sequence number of each shard and moment in a bundle.
 
     A change that precedes another one in its shard was created at most the slack after it. So everything before a
@@ -196,7 +197,7 @@ def _named(shard: str, version: str) -> str:
 
 
 @beam.typehints.with_output_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
-class _NameRun(beam.DoFn):
+class _NameRun(OwnDoFn):
     def __init__(self, owner: Callable[[Any], str]) -> None:
         self._owner = owner
 
@@ -206,7 +207,7 @@ class _NameRun(beam.DoFn):
 
 @beam.typehints.with_input_types(typehints.Tuple[str, typehints.Iterable[typehints.Tuple[str, str]]])
 @beam.typehints.with_output_types(ChangeRecord)
-class _Commit(beam.DoFn):
+class _Commit(OwnDoFn):
     """Saves the shards of a bundle in one commit. Positions only move forward, so the order of the moments is free.
 
     Positions that arrive before the run's name wait for it, because a runner may deliver either first.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 from apache_beam import coders
 
-from beam_dynamodb_streams.beam.coders import OwnCoder
+from beam_dynamodb_streams.beam.coders import OwnCoder, register_row
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.beam_keys import register_key_coders
 from beam_dynamodb_streams.records.beam_row import ChangeRow
@@ -84,7 +84,7 @@ def register_coders() -> None:
     """
     registry = coders.registry
     registry.register_coder(ChangeRecord, ChangeRecordCoder)
-    registry.register_coder(ChangeRow, coders.RowCoder)
+    register_row(ChangeRow, "change:v1")
     if isinstance(registry.get_coder(pa.RecordBatch), coders.FastPrimitivesCoder):  # Beam's default
         registry.register_coder(pa.RecordBatch, RecordBatchCoder)
     register_key_coders()

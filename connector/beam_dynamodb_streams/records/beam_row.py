@@ -1,6 +1,6 @@
 """A change as a Beam row, for SqlTransform and other transforms that need a schema."""
 
-from __future__ import annotations
+# No postponed annotations: Beam reads those of a row, and would take them for Any.
 
 from typing import NamedTuple, Optional
 
@@ -28,7 +28,7 @@ class ChangeRow(NamedTuple):
     old_image: Optional[str]  # noqa: UP045
 
     @classmethod
-    def of(cls, fields: RecordFields) -> ChangeRow:
+    def of(cls, fields: RecordFields) -> "ChangeRow":
         event_id, event_name, sequence_number, base, shard_id, micros, size_bytes, view_type = fields[:8]
         keys, new, old, identity = fields[8:]
         return cls(

@@ -10,14 +10,17 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.typehints.row_type import RowTypeConstraint
 from apache_beam.utils.windowed_value import WindowedValue
 from typing_extensions import Self
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
 from beam_dynamodb_streams.records.text_columns import records_from_batch
 from beam_dynamodb_streams.rows.convert import RowMaker
+from beam_dynamodb_streams.rows.output_rows import OUTPUT_ROWS
 from beam_dynamodb_streams.rows.row_type import row_hint
 
 _ROWS: Final = "rows"
@@ -33,7 +36,7 @@ class RowOutputs(NamedTuple):
     misfits: PCollection
 
 
-class AsRows(beam.PTransform):
+class AsRows(OwnTransform):
     """Turns a PCollection of `ChangeRecord`, or of `pyarrow.RecordBatch` as the read makes them, into one of rows.
 
     The rows have a Beam schema: `beam.Select`, `beam.GroupBy`, `to_dataframe`, `SqlTransform` and Beam YAML take them.
@@ -42,6 +45,9 @@ class AsRows(beam.PTransform):
     and `old_image`. Without a schema the last three are DynamoDB JSON as text, the same for every table. With one they
     are rows, whose fields are the columns of the schema, under the names of `Schema.rename`. Each row of a batch has
     the creation time of its change as its event time; rows of changes keep the event time of their change.
+
+    A PCollection of `DeadLetter`, `Loss`, `Misfit`, `SnapshotEnd`, `StreamPosition` or `FileMetadata` becomes one
+    of rows with their fields.
 
     An attribute that does not fit its column is null there, and a `Misfit` (see `Schema`): an output of `with_outputs`,
     or else an error.
@@ -72,6 +78,8 @@ class AsRows(beam.PTransform):
         return variant
 
     def expand(self, changes: PCollection) -> PCollection | RowOutputs:
+        if changes.element_type in OUTPUT_ROWS:
+            return self._of_output(changes)
         step = beam.ParDo(_MakeRows(self._schema, tagged=self._tagged))
         if not self._tagged:
             return changes | step.with_output_types(self._hint)
@@ -79,8 +87,25 @@ class AsRows(beam.PTransform):
         made[_ROWS].element_type, made[_MISFITS].element_type = self._hint, Misfit
         return RowOutputs(made[_ROWS], made[_MISFITS])
 
+    def _of_output(self, elements: PCollection) -> PCollection:
+        kind = elements.element_type
+        if self._schema is not None or self._tagged:
+            raise InvalidOptionError(f"AsRows behind {kind.__name__}: leave out the schema and with_outputs()")
+        row = RowTypeConstraint.from_user_type(OUTPUT_ROWS[kind][0])
+        return elements | beam.ParDo(_OutputRows(kind)).with_output_types(row)
 
-class _MakeRows(beam.DoFn):
+
+class _OutputRows(OwnDoFn):
+    """Makes the row of each dead letter, loss, misfit, position or file."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    def process(self, element: Any) -> Iterable[Any]:
+        return (OUTPUT_ROWS[self._kind][1](element),)
+
+
+class _MakeRows(OwnDoFn):
     def __init__(self, schema: Schema | None, *, tagged: bool) -> None:
         self._schema = schema
         self._tagged = tagged

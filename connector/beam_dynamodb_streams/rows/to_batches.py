@@ -9,6 +9,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.records import CHANGE_SCHEMA
 from beam_dynamodb_streams.rows.row_type import file_struct
@@ -50,7 +51,7 @@ def _value(value: Any, kind: pa.DataType, target: pa.DataType) -> Any:
     return value
 
 
-class MakeBatches(beam.DoFn):
+class MakeBatches(OwnDoFn):
     """Collects the rows of a bundle to batches, each of one window, at the earliest event time of its rows."""
 
     def __init__(self, schema: Schema | None) -> None:

@@ -11,6 +11,7 @@ from apache_beam import typehints
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.columns import Columns, Schema
 from beam_dynamodb_streams.columns.debezium import DebeziumSource, debezium_events
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
@@ -21,7 +22,7 @@ _KEYED = typehints.Tuple[bytes, typehints.Optional[bytes]]
 
 
 @beam.typehints.with_input_types(typehints.Union[ChangeRecord, pa.RecordBatch])
-class AsDebezium(beam.PTransform):
+class AsDebezium(OwnTransform):
     """Turns a PCollection of `ChangeRecord`, or of `pyarrow.RecordBatch` as the read makes them, into Debezium's form.
 
     Each change is one text, the JSON of its event without a schema (`columns.debezium` has the form):
@@ -71,7 +72,7 @@ class AsDebezium(beam.PTransform):
         return changes | step.with_output_types(_KEYED if self._keyed else str)
 
 
-class _MakeEvents(beam.DoFn):
+class _MakeEvents(OwnDoFn):
     def __init__(self, schema: Schema | None, source: DebeziumSource, keyed: bool, tombstones: bool) -> None:
         self._schema = schema
         self._source = source

@@ -17,6 +17,7 @@ from apache_beam.transforms.window import BoundedWindow, GlobalWindow, WindowFn
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.columns import Columns, Misfit
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
@@ -66,7 +67,7 @@ class Tracking:
     sees_all: bool
 
 
-class _ChunkChanges(beam.DoFn):
+class _ChunkChanges(OwnDoFn):
     """What both kinds of chunks share: the checks, the conversion to columns, and when chunks are emitted."""
 
     def __init__(self, options: ChunkOptions, directory: str) -> None:

@@ -12,7 +12,14 @@ import pyarrow as pa
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 
-from beam_dynamodb_streams.sinks.batches import Digest, Partitions, change_keys, creation_span, split_by_partition
+from beam_dynamodb_streams.beam.typed import OwnDoFn
+from beam_dynamodb_streams.sinks.batches import (
+    Digest,
+    Partitions,
+    change_keys,
+    creation_span,
+    split_by_partition,
+)
 from beam_dynamodb_streams.sinks.chunk_files import ChunkReader, Gathered, release
 from beam_dynamodb_streams.sinks.coverage import not_covered
 from beam_dynamodb_streams.sinks.directory import TEMPORARY
@@ -53,7 +60,7 @@ class FileOptions:
 
 
 @beam.typehints.with_output_types(FileMetadata)
-class WriteFiles(beam.DoFn):
+class WriteFiles(OwnDoFn):
     """Writes the changes of one window that the runner delivers at once, and returns the files.
 
     With manifests, it leaves out what they already cover, so repeated changes are written once. It also removes what

@@ -22,6 +22,7 @@ from apache_beam.transforms.trigger import AccumulationMode
 from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.runners import traits_of
+from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.columns import Misfit, Schema
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -50,7 +51,7 @@ class WriteOutputs(NamedTuple):
     misfits: beam.PCollection
 
 
-class WriteChanges(beam.PTransform):
+class WriteChanges(OwnTransform):
     """The base of the sinks. Use `WriteChangesToParquet`, `WriteChangesToAvro` or `WriteChangesToJsonLines`."""
 
     def __init__(

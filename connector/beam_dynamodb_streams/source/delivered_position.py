@@ -9,13 +9,14 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.transforms.window import GlobalWindows
 
+from beam_dynamodb_streams.beam.typed import OwnCombineFn, OwnTransform
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.versions import UNKNOWN_STREAM, stream_named, stream_part
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 
-class DeliveredPosition(beam.PTransform):
+class DeliveredPosition(OwnTransform):
     """Combines the change records of a bounded read into the one `StreamPosition` that covers them.
 
     It takes a PCollection of `ChangeRecord`, or of this package's record batches, and returns a PCollection with one
@@ -52,7 +53,7 @@ class DeliveredPosition(beam.PTransform):
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)
 @beam.typehints.with_output_types(StreamPosition)
-class _Fold(beam.CombineFn):
+class _Fold(OwnCombineFn):
     """The accumulator is `{shard: sequence number}`: only the largest of each shard counts (trap 4).
 
     The name of a shard here begins with the part of a version that stands for its stream.

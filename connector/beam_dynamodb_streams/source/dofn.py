@@ -15,6 +15,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
 from beam_dynamodb_streams.progress.lease import shared_lease
@@ -25,6 +26,7 @@ from beam_dynamodb_streams.reader.resumed_shards import EarlierRun
 from beam_dynamodb_streams.reader.stream import Malformed
 from beam_dynamodb_streams.reader.stream_caller import StreamCaller
 from beam_dynamodb_streams.reader.table_streams import TableStreams
+from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.records.versions import row_version, version_base
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
@@ -33,7 +35,6 @@ from beam_dynamodb_streams.source.elements import (
     DEAD_LETTERS,
     LOSSES,
     SNAPSHOTS,
-    DeadLetter,
     Emission,
     Emitted,
     end_of_snapshot,
@@ -115,7 +116,7 @@ def base_of_claim(claim: Claim, element: StreamRead, stream_arn: str) -> str:
     return row_version(epoch) if claim.scanned else version_base(stream_arn, epoch)
 
 
-class _ReadStream(beam.DoFn):
+class _ReadStream(OwnDoFn):
     """The body of both reads.
 
     Args:

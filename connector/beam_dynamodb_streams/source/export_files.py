@@ -11,6 +11,7 @@ import msgspec
 from apache_beam import coders
 
 from beam_dynamodb_streams.beam.coders import OwnCoder
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.exports.folder import blocks_of_lines, read_data, read_export
 from beam_dynamodb_streams.exports.rows import FileContext, RowDecoder
 from beam_dynamodb_streams.exports.summary import DataFile, Export, check_chain
@@ -68,7 +69,7 @@ coders.registry.register_coder(ExportFile, ExportFileCoder)
 
 
 @beam.typehints.with_output_types(ExportFile)
-class ListExports(beam.DoFn):
+class ListExports(OwnDoFn):
     """Turns one element into the data files of exports, once their manifests have passed every check."""
 
     def __init__(self, paths: Sequence[str], keys: tuple[str, ...] = (), table_id: str | None = None) -> None:

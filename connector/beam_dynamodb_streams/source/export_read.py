@@ -11,6 +11,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
 
+from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
@@ -18,7 +19,7 @@ from beam_dynamodb_streams.source.export_files import ListExports
 from beam_dynamodb_streams.source.export_rows import ExportOutputs, RowForm, rows_of_files
 
 
-class ReadDynamoDBExport(beam.PTransform):
+class ReadDynamoDBExport(OwnTransform):
     """Reads exports of a table to S3 as a bounded PCollection of `ChangeRecord`. It consumes no read units.
 
     A full export becomes one change for each item: `event_name` is READ, `new_image` is the item, and the creation time

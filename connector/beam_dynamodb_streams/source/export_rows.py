@@ -16,15 +16,17 @@ from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
 from beam_dynamodb_streams import metrics
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.errors import ExportError, MalformedRecordError
 from beam_dynamodb_streams.exports.folder import blocks_of_lines, read_data
 from beam_dynamodb_streams.exports.rows import MalformedRow, RowDecoder, Rows, records_of_rows
 from beam_dynamodb_streams.exports.summary import DataFile
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.records.envelope import EntryFields
 from beam_dynamodb_streams.records.text_columns import batch_of_fields
-from beam_dynamodb_streams.source.elements import CHANGES, DEAD_LETTERS, DeadLetter
+from beam_dynamodb_streams.source.elements import CHANGES, DEAD_LETTERS
 from beam_dynamodb_streams.source.export_files import ExportFile
 from beam_dynamodb_streams.source.filter import ChangeFilter, decode_values
 
@@ -73,7 +75,7 @@ def rows_of_files(files: PCollection, form: RowForm) -> ExportOutputs:
     return outputs
 
 
-class ReadRows(beam.DoFn):
+class ReadRows(OwnDoFn):
     """Reads one data file: its changes, and the dead letters of its malformed rows."""
 
     def __init__(self, form: RowForm) -> None:

@@ -22,6 +22,7 @@ from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Timestamp
 
+from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.errors import ExportError
 from beam_dynamodb_streams.exports.repair import export_command, windows_between
 from beam_dynamodb_streams.exports.summary import DataFile, Export, time_text
@@ -125,7 +126,7 @@ def is_delivered(start: Start, exports: Sequence[Export]) -> bool:
 
 
 @beam.typehints.with_output_types(ExportFile)
-class ListSnapshot(beam.DoFn):
+class ListSnapshot(OwnDoFn):
     """Turns one element into the data files of the exports of a read."""
 
     def __init__(self, options: ReadOptions) -> None:
@@ -142,7 +143,7 @@ class ListSnapshot(beam.DoFn):
             yield from files_of_exports(found, tuple(table.key_types), exports[-1].epoch)
 
 
-class SnapshotRows(beam.PTransform):
+class SnapshotRows(OwnTransform):
     """The rows of the exports of a read, in the form in which the read delivers its changes."""
 
     def __init__(self, options: ReadOptions, emission: Emission, *, tagged: bool) -> None:
@@ -162,7 +163,7 @@ class SnapshotRows(beam.PTransform):
         return rows_of_files(files, self._form)
 
 
-class EndOfRows(beam.DoFn):
+class EndOfRows(OwnDoFn):
     """Emits the end of a snapshot, given the element of `end_of_rows`: itself, or the batch that stands for it.
 
     Args:

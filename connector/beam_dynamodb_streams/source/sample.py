@@ -18,10 +18,11 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.kinesis_stream import LEAST_SECONDS
 from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
+from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.dofn import base_of_claim, dead_letter, reader_of
-from beam_dynamodb_streams.source.elements import DeadLetter, records_of
+from beam_dynamodb_streams.source.elements import records_of
 from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.source.kinesis import connection_to_kinesis, read_kinesis
 from beam_dynamodb_streams.source.start import begin_read

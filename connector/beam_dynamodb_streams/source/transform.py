@@ -26,6 +26,7 @@ from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.reader.dynamodb_streams import TRAITS
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.rows import AsRows
 from beam_dynamodb_streams.shards.loss import Loss
@@ -42,7 +43,6 @@ from beam_dynamodb_streams.source.elements import (
     ONE_BY_ONE,
     SNAPSHOTS,
     Batches,
-    DeadLetter,
     Emission,
 )
 from beam_dynamodb_streams.source.export_snapshot import EndOfRows, SnapshotRows, end_of_rows

@@ -6,6 +6,7 @@ from typing import Any, Optional
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
+from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.yaml.arguments import (
     MAIN,
@@ -119,7 +120,7 @@ def read_from_dynamodb_cdc(
     return _ReadRows(read.with_outputs(), errors, losses=on_data_loss == "continue") if errors else read
 
 
-class _ReadRows(beam.PTransform):
+class _ReadRows(OwnTransform):
     """A read whose dead letters and losses are rows of one output for errors."""
 
     def __init__(self, read: ReadFromDynamoDBStreams, errors: str, *, losses: bool) -> None:

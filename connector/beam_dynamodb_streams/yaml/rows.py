@@ -1,15 +1,16 @@
-"""The rows that YAML transforms return beside changes: errors, and the files of a sink."""
+"""The rows of the error output of YAML transforms."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
 import apache_beam as beam
-from apache_beam.io.filesystem import FileMetadata
 
+from beam_dynamodb_streams.beam.coders import register_row
+from beam_dynamodb_streams.beam.typed import no_annotations
 from beam_dynamodb_streams.columns import Misfit
+from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.shards.loss import Loss
-from beam_dynamodb_streams.source.elements import DeadLetter
 
 
 class ErrorRow(NamedTuple):
@@ -28,12 +29,7 @@ class ErrorRow(NamedTuple):
     sequence_number: Optional[str]
 
 
-class FileRow(NamedTuple):
-    """A file that was written."""
-
-    path: str
-    size_in_bytes: int
-    last_updated_in_seconds: float
+register_row(ErrorRow, "error:v1")
 
 
 def as_error_rows() -> beam.PTransform:
@@ -41,6 +37,7 @@ def as_error_rows() -> beam.PTransform:
     return beam.Map(error_row).with_output_types(ErrorRow)
 
 
+@no_annotations
 def error_row(error: DeadLetter | Loss | Misfit) -> ErrorRow:
     """Return the error as a row. Bytes that are not UTF-8 are escapes such as `\\xff`."""
     stream: str | None
@@ -52,15 +49,6 @@ def error_row(error: DeadLetter | Loss | Misfit) -> ErrorRow:
         case Misfit():
             kind, stream, reason = "misfit", None, f"{error.place} does not fit its column: {error.reason}"
     return ErrorRow(_text(error.payload), reason, "", kind, stream, error.shard_id, error.sequence_number)
-
-
-def as_file_rows() -> beam.PTransform:
-    """Return the step that makes one `FileRow` of each file."""
-    return beam.Map(file_row).with_output_types(FileRow)
-
-
-def file_row(file: FileMetadata) -> FileRow:
-    return FileRow(str(file.path), int(file.size_in_bytes), float(file.last_updated_in_seconds))
 
 
 def _text(payload: bytes) -> str:

@@ -8,13 +8,14 @@ import pyarrow as pa
 from apache_beam.pvalue import PCollection
 from apache_beam.typehints.schemas import named_fields_from_element_type
 
+from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import ElementTypeError
-from beam_dynamodb_streams.rows import MakeBatches, row_hint
+from beam_dynamodb_streams.rows import AsRows, MakeBatches, row_hint
 from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
 from beam_dynamodb_streams.sinks.transform import WriteChanges
 from beam_dynamodb_streams.yaml.arguments import MAIN, duration_of, errors_of, json_arguments, schema_of
-from beam_dynamodb_streams.yaml.rows import as_error_rows, as_file_rows
+from beam_dynamodb_streams.yaml.rows import as_error_rows
 
 
 @json_arguments
@@ -123,7 +124,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-class _WriteRows(beam.PTransform):
+class _WriteRows(OwnTransform):
     """A sink that takes the rows of a read, and returns its files as rows."""
 
     def __init__(self, sink: WriteChanges, schema: Optional[Schema], errors: Optional[str]) -> None:
@@ -140,9 +141,9 @@ class _WriteRows(beam.PTransform):
         check_rows(rows, self._schema, name)
         batches = rows | "Batches" >> beam.ParDo(MakeBatches(self._schema)).with_output_types(pa.RecordBatch)
         if self._errors is None:
-            return batches | name >> self._sink | "Files" >> as_file_rows()
+            return batches | name >> self._sink | "Files" >> AsRows()
         files, misfits = batches | name >> self._sink.with_outputs()
-        return {MAIN: files | "Files" >> as_file_rows(), self._errors: misfits | "Misfits" >> as_error_rows()}
+        return {MAIN: files | "Files" >> AsRows(), self._errors: misfits | "Misfits" >> as_error_rows()}
 
 
 def check_rows(rows: PCollection, schema: Optional[Schema], name: str) -> None:
