@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "connector" / "beam_dynamodb_streams"
 WALL_CLOCK = {
     "handlers/invoker.py": "the age of records, and the moment in an on-failure record",
     "handlers/process_records.py": "the time of a record that a processor is handed, and of its end",
+    "lakehouse/deletes.py": "whether a delete is dated in the future",
     "lakehouse/finished.py": "the age of stored files",
     "progress/acquire.py": "renewals of a lease are stored moments; time never goes back there",
     "sinks/chunks.py": "whether a change is dated in the future",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.handlers.invoke import InvokeHandler
     from beam_dynamodb_streams.handlers.process_records import ProcessRecords
     from beam_dynamodb_streams.kinesis import KinesisOverStreams
-    from beam_dynamodb_streams.lakehouse import CommitToDelta, CommitToIceberg
+    from beam_dynamodb_streams.lakehouse import CommitToDelta, CommitToIceberg, MirrorToDelta
     from beam_dynamodb_streams.progress.address import Progress
     from beam_dynamodb_streams.progress.commit import CommitProgress
     from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, change_sequence_number
@@ -50,6 +50,7 @@ __all__ = [
     "InvokeHandler",
     "KinesisOverStreams",
     "Loss",
+    "MirrorToDelta",
     "ProcessRecords",
     "Progress",
     "ReadDynamoDBExport",
@@ -79,7 +80,7 @@ _MODULES: Final = {
     "handlers.invoke": ("InvokeHandler",),
     "handlers.process_records": ("ProcessRecords",),
     "kinesis": ("KinesisOverStreams",),
-    "lakehouse": ("CommitToDelta", "CommitToIceberg"),
+    "lakehouse": ("CommitToDelta", "CommitToIceberg", "MirrorToDelta"),
     "progress.address": ("Progress",),
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord", "change_sequence_number"),

@@ -28,6 +28,7 @@ from beam_dynamodb_streams import (
     InvokeHandler,
     KinesisOverStreams,
     Loss,
+    MirrorToDelta,
     ProcessRecords,
     Progress,
     ReadDynamoDBExport,
@@ -113,6 +114,10 @@ def a_pipeline(pipeline: beam.Pipeline, service: LocalStreams, directory: Path) 
         CommitToDelta(directory),
     )
     assert all(isinstance(commit, beam.PTransform) for commit in commits)
+    mirror = MirrorToDelta(
+        directory, schema=a_schema(), window=timedelta(minutes=1), remember_deletes=timedelta(days=2)
+    )
+    assert_type(mirror.with_outputs(), MirrorToDelta)
     exported = ReadDynamoDBExport([directory / "full", "s3://bucket/AWSDynamoDB/1-a/"], keys=["id"])
     assert_type(exported.with_outputs().as_batches(a_schema()), ReadDynamoDBExport)
     handler = InvokeHandler(a_handler, batch_size=10, maximum_retry_attempts=3, report_batch_item_failures=True)

@@ -2,6 +2,7 @@
 
 - `commit` groups files and commits them in batches; `iceberg` and `delta` know the tables. `columns` compares columns.
 - `journal` knows which files a table has; `finished`, which files of an output are finished.
+- `mirror` merges changes by key and version. `mirror_rows` says what is merged, and `deletes` remembers deleted items.
 
 The libraries are imported when they are used: `pyiceberg` (extra `iceberg`) and `deltalake` (extra `delta`).
 """
@@ -9,5 +10,6 @@ The libraries are imported when they are used: `pyiceberg` (extra `iceberg`) and
 from beam_dynamodb_streams.lakehouse.commit import Committed
 from beam_dynamodb_streams.lakehouse.delta import CommitToDelta
 from beam_dynamodb_streams.lakehouse.iceberg import CommitToIceberg
+from beam_dynamodb_streams.lakehouse.mirror import MirrorOutputs, MirrorToDelta
 
-__all__ = ["CommitToDelta", "CommitToIceberg", "Committed"]
+__all__ = ["CommitToDelta", "CommitToIceberg", "Committed", "MirrorOutputs", "MirrorToDelta"]

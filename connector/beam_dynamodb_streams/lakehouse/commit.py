@@ -163,7 +163,7 @@ class Committer:
                         f" prepared, the last time: {conflict}. Stop other writers for a while, or commit less often"
                         " (every=)"
                     ) from conflict
-                self._sleep(min(LONGEST_PAUSE, 0.05 * 2**failures) * (0.5 + self._jitter()))
+                self._sleep(pause(failures, self._jitter()))
                 continue
             if committed is not None:
                 yield committed
@@ -196,6 +196,11 @@ class Committer:
             raise
         journal.settle(batch)
         return committed
+
+
+def pause(failures: int, jitter: float) -> float:
+    """Return how many seconds to wait after this many conflicts. `jitter` is between 0 and 1."""
+    return min(LONGEST_PAUSE, 0.05 * float(2**failures)) * (0.5 + jitter)
 
 
 class CommitFiles(OwnTransform):

@@ -128,6 +128,11 @@ class DeltaTarget:
         if table is not None:
             self._compared(table)
 
+    def columns_held(self) -> list[str] | None:
+        """Return the names of the table's columns; None if there is no table."""
+        table = self._open()
+        return None if table is None else [column.name for column in table.schema().fields]
+
     def load(self) -> LoadedDeltaTable:
         from deltalake.exceptions import CommitFailedError
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from beam_dynamodb_streams.beam.graph import transforms_behind
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.sinks.batches import Partitions
-from beam_dynamodb_streams.sinks.leftovers import ending_after, load_manifests, retention_start
+from beam_dynamodb_streams.sinks.leftovers import ending_after, kept_micros, recent_manifests, retention_start
 from beam_dynamodb_streams.sinks.manifest import FOLDER, WRITING, is_change_file, mark_path
 from beam_dynamodb_streams.sinks.output import Output
 from beam_dynamodb_streams.sinks.snapshots import FOLDER as SNAPSHOTS
@@ -83,9 +83,10 @@ def finished_files(output: Output, known: Collection[str], *, now: Callable[[], 
         # Marks are listed after files, as in `leftovers.prepare_window`.
         marks = set(output.list(f"{WRITING}/"))
         manifests = [path for path in paths if path.startswith(f"{FOLDER}/")]
-        moment = retention_start(manifests, now())
-        recent = set(ending_after(new, moment))
-        named = {file.path for each in load_manifests(output, ending_after(manifests, moment)) for file in each.files}
+        second = now()
+        loaded = recent_manifests(output, manifests, second)
+        recent = set(ending_after(new, retention_start(manifests, second, kept_micros(loaded))))
+        named = {file.path for each in loaded for file in each.files}
         old = {path for path in new if path not in recent and mark_path(path) not in marks}
         finished |= named.intersection(new) | old
     return sorted(finished)

@@ -152,7 +152,7 @@ def latest_changes(changes: pa.RecordBatch, schema: Schema | None) -> pa.RecordB
 
 def key_columns(changes: pa.RecordBatch, schema: Schema | None) -> list[pa.Array]:
     """Return the columns that name the item of a change, null in part where the key is malformed or does not fit."""
-    columns = [_canonical_keys(changes.column("keys"))] if schema is None else changes.column("keys").flatten()
+    columns = [canonical_keys(changes.column("keys"))] if schema is None else changes.column("keys").flatten()
     return [column.cast(pa.string()) if pa.types.is_decimal(column.type) else column for column in columns]
 
 
@@ -162,7 +162,7 @@ def _numbers_of_unknown(columns: list[pa.Array]) -> pa.Array:
     return pa.array(np.arange(len(known)), mask=known)
 
 
-def _canonical_keys(keys: pa.StringArray) -> pa.Array:
+def canonical_keys(keys: pa.StringArray) -> pa.Array:
     """Return one text for each key: the JSON of one key may differ in spaces and in the order of its members."""
     texts = keys.dictionary_encode()
     return pa.array([_canonical_key(text) for text in texts.dictionary.to_pylist()], pa.string()).take(texts.indices)
