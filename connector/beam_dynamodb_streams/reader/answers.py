@@ -100,7 +100,8 @@ class Answers:
 
     def _losses(self, frontier: Frontier, read: PageRead, reading: Reading, state: Remembered) -> list[Loss]:
         """Return the losses before the page that the page proves. The loss at a position is reported once."""
-        stream, shard, retention = frontier.stream_arn, read.request.shard, self.retention
+        stream, shard = frontier.stream_arn, read.request.shard
+        retention = self.retention if read.retention is None else read.retention
         loss = None
         watermark = max(reading.watermark, self._watermarks.get(shard, EARLIEST))
         was_read = self.trims_by_age_alone and watermark > (read.asked - retention) * MICROS

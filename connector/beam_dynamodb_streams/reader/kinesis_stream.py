@@ -17,17 +17,23 @@ QUIET: Final = QuietRule(pages=30, seconds=10.0)
 #: The service allows five GetRecords calls a second for each shard.
 LEAST_SECONDS: Final = 0.2
 
+#: How often to ask for the retention, which anybody may change while the stream is read, in seconds.
+RETENTION_EVERY: Final = 60.0
+
+#: The same once a position seems to be trimmed: whether that is a loss depends on it.
+_RETENTION_SOON: Final = 10.0
+
 _CHECKED: Final = "after:"
 
 
 class KinesisCalls(StreamCalls, Protocol):
     """The calls of `wire.KinesisClient` that a stream needs."""
 
-    def retention_seconds(self, stream_arn: str) -> int: ...
+    def retention_seconds(self, stream_arn: str, *, now: bool = False) -> int: ...
 
 
 class KinesisStream:
-    """One Kinesis data stream. Thread-safe and without state.
+    """One Kinesis data stream. Thread-safe: its only state is what it knows of the retention.
 
     A position that the service no longer has silently becomes the horizon (trap 34). So a page after a position begins
     at the position itself. Its record is returned again, and left out. If another record is first, the position was
@@ -51,8 +57,10 @@ class KinesisStream:
         )
         self._calls = calls
         self._limit = limit
+        self._asked = calls.service_time()
 
     def list_shards(self, *, after: str | None, children_of: str | None) -> StreamPage:
+        self._ask_for_retention(every=RETENTION_EVERY)
         return self._calls.describe_stream(self.name, exclusive_start_shard_id=after, children_of=children_of)
 
     def find_shard(self, shard: str) -> None:
@@ -79,10 +87,19 @@ class KinesisStream:
     def time(self) -> float:
         return self._calls.service_time()
 
+    def _ask_for_retention(self, *, every: float) -> None:
+        now = self._calls.service_time()
+        if now - self._asked >= every:
+            seconds = self._calls.retention_seconds(self.name, now=True)
+            self.traits = replace(self.traits, retention_seconds=seconds)
+            self._asked = now
+
     def _checked(self, page: RecordsPage, shard: str, number: str) -> RecordsPage:
         """Return the page without the record at the position. Raises `TrimmedDataError` if it is not there."""
         first, following = page.first_number, page.next_iterator
         if first is None and following is not None:
+            if page.behind == 0:  # nothing is left of the position, or of what came after it
+                self._ask_for_retention(every=_RETENTION_SOON)
             return replace(page, next_iterator=f"{_CHECKED}{number}:{following}", unproven=True)
         if first is None or int(first) > int(number):
             error = TrimmedDataError(
@@ -93,6 +110,7 @@ class KinesisStream:
                 position=number,
             )
             error.certain = False
+            self._ask_for_retention(every=_RETENTION_SOON)
             raise error
         return replace(
             page,

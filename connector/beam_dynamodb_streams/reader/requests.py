@@ -69,6 +69,7 @@ class PageRead:
         renewals: How many iterators were requested.
         trimmed: None if nothing before the page was trimmed unread; True if something certainly was, False if it may
             have been.
+        retention: For how many seconds the stream kept a record when the page was read; None for as long as always.
     """
 
     request: Read
@@ -78,6 +79,7 @@ class PageRead:
     hint: Hint | None
     renewals: int
     trimmed: bool | None
+    retention: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,8 @@ class StreamCaller:
         if isinstance(request.position, AtTime):
             records = _from(records, request.position.second, asked + AHEAD_SECONDS)
         hint = None if page.next_iterator is None else Hint(page.next_iterator, int(asked))
-        return PageRead(request, asked, page, records, hint, renewals, trimmed)
+        retention = self._stream.traits.retention_seconds
+        return PageRead(request, asked, page, records, hint, renewals, trimmed, retention)
 
     def _refused(self, shard: str, position: Position, refusal: ServiceError | None) -> UnavailableError:
         error = UnavailableError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random as random_module
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import botocore.session
 
@@ -17,8 +17,11 @@ from beam_dynamodb_streams.wire.calls import Caller, CallPlace
 from beam_dynamodb_streams.wire.decode import decode_iterator
 from beam_dynamodb_streams.wire.endpoint import AwsService
 from beam_dynamodb_streams.wire.kinesis_decode import decode_kinesis_records, decode_shards, decode_summary
+from beam_dynamodb_streams.wire.kinesis_errors import explained
 from beam_dynamodb_streams.wire.pages import DataStream, ListedShard, RecordsPage, StreamPage
 from beam_dynamodb_streams.wire.retry import Backoff
+
+_T = TypeVar("_T")
 
 # The regional endpoint serves every operation, also on streams of other accounts by their ARN. The endpoints of an
 # account serve either data or control operations.
@@ -78,13 +81,14 @@ class KinesisClient:
           NotFoundError: the stream does not exist.
         """
         place = CallPlace(stream=stream, resource=stream)
-        found = self._caller.call("DescribeStreamSummary", _named(stream), decode_summary, place)
+        found = self._call("DescribeStreamSummary", _named(stream), decode_summary, place)
         self._streams[found.arn] = found
         return found
 
-    def retention_seconds(self, stream_arn: str) -> int:
-        """Return how long the stream keeps its records. The stream is asked once."""
-        return (self._streams.get(stream_arn) or self.describe_data_stream(stream_arn)).retention_seconds
+    def retention_seconds(self, stream_arn: str, *, now: bool = False) -> int:
+        """Return how long the stream keeps its records. The service is asked once, and each time with `now`."""
+        known = None if now else self._streams.get(stream_arn)
+        return (known or self.describe_data_stream(stream_arn)).retention_seconds
 
     def describe_stream(
         self,
@@ -157,7 +161,7 @@ class KinesisClient:
         if timestamp is not None:
             parameters["Timestamp"] = timestamp
         place = CallPlace(stream_arn, shard_id, sequence_number, stream_arn)
-        return self._caller.call("GetShardIterator", parameters, decode_iterator, place)
+        return self._call("GetShardIterator", parameters, decode_iterator, place)
 
     def get_records(self, iterator: str, *, limit: int = 10_000, stream_arn: str, shard_id: str = "") -> RecordsPage:
         """Return one page of at most `limit` records or 10 MB, in the shard's order.
@@ -178,7 +182,7 @@ class KinesisClient:
         place = CallPlace(stream_arn, shard_id or None, None, stream_arn)
         parameters: dict[str, object] = {"ShardIterator": iterator, "Limit": limit, "StreamARN": stream_arn}
         decode = partial(decode_kinesis_records, wants=partial(self._wants, stream_arn))
-        return self._caller.call("GetRecords", parameters, decode, place)
+        return self._call("GetRecords", parameters, decode, place)
 
     def service_time(self) -> float:
         """Return epoch seconds by the service's clock; see `dynamodb_streams.Client.service_time`."""
@@ -188,12 +192,20 @@ class KinesisClient:
         """Cut the pooled connections and end waits. Later calls raise ClosedError. Idempotent."""
         self._caller.close()
 
+    def _call(
+        self, operation: str, parameters: dict[str, object], decode: Callable[[bytes], _T], place: CallPlace
+    ) -> _T:
+        try:
+            return self._caller.call(operation, parameters, decode, place)
+        except ServiceError as error:
+            raise explained(error) from error
+
     def _list(self, stream_arn: str, after: str | None, limit: int | None) -> tuple[list[ListedShard], bool]:
         parameters: dict[str, object] = {**_named(stream_arn), "MaxResults": limit or 1000}
         if after is not None:
             parameters["ExclusiveStartShardId"] = after
         place = CallPlace(stream=stream_arn, resource=stream_arn)
-        shards, token = self._caller.call("ListShards", parameters, decode_shards, place)
+        shards, token = self._call("ListShards", parameters, decode_shards, place)
         return shards, token is not None
 
     def _children(self, stream_arn: str, parent: str) -> list[ListedShard]:
