@@ -177,11 +177,12 @@ class Calls:
         if call.request.access_key in self._rules.expired_keys or self._strikes("expired_credentials", call):
             raise Refusal("ExpiredTokenException", "The security token included in the request is expired")
         if self._strikes("access_denied", call):
+            service = "kinesis" if call.request.target.startswith("Kinesis") else "dynamodb"
             raise Refusal(
                 "AccessDeniedException",
                 "User: arn:aws:iam::000000000000:user/local is not authorized to perform: "
-                f"dynamodb:{name} on resource: {resource or '*'} because no identity-based policy allows the "
-                f"dynamodb:{name} action",
+                f"{service}:{name} on resource: {resource or '*'} because no identity-based policy allows the "
+                f"{service}:{name} action",
             )
         if call.crowded:
             raise Refusal("LimitExceededException", _THROTTLES["LimitExceededException"])
