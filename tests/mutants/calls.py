@@ -351,15 +351,15 @@ MUTANTS = (
     Mutant(
         29,
         "each byte of an answer may take the whole read time-out",
-        "wire/transport.py::_TimedReader.readinto",
-        "self._deadline += (count or 0) / _LEAST_RATE",
+        "wire/connection.py::TimedReader._move_deadline",
+        "self._deadline += count / _LEAST_RATE",
         "self._deadline = self._clock() + self._seconds",
         "wire/test_wire_connections.py::test_an_answer_that_trickles_is_given_up_after_the_read_timeout",
     ),
     Mutant(
         29,
         "an answer that arrives at 8 kB a second may take for ever",
-        "wire/transport.py::_TimedReader.readinto",
+        "wire/connection.py::TimedReader._wait_until_deadline",
         "min(self._deadline, self._last_deadline)",
         "self._deadline",
         "wire/test_wire_connections.py::test_an_answer_that_trickles_fast_has_a_longest_time",

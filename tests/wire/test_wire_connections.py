@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from scripted_endpoint import ScriptedEndpoint, Turn
 
 from beam_dynamodb_streams.errors import CertificateError, NotFoundError, UnavailableError
-from beam_dynamodb_streams.wire import Client, transport
+from beam_dynamodb_streams.wire import Client, connection
 
 NOW = 1_700_000_000.0
 PAGE = Turn({"Records": [], "NextShardIterator": "next"}, date=NOW)
@@ -247,7 +247,7 @@ def test_an_answer_that_trickles_fast_has_a_longest_time(
     make_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trap 29: at 8 kB a second and more it would hold its shard for ever."""
-    monkeypatch.setattr(transport, "_LONGEST_ANSWER", 1.0)
+    monkeypatch.setattr(connection, "_LONGEST_ANSWER", 1.0)
     ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:

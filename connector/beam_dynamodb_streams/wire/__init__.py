@@ -5,8 +5,8 @@ A call passes through these modules:
     dynamodb_streams, dynamodb, kinesis    the clients: one module for each service that is used
     calls                         one call: sign, send, decode, retry
     ├── endpoint                  the service: its names, region, address, proxies and trust
-    ├── signing                   credentials and signature, by botocore
-    ├── transport                 HTTP on pooled connections
+    ├── signing, signature        credentials, by botocore, and signatures with the key of a day
+    ├── transport, connection     HTTP on pooled connections
     ├── retry, clock, counts      back-off, the service's clock, counts of calls
     └── error_codes               a code becomes an exception of `errors`
     decode, pages, envelope       the bytes of an answer become values

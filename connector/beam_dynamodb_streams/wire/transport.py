@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import ssl
-import time
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPResponse
-from typing import Any, Final, Protocol
 
 import urllib3
 from botocore.exceptions import BotoCoreError
@@ -25,13 +19,9 @@ from beam_dynamodb_streams.errors import (
     InvalidOptionError,
     UnavailableError,
 )
+from beam_dynamodb_streams.wire.connection import timed
 from beam_dynamodb_streams.wire.endpoint import Endpoint, without_password
-
-#: An answer may take longer than the read time-out only while it arrives at this many bytes a second or more: a page of
-#: 1 MB on a slow line is progress, and an answer that trickles is a fault.
-_LEAST_RATE: Final = 8_192
-#: Seconds that no answer may take.
-_LONGEST_ANSWER: Final = 180.0
+from beam_dynamodb_streams.wire.signature import signed_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +81,7 @@ class Transport:
                 f"{without_password(self.url)} cannot be called{_proxy_text(endpoint)}: {error}; check endpoint_url=, "
                 "HTTP_PROXY and HTTPS_PROXY (http://HOST:PORT), and AWS_CA_BUNDLE"
             ) from None
-        self._pool.ConnectionCls = _timed(self._pool.ConnectionCls, read_timeout)
+        self._pool.ConnectionCls = timed(self._pool.ConnectionCls, read_timeout, signed_host(endpoint.url))
         self._where = f"{without_password(self.url)}{_proxy_text(endpoint)}"
 
     def post(self, headers: dict[str, str], body: bytes) -> Answer:
@@ -169,61 +159,3 @@ def _check_proxy(endpoint: Endpoint) -> None:
 def _proxy_text(endpoint: Endpoint) -> str:
     proxy = endpoint.proxies.get(endpoint.url.partition(":")[0])
     return f" through the proxy {without_password(proxy)}" if proxy else ""
-
-
-class _Socket(Protocol):
-    def settimeout(self, value: float | None, /) -> None: ...
-
-
-class _TimedReader(io.RawIOBase):
-    """Reads a socket until a deadline. Each byte that arrives moves it, up to `_LONGEST_ANSWER` after the start."""
-
-    def __init__(self, raw: io.RawIOBase, sock: _Socket, seconds: float, clock: Callable[[], float]) -> None:
-        self._raw = raw
-        self._socket = sock
-        self._clock = clock
-        self._seconds = seconds
-        self._deadline = clock() + seconds
-        self._last_deadline = clock() + max(seconds, _LONGEST_ANSWER)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        left = min(self._deadline, self._last_deadline) - self._clock()
-        if left <= 0:
-            raise TimeoutError("the answer trickles")
-        self._socket.settimeout(min(left, self._seconds))
-        count = self._raw.readinto(buffer)
-        self._deadline += (count or 0) / _LEAST_RATE
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _TimedResponse(HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, seconds: float, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, seconds, time.monotonic))
-
-
-def _timed(connection: Any, seconds: float) -> type:
-    """Return a class of connections whose answers have a deadline, those of a proxy to CONNECT too.
-
-    A socket's own time-out is for each of its reads, so an answer that trickles never meets it.
-    """
-
-    class TimedConnection(connection):
-        def connect(self) -> None:
-            self.response_class = partial(_TimedResponse, seconds=seconds)
-            super().connect()
-
-        def getresponse(self) -> Any:
-            self.response_class = partial(_TimedResponse, seconds=seconds)
-            return super().getresponse()
-
-    TimedConnection.__name__ = connection.__name__  # which errors show
-    return TimedConnection
