@@ -17,6 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, StandardOptions
 from typing_extensions import Self
 
+from beam_dynamodb_streams.beam.error_handling import HandlesErrors
 from beam_dynamodb_streams.beam.graph import Graph, transforms_behind
 from beam_dynamodb_streams.beam.runners import (
     RunnerTraits,
@@ -25,7 +26,6 @@ from beam_dynamodb_streams.beam.runners import (
     traits_of_this_worker,
     traits_while_translated,
 )
-from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.errors import RunnerError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _keeps_side_inputs(pipeline: beam.Pipeline, *, bounded: bool) -> bool:
     return not streams or bool(pipeline.options.view_as(DebugOptions).lookup_experiment(SIDE_INPUTS, False))
 
 
-class CheckedRead(OwnTransform):
+class CheckedRead(HandlesErrors):
     """A composite that refuses, while it is translated, a runner that cannot run it."""
 
     @abstractmethod

@@ -42,6 +42,12 @@ class Misfit:
     reason: str
     payload: bytes
 
+    def to_error(self) -> MisfitError:
+        """Return the error that this is without an output for misfits."""
+        return MisfitError(
+            f"{self.place} does not fit its column: {self.reason}", shard=self.shard_id, position=self.sequence_number
+        )
+
     @property
     def place(self) -> str:
         """The image, or the attribute in it: `new_image`, `new_image.total`."""

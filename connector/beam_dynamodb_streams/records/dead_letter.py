@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beam_dynamodb_streams.errors import MalformedRecordError
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -17,6 +19,17 @@ class DeadLetter:
     sequence_number: str | None
     payload: bytes
     reason: str
+
+    def to_error(self) -> MalformedRecordError:
+        """Return the error that this is without an output for dead letters."""
+        error = MalformedRecordError(
+            f"malformed record: {self.reason}",
+            stream=self.stream_arn,
+            shard=self.shard_id,
+            position=self.sequence_number,
+        )
+        error.payload = self.payload
+        return error
 
     def __repr__(self) -> str:
         return (

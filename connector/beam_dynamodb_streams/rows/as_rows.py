@@ -14,7 +14,8 @@ from apache_beam.typehints.row_type import RowTypeConstraint
 from apache_beam.utils.windowed_value import WindowedValue
 from typing_extensions import Self
 
-from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
+from beam_dynamodb_streams.beam.error_handling import ErrorHandling, ErrorOutputs, HandlesErrors
+from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.columns import Columns, Misfit, Schema
 from beam_dynamodb_streams.errors import ElementTypeError, InvalidOptionError, MisfitError
 from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord
@@ -36,7 +37,7 @@ class RowOutputs(NamedTuple):
     misfits: PCollection
 
 
-class AsRows(OwnTransform):
+class AsRows(HandlesErrors):
     """Turns a PCollection of `ChangeRecord`, or of `pyarrow.RecordBatch` as the read makes them, into one of rows.
 
     The rows have a Beam schema: `beam.Select`, `beam.GroupBy`, `to_dataframe`, `SqlTransform` and Beam YAML take them.
@@ -75,9 +76,15 @@ class AsRows(OwnTransform):
         """Return the same step with two outputs: `rows, misfits = changes | AsRows(schema).with_outputs()`."""
         variant = copy.copy(self)
         variant._tagged, variant.pipeline = True, None  # `pipeline` is Beam's own: where the step was applied last
+        variant._handling = None
         return variant
 
-    def expand(self, changes: PCollection) -> PCollection | RowOutputs:
+    def _with_handling(self, handling: ErrorHandling) -> Self:
+        variant = self.with_outputs()
+        variant._handling = handling
+        return variant
+
+    def expand(self, changes: PCollection) -> PCollection | RowOutputs | ErrorOutputs:
         if changes.element_type in OUTPUT_ROWS:
             return self._of_output(changes)
         step = beam.ParDo(_MakeRows(self._schema, tagged=self._tagged))
@@ -85,6 +92,8 @@ class AsRows(OwnTransform):
             return changes | step.with_output_types(self._hint)
         made = changes | step.with_outputs(_MISFITS, main=_ROWS)
         made[_ROWS].element_type, made[_MISFITS].element_type = self._hint, Misfit
+        if self._handling is not None:
+            return self._handling.result(made[_ROWS], made[_MISFITS])
         return RowOutputs(made[_ROWS], made[_MISFITS])
 
     def _of_output(self, elements: PCollection) -> PCollection:

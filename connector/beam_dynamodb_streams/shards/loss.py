@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
+from beam_dynamodb_streams.errors import DataLossError
 from beam_dynamodb_streams.shards.frontier import EARLIEST, Frontier, Reading
 from beam_dynamodb_streams.shards.generations import Generation
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Horizon
@@ -47,6 +48,10 @@ class Loss:
     certain: bool
     reason: str
     until: datetime | None = None
+
+    def to_error(self) -> DataLossError:
+        """Return the error that this is with `on_data_loss="fail"`."""
+        return DataLossError(str(self), stream=self.stream_arn, shard=self.shard_id or None)
 
     def __str__(self) -> str:
         what = "changes were lost" if self.certain else "changes may have been lost"

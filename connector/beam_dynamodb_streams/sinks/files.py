@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 
 from beam_dynamodb_streams.beam.typed import OwnDoFn
@@ -229,5 +230,6 @@ class _WindowFiles:
         if self._files.complete and not self._epoch:
             write_whole(self._output, mark_path(path), _MARK)
         metadata = file.unfinished.publish(path)
+        FileSystems.report_sink_lineage(metadata.path)
         del self._open[partition]
         self._written.append((WrittenFile(path, file.rows, metadata.size_in_bytes), metadata))

@@ -21,8 +21,8 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.transforms.trigger import AccumulationMode
 from typing_extensions import Self
 
+from beam_dynamodb_streams.beam.error_handling import ErrorHandling, ErrorOutputs, HandlesErrors
 from beam_dynamodb_streams.beam.runners import traits_of
-from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.columns import Misfit, Schema
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -51,7 +51,7 @@ class WriteOutputs(NamedTuple):
     misfits: beam.PCollection
 
 
-class WriteChanges(OwnTransform):
+class WriteChanges(HandlesErrors):
     """The base of the sinks. Use `WriteChangesToParquet`, `WriteChangesToAvro` or `WriteChangesToJsonLines`."""
 
     def __init__(
@@ -103,6 +103,12 @@ class WriteChanges(OwnTransform):
         """
         variant = copy.copy(self)
         variant._tagged, variant.pipeline = True, None  # `pipeline` is Beam's own: where the sink was applied last
+        variant._handling = None
+        return variant
+
+    def _with_handling(self, handling: ErrorHandling) -> Self:
+        variant = self.with_outputs()
+        variant._handling = handling
         return variant
 
     @contextmanager
@@ -155,7 +161,7 @@ class WriteChanges(OwnTransform):
         """
         save_caught_up(self._files.directory, self._stream_arn, second)
 
-    def expand(self, changes: beam.PCollection) -> beam.PCollection | WriteOutputs:
+    def expand(self, changes: beam.PCollection) -> beam.PCollection | WriteOutputs | ErrorOutputs:
         files = self._files
         window_into = sink_windows(changes, self._seconds)
         if is_local(files.directory):
@@ -193,6 +199,8 @@ class WriteChanges(OwnTransform):
             | "Group" >> beam.GroupByKey()
             | "Files" >> beam.ParDo(WriteFiles(files)).with_output_types(FileMetadata)
         )
+        if self._handling is not None:
+            return self._handling.result(written, chunks[MISFITS])
         return WriteOutputs(written, chunks[MISFITS]) if self._tagged else written
 
     def display_data(self) -> dict[str, Any]:

@@ -155,6 +155,7 @@ class _ReadStream(OwnDoFn):
             return
         before = tracker.current_restriction()
         stream_arn = before.stream_arn
+        self._metrics.reads(stream_arn)
         key = f"{element.run} {stream_arn}"
         STALL_WATCH.slice_began(element.run)
         wait: float | None = None  # None: the runner has nothing to resume

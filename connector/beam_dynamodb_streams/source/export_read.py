@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.transforms.display import DisplayDataItem
 
-from beam_dynamodb_streams.beam.typed import OwnTransform
+from beam_dynamodb_streams.beam.error_handling import ErrorHandling, ErrorOutputs, HandlesErrors
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
@@ -19,7 +19,7 @@ from beam_dynamodb_streams.source.export_files import ListExports
 from beam_dynamodb_streams.source.export_rows import ExportOutputs, RowForm, rows_of_files
 
 
-class ReadDynamoDBExport(OwnTransform):
+class ReadDynamoDBExport(HandlesErrors):
     """Reads exports of a table to S3 as a bounded PCollection of `ChangeRecord`. It consumes no read units.
 
     A full export becomes one change for each item: `event_name` is READ, `new_image` is the item, and the creation time
@@ -71,7 +71,9 @@ class ReadDynamoDBExport(OwnTransform):
         Malformed rows are in the dead letters, with their bytes. To find them, every value is decoded in the read;
         batches are checked while they are made. This read is not changed.
         """
-        return self._variant(tagged=True)
+        variant = self._variant(tagged=True)
+        variant._handling = None
+        return variant
 
     def as_batches(self, schema: Schema | None = None) -> ReadDynamoDBExport:
         """Return the same read with Arrow record batches as elements: some thousand rows each.
@@ -90,7 +92,12 @@ class ReadDynamoDBExport(OwnTransform):
         variant.__dict__.update(_form=replace(self._form, **changes), pipeline=None)
         return variant
 
-    def expand(self, pbegin: PBegin) -> PCollection | ExportOutputs:
+    def _with_handling(self, handling: ErrorHandling) -> ReadDynamoDBExport:
+        variant = self.with_outputs()
+        variant._handling = handling
+        return variant
+
+    def expand(self, pbegin: PBegin) -> PCollection | ExportOutputs | ErrorOutputs:
         if not isinstance(pbegin, PBegin):
             raise TypeError(f"{self.label} is a source: apply it to the pipeline, not to {pbegin}")
         keys = self._keys or (self._form.schema.keys if self._form.schema is not None else ())
@@ -98,6 +105,8 @@ class ReadDynamoDBExport(OwnTransform):
             pbegin | "Impulse" >> beam.Impulse() | "List" >> beam.ParDo(ListExports(self._paths, keys, self._table_id))
         )
         read = rows_of_files(listed, self._form)
+        if self._handling is not None:
+            return self._handling.result(read.changes, read.dead_letters)
         return read if self._form.tagged else read.changes
 
     def display_data(self) -> dict[str, Any]:

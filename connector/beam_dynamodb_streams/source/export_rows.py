@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
@@ -86,6 +87,7 @@ class ReadRows(OwnDoFn):
         self._columns = None if schema is None else Columns(schema)
 
     def process(self, file: ExportFile) -> Iterator[Any]:
+        FileSystems.report_source_lineage(file.path)
         data = read_data(file.path, DataFile(file.key, file.items, file.md5))
         decoder = RowDecoder(file.context)
         lines = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import Lineage
 
 from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.reader.claim import Claim
@@ -21,6 +22,7 @@ class ReadMetrics:
 
     def __init__(self, service: StreamClient) -> None:
         self._service = service
+        self._reported = ""
         self._lag = Metrics.distribution(metrics.NAMESPACE, metrics.LAG_MILLIS)
         self._open = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_OPEN)
         self._waiting = Metrics.gauge(metrics.NAMESPACE, metrics.SHARDS_WAITING)
@@ -31,6 +33,13 @@ class ReadMetrics:
         self._consistent_since = Metrics.gauge(metrics.NAMESPACE, metrics.SNAPSHOT_CONSISTENT_SINCE)
         self._last_slice = Metrics.gauge(metrics.NAMESPACE, metrics.LAST_SLICE_SECONDS)
         self._headroom = Metrics.gauge(metrics.NAMESPACE, metrics.HEADROOM_SECONDS)
+
+    def reads(self, stream_arn: str) -> None:
+        """Report what is read as a source to Beam's lineage, once in each instance, and for each stream."""
+        if stream_arn != self._reported:
+            self._reported = stream_arn
+            system, *segments = lineage_of(stream_arn)
+            Lineage.sources().add(system, *map(Lineage.wrap_segment, segments))
 
     def delivered(self, read: StreamRead, claim: Claim, emitted: Emitted) -> None:
         """Count a claim that was delivered, by what was emitted."""
@@ -88,3 +97,13 @@ class ReadMetrics:
 def _count(name: str, by: int) -> None:
     if by:
         Metrics.counter(metrics.NAMESPACE, name).inc(by)
+
+
+def lineage_of(stream_arn: str) -> tuple[str, str, str, str]:
+    """Return the system and the segments under which Beam's lineage has a stream: region, account and name.
+
+    A stream of DynamoDB Streams counts as its table, whose streams follow one another:
+    `dynamodb:eu-central-1.123456789012.orders`. A data stream is one of its own: `kinesis:eu-central-1.1234.NAME`.
+    """
+    _, _, system, region, account, resource = stream_arn.split(":", 5)
+    return system, region, account, resource.split("/")[1]

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from beam_dynamodb_streams.beam.checked_read import CheckedRead, ReadTraits
 from beam_dynamodb_streams.beam.coders import PLUGIN
+from beam_dynamodb_streams.beam.error_handling import ErrorHandling, ErrorOutputs
 from beam_dynamodb_streams.beam.graph import CompletedParDo, Graph
 from beam_dynamodb_streams.beam.runners import import_on_workers, traits_of, wait_for_long_runs
 from beam_dynamodb_streams.columns import Schema
@@ -253,7 +254,7 @@ class ReadFromDynamoDBStreams(CheckedRead):
         `on_data_loss="continue"`. What is returned also has `snapshots`, a PCollection of `SnapshotEnd`. This read is
         not changed.
         """
-        return self._variant(_tagged=True)
+        return self._variant(_tagged=True, _handling=None)
 
     def as_batches(self, schema: Schema | None = None, *, span: Duration = timedelta(minutes=1)) -> Self:
         """Return the same read with Arrow record batches as elements: about one page each, in order.
@@ -291,13 +292,19 @@ class ReadFromDynamoDBStreams(CheckedRead):
         variant.__dict__.update(changes, pipeline=None, _pipeline=None)  # Beam's own attribute, and this class's
         return variant
 
-    def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs:
+    def expand(self, pbegin: PBegin) -> PCollection | ReadOutputs | ErrorOutputs:
         made = self._read(pbegin)
-        if self._rows is None:
+        if self._rows is not None:
+            if not isinstance(made, ReadOutputs):
+                return made | "Rows" >> self._rows
+            made = ReadOutputs.of(made.changes | "Rows" >> self._rows, made, made.snapshots)
+        if self._handling is None or not isinstance(made, ReadOutputs):
             return made
-        if isinstance(made, ReadOutputs):
-            return ReadOutputs.of(made.changes | "Rows" >> self._rows, made, made.snapshots)
-        return made | "Rows" >> self._rows
+        losses = [made.losses] if self._options.on_data_loss == "continue" else []
+        return self._handling.result(made.changes, made.dead_letters, *losses)
+
+    def _with_handling(self, handling: ErrorHandling) -> Self:
+        return self._variant(_handling=handling, _tagged=True)
 
     def _read(self, pbegin: PBegin) -> PCollection | ReadOutputs:
         if not isinstance(pbegin, PBegin):
