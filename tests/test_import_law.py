@@ -29,6 +29,7 @@ LIBRARIES = {
                 "exit_codes",
                 "export",
                 "repair",
+                "run_pipeline",
                 "handle",
                 "on_failure_files",
                 "tail",

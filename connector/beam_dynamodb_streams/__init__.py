@@ -8,6 +8,7 @@ from beam_dynamodb_streams.errors import ConnectorError
 
 if TYPE_CHECKING:
     from beam_dynamodb_streams.columns import Schema, json_field, read_schema
+    from beam_dynamodb_streams.commands.run_pipeline import run_pipeline
     from beam_dynamodb_streams.handlers.invoke import InvokeHandler
     from beam_dynamodb_streams.handlers.process_records import ProcessRecords
     from beam_dynamodb_streams.kinesis import KinesisOverStreams
@@ -69,6 +70,7 @@ __all__ = [
     "json_field",
     "read_items",
     "read_schema",
+    "run_pipeline",
     "sample",
     "snapshot_end",
 ]
@@ -77,6 +79,7 @@ __all__ = [
 #: `dynamodb-streams` and the test kit start at once, and need no Beam for `--help`.
 _MODULES: Final = {
     "columns": ("Schema", "json_field", "read_schema"),
+    "commands.run_pipeline": ("run_pipeline",),
     "handlers.invoke": ("InvokeHandler",),
     "handlers.process_records": ("ProcessRecords",),
     "kinesis": ("KinesisOverStreams",),
@@ -111,7 +114,10 @@ if not TYPE_CHECKING:  # otherwise a type checker would accept any name of this 
         """Import all public names at once, so that Beam knows the coders of all after the first use of any."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        for module, names in _MODULES.items():
-            found = import_module(f"{__name__}.{module}")
-            globals().update({each: getattr(found, each) for each in names})
+        from beam_dynamodb_streams.commands import quiet_import
+
+        with quiet_import():
+            for module, names in _MODULES.items():
+                found = import_module(f"{__name__}.{module}")
+                globals().update({each: getattr(found, each) for each in names})
         return globals()[name]

@@ -46,6 +46,7 @@ from beam_dynamodb_streams import (
     errors,
     read_items,
     read_schema,
+    run_pipeline,
     sample,
     snapshot_end,
 )
@@ -176,6 +177,12 @@ def a_refusal() -> str:
         known: ConnectorError = error
         return known.message
     raise AssertionError("SOON is not a stop")
+
+
+def a_program() -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    _ = pipeline | beam.Create([1])
+    assert_type(run_pipeline(pipeline, prog="example"), Any)
 
 
 def main(directory: Path) -> None:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from beam_dynamodb_streams.testing import LocalStreams, Table
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.pipelines.processes import interrupted, processes_of, program, until
 
 
 @pytest.fixture
@@ -25,52 +21,9 @@ def orders(service: LocalStreams) -> Table:
 
 @contextmanager
 def tail(service: LocalStreams, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run tail in a session of its own, so that every process that it starts can be found."""
-    command = [sys.executable, "-m", "pipelines.tail", "--table=orders", f"--endpoint_url={service.endpoint_url}"]
-    with subprocess.Popen(
-        [*command, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not seen within {seconds} seconds"
-        time.sleep(0.02)
-
-
-def processes_of(session: int) -> list[str]:
-    """Return the processes of a session that still run (from /proc, so on Linux only)."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text()
-        except OSError:  # it ended meanwhile
-            continue
-        state, _, _, of_session = text.rpartition(")")[2].split()[:4]
-        if int(of_session) == session and state != "Z":
-            found.append(text)
-    return found
-
-
-def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> str:
-    """Interrupt the process, and return what it wrote to stderr until it ended."""
-    process.send_signal(number)
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 128 + number
-    assert "Traceback" not in said
-    if sys.platform == "linux":
-        until(lambda: not processes_of(process.pid), 5.0)
-    return said
+    words = ["-m", "pipelines.tail", "--table=orders", f"--endpoint_url={service.endpoint_url}", *arguments]
+    with program(*words) as process:
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -83,7 +36,7 @@ def test_changes_written_after_its_start_are_json_lines_until_it_is_interrupted(
         changes = [orders.put({"id": "o-1", "n": n}) for n in range(3)]
         lines = [json.loads(process.stdout.readline()) for _ in changes]
         assert [line["event_id"] for line in lines] == [change.event_id for change in changes if change]
-        assert interrupted(process, number) == ""
+        assert interrupted(process, number) == ("", "")
 
 
 @pytest.mark.prism

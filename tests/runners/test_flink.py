@@ -18,6 +18,8 @@ from beam_dynamodb_streams.testing import Faults, LocalStreams
 from runners.flink import Flink
 from runners.flink.rest import OVER
 from tests.e2e.workload import Note, Writer, assert_each_once_and_in_order, noted, read_orders
+from tests.pipelines.processes import interrupted, program
+from tests.pipelines.test_run_pipeline import PROGRAM
 
 FAULTS = Faults(throttle=0.05, error=0.02, drop=0.02, empty_page=0.3, list_delay=1.0, list_holes=0.1)
 
@@ -69,6 +71,35 @@ def test_an_unbounded_read_follows_new_shards_and_really_stops_when_it_is_cancel
     job.cancel()
     assert job.state in OVER
     until(lambda: is_left_alone(service), seconds=30)  # the slices under way may end
+
+
+@pytest.mark.flink
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_pipeline_of_ones_own_ends_cleanly_after_a_signal(
+    number: signal.Signals, flink: Flink, service: LocalStreams, tmp_path: Path
+) -> None:
+    service.create_table("orders", keys={"id": "S"}).put({"id": "o-1"})
+    own = tmp_path / "own.py"
+    own.write_text(PROGRAM.replace("STOP, ", ""))
+    with program(str(own), service.endpoint_url, *flink.arguments(parallelism=1)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "o-1\n"
+        printed, said = interrupted(process, number)
+    assert set(printed.splitlines()) <= {"o-1"}  # Flink may have repeated it
+    assert [line for line in said.splitlines() if "Unparseable argument" not in line] == []
+
+
+@pytest.mark.flink
+def test_an_error_of_the_connector_is_one_line_on_flink_too(
+    flink: Flink, service: LocalStreams, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(PROGRAM.replace("STOP", "stop=2"))
+    with program(str(own), service.endpoint_url, *flink.arguments(parallelism=1, finite=True)) as process:
+        printed, said = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (2, "")
+    assert said.splitlines()[-1].startswith("own.py: error: table 'orders' does not exist")
+    assert "Traceback" not in said
 
 
 def is_left_alone(service: LocalStreams, *, seconds: float = 3.0) -> bool:

@@ -189,3 +189,20 @@ def wait_for_long_runs(pipeline: beam.Pipeline) -> None:
 def _flags_of(options: PipelineOptions) -> list[str]:
     flags = FLAGS.of(options, [])
     return sys.argv[1:] if flags is None else list(flags)
+
+
+def outlives_process(pipeline: beam.Pipeline) -> bool:
+    """Return whether a job of this pipeline may run on after this process has ended.
+
+    A job whose workers are in this process (LOOPBACK) fails without it. A Flink that Beam starts for it ends with it.
+    """
+    traits = traits_of(pipeline)
+    if traits.one_process or not traits.has_job_server:
+        return False
+    portable = pipeline.options.view_as(PortableOptions)
+    if str(portable.environment_type).upper() == "LOOPBACK":
+        return False
+    master = pipeline.options.view_as(FlinkRunnerOptions).flink_master
+    return bool(portable.job_endpoint) or (
+        traits.name == FLINK.name and master not in ("[local]", "[auto]", "[collection]")
+    )

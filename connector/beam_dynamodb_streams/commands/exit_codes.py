@@ -11,23 +11,23 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import apache_beam as beam
 
-from beam_dynamodb_streams import ConnectorError, errors
+from beam_dynamodb_streams import errors
+from beam_dynamodb_streams.beam.runners import outlives_process, traits_of
 from beam_dynamodb_streams.commands.options.parser import Parser
-from beam_dynamodb_streams.commands.printable import printable, printable_lines
+from beam_dynamodb_streams.commands.options.pipeline_parser import PipelineParser
+from beam_dynamodb_streams.commands.printable import printable
+from beam_dynamodb_streams.commands.runner_noise import without_noise
+from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.source.live_status import faults_now
 
 _RAISED: Final = re.compile(r"^beam_dynamodb_streams\.errors\.(\w+): (.+)$", re.MULTILINE)
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
-#: What Beam and Prism log at each start and end of Prism.
-_PRISM_NOISE: Final = re.compile(r'Really (starting|destroying) service|\{.*"level":"(DEBUG|INFO)"')
-_PRISM_LOGGERS: Final = ("apache_beam.utils.subprocess_server", "PrismJobServer")
-
 USAGE_ERRORS: Final = (
     errors.InvalidOptionError,
     errors.RunnerError,
@@ -64,34 +64,42 @@ def connector_error(failure: BaseException) -> ConnectorError | None:
 
 
 @contextmanager
-def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callable[[beam.Pipeline], None]]:
+def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callable[[beam.Pipeline], Any]]:
     """Yield a function that runs a pipeline; inside, an error of the connector becomes one line and an exit code.
 
     SIGINT and SIGTERM end the process as `sys.exit` does, with 130 and 143, so that Beam stops what it started (Prism).
-    Use it in the main thread only, since it sets signal handlers.
+    In a thread other than the main one, signals are left alone.
 
     Args:
         parser: the command's parser, which names the command and its options.
         quiet: loggers whose warnings say nothing in this command.
     """
     signals: list[int] = []
+    left_running: list[str] = []
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
         signals.append(number)
-        for fault in faults_now():
-            sys.stderr.write(f"{parser.prog}: {printable(str(fault))}\n")
+        for line in [*map(str, faults_now()), *left_running]:
+            sys.stderr.write(f"{parser.prog}: {printable(line)}\n")
         logging.disable()  # Beam's threads report at length that their peer has gone
         threading.excepthook = lambda _: None
         sys.exit(128 + number)
 
-    def run(pipeline: beam.Pipeline) -> None:
+    def run(pipeline: beam.Pipeline) -> Any:
+        noise.failures_are_final = traits_of(pipeline).one_process
         result = pipeline.run()
-        signal.signal(signal.SIGINT, leave)  # Beam has installed its own handler when it started Prism
+        if outlives_process(pipeline):
+            left_running.append("the job is left running: cancel it in its runner, such as by `flink cancel`")
+        if handlers:
+            signal.signal(signal.SIGINT, leave)  # Beam has installed its own handler when it started Prism
         result.wait_until_finish()
+        return result
 
-    handlers = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ending = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
+    handlers = {number: signal.signal(number, leave) for number in ending}
     try:
-        with _quiet_loggers(quiet), _temporary_directory():
+        with _temporary_directory(), without_noise([*quiet, *_quiet(parser)]) as noise:
             yield run
     except (ConnectorError, RuntimeError) as failure:
         if signals:  # inside a step, where Beam turns what the handler raised into a RuntimeError
@@ -103,6 +111,11 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _quiet(parser: Parser) -> tuple[str, ...]:
+    """Return the loggers whose warnings say nothing, since a command has checked its options, those of Beam too."""
+    return ("apache_beam.options.pipeline_options",) if isinstance(parser, PipelineParser) else ()
 
 
 @contextmanager
@@ -118,37 +131,3 @@ def _temporary_directory() -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
-
-
-@contextmanager
-def _quiet_loggers(names: Iterable[str]) -> Iterator[None]:
-    """Drop what Prism logs when it starts and ends, tracebacks of failing steps, and the warnings of these loggers."""
-    # Beam's worker logs the traceback of a failing step before it raises it.
-    levels = {"apache_beam.runners.common": logging.CRITICAL, **dict.fromkeys(names, logging.ERROR)}
-    before = {name: logging.getLogger(name).level for name in levels}
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    handlers = [handler for handler in (logging.lastResort, *logging.getLogger().handlers) if handler is not None]
-    for handler in handlers:
-        handler.addFilter(_make_printable)
-    for name in _PRISM_LOGGERS:
-        logging.getLogger(name).addFilter(_is_news)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
-        for handler in handlers:
-            handler.removeFilter(_make_printable)
-        # The filters of these loggers stay: Prism ends after the command, when the interpreter exits.
-
-
-def _make_printable(record: logging.LogRecord) -> bool:
-    """Keep every record, and neutralise what ids and names in it would do to a terminal."""
-    with suppress(TypeError, ValueError, KeyError):  # a record whose arguments do not fit is reported by its handler
-        record.msg, record.args = printable_lines(record.getMessage()), ()
-    return True
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return _PRISM_NOISE.match(record.getMessage()) is None

@@ -7,7 +7,10 @@ end. While it runs on a terminal, a status line shows how far it is.
 
 A record that is malformed, or an attribute that does not fit its column, ends the run, or goes to `--dead_letters DIR`.
 
-Exit code: 0 when all is written; 1 if the run failed; 2 for a usage error. An error is one line on stderr.
+At the end it prints what it wrote: rows, files, dead letters and losses; also after SIGINT or SIGTERM, and if it fails.
+
+Exit code: 0 when all is written; 130 after SIGINT; 143 after SIGTERM; 1 if the run failed; 2 for a usage error. An
+error is one line on stderr.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.command_line import beam_options, connection_of, read_from
 from beam_dynamodb_streams.commands.dead_letter_files import WriteDeadLetters
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
-from beam_dynamodb_streams.commands.files_written import files_written, manifests_in
+from beam_dynamodb_streams.commands.files_written import Written
 from beam_dynamodb_streams.commands.options.export import parser_of
 from beam_dynamodb_streams.commands.status_line import status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -93,7 +96,7 @@ def main(
             check_writable(directory)
         stream_arn, start, until = bounds_of(arguments, sink.schema)
         with sink.resume(start=start, stream_arn=stream_arn, follow=follows(arguments)) as position:
-            before, resumed = manifests_in(arguments.output), position != start
+            resumed = position != start
             if resumed:
                 print(f"resuming the export of this stream in {arguments.output} where its files end", file=sys.stderr)
             read = read_from(arguments, start=position, on_data_loss=arguments.on_data_loss)
@@ -102,12 +105,18 @@ def main(
                 read = read.with_outputs()
             pipeline = beam.Pipeline(options=options)
             build(pipeline, read, sink, arguments.dead_letters)
-            with status_line():
-                run(pipeline)
-            if until is not None:
-                sink.caught_up(until)
-            noun = "change" if arguments.layout == "change_log" else "row"
-            print(files_written(arguments.output, before, noun=noun, resumed=resumed))
+            written = Written(
+                arguments.output,
+                arguments.dead_letters,
+                noun="change" if arguments.layout == "change_log" else "row",
+                resumed=resumed,
+                losses=arguments.on_data_loss == "continue",
+            )
+            with written.reported():
+                with status_line():
+                    run(pipeline)
+                if until is not None:
+                    sink.caught_up(until)
     return 0
 
 

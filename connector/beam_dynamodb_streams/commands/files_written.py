@@ -1,48 +1,97 @@
-"""What a run of an export added to its output, counted from the manifests that it wrote."""
+"""What a run of an export added to its output, counted from the manifests that it wrote, however the run ends."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.sinks.leftovers import load_manifests
 from beam_dynamodb_streams.sinks.manifest import FOLDER
 from beam_dynamodb_streams.sinks.output import open_output
 from beam_dynamodb_streams.sinks.snapshots import FOLDER as SNAPSHOTS
 from beam_dynamodb_streams.sinks.snapshots import snapshot_rows
+from beam_dynamodb_streams.source.live_status import Watch, watching
+
+_INTERRUPTED = (128 + 2, 128 + 15)
 
 
-def manifests_in(directory: str) -> frozenset[str]:
-    """Return the names of the output's manifests."""
+class Written:
+    """What a run writes, from the moment at which this is made.
+
+    Args:
+        directory: the output.
+        dead_letters: where dead letters go; None where the first one ends the run.
+        noun: what one row is, in the singular.
+        resumed: whether the run continues an earlier one.
+        losses: whether losses are reported rather than ending the run.
+    """
+
+    def __init__(self, directory: str, dead_letters: str | None, *, noun: str, resumed: bool, losses: bool) -> None:
+        self._directory = directory
+        self._dead_letters = dead_letters
+        self._noun = noun
+        self._resumed = resumed
+        self._losses = losses
+        self._manifests = _manifests_in(directory)
+        self._letters = _letters_in(dead_letters)
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Report what the run wrote at the end of the body, on stdout, also if it is interrupted or fails."""
+        with watching() as watch:
+            try:
+                yield
+            except BaseException as ended:
+                interrupted = isinstance(ended, SystemExit) and ended.code in _INTERRUPTED
+                with suppress(ConnectorError, OSError):  # of an output that cannot be read; `ended` says why
+                    lines = self.lines(watch)
+                    if interrupted or lines[0] != self._nothing:
+                        print("\n".join(lines), flush=True)
+                if interrupted:
+                    print("interrupted: the same command resumes where the files end", file=sys.stderr)
+                raise
+            print("\n".join(self.lines(watch)))
+
+    def lines(self, watch: Watch) -> list[str]:
+        """Return files and rows in one line, and dead letters and losses in another one where there can be any."""
+        said = []
+        if self._dead_letters is not None:
+            letters = _letters_in(self._dead_letters)
+            count = sum(open_output(self._dead_letters).read(name).count(b"\n") for name in letters - self._letters)
+            said.append(f"{_counted(count, 'dead letter')} in {self._dead_letters}" if count else "no dead letters")
+        losses = {loss for read in watch.look() for loss in read.losses}
+        if losses or self._losses:
+            said.append(f"{_counted(len(losses), 'loss', 'losses')} of changes" if losses else "no losses")
+        return [self._files(), *([", ".join(said)] if said else [])]
+
+    @property
+    def _nothing(self) -> str:
+        changes = "no changes since the last run" if self._resumed else "no changes"
+        return f"{changes}: nothing written to {self._directory}"
+
+    def _files(self) -> str:
+        output = open_output(self._directory)
+        new = sorted(_manifests_in(self._directory).difference(self._manifests))
+        snapshot = snapshot_rows(output, new)
+        manifests = load_manifests(output, [name for name in new if name.startswith(FOLDER)])
+        files = [file for manifest in manifests for file in manifest.files]
+        changes = f"{_counted(sum(file.rows for file in files), self._noun)} in {_counted(len(files), 'new file')}"
+        if snapshot is not None:
+            items = _counted(snapshot, "item")
+            return f"{items} of the table, and {changes if files else 'no changes'}, in {self._directory}"
+        return f"{changes} in {self._directory}" if files else self._nothing
+
+
+def _manifests_in(directory: str) -> frozenset[str]:
     output = open_output(directory)
     return frozenset([*output.list(f"{FOLDER}/"), *output.list(f"{SNAPSHOTS}/")])
 
 
-def files_written(directory: str, before: Collection[str], *, noun: str, resumed: bool) -> str:
-    """Return one line about the files that were added since the manifests were `before`.
-
-    Args:
-        directory: the output.
-        before: what `manifests_in` returned before the run.
-        noun: what one row is, in the singular.
-        resumed: whether the run continued an earlier one.
-    """
-    new = sorted(manifests_in(directory).difference(before))
-    snapshot = snapshot_rows(open_output(directory), new)
-    files = [
-        file
-        for manifest in load_manifests(open_output(directory), [name for name in new if name.startswith(FOLDER)])
-        for file in manifest.files
-    ]
-    rows = sum(file.rows for file in files)
-    changes = f"{_counted(rows, noun)} in {_counted(len(files), 'new file')}"
-    if snapshot is not None:
-        return f"{_counted(snapshot, 'item')} of the table, and {changes if files else 'no changes'}, in {directory}"
-    if files:
-        return f"{changes} in {directory}"
-    if resumed:
-        return f"no changes since the last run: nothing written to {directory}"
-    return f"no changes: nothing written to {directory}"
+def _letters_in(directory: str | None) -> frozenset[str]:
+    return frozenset() if directory is None else frozenset(open_output(directory).list("dead-letters-"))
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str, plural: str | None = None) -> str:
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -16,6 +16,7 @@ from typing import Final
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.lasting_faults import LastingFault
 from beam_dynamodb_streams.shards.frontier import Frontier
+from beam_dynamodb_streams.shards.loss import Loss
 from beam_dynamodb_streams.source.stream_read import StreamRead
 
 
@@ -29,6 +30,7 @@ class LiveStatus:
         moment: The time of that claim by the service's clock (epoch seconds).
         records: The number of changes delivered since the watch began; changes that a runner repeats count again.
         finished: The number of shards read to their end, or to the stop, in the same time.
+        losses: The losses that were reported since the watch began, each once.
         lag: The largest lag of a page since the last look, in seconds, as in `docs/metrics.md`; None without a page.
     """
 
@@ -37,6 +39,7 @@ class LiveStatus:
     moment: float
     records: int = 0
     finished: int = 0
+    losses: frozenset[Loss] = frozenset()
     lag: float | None = None
 
 
@@ -57,6 +60,7 @@ class Watch:
                 moment=moment,
                 records=before.records + changes,
                 finished=before.finished + bool(claim.ended),
+                losses=before.losses.union(claim.losses) if claim.losses else before.losses,
                 lag=max((lag for lag in (before.lag, claim.lag) if lag is not None), default=None),
             )
 
