@@ -56,7 +56,7 @@ def interrupted(process: subprocess.Popen[str], number: signal.Signals) -> tuple
     process.send_signal(number)
     printed, said = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     if sys.platform == "linux":
         until(lambda: not processes_of(process.pid), 5.0)
     return printed, said

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -22,12 +22,14 @@ from beam_dynamodb_streams.beam.runners import outlives_process, traits_of
 from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.commands.options.pipeline_parser import PipelineParser
 from beam_dynamodb_streams.commands.printable import printable
-from beam_dynamodb_streams.commands.runner_noise import without_noise
+from beam_dynamodb_streams.commands.runner_noise import Noise, without_noise
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.source.live_status import faults_now
 
 _RAISED: Final = re.compile(r"^beam_dynamodb_streams\.errors\.(\w+): (.+)$", re.MULTILINE)
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
+_SECONDS_TO_CANCEL: Final = 2.0
+
 USAGE_ERRORS: Final = (
     errors.InvalidOptionError,
     errors.RunnerError,
@@ -75,6 +77,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
         quiet: loggers whose warnings say nothing in this command.
     """
     signals: list[int] = []
+    noise = Noise()
     left_running: list[str] = []
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
@@ -82,7 +85,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
         for line in [*map(str, faults_now()), *left_running]:
             sys.stderr.write(f"{parser.prog}: {printable(line)}\n")
         logging.disable()  # Beam's threads report at length that their peer has gone
-        threading.excepthook = lambda _: None
+        noise.process_ends = True
         sys.exit(128 + number)
 
     def run(pipeline: beam.Pipeline) -> Any:
@@ -92,14 +95,19 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
             left_running.append("the job is left running: cancel it in its runner, such as by `flink cancel`")
         if handlers:
             signal.signal(signal.SIGINT, leave)  # Beam has installed its own handler when it started Prism
-        result.wait_until_finish()
+        try:
+            result.wait_until_finish()
+        except SystemExit:
+            if noise.failures_are_final:
+                _cancel(result)
+            raise
         return result
 
     in_main_thread = threading.current_thread() is threading.main_thread()
     ending = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
     handlers = {number: signal.signal(number, leave) for number in ending}
     try:
-        with _temporary_directory(), without_noise([*quiet, *_quiet(parser)]) as noise:
+        with _temporary_directory(), without_noise(noise, [*quiet, *_quiet(parser)]):
             yield run
     except (ConnectorError, RuntimeError) as failure:
         if signals:  # inside a step, where Beam turns what the handler raised into a RuntimeError
@@ -111,6 +119,18 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _cancel(result: Any) -> None:
+    """End the job of a runner that ends with this process, so that its workers begin nothing new. It may be gone."""
+
+    def cancel() -> None:
+        with suppress(Exception):  # Ctrl-C on a terminal reaches Prism too, and then nobody answers
+            result.cancel()
+
+    canceller = threading.Thread(target=cancel, daemon=True)
+    canceller.start()
+    canceller.join(_SECONDS_TO_CANCEL)
 
 
 def _quiet(parser: Parser) -> tuple[str, ...]:

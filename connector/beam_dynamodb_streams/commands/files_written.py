@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.sinks.leftovers import load_manifests
@@ -14,7 +16,7 @@ from beam_dynamodb_streams.sinks.snapshots import FOLDER as SNAPSHOTS
 from beam_dynamodb_streams.sinks.snapshots import snapshot_rows
 from beam_dynamodb_streams.source.live_status import Watch, watching
 
-_INTERRUPTED = (128 + 2, 128 + 15)
+_INTERRUPTED: Final = (128 + 2, 128 + 15)
 
 
 class Written:
@@ -45,6 +47,8 @@ class Written:
                 yield
             except BaseException as ended:
                 interrupted = isinstance(ended, SystemExit) and ended.code in _INTERRUPTED
+                if interrupted:
+                    self._wait_for_workers()
                 with suppress(ConnectorError, OSError):  # of an output that cannot be read; `ended` says why
                     lines = self.lines(watch)
                     if interrupted or lines[0] != self._nothing:
@@ -65,6 +69,13 @@ class Written:
         if losses or self._losses:
             said.append(f"{_counted(len(losses), 'loss', 'losses')} of changes" if losses else "no losses")
         return [self._files(), *([", ".join(said)] if said else [])]
+
+    def _wait_for_workers(self) -> None:
+        """Wait until the bundles under way write nothing more: they may end files after a signal."""
+        with suppress(ConnectorError, OSError):  # see `reported`
+            deadline, before = time.monotonic() + 5.0, None
+            while before != (before := _manifests_in(self._directory)) and time.monotonic() < deadline:
+                time.sleep(0.4)
 
     @property
     def _nothing(self) -> str:

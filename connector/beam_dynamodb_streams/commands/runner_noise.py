@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
 from beam_dynamodb_streams.commands.printable import printable_lines
@@ -32,10 +32,16 @@ _LAST_LINE: Final = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception)?: .+)$", 
 
 
 class Noise:
-    """What is left out. On a runner that repeats nothing, `failures_are_final`: the runner raises each failure."""
+    """What is left out.
+
+    Attributes:
+        failures_are_final: whether the runner repeats nothing, and so raises each failure.
+        process_ends: whether a signal ends the process: Beam's threads then report at length that their peer has gone.
+    """
 
     def __init__(self) -> None:
         self.failures_are_final = True
+        self.process_ends = False
         self._shown: set[str] = set()
 
     def is_shown(self, record: logging.LogRecord) -> bool:
@@ -79,9 +85,8 @@ class _WithoutTracebacks(io.TextIOBase):
 
 
 @contextmanager
-def without_noise(quiet: Iterable[str] = ()) -> Iterator[Noise]:
+def without_noise(noise: Noise, quiet: Iterable[str] = ()) -> Iterator[None]:
     """Leave out what Prism logs when it starts and ends, tracebacks of failing steps, and the warnings of `quiet`."""
-    noise = Noise()
     # Beam's worker logs the traceback of a failing step before it raises it.
     levels = {"apache_beam.runners.common": logging.CRITICAL, **dict.fromkeys(quiet, logging.ERROR)}
     before = {name: logging.getLogger(name).level for name in levels}
@@ -92,19 +97,18 @@ def without_noise(quiet: Iterable[str] = ()) -> Iterator[Noise]:
         handler.addFilter(noise.is_shown)
     for name in _PRISM_LOGGERS:
         logging.getLogger(name).addFilter(_is_news)
-    hook = threading.excepthook
+    stderr, hook = sys.stderr, threading.excepthook
 
     def unless_peer_gone(failed: threading.ExceptHookArgs) -> None:
-        if not failed.exc_type.__module__.startswith("grpc"):
+        if not noise.process_ends and not failed.exc_type.__module__.startswith("grpc"):
             hook(failed)
 
-    threading.excepthook = unless_peer_gone
+    sys.stderr, threading.excepthook = _WithoutTracebacks(stderr), unless_peer_gone
     try:
-        with redirect_stderr(_WithoutTracebacks(sys.stderr)):
-            yield noise
+        yield
     finally:
-        if threading.excepthook is unless_peer_gone:  # a signal has set it to show nothing up to the end
-            threading.excepthook = hook
+        if not noise.process_ends:  # else they stay up to the end
+            sys.stderr, threading.excepthook = stderr, hook
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
         for handler in handlers:
