@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from html import escape
+from typing import Final
+
+_LONGEST_NUMBER: Final = 40
+"""A number with more digits than this, zeros included, is shown with an exponent."""
+
+
+def readable(value: object) -> str:
+    """Return the text of an attribute value for people: as Python writes it, but numbers plain and sets in order."""
+    if isinstance(value, Decimal):
+        return f"{value:f}" if abs(value.adjusted()) < _LONGEST_NUMBER else str(value)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name!r}: {readable(each)}' for name, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(readable, value))}]"
+    if isinstance(value, set):
+        return f"{{{', '.join(map(readable, sorted(value)))}}}" if value else "set()"
+    return repr(value)
 
 
 def short(value: object, limit: int = 80) -> str:
-    """Return the text of the value, cut to at most `limit` characters."""
-    text = value if isinstance(value, str) else repr(value)
+    """Return the text of the value for people, cut to at most `limit` characters."""
+    text = value if isinstance(value, str) else readable(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -64,7 +64,7 @@ def check(command: Command) -> None:
             assert asked <= extras()
         case ["aws", *_]:
             _check_aws(words)
-        case ["python" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | "." | "export", *_]:
+        case ["python" | "python3" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | "." | "export", *_]:
             pass
         case ["python", "-m", "apache_beam.yaml.main", *arguments]:
             asked = {word.partition("=")[0] for word in arguments if word.startswith("--")}

@@ -73,3 +73,29 @@ def test_a_shards_id_says_when_it_was_created_where_it_is_of_the_services_form()
     assert created("shardId-00000001414576573621-f55eea83") == 1_414_576_573.621
     assert created("shardId-000000000000") is None
     assert created("a") is None
+
+
+def test_thirty_shards_fit_into_a_notebook_and_every_box_has_its_name() -> None:
+    """Four shards that rolled six times, and one of them split: no wider than an output, and boxes do not overlap."""
+    children: dict[str, list[str]] = {
+        f"a-{root}-{roll}": [f"a-{root}-{roll + 1}"] for root in range(4) for roll in range(7)
+    }
+    children["a-0-3"].append("a-9-x")
+    picture = ElementTree.fromstring(svg(Lineage.draw(children)))  # noqa: S314 - our own text
+    assert int(picture.attrib["width"]) <= 960
+    boxes = picture.findall(f"{SVG}g/{SVG}rect")
+    assert len(boxes) == 33
+    places = {(float(box.attrib["x"]), float(box.attrib["y"])) for box in boxes}
+    assert len(places) == 33
+    assert all(float(box.attrib["x"]) + float(box.attrib["width"]) <= 960 for box in boxes)
+    names = [box.findall(f"{SVG}text")[0].text or "" for box in picture.findall(f"{SVG}g")]
+    assert all(7 * len(name) <= float(boxes[0].attrib["width"]) for name in names)
+
+
+def test_many_leaves_are_drawn_close_together_unless_they_have_notes() -> None:
+    lineage = Lineage.draw({f"a-{n}": [] for n in range(30)})
+    heights = [
+        float(ElementTree.fromstring(svg(lineage, notes)).attrib["height"])  # noqa: S314
+        for notes in (None, {"a-1": "5 records"})
+    ]
+    assert heights[0] < 900 < heights[1]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 
 from beam_dynamodb_streams import ChangeRecord, Sample, StreamPosition
+from beam_dynamodb_streams.display import readable, short
 
 SCRIPT = "<script>alert('x')</script>"
 
@@ -59,7 +61,7 @@ def test_a_record_shows_old_and_new_side_by_side_and_marks_what_changed() -> Non
     assert shown.rows[1:] == [
         ["id (key)", "o-0", "o-0", ""],
         ["note", SCRIPT, SCRIPT, ""],
-        ["n", "Decimal('1')", "Decimal('2')", "●"],
+        ["n", "1", "2", "●"],
         ["gone", "True", "", "●"],
     ]
     assert "script" not in shown.tags
@@ -92,3 +94,10 @@ def test_a_position_shows_its_shards_and_where_all_others_begin() -> None:
     assert shown.rows[1] == ["shard-00", str(10**21)]
     assert len(shown.rows) == 1 + 20
     assert "5 more shards; all others from TRIM_HORIZON" in shown.text
+
+
+def test_values_are_shown_with_plain_numbers_and_sets_in_order() -> None:
+    value = {"n": Decimal("12.50"), "l": [Decimal("1E+3"), b"x", None, True], "s": {"b", "a"}, "huge": Decimal("1E+90")}
+    assert readable(value) == "{'n': 12.50, 'l': [1000, b'x', None, True], 's': {'a', 'b'}, 'huge': 1E+90}"
+    assert readable(set()) == "set()"
+    assert short("x" * 90) == "x" * 79 + "…"

@@ -14,10 +14,12 @@ State = Literal["open", "closed", "unlisted"]
 MOST_ROWS: Final = 200
 """A picture of more leaves is cut here: nobody reads it, and a notebook would keep it for ever."""
 
-_COLUMN: Final = 190
-_ROW: Final = 44
-_WIDTH: Final = 150
-_HEIGHT: Final = 34
+_PAGE: Final = 960
+"""The width of a picture in pixels, as that of a notebook's output. More generations than fit make it wider."""
+
+_ROOMY: Final = 12
+"""More leaves than these are drawn close together, if no shard has a note."""
+
 _STYLE: Final[Mapping[State, str]] = {
     "open": 'fill="#2b8a3e" stroke="#2b8a3e"',
     "closed": 'fill="#5c677d" stroke="#5c677d"',
@@ -62,10 +64,13 @@ def svg(lineage: Lineage, notes: Mapping[str, str] | None = None) -> str:
     drawn = list(boxes(lineage))
     shown = [box for box in drawn if box.row < MOST_ROWS]
     at = {box.shard_id: box for box in shown}
-    width = max(400, _COLUMN * (1 + max((box.generation for box in shown), default=0)))
-    height = _ROW * (1 + max((box.row for box in shown), default=0)) + 20
-    lines = [_line(at[parent], box) for box in shown for parent in box.parents if parent in at]
-    shapes = [_box(box, (notes or {}).get(box.shard_id, "")) for box in shown]
+    generations = 1 + max((box.generation for box in shown), default=0)
+    rows = 1 + max((box.row for box in shown), default=0)
+    scale = _scale(generations, rows, noted=bool(notes))
+    width = max(400, scale.column * generations)
+    height = scale.row * rows + 20
+    lines = [_line(scale, at[parent], box) for box in shown for parent in box.parents if parent in at]
+    shapes = [_box(scale, box, (notes or {}).get(box.shard_id, "")) for box in shown]
     rest = len(drawn) - len(shown)
     below = f"{len(drawn):,} shards" + (f", {rest:,} of them not shown" if rest else "")
     return (
@@ -78,9 +83,25 @@ def svg(lineage: Lineage, notes: Mapping[str, str] | None = None) -> str:
     )
 
 
-def short_id(shard_id: str) -> str:
+def short_id(shard_id: str, length: int = 12) -> str:
     """Return the end of the id, which is enough to distinguish two shards."""
-    return shard_id.rpartition("-")[2][-12:]
+    return shard_id.rpartition("-")[2][-length:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The size of a column and of a row, and of a box in them, in pixels."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+
+
+def _scale(generations: int, rows: float, *, noted: bool) -> _Scale:
+    column = min(190, max(100, _PAGE // generations))
+    row, height = (28, 22) if rows > _ROOMY and not noted else (44, 34)
+    return _Scale(column, row, column - min(40, column // 5), height)
 
 
 def _parents_first(lineage: Lineage) -> dict[str, int]:
@@ -108,29 +129,34 @@ def _state(lineage: Lineage, shard_id: str) -> State:
     return "open" if shard.ending_sequence_number is None else "closed"
 
 
-def _left(box: Box) -> float:
-    return box.generation * _COLUMN + 8
+def _left(scale: _Scale, box: Box) -> float:
+    return box.generation * scale.column + 8
 
 
-def _middle(box: Box) -> float:
-    return box.row * _ROW + 6 + _HEIGHT / 2
+def _middle(scale: _Scale, box: Box) -> float:
+    return box.row * scale.row + 6 + scale.height / 2
 
 
-def _line(parent: Box, child: Box) -> str:
-    x1, y1, x2, y2 = _left(parent) + _WIDTH, _middle(parent), _left(child), _middle(child)
+def _line(scale: _Scale, parent: Box, child: Box) -> str:
+    x1, y1 = _left(scale, parent) + scale.width, _middle(scale, parent)
+    x2, y2 = _left(scale, child), _middle(scale, child)
     half = (x1 + x2) / 2
     path = f"M{x1:g} {y1:g}C{half:g} {y1:g} {half:g} {y2:g} {x2:g} {y2:g}"
     return f'<path d="{path}" fill="none" stroke="#868e96" stroke-width="1.5"/>'
 
 
-def _box(box: Box, note: str) -> str:
-    x, middle = _left(box), _middle(box)
+def _box(scale: _Scale, box: Box, note: str) -> str:
+    x, middle = _left(scale, box), _middle(scale, box)
     ink = "#495057" if box.state == "unlisted" else "#ffffff"
-    texts = [short_id(box.shard_id), *([note] if note else [])]
-    first = middle + 4 - 7 * (len(texts) - 1)
-    center = f'x="{x + _WIDTH / 2:g}" text-anchor="middle" fill="{ink}"'
+    fits = int(scale.width / 7)  # characters of this font
+    shown = [short_id(box.shard_id, min(12, fits)), *([note] if note and len(note) <= fits else [])]
+    first = middle + 4 - 7 * (len(shown) - 1)
+    center = f'x="{x + scale.width / 2:g}" text-anchor="middle" fill="{ink}"'
     labels = "".join(
-        f'<text {center} y="{first + 14 * line:g}">{escape(text)}</text>' for line, text in enumerate(texts)
+        f'<text {center} y="{first + 14 * line:g}">{escape(text)}</text>' for line, text in enumerate(shown)
     )
-    rectangle = f'<rect x="{x:g}" y="{middle - _HEIGHT / 2:g}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" '
-    return f"<g><title>{escape(box.shard_id)}: {box.state}</title>{rectangle}{_STYLE[box.state]}/>{labels}</g>"
+    rectangle = (
+        f'<rect x="{x:g}" y="{middle - scale.height / 2:g}" width="{scale.width}" height="{scale.height}" rx="6" '
+    )
+    title = f"{box.shard_id}: {box.state}{f', {note}' if note and note not in shown else ''}"
+    return f"<g><title>{escape(title)}</title>{rectangle}{_STYLE[box.state]}/>{labels}</g>"

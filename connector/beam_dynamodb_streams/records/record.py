@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from beam_dynamodb_streams.display import short
+from beam_dynamodb_streams.display import readable, short
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.encoding import decode_fields, encode_fields
 from beam_dynamodb_streams.records.fields import EPOCH, Json, UndecodedRecord
@@ -222,7 +222,7 @@ class ChangeRecord(UndecodedRecord):
     def __repr__(self) -> str:
         """Say what happened to which item and when, and at which sequence number; no image."""
         try:
-            keys = ", ".join(f"{name}={value!r}" for name, value in self.keys.items())
+            keys = ", ".join(f"{name}={readable(value)}" for name, value in self.keys.items())
         except MalformedRecordError:
             keys = "malformed keys"
         raws = (("old", self._old_image_raw), ("new", self._new_image_raw))
