@@ -75,7 +75,8 @@ class Answers:
         if reading is not None and not reading.ended:
             if reading.position == read.request.position:
                 _check_repeats(frontier.stream_arn, read, state)
-            full = len(read.page.records) + len(read.page.malformed) >= self.schedule.pace.page
+            entries = len(read.page.records) + len(read.page.malformed)
+            full = entries >= self.schedule.pace.page or read.page.is_full
             lagging = delivery.newest is not None and read.asked - delivery.newest > self.schedule.pace.behind
             state.position, state.hint, state.quiet, state.wait = reading.position, reading.hint, NOT_QUIET, 0.0
             (self.schedule.at_once if full or lagging else self.schedule.soon)(shard, now)

@@ -74,6 +74,10 @@ class EntryPage(Protocol):
         """The number of the page's last entry, if the page may leave entries out; None otherwise."""
 
     @property
+    def is_full(self) -> bool:
+        """Whether the page probably ended because of its bytes, although it has fewer entries than a page may have."""
+
+    @property
     def unproven(self) -> bool:
         """Whether the page does not show if the position that it was read from still exists."""
 

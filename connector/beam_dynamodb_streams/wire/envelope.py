@@ -92,6 +92,14 @@ def row_record(event_id: str, seconds: float, keys: bytes, image: bytes) -> RawR
     return RawRecord(event_id, name, RawChange(seconds, msgspec.Raw(keys), "", "NEW_IMAGE", None, msgspec.Raw(image)))
 
 
+def largest_record(records: list[RawRecord]) -> int:
+    """Return the most bytes that the keys and images of one record have; 0 without records."""
+    changes = [record.change for record in records]
+    return max(
+        (len(each.keys) + len(each.new_image or b"") + len(each.old_image or b"") for each in changes), default=0
+    )
+
+
 def sequence_numbers(records: list[RawRecord]) -> list[str]:
     return [record.change.sequence_number for record in records]
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
-from beam_dynamodb_streams.wire.envelope import RawRecord
+from beam_dynamodb_streams.wire.envelope import RawRecord, largest_record
+
+#: The service ends a page before the record with which it would be larger.
+PAGE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,17 @@ class RecordsPage:
     first_number: str | None = None
     last_number: str | None = None
     unproven: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the page ended because of its bytes, which is a guess: one more record like its largest is too much.
+
+        It is False where the service says how far behind the page's end is.
+        """
+        if self.behind is not None or len(self.body) < PAGE_BYTES // 4:
+            return False
+        largest = max(largest_record(self.records), *(len(entry.payload) for entry in self.malformed), 0)
+        return len(self.body) + largest >= PAGE_BYTES
 
     def __repr__(self) -> str:
         return (
