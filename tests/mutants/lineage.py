@@ -12,6 +12,7 @@ LISTING = "reader/listings.py"
 UNLISTED = "reader/unlisted.py"
 WHOLE_LISTING = "reader/whole_listing.py"
 READER = "reader/reader.py"
+DISCOVERY = "reader/shard_discovery.py"
 SAVED = "reader/resumed_shards.py"
 
 MUTANTS = (
@@ -101,8 +102,8 @@ MUTANTS = (
     Mutant(
         6,
         "the watermark moves before the listings are believed",
-        f"{READER}::Reader._watermark",
-        "self._listings.settled(now)",
+        "reader/watermark.py::ReadWatermark.current",
+        "self.listings.settled(now)",
         "True",
         "reader/test_reader_children.py::test_records_of_a_shard_that_is_not_listed_at_first_are_not_late",
     ),
@@ -156,8 +157,8 @@ MUTANTS = (
     Mutant(
         6,
         "the watermark passes a sibling that is listed late",
-        f"{READER}::Reader._watermark",
-        "min([frontier.watermark, *self._listings.held_watermarks()])",
+        "reader/watermark.py::ReadWatermark.current",
+        "min([frontier.watermark, *self.listings.held_watermarks()])",
         "frontier.watermark",
         "reader/test_reader_children.py::test_a_late_siblings_records_are_not_late",
     ),
@@ -180,7 +181,7 @@ MUTANTS = (
     Mutant(
         7,
         "children wait for the next listing of the whole stream",
-        f"{READER}::Reader._follow",
+        f"{DISCOVERY}::ShardDiscovery.await_children",
         "self._shard_ended |= ...",
         "pass",
         "reader/test_reader_children.py::test_a_child_is_read_within_seconds_of_its_parents_end",
@@ -324,7 +325,7 @@ MUTANTS = (
     Mutant(
         13,
         "generations that came and went unseen are not reported",
-        f"{READER}::Reader._discover",
+        f"{DISCOVERY}::ShardDiscovery._discover",
         "[loss for loss in found.losses if loss.shard_id not in self._gone_reported]",
         "[]",
         "reader/test_reader_faults.py::test_children_that_came_and_went_unseen_are_a_gap_too",
@@ -405,8 +406,8 @@ MUTANTS = (
     Mutant(
         14,
         "a read does not end with its stream",
-        f"{READER}::Reader._close",
-        "not self._listings.disabled and ... and ...",
+        f"{DISCOVERY}::ShardDiscovery._close",
+        "not self.listings.disabled and ... and ...",
         "... and ...",
         "reader/test_reader_shards.py::test_a_disabled_stream_is_read_and_ends_the_read",
     ),
@@ -421,8 +422,8 @@ MUTANTS = (
     Mutant(
         14,
         "a disabled stream is over at its first listing without a shard to read",
-        f"{READER}::Reader._close",
-        "not self._listings.settled(now)",
+        f"{DISCOVERY}::ShardDiscovery._close",
+        "not self.listings.settled(now)",
         "False",
         "reader/test_reader_children.py::test_a_disabled_stream_whose_shard_is_listed_late_is_read_all_the_same",
     ),
@@ -445,8 +446,8 @@ MUTANTS = (
     Mutant(
         14,
         "the read ends with its stream, and the next one is not read",
-        "reader/reader.py::Reader._close",
-        "not self._end.ends_the_read and frontier.adopts and self._listings.disabled",
+        f"{DISCOVERY}::ShardDiscovery._close",
+        "not self.end.ends_the_read and frontier.adopts and self.listings.disabled",
         "False",
         "reader/test_new_streams.py::test_the_next_stream_is_read_after_the_end_of_the_old_one",
     ),
@@ -505,7 +506,7 @@ MUTANTS = (
     Mutant(
         23,
         "past a stop the listings settle again for each root that begins",
-        f"{READER}::Reader._is_found",
+        f"{DISCOVERY}::ShardDiscovery._is_found",
         "return ...",
         "return True",
         "reader/test_old_streams.py::test_a_read_to_a_stop_settles_once_for_all_roots",
@@ -545,15 +546,15 @@ MUTANTS = (
     Mutant(
         27,
         "a read waits for children without a word",
-        f"{READER}::Reader._report_waiting",
-        "self._waiting.report(self._listings.waiting(now), frontier.stream_arn, now)",
+        f"{DISCOVERY}::ShardDiscovery.claim",
+        "self._waiting.report(self.listings.waiting(now), frontier.stream_arn, now)",
         "",
         "reader/test_childless_shards.py::test_a_read_without_a_stop_warns_after_30_s_and_each_minute",
     ),
     Mutant(
         27,
         "a read ends without children and does not say so",
-        f"{READER}::Reader._discover",
+        f"{DISCOVERY}::ShardDiscovery._discover",
         "self._waiting.left_without(leaf, frontier.stream_arn)",
         "pass",
         "reader/test_childless_shards.py::test_a_read_to_a_stop_ends_although_an_open_leaf_has_no_next_iterator",
@@ -569,7 +570,7 @@ MUTANTS = (
     Mutant(
         6,
         "a loop of parents is cut without a word",
-        f"{READER}::Reader._discover",
+        f"{DISCOVERY}::ShardDiscovery._discover",
         "for loop in seen.lineage.loops[self._loops_reported :]: ...",
         "pass",
         "reader/test_loops.py::test_a_reader_delivers_shards_that_loop_and_warns_once",
