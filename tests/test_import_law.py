@@ -28,6 +28,7 @@ LIBRARIES = {
                 "dead_letter_files",
                 "exit_codes",
                 "export",
+                "lakehouse_tables",
                 "repair",
                 "run_pipeline",
                 "handle",
@@ -122,7 +123,7 @@ PARTS = {
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {
         *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
-        *("exports", "kinesis", "handlers", "beam", ""),
+        *("exports", "kinesis", "handlers", "beam", "lakehouse", ""),
     },
     "__main__": {"commands"},
     "testing": set[str](),

@@ -170,7 +170,9 @@ def test_a_writer_of_other_files_is_a_conflict_that_is_tried_again(tmp_path: Pat
     assert iceberg_table(tmp_path).scan().to_arrow().num_rows == 21
     racing = Interrupted(target, [Append()] * 20)  # type: ignore[list-item]
     run(tmp_path, HOUR[20:30], iceberg=False, delta=False)
-    with pytest.raises(LakehouseError, match=r"table='db.orders': somebody else committed 12 times .* \(every=\)"):
+    with pytest.raises(
+        LakehouseError, match=r"the Iceberg table db.orders: somebody else committed 12 times .* \(every=\)"
+    ):
         Committer(racing, [source], sleep=waits.append).commit([])
 
 

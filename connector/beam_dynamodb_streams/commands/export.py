@@ -5,6 +5,8 @@
 The output is its own checkpoint: run the same command again, however the last run ended, and it resumes where the files
 end. While it runs on a terminal, a status line shows how far it is.
 
+`--iceberg CATALOG:NAMESPACE.TABLE` and `--delta DIR` add the files to a table, each once.
+
 A record that is malformed, or an attribute that does not fit its column, ends the run, or goes to `--dead_letters DIR`.
 
 At the end it prints what it wrote: rows, files, dead letters and losses; also after SIGINT or SIGTERM, and if it fails.
@@ -33,6 +35,7 @@ from beam_dynamodb_streams.commands.command_line import beam_options, connection
 from beam_dynamodb_streams.commands.dead_letter_files import WriteDeadLetters
 from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.files_written import Written
+from beam_dynamodb_streams.commands.lakehouse_tables import WriteAndCommit, tables_of
 from beam_dynamodb_streams.commands.options.export import parser_of
 from beam_dynamodb_streams.commands.status_line import status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -91,7 +94,7 @@ def main(
         removed_if_empty(arguments.output, arguments.dead_letters),
     ):
         read_from(arguments)  # refuses a bad option before the service is asked and before anything is written
-        sink = sink_of(arguments)
+        sink, tables = sink_of(arguments), tables_of(arguments)
         for directory in directories_of(arguments):
             check_writable(directory)
         stream_arn, start, until = bounds_of(arguments, sink.schema)
@@ -104,13 +107,14 @@ def main(
             if arguments.dead_letters is not None:
                 read = read.with_outputs()
             pipeline = beam.Pipeline(options=options)
-            build(pipeline, read, sink, arguments.dead_letters)
+            build(pipeline, read, WriteAndCommit(sink, tables) if tables else sink, arguments.dead_letters)
             written = Written(
                 arguments.output,
                 arguments.dead_letters,
                 noun="change" if arguments.layout == "change_log" else "row",
                 resumed=resumed,
                 losses=arguments.on_data_loss == "continue",
+                tables=tables,
             )
             with written.reported():
                 with status_line():

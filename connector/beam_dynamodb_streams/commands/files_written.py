@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from beam_dynamodb_streams.errors import ConnectorError
+from beam_dynamodb_streams.lakehouse.commit import CommitFiles
 from beam_dynamodb_streams.sinks.leftovers import load_manifests
 from beam_dynamodb_streams.sinks.manifest import FOLDER
 from beam_dynamodb_streams.sinks.output import open_output
@@ -28,14 +29,25 @@ class Written:
         noun: what one row is, in the singular.
         resumed: whether the run continues an earlier one.
         losses: whether losses are reported rather than ending the run.
+        tables: the steps that commit the files to tables.
     """
 
-    def __init__(self, directory: str, dead_letters: str | None, *, noun: str, resumed: bool, losses: bool) -> None:
+    def __init__(
+        self,
+        directory: str,
+        dead_letters: str | None,
+        *,
+        noun: str,
+        resumed: bool,
+        losses: bool,
+        tables: Sequence[CommitFiles] = (),
+    ) -> None:
         self._directory = directory
         self._dead_letters = dead_letters
         self._noun = noun
         self._resumed = resumed
         self._losses = losses
+        self._tables = tables
         self._manifests = _manifests_in(directory)
         self._letters = _letters_in(dead_letters)
 
@@ -59,7 +71,7 @@ class Written:
             print("\n".join(self.lines(watch)))
 
     def lines(self, watch: Watch) -> list[str]:
-        """Return files and rows in one line, and dead letters and losses in another one where there can be any."""
+        """Return files and rows, dead letters and losses where there can be any, and each table, in a line each."""
         said = []
         if self._dead_letters is not None:
             letters = _letters_in(self._dead_letters)
@@ -68,7 +80,7 @@ class Written:
         losses = {loss for read in watch.look() for loss in read.losses}
         if losses or self._losses:
             said.append(f"{_counted(len(losses), 'loss', 'losses')} of changes" if losses else "no losses")
-        return [self._files(), *([", ".join(said)] if said else [])]
+        return [self._files(), *([", ".join(said)] if said else []), *(table.summary() for table in self._tables)]
 
     def _wait_for_workers(self) -> None:
         """Wait until the bundles under way write nothing more: they may end files after a signal."""

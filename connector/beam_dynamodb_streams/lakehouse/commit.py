@@ -81,6 +81,9 @@ class Target(Protocol):
     def label(self) -> str:
         """The table as its user named it, for errors."""
 
+    def summary(self) -> str:
+        """Return one line about what the table holds."""
+
     def load(self) -> LoadedTable:
         """Return the table. It is created if it does not exist, and gets the columns that it lacks."""
 
@@ -198,6 +201,10 @@ class Committer:
         return committed
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def pause(failures: int, jitter: float) -> float:
     """Return how many seconds to wait after this many conflicts. `jitter` is between 0 and 1."""
     return min(LONGEST_PAUSE, 0.05 * float(2**failures)) * (0.5 + jitter)
@@ -209,10 +216,20 @@ class CommitFiles(OwnTransform):
     def __init__(self, every: Duration | None) -> None:
         super().__init__()
         self._every = None if every is None else as_seconds("every", every, at_least=1)
+        self._target: Target | None = None
 
     def target(self, source: Source) -> Target:
         """Return the table for files of these columns. Raises InvalidOptionError if it cannot take them."""
         raise NotImplementedError
+
+    def summary(self) -> str:
+        """Return one line about what the table holds, once the step is applied."""
+        if self._target is None:
+            raise InvalidOptionError(f"{type(self).__name__} has no table before it is applied to files")
+        try:
+            return self._target.summary()
+        finally:
+            self._target.close()
 
     def expand(self, files: beam.PCollection) -> beam.PCollection:
         name = type(self).__name__
@@ -222,7 +239,7 @@ class CommitFiles(OwnTransform):
                 f" then files | {name}(...)"
             )
         sources = sources_behind(files, name)
-        target = self.target(sources[0])
+        self._target = target = self.target(sources[0])
         paths = files | "Paths" >> beam.Map(_path_of).with_output_types(typehints.Tuple[int, str])
         if self._every is not None:
             paths = paths | "Batches" >> beam.WindowInto(

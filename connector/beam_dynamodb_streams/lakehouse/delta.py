@@ -20,7 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse.columns import compare, odd_names
-from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed
+from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed, counted
 from beam_dynamodb_streams.lakehouse.extras import require
 from beam_dynamodb_streams.lakehouse.finished import Source
 from beam_dynamodb_streams.lakehouse.journal import NOTHING
@@ -121,6 +121,11 @@ class DeltaTarget:
     @property
     def label(self) -> str:
         return f"the Delta table {self.path}"
+
+    def summary(self) -> str:
+        table = self.load().table
+        files = counted(len(table.file_uris()), "file")
+        return f"{self.label} has {counted(table.count(), 'row')} in {files}, at version {table.version()}"
 
     def check(self) -> None:
         """Raise `InvalidOptionError` if the table contradicts the files."""

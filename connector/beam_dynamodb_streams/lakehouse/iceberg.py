@@ -12,7 +12,7 @@ import pyarrow as pa
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse.columns import ambiguous_names, compare
-from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed
+from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed, counted
 from beam_dynamodb_streams.lakehouse.extras import require
 from beam_dynamodb_streams.lakehouse.finished import Source
 from beam_dynamodb_streams.lakehouse.journal import NOTHING
@@ -29,6 +29,7 @@ BATCH: Final = "dynamodb-streams.batch."
 """The beginning of the table property that has the number of the last batch of an output; the output's id follows."""
 _TIME: Final = "approximate_creation_time"
 _INFERRED: Final = "inferred"
+_TOTALS: Final = (("record", "row"), ("data-file", "file"))
 
 
 class CommitToIceberg(CommitFiles):
@@ -134,7 +135,16 @@ class IcebergTarget:
 
     @property
     def label(self) -> str:
-        return f"table={'.'.join(self.identifier)!r}"
+        return f"the Iceberg table {'.'.join(self.identifier)}"
+
+    def summary(self) -> str:
+        table = self.load().table
+        snapshot = table.current_snapshot()
+        held = None if snapshot is None else snapshot.summary
+        if held is None:
+            return f"{self.label} has no rows"
+        rows, files = (counted(int(held[f"total-{name}s"] or 0), noun) for name, noun in _TOTALS)
+        return f"{self.label} has {rows} in {files}"
 
     def check(self) -> None:
         """Raise `InvalidOptionError` if the catalog cannot be loaded, or if the table contradicts the files."""
