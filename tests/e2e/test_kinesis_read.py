@@ -167,7 +167,7 @@ def test_tail_prints_the_changes_of_the_chosen_table(
 ) -> None:
     users = service.create_table("users", keys={"id": "S"})
     copy.put_changes([*orders.put_many([{"id": "a"}]), *users.put_many([{"id": "b"}])])
-    command = ["--kinesis_stream", "copy", "--changes_of", "users", "--start", "TRIM_HORIZON", "--stop", "1 records"]
+    command = ["--kinesis_stream=copy", "--changes_of=users", "--start=TRIM_HORIZON", "--stop=1 records", "--raw"]
     assert tail.main([*command, "--endpoint_url", kinesis.endpoint_url, "--region_name", "us-east-1"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["keys"] == {"id": {"S": "b"}}

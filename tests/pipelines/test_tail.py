@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from beam_dynamodb_streams.testing import LocalStreams, Table
-from tests.pipelines.processes import interrupted, processes_of, program, until
+from tests.pipelines.processes import ROOT, interrupted, processes_of, program, until
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def tail(service: LocalStreams, *arguments: str) -> Iterator[subprocess.Popen[st
 def test_changes_written_after_its_start_are_json_lines_until_it_is_interrupted(
     number: signal.Signals, service: LocalStreams, orders: Table
 ) -> None:
-    with tail(service) as process:
+    with tail(service, "--raw") as process:
         assert process.stdout is not None
         until(lambda: service.counts.pages >= 2)
         changes = [orders.put({"id": "o-1", "n": n}) for n in range(3)]
@@ -42,7 +44,7 @@ def test_changes_written_after_its_start_are_json_lines_until_it_is_interrupted(
 @pytest.mark.prism
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_no_prism_is_left_behind(number: signal.Signals, service: LocalStreams, orders: Table, prism: str) -> None:
-    with tail(service, "--runner=PrismRunner", f"--prism_location={prism}", "--streaming") as process:
+    with tail(service, "--raw", "--runner=PrismRunner", f"--prism_location={prism}", "--streaming") as process:
         assert process.stdout is not None
         until(lambda: service.counts.pages >= 2)
         change = orders.put({"id": "o-1", "n": 1})
@@ -68,7 +70,7 @@ def test_it_ends_quietly_once_nobody_reads_its_output(service: LocalStreams, ord
 
 def test_with_a_stop_it_ends_by_itself(service: LocalStreams, orders: Table) -> None:
     orders.put_many({"id": f"o-{n}", "n": n} for n in range(5))
-    with tail(service, "--start=TRIM_HORIZON", "--stop=5") as process:
+    with tail(service, "--raw", "--start=TRIM_HORIZON", "--stop=5") as process:
         printed, _ = process.communicate(timeout=30)
         assert process.returncode == 0
     assert sorted(json.loads(line)["event_id"] for line in printed.splitlines()) == sorted(
@@ -83,3 +85,58 @@ def test_a_table_that_does_not_exist_is_reported_in_one_line(service: LocalStrea
     assert printed == ""
     assert said.splitlines()[-1].startswith("python -m pipelines.tail: error: table 'orders' does not exist")
     assert "Traceback" not in said
+
+
+def test_for_people_each_change_is_a_line_without_colours_where_no_terminal_is(
+    service: LocalStreams, orders: Table
+) -> None:
+    orders.put({"id": "o-9", "total": 9})
+    orders.put({"id": "o-9", "total": 1009})
+    orders.delete({"id": "o-9"})
+    with tail(service, "--start=TRIM_HORIZON", "--stop=3") as process:
+        printed, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
+    assert printed == "INSERT o-9  total 9\nMODIFY o-9  total 9 → 1009\nREMOVE o-9  total 1009\n"
+
+
+def test_it_prints_the_kinds_of_change_that_are_asked_for(service: LocalStreams, orders: Table) -> None:
+    orders.put({"id": "o-9", "total": 9})
+    orders.put({"id": "o-9", "total": 1009})
+    orders.delete({"id": "o-9"})
+    with tail(service, "--event-names=insert,REMOVE", "--start=TRIM_HORIZON", "--stop=2") as process:
+        printed, _ = process.communicate(timeout=30)
+    assert [line[:6] for line in printed.splitlines()] == ["INSERT", "REMOVE"]
+    with tail(service, "--event_names", "INSERT", "UPDATE") as process:
+        printed, said = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (2, "")
+    assert "--event_names: 'UPDATE' is no kind of change: use INSERT, MODIFY, REMOVE" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="NOT RUN: no pseudo-terminals")
+def test_on_a_terminal_it_has_colours_unless_they_are_turned_off(service: LocalStreams, orders: Table) -> None:
+    import pty
+
+    orders.put({"id": "o-9", "total": 9})
+    words = ["-m", "pipelines.tail", "--table=orders", f"--endpoint-url={service.endpoint_url}"]
+    for off, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        ours, theirs = pty.openpty()
+        environment = {**os.environ, "TERM": "xterm", **off}
+        command = [sys.executable, *words, "--start=TRIM_HORIZON", "--stop=1"]
+        assert (
+            subprocess.run(command, stdout=theirs, env=environment, cwd=ROOT, timeout=60, check=False).returncode == 0
+        )
+        os.close(theirs)
+        printed = os.read(ours, 1000).decode()
+        os.close(ours)
+        assert ("\x1b[" in printed) is coloured
+        assert "o-9" in printed
+
+
+def test_a_stdout_that_knows_no_arrow_does_not_end_it(service: LocalStreams, orders: Table) -> None:
+    orders.put({"id": "o-9", "total": 9})
+    orders.put({"id": "o-9", "total": 10})
+    words = ["-m", "pipelines.tail", "--table=orders", f"--endpoint-url={service.endpoint_url}"]
+    command = [sys.executable, *words, "--start=TRIM_HORIZON", "--stop=2"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    printed = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, timeout=60, check=True).stdout
+    assert rb"total 9 \u2192 10" in printed
