@@ -26,6 +26,7 @@ DYNOXIDE := .build/dynoxide/bin/dynoxide
 PIP_AUDIT := 2.10.1
 AUDITED := .build/audit/audited
 CLEAN := .build/package
+PUBLISH := .build/publish
 export AWS_EC2_METADATA_DISABLED := true
 
 .PHONY: help demo test core pythons check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench
@@ -212,9 +213,10 @@ notebooks: $(READY) prism  ## Run the notebooks and save their outputs; the test
 docs: $(READY)  ## Build the API reference from the docstrings into .build/docs
 	@$(BIN)/python -m docs.reference .build/docs
 
-package: $(READY)  ## Build wheel and sdist into dist, install each in a clean environment, and ask every command for its help
+package: $(READY) $(PUBLISH)/.ready  ## Build wheel and sdist into dist, check what PyPI would show, install each and ask every command for its help
 	@rm -rf dist $(CLEAN) && mkdir -p .build
-	@$(BIN)/python -m build --no-isolation -o dist . >.build/built 2>&1 || { cat .build/built; exit 1; }
+	@$(PUBLISH)/bin/python -m build --no-isolation -o dist . >.build/built 2>&1 || { cat .build/built; exit 1; }
+	@$(PUBLISH)/bin/python -m twine check --strict dist/*
 	@$(PYTHON) -m venv $(CLEAN)
 	@for built in dist/*.whl dist/*.tar.gz; do \
 	  echo "$$built in a clean environment" && \
@@ -226,6 +228,11 @@ package: $(READY)  ## Build wheel and sdist into dist, install each in a clean e
 	    bin/dynamodb-streams $$name --help >/dev/null && echo "dynamodb-streams $$name" || exit 1; done && \
 	  bin/python -m beam_dynamodb_streams.testing --help >/dev/null && bin/python -m pip check && cd ../.. || exit 1; \
 	done
+
+# setuptools names an sdist as PEP 625 wants from 69.3 on.
+$(PUBLISH)/.ready: Makefile
+	@$(PYTHON) -m venv $(dir $@) && \
+	  $(dir $@)bin/python -m pip install -q build==1.6.1 setuptools==83.0.0 wheel==0.48.0 twine==7.0.0 && touch $@
 
 clean:  ## Remove what was built and installed here
 	rm -rf .venv .venv-python3* .build build dist *.egg-info demo-output

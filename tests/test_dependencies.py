@@ -22,6 +22,10 @@ PACKAGE = ROOT / "connector" / "beam_dynamodb_streams"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+#: A library that loads the module itself, and is therefore there whenever the module is.
+LOADED_BY = {"testing/pytest_plugin.py": "pytest"}
+
+
 def names_of(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[<>=!~ ;]", requirement)[0].lower() for requirement in requirements}
 
@@ -41,7 +45,8 @@ def imports_of(module: Path, *, at_the_top: bool) -> Iterator[str]:
             names = [node.module]
         for name in names:
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names and top != PACKAGE.name:
+            loader = LOADED_BY.get(module.relative_to(PACKAGE).as_posix())
+            if top not in sys.stdlib_module_names and top not in (PACKAGE.name, loader):
                 yield top
 
 

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "docs/files.md": "tests/e2e/test_export_page.py",
     "docs/kinesis-data-streams.md": "tests/e2e/test_kinesis_read.py",
     "docs/schemas.md": "tests/records/test_schemas_page.py",
+    "docs/testing-your-pipeline.md": "tests/testing/test_testing_page.py",
 }
 
 RUN_HERE = [page for page in PAGES if name_of(page) not in ELSEWHERE and any(blocks(page))]
