@@ -173,7 +173,7 @@ soak: $(READY) prism flink flink-others kcl  ## Run the tests of more than two m
 
 nightly: $(READY)  ## Run the life-cycle tests with a hundred times as many examples, new ones each time (benchmarks/nightly.md)
 	$(BIN)/python -m pytest -q --hypothesis-profile=nightly --hypothesis-show-statistics --timeout 0 \
-	  tests/properties/test_life_cycle.py
+	  tests/properties/test_life_cycle.py tests/properties/test_kinesis_life_cycle.py
 
 mutants: $(READY)  ## Disable the handling of each of the traps in turn, in a copy, and require its named test to fail
 	@$(BIN)/python -m tests.mutants

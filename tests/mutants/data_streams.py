@@ -58,6 +58,14 @@ MUTANTS = (
         f"{TESTS}::test_the_child_of_a_merge_begins_once_both_parents_are_read",
     ),
     Mutant(
+        35,
+        "the end of a shard says that all is read up to now",
+        "reader/answers.py::Answers.page",
+        "empty and read.page.behind == 0 and read.hint is not None",
+        "empty and read.page.behind == 0",
+        f"{TESTS}::test_the_end_of_an_idle_shard_does_not_move_the_watermark_past_its_children",
+    ),
+    Mutant(
         36,
         "all times are in milliseconds",
         f"{DECODE}::_in_seconds",

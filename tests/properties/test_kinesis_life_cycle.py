@@ -169,9 +169,18 @@ class KinesisLifeCycle(GroupRules):
                 self.assert_unserved(loss)
             if claim.records and not self.holes:
                 self.note()
-                unread = [place for place in self.written(self.shards[claim.shard].parents) if place not in self.done()]
+                parents = tuple(
+                    parent for parent in self.shards[claim.shard].parents if not self.left_to_others(group, parent)
+                )
+                unread = [place for place in self.written(parents) if place not in self.done()]
                 assert not unread, f"{claim.shard} began before its parents were read: {unread}"
             group.watermark = max(group.watermark, claim.watermark)
+
+    @staticmethod
+    def left_to_others(group: Group, shard: str) -> bool:
+        """Return whether another group reads a shard: it does not hold back a merge's child that this group reads."""
+        done = group.frontier.finished.get(shard)
+        return done is not None and done.children is None
 
     @property
     def shards(self) -> dict[str, KinesisShard]:

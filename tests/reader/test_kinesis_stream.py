@@ -95,6 +95,21 @@ def test_an_idle_shard_is_caught_up_by_one_page_that_is_not_behind(copy: Copy) -
     assert read.watermark >= int((copy.clock() - 4) * 1e6)
 
 
+def test_the_end_of_an_idle_shard_does_not_move_the_watermark_past_its_children(copy: Copy) -> None:
+    read = copy.read(rules=Rules(slack=1.0))
+    copy.write(3)
+    read.go(5)
+    for shard in copy.stream.open_shard_ids:
+        copy.stream.split(shard)
+    copy.write(20)
+    copy.clock.advance(10)  # nobody asks meanwhile
+    watermark = read.watermark
+    for claim in read.each_claim(30):
+        assert all(record.creation_time * 1e6 >= watermark for record in claim.records)
+        watermark = max(watermark, claim.watermark)
+    assert len(read.delivered) == 23
+
+
 def test_empty_pages_behind_the_newest_record_prove_nothing(copy: Copy) -> None:
     read = copy.read(rules=Rules(slack=1.0))
     read.go(5)

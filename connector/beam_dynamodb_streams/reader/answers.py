@@ -67,7 +67,8 @@ class Answers:
         empty = not read.page.records and not read.page.malformed and read.page.last_number is None
         if empty and read.hint is not None and not losses:
             return self._empty_page(frontier, read, state, read.hint, now)
-        if empty and read.page.behind == 0:  # reported once: the claim says that all is read up to now
+        if empty and read.page.behind == 0 and read.hint is not None:  # the claim says that all is read up to now;
+            # the end of a shard says nothing of the kind, because its children may have older records
             self._watermarks[shard] = int((read.asked - self.rules.slack) * MICROS)
         delivery = deliver(frontier, read, self.rules)
         self._hints.pop(shard, None)
