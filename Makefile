@@ -24,13 +24,15 @@ PEERS := .build/peers
 DYNOXIDE_VERSION := 3.2.0
 DYNOXIDE := .build/dynoxide/bin/dynoxide
 PIP_AUDIT := 2.10.1
+PYRIGHT_VERSION := 1.1.414
+PYRIGHT := .build/pyright/node_modules/.bin/pyright
 AUDITED := .build/audit/audited
 CLEAN := .build/package
 PUBLISH := .build/publish
 export AWS_EC2_METADATA_DISABLED := true
 
 .PHONY: help demo test core pythons check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench
-.PHONY: contract notebooks docs audit package clean peers
+.PHONY: types contract notebooks docs audit package clean peers
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -38,7 +40,7 @@ help:  ## List the targets
 demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism boot flink dataflow kcl ruler  ## Run all tests but the long ones, and name those that could not run without Go or Java
+test: $(READY) check prism boot flink dataflow kcl ruler types  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m tests
 
 core: $(READY)  ## Run the core of the tests (about a minute), for another Python: make core PYTHON=python3.13
@@ -177,6 +179,14 @@ nightly: $(READY)  ## Run the life-cycle tests with a hundred times as many exam
 
 mutants: $(READY)  ## Disable the handling of each of the traps in turn, in a copy, and require its named test to fail
 	@$(BIN)/python -m tests.mutants
+
+types: $(PYRIGHT)  ## Install pyright with npm into .build/pyright: a test runs it on right and wrong calls
+
+$(PYRIGHT):
+	@if command -v npm >/dev/null; then \
+	  mkdir -p .build/pyright && npm install --prefix .build/pyright --silent --no-audit --no-fund pyright@$(PYRIGHT_VERSION) || \
+	  echo "NOT BUILT: pyright, for the reason above; the test that needs it will be named as not run"; \
+	else echo "NOT BUILT: pyright needs Node.js; the test that needs it will be named as not run"; fi
 
 contract: $(READY) $(DYNOXIDE)  ## Run the contract tests alone, also on dynoxide, and on CONNECTOR_TEST_ENDPOINT if it is set
 	$(BIN)/python -m pytest -q tests/contract

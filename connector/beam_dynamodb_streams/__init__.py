@@ -7,7 +7,7 @@ from beam_dynamodb_streams import errors
 from beam_dynamodb_streams.errors import ConnectorError
 
 if TYPE_CHECKING:
-    from beam_dynamodb_streams.columns import Schema, json_field, read_schema
+    from beam_dynamodb_streams.columns import Misfit, Schema, json_field, read_schema
     from beam_dynamodb_streams.commands.run_pipeline import run_pipeline
     from beam_dynamodb_streams.handlers.invoke import InvokeHandler
     from beam_dynamodb_streams.handlers.process_records import ProcessRecords
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, snapshot_end
     from beam_dynamodb_streams.rows import AsRows
     from beam_dynamodb_streams.shards.loss import Loss
+    from beam_dynamodb_streams.shards.start_stop import LeaseTable
     from beam_dynamodb_streams.shards.stream_position import StreamPosition
     from beam_dynamodb_streams.sinks import (
         AsDebezium,
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
         WriteChangesToDebezium,
         WriteChangesToJsonLines,
         WriteChangesToParquet,
+        WriteOutputs,
     )
     from beam_dynamodb_streams.sinks.items import read_items
     from beam_dynamodb_streams.source.delivered_position import DeliveredPosition
     from beam_dynamodb_streams.source.export_read import ReadDynamoDBExport
     from beam_dynamodb_streams.source.kinesis import ReadFromKinesisDataStream
     from beam_dynamodb_streams.source.sample import Sample, sample
-    from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
+    from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams, ReadOutputs
 
 __all__ = [
     "CHANGE_SCHEMA",
@@ -50,13 +52,16 @@ __all__ = [
     "DeliveredPosition",
     "InvokeHandler",
     "KinesisOverStreams",
+    "LeaseTable",
     "Loss",
     "MirrorToDelta",
+    "Misfit",
     "ProcessRecords",
     "Progress",
     "ReadDynamoDBExport",
     "ReadFromDynamoDBStreams",
     "ReadFromKinesisDataStream",
+    "ReadOutputs",
     "Sample",
     "Schema",
     "SnapshotEnd",
@@ -65,6 +70,7 @@ __all__ = [
     "WriteChangesToDebezium",
     "WriteChangesToJsonLines",
     "WriteChangesToParquet",
+    "WriteOutputs",
     "change_sequence_number",
     "errors",
     "json_field",
@@ -78,7 +84,7 @@ __all__ = [
 #: Where each name above is defined. They are imported when the first one is used, not with the package: so the program
 #: `dynamodb-streams` and the test kit start at once, and need no Beam for `--help`.
 _MODULES: Final = {
-    "columns": ("Schema", "json_field", "read_schema"),
+    "columns": ("Misfit", "Schema", "json_field", "read_schema"),
     "commands.run_pipeline": ("run_pipeline",),
     "handlers.invoke": ("InvokeHandler",),
     "handlers.process_records": ("ProcessRecords",),
@@ -88,9 +94,11 @@ _MODULES: Final = {
     "progress.commit": ("CommitProgress",),
     "records": ("CHANGE_SCHEMA", "ChangeRecord", "change_sequence_number"),
     "records.beam_batches": ("AsChanges",),
+    "records.dead_letter": ("DeadLetter",),
     "records.snapshot_end": ("SnapshotEnd", "snapshot_end"),
     "rows": ("AsRows",),
     "shards.loss": ("Loss",),
+    "shards.start_stop": ("LeaseTable",),
     "shards.stream_position": ("StreamPosition",),
     "sinks": (
         "AsDebezium",
@@ -98,14 +106,14 @@ _MODULES: Final = {
         "WriteChangesToDebezium",
         "WriteChangesToJsonLines",
         "WriteChangesToParquet",
+        "WriteOutputs",
     ),
     "sinks.items": ("read_items",),
     "source.delivered_position": ("DeliveredPosition",),
-    "records.dead_letter": ("DeadLetter",),
     "source.export_read": ("ReadDynamoDBExport",),
     "source.kinesis": ("ReadFromKinesisDataStream",),
     "source.sample": ("Sample", "sample"),
-    "source.transform": ("ReadFromDynamoDBStreams",),
+    "source.transform": ("ReadFromDynamoDBStreams", "ReadOutputs"),
 }
 
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name of this module

@@ -27,13 +27,16 @@ from beam_dynamodb_streams import (
     DeliveredPosition,
     InvokeHandler,
     KinesisOverStreams,
+    LeaseTable,
     Loss,
     MirrorToDelta,
+    Misfit,
     ProcessRecords,
     Progress,
     ReadDynamoDBExport,
     ReadFromDynamoDBStreams,
     ReadFromKinesisDataStream,
+    ReadOutputs,
     Sample,
     Schema,
     SnapshotEnd,
@@ -42,6 +45,7 @@ from beam_dynamodb_streams import (
     WriteChangesToDebezium,
     WriteChangesToJsonLines,
     WriteChangesToParquet,
+    WriteOutputs,
     change_sequence_number,
     errors,
     read_items,
@@ -171,7 +175,7 @@ def a_kinesis_client(service: LocalStreams) -> list[str]:
 
 def a_refusal() -> str:
     try:
-        ReadFromDynamoDBStreams(table="orders", stop="SOON")
+        ReadFromDynamoDBStreams(table="orders", stop="SOON")  # type: ignore[arg-type]  # a type checker refuses it too
     except errors.InvalidOptionError as error:
         assert_type(error.stream, str | None)
         known: ConnectorError = error
@@ -201,3 +205,18 @@ def main(directory: Path) -> None:
 def rows_of_a_read(pipeline: beam.Pipeline, schema: Schema) -> None:
     pipeline | "Rows" >> ReadFromDynamoDBStreams("orders").as_rows(schema)
     pipeline | "Changes" >> ReadFromDynamoDBStreams("orders") | AsRows()
+
+
+def outputs_of_a_read_and_a_sink(pipeline: beam.Pipeline, schema: Schema, directory: Path) -> list[Any]:
+    read = ReadFromDynamoDBStreams("orders", start=LeaseTable("my-application"), stop="NOW", on_data_loss="continue")
+    outputs: ReadOutputs = pipeline | read.with_outputs()
+    changes, dead_letters, losses = outputs
+    assert_type(outputs.losses, beam.PCollection)
+    files, misfits = changes | WriteChangesToParquet(directory, schema=schema).with_outputs()
+    good, bad = pipeline | "Again" >> read.with_exception_handling()
+    written: WriteOutputs = good | "Write" >> WriteChangesToAvro(directory, schema=schema).with_outputs()
+    return [dead_letters, losses, files, misfits, bad, written.files]
+
+
+def place_of(misfit: Misfit) -> str:
+    return misfit.place

@@ -47,7 +47,7 @@ def read(orders: Table, start: str, directory: Path, **options: Any) -> list[str
 
 
 def stopped_at(orders: Table) -> tuple[dict[str, str], set[str]]:
-    """Leases of workers that processed half of what a shard has; the event ids of all that they had not.
+    """LeaseTable of workers that processed half of what a shard has; the event ids of all that they had not.
 
     The first generation is done: one shard's lease says so, those of the others are deleted.
     """

@@ -7,6 +7,8 @@ says what Beam must know with `with_input_types` and `with_output_types`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import apache_beam as beam
 from apache_beam.typehints.decorators import IOTypeHints, get_type_hints, no_annotations
 
@@ -29,6 +31,11 @@ class OwnCombineFn(beam.CombineFn):
 
 class OwnTransform(beam.PTransform):
     """A composite transform whose annotations are not read by Beam."""
+
+    if TYPE_CHECKING:
+        # What Beam's own types say of `pcollection | transform` cannot be unpacked, and has no fields: pyright would
+        # refuse `changes, dead_letters, losses = pipeline | read.with_outputs()`.
+        def __ror__(self, left: Any, label: str | None = None) -> Any: ...
 
     def default_type_hints(self) -> IOTypeHints:
         return get_type_hints(type(self))

@@ -36,7 +36,7 @@ from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
 from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
 from beam_dynamodb_streams.shards.encoding import decode_scan
 from beam_dynamodb_streams.shards.position import ScanPlaces
-from beam_dynamodb_streams.shards.start_stop import Leases
+from beam_dynamodb_streams.shards.start_stop import LeaseTable
 from beam_dynamodb_streams.shards.stream_position import position_text
 from beam_dynamodb_streams.source.kinesis import connection_to_kinesis
 from beam_dynamodb_streams.source.options import Connection, connection_to
@@ -150,7 +150,7 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
 def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001
     if arguments.stream_arn is not None:
         connection = _connection(arguments)
-        position = resolve_start(Leases(arguments.table), arguments.stream_arn, client(connection, 1), connection)
+        position = resolve_start(LeaseTable(arguments.table), arguments.stream_arn, client(connection, 1), connection)
         assert isinstance(position, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
         print(printable_json(position.to_json()))
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -74,7 +74,7 @@ class CommitToIceberg(CommitFiles):
         catalog: CatalogSpec,
         table: str | tuple[str, ...],
         *,
-        partitions: str | None = _INFERRED,
+        partitions: Literal["inferred", "date", "hour"] | None = "inferred",
         properties: Mapping[str, str] | None = None,
         location: str | None = None,
         every: Duration | None = None,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from math import floor
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime, Horizon, Position, StartPosition
@@ -54,10 +54,16 @@ class RecordCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Leases:
+class LeaseTable:
     """Where the workers of a Kinesis Client Library application stopped, as its lease table says."""
 
     table: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.table, str) or not _TABLE.fullmatch(self.table):
+            raise InvalidOptionError(
+                f'LeaseTable({self.table!r}): give the name of a table, as in LeaseTable("my-app")'
+            )
 
     def __str__(self) -> str:
         return f"{_KCL}{self.table}"
@@ -68,9 +74,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MOST_RECORDS: Final = 2**63 - 1  # what the stored forms hold
 _TABLE: Final = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 
+#: What `start=` and `stop=` take, so that a type checker rejects a text with a typo. At run time a start may also be
+#: the text of a lease table, or the JSON of a saved position.
+StartOption: TypeAlias = Literal["TRIM_HORIZON", "LATEST"] | datetime | StreamPosition | LeaseTable
+StopOption: TypeAlias = Literal["NOW"] | datetime | timedelta | int | None
+
 #: A start that needs no other table to be read.
 StreamStart: TypeAlias = Horizon | Latest | AtTime | StreamPosition
-Start: TypeAlias = StreamStart | Leases
+Start: TypeAlias = StreamStart | LeaseTable
 Stop: TypeAlias = UntilSecond | UntilNow | ForDuration | RecordCount
 
 
@@ -91,12 +102,12 @@ def parse_start(option: object) -> Start:
             return Latest()
         case datetime():
             return AtTime(_second("start", option))
-        case StreamPosition():
+        case StreamPosition() | LeaseTable():
             return option
         case str() if option.lstrip().startswith("{"):
             return StreamPosition.from_json(option)
         case str() if option.startswith(_KCL) and _TABLE.fullmatch(option.removeprefix(_KCL)):
-            return Leases(option.removeprefix(_KCL))
+            return LeaseTable(option.removeprefix(_KCL))
     raise InvalidOptionError(
         f'start={option!r} is not a start position: use "TRIM_HORIZON", "LATEST", a timezone-aware datetime, '
         'a saved StreamPosition, or "kcl://LEASE_TABLE"'

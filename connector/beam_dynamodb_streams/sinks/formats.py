@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, ClassVar, Final, Protocol
+from typing import Any, BinaryIO, ClassVar, Final, Literal, Protocol, TypeAlias, get_args
 
 import fastavro
 import pyarrow as pa
@@ -22,9 +22,13 @@ from beam_dynamodb_streams.records.json_lines import encode_lines
 from beam_dynamodb_streams.sinks.avro_file import AvroFile
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 
-PARQUET_CODECS: Final = ("zstd", "snappy", "gzip", "lz4", "brotli", "none")
-AVRO_CODECS: Final = ("deflate", "zstandard", "snappy", "null")
-JSON_LINES_CODECS: Final = ("none", "gzip", "zstd")
+ParquetCodec: TypeAlias = Literal["zstd", "snappy", "gzip", "lz4", "brotli", "none"]
+AvroCodec: TypeAlias = Literal["deflate", "zstandard", "snappy", "null"]
+JsonLinesCodec: TypeAlias = Literal["none", "gzip", "zstd"]
+
+PARQUET_CODECS: Final = get_args(ParquetCodec)
+AVRO_CODECS: Final = get_args(AvroCodec)
+JSON_LINES_CODECS: Final = get_args(JsonLinesCodec)
 
 _AVRO_NAMES: Final = {"change_log": "Change", "latest_image": "LatestImage"}
 _AVRO_LIBRARIES: Final = {"zstandard": "backports.zstd", "snappy": "cramjam"}

@@ -36,7 +36,7 @@ from beam_dynamodb_streams.sinks.formats import (
     Format,
     check_count,
 )
-from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout
+from beam_dynamodb_streams.sinks.layouts import Layout, RowLayout, check_layout
 from beam_dynamodb_streams.sinks.resume import Export, open_export, save_caught_up
 from beam_dynamodb_streams.sinks.windows import has_default_windows, sink_windows, window_seconds
 
@@ -60,9 +60,9 @@ class WriteChanges(HandlesErrors):
         form: Format,
         *,
         window: Duration | None,
-        layout: str,
+        layout: Layout,
         schema: Schema | None,
-        partitions: str | None,
+        partitions: Partitions | None,
         file_bytes: int,
     ) -> None:
         super().__init__()

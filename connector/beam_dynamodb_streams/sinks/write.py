@@ -12,14 +12,19 @@ from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.columns.debezium import DebeziumSource
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.records import ChangeRecord
+from beam_dynamodb_streams.sinks.batches import Partitions
 from beam_dynamodb_streams.sinks.files import FILE_BYTES
 from beam_dynamodb_streams.sinks.formats import (
     ROW_GROUP_ROWS,
+    AvroCodec,
     AvroFormat,
     DebeziumFormat,
+    JsonLinesCodec,
     JsonLinesFormat,
+    ParquetCodec,
     ParquetFormat,
 )
+from beam_dynamodb_streams.sinks.layouts import Layout
 from beam_dynamodb_streams.sinks.transform import WriteChanges
 
 _INPUT = typehints.Union[ChangeRecord, pa.RecordBatch]
@@ -79,10 +84,10 @@ class WriteChangesToParquet(WriteChanges):
         path: str | os.PathLike[str],
         *,
         window: Duration | None = None,
-        codec: str = "zstd",
-        layout: str = "change_log",
+        codec: ParquetCodec = "zstd",
+        layout: Layout = "change_log",
         schema: Schema | None = None,
-        partitions: str | None = None,
+        partitions: Partitions | None = None,
         row_group_rows: int = ROW_GROUP_ROWS,
         file_bytes: int = FILE_BYTES,
     ) -> None:
@@ -109,10 +114,10 @@ class WriteChangesToAvro(WriteChanges):
         path: str | os.PathLike[str],
         *,
         window: Duration | None = None,
-        codec: str = "deflate",
-        layout: str = "change_log",
+        codec: AvroCodec = "deflate",
+        layout: Layout = "change_log",
         schema: Schema | None = None,
-        partitions: str | None = None,
+        partitions: Partitions | None = None,
         logical_types: bool = True,
         file_bytes: int = FILE_BYTES,
     ) -> None:
@@ -142,10 +147,10 @@ class WriteChangesToJsonLines(WriteChanges):
         path: str | os.PathLike[str],
         *,
         window: Duration | None = None,
-        codec: str = "none",
-        layout: str = "change_log",
+        codec: JsonLinesCodec = "none",
+        layout: Layout = "change_log",
         schema: Schema | None = None,
-        partitions: str | None = None,
+        partitions: Partitions | None = None,
         file_bytes: int = FILE_BYTES,
     ) -> None:
         super().__init__(
@@ -184,10 +189,10 @@ class WriteChangesToDebezium(WriteChanges):
         path: str | os.PathLike[str],
         *,
         window: Duration | None = None,
-        codec: str = "none",
-        layout: str = "change_log",
+        codec: JsonLinesCodec = "none",
+        layout: Layout = "change_log",
         schema: Schema | None = None,
-        partitions: str | None = None,
+        partitions: Partitions | None = None,
         file_bytes: int = FILE_BYTES,
         table: str | None = None,
         name: str = "dynamodb",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
 from beam_dynamodb_streams.source.export_files import ListExports
 from beam_dynamodb_streams.source.export_rows import ExportOutputs, RowForm, rows_of_files
+from beam_dynamodb_streams.source.options import OnMalformed
 
 
 class ReadDynamoDBExport(HandlesErrors):
@@ -49,11 +51,11 @@ class ReadDynamoDBExport(HandlesErrors):
 
     def __init__(
         self,
-        path: object,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
         keys: Sequence[str] | None = None,
         table_id: str | None = None,
-        on_malformed: str = "fail",
+        on_malformed: OnMalformed = "fail",
     ) -> None:
         super().__init__()
         if on_malformed not in ("fail", "skip"):

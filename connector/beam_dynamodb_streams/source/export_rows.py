@@ -30,6 +30,7 @@ from beam_dynamodb_streams.records.text_columns import batch_of_fields
 from beam_dynamodb_streams.source.elements import CHANGES, DEAD_LETTERS
 from beam_dynamodb_streams.source.export_files import ExportFile
 from beam_dynamodb_streams.source.filter import ChangeFilter, decode_values
+from beam_dynamodb_streams.source.options import OnMalformed
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class RowForm:
     batches: bool = False
     schema: Schema | None = None
     tagged: bool = False
-    on_malformed: str = "fail"
+    on_malformed: OnMalformed = "fail"
     change_filter: ChangeFilter | None = None
     event_time: int | None = None
 

@@ -12,7 +12,14 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.reader.kinesis_stream import LEAST_SECONDS, QUIET
 from beam_dynamodb_streams.records import ChangeRecord
-from beam_dynamodb_streams.source.options import KinesisConnection, parse_options
+from beam_dynamodb_streams.shards.start_stop import StartOption, StopOption
+from beam_dynamodb_streams.source.options import (
+    EventName,
+    KinesisConnection,
+    OnDataLoss,
+    OnMalformed,
+    parse_options,
+)
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.wire.arn import KINESIS_ARN, KINESIS_NAME, is_arn, region_for
 
@@ -63,19 +70,19 @@ class ReadFromKinesisDataStream(ReadFromDynamoDBStreams):
         stream_arn: str | None = None,
         *,
         table: str | None = None,
-        start: object = "TRIM_HORIZON",
-        stop: object = None,
+        start: StartOption = "TRIM_HORIZON",
+        stop: StopOption = None,
         region_name: str | None = None,
         endpoint_url: str | None = None,
-        on_data_loss: str = "fail",
-        on_malformed: str = "fail",
+        on_data_loss: OnDataLoss = "fail",
+        on_malformed: OnMalformed = "fail",
         watermark_slack: Duration = timedelta(seconds=10),
         poll_interval: Duration = timedelta(milliseconds=500),
         idle_poll_interval: Duration = timedelta(seconds=2),
         max_concurrent_reads: int = 8,
         slice_time: Duration = timedelta(seconds=1),
         shard_groups: int | None = None,
-        event_names: Collection[str] | None = None,
+        event_names: Collection[EventName] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
         progress: str | Progress | None = None,
         give_up_after: Duration | None = None,

@@ -24,8 +24,9 @@ from beam_dynamodb_streams.wire.arn import STREAM_ARN, TABLE_ARN, is_arn, region
 
 OnDataLoss = Literal["fail", "continue"]
 OnMalformed = Literal["fail", "skip"]
+EventName = Literal["INSERT", "MODIFY", "REMOVE", "READ"]
 
-_EVENT_NAMES: Final = frozenset({"INSERT", "MODIFY", "REMOVE", "READ"})
+_EVENT_NAMES: Final = frozenset(get_args(EventName))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,12 @@ from beam_dynamodb_streams.records import CHANGE_SCHEMA, ChangeRecord, to_arrow
 from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.shards.frontier import Frontier
 from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.start_stop import StartOption
 from beam_dynamodb_streams.source.dofn import base_of_claim, dead_letter, reader_of
 from beam_dynamodb_streams.source.elements import records_of
 from beam_dynamodb_streams.source.filter import well_formed
 from beam_dynamodb_streams.source.kinesis import connection_to_kinesis, read_kinesis
+from beam_dynamodb_streams.source.options import EventName
 from beam_dynamodb_streams.source.start import begin_read
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.transform import ReadFromDynamoDBStreams
@@ -151,11 +153,11 @@ def sample(
     *,
     kinesis_stream: str | None = None,
     changes_of: str | None = None,
-    start: object = "TRIM_HORIZON",
+    start: StartOption = "TRIM_HORIZON",
     limit: int = 1000,
     seconds: Duration = 15.0,
     where: Callable[[ChangeRecord], bool] | None = None,
-    event_names: Collection[str] | None = None,
+    event_names: Collection[EventName] | None = None,
     region_name: str | None = None,
     endpoint_url: str | None = None,
     give_up_after: Duration | None = None,

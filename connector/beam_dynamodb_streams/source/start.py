@@ -20,7 +20,7 @@ from beam_dynamodb_streams.shards.encoding import saved_scan
 from beam_dynamodb_streams.shards.lineage import Lineage, Shard
 from beam_dynamodb_streams.shards.position import TRIM_HORIZON, AtTime
 from beam_dynamodb_streams.shards.segments import without_marks
-from beam_dynamodb_streams.shards.start_stop import Leases, Start, StreamStart, resolve_bounds
+from beam_dynamodb_streams.shards.start_stop import LeaseTable, Start, StreamStart, resolve_bounds
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 from beam_dynamodb_streams.source.bundle_progress import owner_of
 from beam_dynamodb_streams.source.export_snapshot import begin_after_exports, joined_exports, start_of
@@ -82,7 +82,7 @@ def begin_read(service: StreamClient, options: ReadOptions) -> StreamRead:
 
 def _from_the_start(run: str, streams: StreamsOfTable, service: StreamClient, options: ReadOptions) -> StreamRead:
     start = options.start
-    if isinstance(start, Leases):
+    if isinstance(start, LeaseTable):
         renew = lease_renewal(options.progress, run, streams.latest)
         start = position_in_leases(start, streams, service, options.connection, renew)
     return _read_from(start, run, streams, service, options)
@@ -182,7 +182,7 @@ def _nothing() -> None:
 
 
 def position_in_leases(
-    start: Leases,
+    start: LeaseTable,
     streams: StreamsOfTable,
     service: StreamClient,
     connection: Connection,
@@ -208,7 +208,7 @@ def position_in_leases(
 def _position_of_workers(
     leases: list[KclLease],
     created: float,
-    start: Leases,
+    start: LeaseTable,
     stream_arn: str,
     service: StreamClient,
     renew: Callable[[], None],
@@ -221,7 +221,7 @@ def resolve_start(
     start: Start, stream_arn: str, service: StreamClient, connection: Connection, renew: Callable[[], None] = _nothing
 ) -> StreamStart:
     """Return the start as a position in the stream. A lease table of the KCL becomes the position that it stores."""
-    if not isinstance(start, Leases):
+    if not isinstance(start, LeaseTable):
         return start
     leases, created = read_leases(start.table, region_name=connection.region_name, endpoint_url=connection.endpoint_url)
     return _position_of_workers(leases, created, start, stream_arn, service, renew)

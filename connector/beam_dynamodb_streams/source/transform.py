@@ -26,11 +26,13 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.address import Progress
 from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.reader.dynamodb_streams import TRAITS
+from beam_dynamodb_streams.reader.end_of_stream import OnNewStream
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.dead_letter import DeadLetter
 from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd
 from beam_dynamodb_streams.rows import AsRows
 from beam_dynamodb_streams.shards.loss import Loss
+from beam_dynamodb_streams.shards.start_stop import StartOption, StopOption
 from beam_dynamodb_streams.source.dofn import (
     ReadBoundedStream,
     ReadBoundedStreamWithProgress,
@@ -47,7 +49,13 @@ from beam_dynamodb_streams.source.elements import (
     Emission,
 )
 from beam_dynamodb_streams.source.export_snapshot import EndOfRows, SnapshotRows, end_of_rows
-from beam_dynamodb_streams.source.options import ReadOptions, parse_options
+from beam_dynamodb_streams.source.options import (
+    EventName,
+    OnDataLoss,
+    OnMalformed,
+    ReadOptions,
+    parse_options,
+)
 from beam_dynamodb_streams.source.sharing import groups_on
 from beam_dynamodb_streams.source.start import StartRead
 from beam_dynamodb_streams.source.stream_read import StreamRead
@@ -97,8 +105,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
       start: where to begin. `"TRIM_HORIZON"` is the oldest change that the service still has, at most 24 hours back.
         `"LATEST"` is the moment at which the pipeline starts; changes from up to one second before may be delivered
         too. A timezone-aware datetime begins with the changes created at or after it, with a warning if it is more than
-        24 hours ago. A `StreamPosition` resumes where an earlier run saved it. `"kcl://LEASE_TABLE"` resumes where the
-        workers of a Kinesis Client Library application stopped.
+        24 hours ago. A `StreamPosition` resumes where an earlier run saved it. `LeaseTable("…")`, or `"kcl://LEASE_TABLE"`,
+        resumes where the workers of a Kinesis Client Library application stopped.
       stop: where to end. None: never (unbounded). `"NOW"` is the moment at which the pipeline starts. A timezone-aware
         datetime includes the changes created at it. A `timedelta` counts from the start of the pipeline. A number is a
         number of changes. They are counted before their values are decoded, so a change that becomes a dead letter
@@ -180,12 +188,12 @@ class ReadFromDynamoDBStreams(CheckedRead):
         table: str | None = None,
         stream_arn: str | None = None,
         *,
-        start: object = "TRIM_HORIZON",
-        stop: object = None,
+        start: StartOption = "TRIM_HORIZON",
+        stop: StopOption = None,
         region_name: str | None = None,
         endpoint_url: str | None = None,
-        on_data_loss: str = "fail",
-        on_malformed: str = "fail",
+        on_data_loss: OnDataLoss = "fail",
+        on_malformed: OnMalformed = "fail",
         watermark_slack: Duration = timedelta(seconds=5),
         poll_interval: Duration = timedelta(milliseconds=200),
         idle_poll_interval: Duration = timedelta(seconds=2),
@@ -194,12 +202,12 @@ class ReadFromDynamoDBStreams(CheckedRead):
         max_concurrent_reads: int = 16,
         slice_time: Duration = timedelta(seconds=1),
         shard_groups: int | None = None,
-        event_names: Collection[str] | None = None,
+        event_names: Collection[EventName] | None = None,
         where: Callable[[ChangeRecord], bool] | None = None,
         filter_criteria: object = None,
         progress: str | Progress | None = None,
         give_up_after: Duration | None = None,
-        on_new_stream: str | None = None,
+        on_new_stream: OnNewStream | None = None,
         snapshot: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         scan_segments: int | None = None,
         scan_read_units: float | None = None,

@@ -6,17 +6,17 @@ import argparse
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from beam_dynamodb_streams.errors import ConnectorError
-from beam_dynamodb_streams.shards.start_stop import parse_start
+from beam_dynamodb_streams.shards.start_stop import StartOption, StopOption, parse_start
 from beam_dynamodb_streams.shards.stream_position import StreamPosition
 
 _COUNT: Final = re.compile(r"(\d+)(?: *records?)?")
 _DURATION: Final = re.compile(r"(?=\d)(?:(?P<hours>\d+)h)?(?:(?P<minutes>\d+)m)?(?:(?P<seconds>\d+)s)?")
 
 
-def start_argument(text: str) -> object:
+def start_argument(text: str) -> StartOption:
     """Return `--start` as the source takes it."""
     if text.startswith("@"):
         try:
@@ -33,10 +33,10 @@ def start_argument(text: str) -> object:
             f"{text!r} is not a start: use TRIM_HORIZON, LATEST, a time such as 2026-11-24T00:00:00Z, @FILE with a"
             " saved position, or kcl://LEASE_TABLE"
         ) from None
-    return start
+    return cast("StartOption", start)  # `parse_start` takes it
 
 
-def stop_argument(text: str) -> object:
+def stop_argument(text: str) -> StopOption:
     """Return `--stop` as the source takes it: "NOW", a number of changes, a duration or a time."""
     if count := _COUNT.fullmatch(text):
         if not int(count[1]):
@@ -44,8 +44,10 @@ def stop_argument(text: str) -> object:
         return int(count[1])
     if (duration := _duration(text)) is not None:
         return duration
-    if text == "NOW" or not isinstance(moment := _time(text), str):
-        return text if text == "NOW" else moment
+    if text == "NOW":
+        return "NOW"
+    if not isinstance(moment := _time(text), str):
+        return moment
     raise argparse.ArgumentTypeError(
         f"{text!r} is not a stop: use NOW, a number of changes such as 1000, a duration such as 10m, or a time such as"
         " 2026-11-24T00:00:00Z"
