@@ -1,4 +1,7 @@
-"""Exports joined with the stream: rows first, then the changes, and a sink that keeps the greatest version is right."""
+"""Exports joined with the stream: rows first, then the changes, and a sink that keeps the greatest version is right.
+
+Traps 39, 40 and 42.
+"""
 
 from __future__ import annotations
 
@@ -73,6 +76,18 @@ def test_a_full_export_and_the_stream_after_it_are_the_table(orders: Table, tmp_
     assert len(found) == 35
     for changes in (found, found[::-1], [*found[20:], *found[:25]]):
         assert mirror_of(changes) == items_of(orders)
+
+
+def test_the_stream_begins_five_minutes_before_the_moment_of_an_export(
+    orders: Table, tmp_path: Path, clock: Clock
+) -> None:
+    for n, seconds in ((1, 60), (2, 240), (3, 10)):
+        orders.put({"id": f"o-{n}", "n": n})
+        clock.advance(seconds)
+    path = orders.export_full(tmp_path)
+    found = changes_of(orders, snapshot=path)
+    assert [change.keys["id"] for change in found[30:]] == ["o-2", "o-3"]
+    assert mirror_of(found) == items_of(orders)
 
 
 def test_an_old_export_is_refused_unless_incremental_exports_bridge(

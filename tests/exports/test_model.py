@@ -1,5 +1,7 @@
 """Exports, the stream and losses against a model of the table: a sink that keeps the greatest version equals it.
 
+Traps 40 and 42.
+
 Deliveries are in any order and may repeat. The wrong designs at the end show that the law can fail.
 """
 

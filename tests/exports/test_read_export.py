@@ -1,4 +1,4 @@
-"""Exports are read as changes, and what is not an export of a whole table is refused."""
+"""Exports are read as changes, and what is not an export of a whole table is refused (trap 39)."""
 
 from __future__ import annotations
 

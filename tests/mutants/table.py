@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import calls, data_streams, kinesis, lineage, pages, records
+from tests.mutants import calls, data_streams, kinesis, lineage, pages, records, snapshots
 from tests.mutants.mutant import Mutant
 
 TRAPS = {
@@ -42,6 +42,12 @@ TRAPS = {
     34: "Kinesis moves a position older than its horizon to the horizon, without a word",
     35: "the child of a merge has two parents",
     36: "each record in a data stream has a unit of time of its own",
+    37: "a scan is no snapshot: a row may be older than a change that was delivered",
+    38: "a scan's key belongs to its segment, and only an absent one ends it",
+    39: "an export may be filtered, of another table, cut off, or have a hole before it",
+    40: "an export and the stream overlap, in no common order",
+    41: "a table that was deleted and created again has the same name and other items",
+    42: "the deletions of a loss are in no stream",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(
@@ -53,6 +59,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             *kinesis.MUTANTS,
             *lineage.MUTANTS,
             *records.MUTANTS,
+            *snapshots.MUTANTS,
         ],
         key=lambda mutant: mutant.trap,
     )

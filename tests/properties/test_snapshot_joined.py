@@ -1,6 +1,6 @@
 """A scan joined with its stream, against the table: an upserting sink ends equal to it, and no key goes back in time.
 
-Designs that are known to be wrong are built here too, and each of them breaks a law.
+Designs that are known to be wrong are built here too, and each of them breaks a law (traps 37 and 41).
 
 Random writes, deletes, rolls, splits, pages of a few items, slow answers, reads that are behind, creation times out of
 order, checkpoints and restores at any moment, and streams and tables that are created again.

@@ -1,22 +1,28 @@
-"""The scan of a table joined with its stream: pages, their release, restores, the budget and a bounded read."""
+"""The scan of a table joined with its stream: pages, their release, restores, the budget and a bounded read.
+
+Traps 37, 38 and 41.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import floor
+from typing import Any
 
 import pytest
 
 from beam_dynamodb_streams import metrics
 from beam_dynamodb_streams.errors import InvalidRequestError, ServiceError
-from beam_dynamodb_streams.reader.items import RowsPage
+from beam_dynamodb_streams.reader.items import Row, RowsPage
 from beam_dynamodb_streams.reader.page import Rules
-from beam_dynamodb_streams.reader.requests import Scan
+from beam_dynamodb_streams.reader.requests import PageScanned, Scan
+from beam_dynamodb_streams.reader.table_scan import TableScanner
 from beam_dynamodb_streams.shards.position import AtTime
 from beam_dynamodb_streams.shards.segments import TableScan
 from beam_dynamodb_streams.source.scanned_table import ScannedTable
+from beam_dynamodb_streams.source.snapshot import ScanSnapshot
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams, Table
 from tests.inline import DrivenRead
 
@@ -98,6 +104,55 @@ def test_a_row_is_dropped_because_of_a_change(service: LocalStreams, clock: Cloc
     assert read.frontier.scan is not None
     assert read.frontier.scan.replaced == 2
     read.close()
+
+
+def test_a_row_has_every_write_that_was_completed_before_its_page_was_requested(
+    service: LocalStreams, clock: Clock, orders: Table
+) -> None:
+    """An eventual read of this service may miss the writes of the last ten seconds."""
+    service.faults = Faults(stale_reads=10.0)
+    orders.put_many({"id": f"o-{n}", "n": 100 + n} for n in range(40))
+    clock.advance(5)
+    read = scanning(service, clock)
+    read.go(60)
+    images = [json.loads(bytes(row.change.new_image)) for row in read.rows]
+    assert sorted(int(image["n"]["N"]) for image in images) == list(range(100, 140))
+    read.close()
+
+
+@dataclass
+class Named:
+    """A table whose changes are their own keys."""
+
+    def scan(self, segment: int, total: int, place: bytes, limit: int | None) -> RowsPage:
+        raise NotImplementedError
+
+    def key_of(self, entry: Any) -> Any:
+        return entry
+
+    def entries(self, rows: Sequence[Row], scan: TableScan, micros: int) -> Sequence[Any]:  # noqa: ARG002
+        return [row.key for row in rows]
+
+
+@pytest.mark.parametrize("change", ["before", "during", "after"])
+def test_a_change_since_the_request_for_a_page_drops_its_row(change: str) -> None:
+    """One that was delivered before the request is in the row."""
+    scanner = TableScanner(Named(), slack=SLACK)
+    scanner.resume(TableScan("orders", ("id",), 1, 1))
+    asked: list[Scan] = []
+    if change == "before":
+        scanner.touch(["a"])  # type: ignore[list-item]
+    scanner.ask(0.0, 1, asked.append)
+    if change == "during":
+        scanner.touch(["a"])  # type: ignore[list-item]
+    scanner.take(PageScanned(asked[0], RowsPage([Row("a", b"", b""), Row("b", b"", b"")], None, 1.0, 9), 100.0))
+    assert scanner.release(100.0) is None
+    if change == "after":
+        scanner.touch(["a"])  # type: ignore[list-item]
+    released = scanner.release(103.1)
+    assert released is not None
+    assert [row.key for row in released.rows] == (["a", "b"] if change == "before" else ["b"])
+    assert released.replaced == (change != "before")
 
 
 def test_a_page_that_is_not_released_is_in_no_frontier(service: LocalStreams, clock: Clock, orders: Table) -> None:
@@ -190,6 +245,66 @@ def test_rows_count_for_a_stop_that_is_a_number(service: LocalStreams, clock: Cl
     read.go(60)
     assert read.frontier.closed
     assert len(read.rows) == 7
+    scan = read.frontier.scan
+    read.frontier = replace(read.frontier, scan=scan, remaining=None, closed=False)
+    read.restart()
+    read.go(60)
+    assert sorted(ids(read)) == sorted(f"o-{n}" for n in range(40)), "a page that was cut continues after its last row"
+    read.close()
+
+
+def test_a_change_that_the_filter_leaves_out_drops_a_row_too(
+    service: LocalStreams, clock: Clock, orders: Table
+) -> None:
+    def rows_alone(entries: Sequence[Any], shard: str) -> tuple[Sequence[Any], list[Any]]:
+        return (entries if shard.startswith("segment-") else []), []
+
+    read = scanning(service, clock, rules=Rules(slack=SLACK, filter=rows_alone))
+    read.run(1.0)
+    orders.put({"id": "o-1", "n": 100})
+    read.go(60)
+    assert sorted(ids(read)) == sorted(f"o-{n}" for n in range(40) if n != 1)
+    assert not read.delivered
+    read.close()
+
+
+class WithEmptyPages(ScannedTable):
+    """A segment whose first page has no rows and is not its last one, as a filter or a large partition makes it."""
+
+    def scan(self, segment: int, total: int, place: bytes, limit: int | None) -> RowsPage:
+        if not place:
+            return RowsPage([], b"{}", 1.0, 0)
+        return super().scan(segment, total, b"" if place == b"{}" else place, limit)
+
+
+def test_a_page_without_rows_does_not_end_its_segment(service: LocalStreams, clock: Clock, orders: Table) -> None:
+    read = scanning(service, clock, scanned_table=lambda client, scan: WithEmptyPages(client, scan.table, scan.keys))
+    read.go(60)
+    assert sorted(ids(read)) == sorted(f"o-{n}" for n in range(40))
+    read.close()
+
+
+def test_of_a_table_that_was_created_again_twice_the_last_one_is_read(
+    service: LocalStreams, clock: Clock, orders: Table
+) -> None:
+    read = scanning(service, clock, on_new_stream="follow", table_id=orders.table_id, snapshot=ScanSnapshot(2))
+    read.go(60)
+    first = read.frontier.scan
+    for number in range(2):
+        orders.put({"id": f"left-{number}"})
+        orders.delete_table()
+        clock.advance(60)
+        orders = service.create_table("orders", keys={"id": "S"})
+    orders.put({"id": "new"})
+    clock.advance(20)
+    before = len(read.ids)
+    read.go(60)
+    assert read.frontier.stream_arn == orders.stream_arn
+    assert (first is not None, read.frontier.scan is not None) == (True, True)
+    assert read.frontier.scan.epoch > first.epoch  # type: ignore[union-attr]  # checked above
+    assert read.frontier.scan.complete  # type: ignore[union-attr]
+    assert len(read.ids) - before == 2, "left-0 and new: the table in between says nothing about this one"
+    assert not read.losses
     read.close()
 
 

@@ -1,4 +1,7 @@
-"""`read_items`: the items of a table from the files of an output, without those that only an older snapshot knows."""
+"""`read_items`: the items of a table from the files of an output, without those that only an older snapshot knows.
+
+Trap 42.
+"""
 
 from __future__ import annotations
 

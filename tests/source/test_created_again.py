@@ -1,4 +1,4 @@
-"""Where a read with a snapshot begins if the table was deleted and created again since its position was saved."""
+"""Where a read with a snapshot begins if the table was created again since its position was saved (trap 41)."""
 
 from __future__ import annotations
 

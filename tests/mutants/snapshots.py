@@ -1,0 +1,191 @@
+"""Mutants of the table as a whole: scans, exports, tables that are created again, lost deletions (traps 37 to 42)."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+SCAN = "reader/table_scan.py::TableScanner"
+SUMMARY = "exports/summary.py"
+JOINED = "source/export_snapshot.py"
+SCANS = "reader/test_table_scan.py"
+EXPORTS = "exports/test_read_export.py"
+JOINS = "exports/test_joined.py"
+
+MUTANTS = (
+    Mutant(
+        37,
+        "a page is released before the watermark has passed its answer",
+        f"{SCAN}.release",
+        "watermark - RELEASE_SECONDS - self.slack",
+        "float('inf')",
+        f"{SCANS}::test_a_change_since_the_request_for_a_page_drops_its_row",
+    ),
+    Mutant(
+        37,
+        "a change drops no row of a page that waits",
+        f"{SCAN}.touch",
+        "page.rows.keys() & keys",
+        "set()",
+        f"{SCANS}::test_a_row_is_dropped_because_of_a_change",
+    ),
+    Mutant(
+        37,
+        "a change drops no row of a page that is requested",
+        f"{SCAN}.touch",
+        "touched |= keys",
+        "pass",
+        f"{SCANS}::test_a_change_since_the_request_for_a_page_drops_its_row",
+    ),
+    Mutant(
+        37,
+        "pages are read eventually",
+        "wire/dynamodb.py::scan_page",
+        "True",
+        "False",
+        f"{SCANS}::test_a_row_has_every_write_that_was_completed_before_its_page_was_requested",
+    ),
+    Mutant(
+        37,
+        "a change that the filter leaves out drops no row",
+        "reader/reader.py::Reader._take",
+        "self._snapshot.touch(claim.touched)",
+        "self._snapshot.touch(claim.records)",
+        f"{SCANS}::test_a_change_that_the_filter_leaves_out_drops_a_row_too",
+    ),
+    Mutant(
+        38,
+        "a restored scan does not continue its open segments",
+        f"{SCAN}.resume",
+        "dict(scan.places) if scan else {}",
+        "{}",
+        f"{SCANS}::test_a_restored_scan_continues_after_the_rows_that_were_delivered",
+    ),
+    Mutant(
+        38,
+        "a page without rows ends its segment",
+        f"{SCAN}.take",
+        "if page.last is not None: self._next[request.segment] = page.last",
+        "if page.rows and page.last is not None: self._next[request.segment] = page.last",
+        f"{SCANS}::test_a_page_without_rows_does_not_end_its_segment",
+    ),
+    Mutant(
+        38,
+        "a limit that cuts a page moves the place beyond the rows that were not delivered",
+        "reader/snapshot_join.py::SnapshotJoin.claim",
+        "place = next(row.keys for row, entry in zip(released.rows, entries, strict=True) if entry is records[-1])",
+        "pass",
+        f"{SCANS}::test_rows_count_for_a_stop_that_is_a_number",
+    ),
+    Mutant(
+        39,
+        "a filtered export is a snapshot",
+        f"{SUMMARY}::export_of",
+        "_SUBSETS.search(name)",
+        "False",
+        f"{EXPORTS}::test_a_filtered_export_is_no_snapshot",
+    ),
+    Mutant(
+        39,
+        "a hole between two exports is not seen",
+        f"{SUMMARY}::check_chain",
+        "export.since is not None and export.since > before.moment",
+        "False",
+        f"{JOINS}::test_an_old_export_is_refused_unless_incremental_exports_bridge",
+    ),
+    Mutant(
+        39,
+        "the export of another table of the same name is taken",
+        f"{SUMMARY}::check_chain",
+        "known and export.table_id and export.table_id != known",
+        "False",
+        f"{JOINS}::test_exports_of_another_table_are_refused",
+    ),
+    Mutant(
+        39,
+        "the checksum of a data file is not compared",
+        "exports/folder.py::read_data",
+        "file.md5 is not None and not matches(file.md5, data)",
+        "False",
+        f"{EXPORTS}::test_a_checksum_that_does_not_fit_is_refused_before_a_row_is_read",
+    ),
+    Mutant(
+        40,
+        "the stream begins at the moment of the export",
+        f"{JOINED}::start_of",
+        "exports[-1].moment // MICROS - OVERLAP_SECONDS",
+        "exports[-1].moment // MICROS",
+        f"{JOINS}::test_the_stream_begins_five_minutes_before_the_moment_of_an_export",
+    ),
+    Mutant(
+        40,
+        "the changes after an export have an older version than its rows",
+        f"{JOINED}::begin_after_exports",
+        "replace(read, epoch=exports[-1].epoch)",
+        "read",
+        f"{JOINS}::test_a_full_export_and_the_stream_after_it_are_the_table",
+    ),
+    Mutant(
+        40,
+        "an export that is older than the stream is taken",
+        f"{JOINED}::_check_reach",
+        "last.moment < (now - RETENTION_SECONDS + OVERLAP_SECONDS) * MICROS",
+        "False",
+        f"{JOINS}::test_an_old_export_is_refused_unless_incremental_exports_bridge",
+    ),
+    Mutant(
+        41,
+        "the new table is not scanned",
+        "reader/table_streams.py::TableStreams.find_next",
+        "self._snapshot(table, found.stream_arn) if replaced and not refusal else None",
+        "None",
+        f"{SCANS}::test_of_a_table_that_was_created_again_twice_the_last_one_is_read",
+    ),
+    Mutant(
+        41,
+        "the stream of a table in between is read",
+        "reader/table_streams.py::TableStreams.find_next",
+        "[each for each in listed if not is_of_earlier_table(each.stream_arn, table.created)]",
+        "listed",
+        f"{SCANS}::test_of_a_table_that_was_created_again_twice_the_last_one_is_read",
+    ),
+    Mutant(
+        41,
+        "the complete snapshot of the deleted table counts",
+        "source/start.py::_read_from",
+        "streams.covers(epoch) if crosses else bool(epoch)",
+        "bool(epoch)",
+        "source/test_created_again.py::test_an_output_in_both_streams_continues_in_the_new_one",
+    ),
+    Mutant(
+        41,
+        "the scan of the deleted table continues in the new one",
+        "source/start.py::_read_from",
+        "options.snapshot is None or (crosses and not streams.covers(epoch))",
+        "options.snapshot is None",
+        "source/test_created_again.py::test_a_scan_continues_at_its_saved_places_and_never_in_another_table",
+    ),
+    Mutant(
+        42,
+        "items that only an older snapshot knows stay",
+        "sinks/items.py::_last_of_each",
+        'found = found.filter(pc.greater_equal(found["version"], oldest))',
+        "pass",
+        "sinks/test_items.py::test_a_complete_snapshot_removes_what_only_an_older_one_knows",
+    ),
+    Mutant(
+        42,
+        "a repair removes what it does not know",
+        "records/snapshot_end.py::SnapshotEnd.removes_before",
+        "first_version(self.epoch) if self.whole_table else None",
+        "first_version(self.epoch)",
+        "sinks/test_items.py::test_a_repair_removes_nothing",
+    ),
+    Mutant(
+        42,
+        "the net changes of a repair are older than what the sink has",
+        "exports/summary.py::Export.epoch",
+        "self.moment // _MILLI",
+        "0",
+        f"{JOINS}::test_a_loss_in_the_middle_is_repaired",
+    ),
+)
