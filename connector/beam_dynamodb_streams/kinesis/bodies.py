@@ -14,6 +14,7 @@ import msgspec
 from beam_dynamodb_streams.kinesis.answers import Answer, Moment, RecordsAnswer
 from beam_dynamodb_streams.kinesis.faults import KinesisFault
 from beam_dynamodb_streams.kinesis.libraries import cbor2
+from beam_dynamodb_streams.kinesis.record_data import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +90,38 @@ def _decode_cbor(body: bytes) -> Any:
 def _encode_cbor(answer: Answer) -> bytes:
     if not isinstance(answer, RecordsAnswer):
         return bytes(cbor2.dumps(answer, default=_cbor_moment))
-    found = answer.records
-    rest = bytes(cbor2.dumps(_rest(answer)))
-    # Written by hand: an encoder takes longer for a page of 1,000 records than all the rest of its way.
-    parts = [bytes([rest[0] + 1]), _RECORDS, _head(0x80, len(found))]
-    for number, arrival, data, key in zip(found.numbers, found.arrivals, found.data, found.keys, strict=True):
-        parts += (
-            _before_number(len(number)),
-            number.encode(),
-            _before_data(arrival),
-            _head(0x40, len(data)),
-            data,
-            _before_key(len(key)),
-            key.encode(),
-            _NO_ENCRYPTION,
-        )
-    parts.append(rest[1:])
+    found, rest = answer.records, bytes(cbor2.dumps(_rest(answer)))
+    if not found.encoded:
+        found.encoded.append(_encode_cbor_records(found))
+    return b"".join((bytes([rest[0] + 1]), _RECORDS, found.encoded[0], rest[1:]))
+
+
+def _encode_cbor_records(found: Records) -> bytes:
+    """Return an array of records.
+
+    It is written by hand, a column at a time: an encoder takes longer for a page of 1,000 records than all the rest.
+    """
+    if not len(found):
+        return _head(0x80, 0)
+    before_data = {arrival: _before_data(arrival) for arrival in set(found.arrivals)}
+    sizes = list(map(len, found.data))
+    before_bytes = {size: _head(0x40, size) for size in set(sizes)}
+    parts = [b""] * (8 * len(found))
+    parts[0::8] = [_before_number(len(number)) for number in found.numbers]
+    parts[1::8] = _bytes_of(found.numbers)
+    parts[2::8] = [before_data[arrival] for arrival in found.arrivals]
+    parts[3::8] = [before_bytes[size] for size in sizes]
+    parts[4::8] = found.data
+    parts[5::8] = [_before_key(len(key)) for key in found.keys]
+    parts[6::8] = _bytes_of(found.keys)
+    parts[7::8] = [_NO_ENCRYPTION] * len(found)
+    parts.insert(0, _head(0x80, len(found)))
     return b"".join(parts)
+
+
+def _bytes_of(texts: list[str]) -> list[bytes]:
+    """Return ASCII texts without line feeds as bytes: faster than one after the other."""
+    return "\n".join(texts).encode().split(b"\n")
 
 
 def _cbor_moment(encoder: Any, value: object) -> None:

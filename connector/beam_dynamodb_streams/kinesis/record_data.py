@@ -29,6 +29,7 @@ Spelling = Callable[[msgspec.Raw], msgspec.Raw]
 _log = logging.getLogger(__name__)
 
 _UUID_DIGITS: Final = 32
+_KEY_BYTES: Final = 16
 _ESCAPE: Final = re.compile(rb"\\(?:u00[01][a-f]|.)")
 _encode: Final = msgspec.json.Encoder().encode
 _encode_in_order: Final = msgspec.json.Encoder(order="deterministic").encode
@@ -80,12 +81,16 @@ class _KinesisRecord(msgspec.Struct, gc=False, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records in the order of their shard, in columns. `arrivals` are epoch milliseconds."""
+    """Records in the order of their shard, in columns. `arrivals` are epoch milliseconds.
+
+    `encoded` is the first answer with all of them in the protocol that costs most to write, once it was written.
+    """
 
     numbers: list[str] = field(default_factory=list)
     arrivals: list[int] = field(default_factory=list)
     data: list[bytes] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -106,19 +111,29 @@ def records_of(page: RecordsPage, form: DataForm, table_name: str) -> Records:
     """
     normal = _is_normal(page)
     spelling = _as_sent if normal else _normal
-    key_of = _key if normal and not _has_two_keys(page) else _key_in_order
     changes = [record.change for record in page.records]
-    arrivals = [round(change.creation_time * 1000) for change in changes]
+    arrivals = _milliseconds([change.creation_time for change in changes])
     each = zip(page.records, changes, arrivals, strict=True)
-    if form == "adapter":
+    if form == "adapter" and normal:
+        data = [_adapter_data_as_sent(record, change, arrival) for record, change, arrival in each]
+    elif form == "adapter":
         data = [_adapter_data(record, change, arrival, spelling) for record, change, arrival in each]
     else:
         data = [_kinesis_data(record, change, arrival, spelling, table_name) for record, change, arrival in each]
-    keys = [key_of(change.keys) for change in changes]
+    if normal and not _has_two_keys(page):
+        keys = [blake2s(change.keys, digest_size=_KEY_BYTES).hexdigest() for change in changes]
+    else:
+        keys = [_key_in_order(change.keys) for change in changes]
     records = Records([change.sequence_number for change in changes], arrivals, data, keys)
     for entry in page.malformed:
         _insert(records, entry)
     return records
+
+
+def _milliseconds(seconds: list[float]) -> list[int]:
+    """Return the times in milliseconds. Many changes of a page are of the same second."""
+    found = {each: round(each * 1000) for each in set(seconds)}
+    return [found[each] for each in seconds]
 
 
 def _insert(records: Records, entry: MalformedEntry) -> None:
@@ -136,7 +151,7 @@ def _insert(records: Records, entry: MalformedEntry) -> None:
 
 def _key(keys: msgspec.Raw | bytes) -> str:
     """Return a hash of an item's keys, so that what keeps the order of a PartitionKey keeps the order of an item."""
-    return blake2s(keys, digest_size=16).hexdigest()
+    return blake2s(keys, digest_size=_KEY_BYTES).hexdigest()
 
 
 def _key_in_order(keys: msgspec.Raw) -> str:
@@ -169,6 +184,29 @@ def adapter_data(change: ChangeRecord, aws_region: str) -> bytes:
 def partition_key(keys: bytes) -> str:
     """Return the partition key of an item with these keys, in DynamoDB JSON."""
     return _key_in_order(msgspec.Raw(keys))
+
+
+def _adapter_data_as_sent(record: RawRecord, change: RawChange, arrival: int) -> bytes:
+    """Return what `_adapter_data` returns if nothing is to be spelt in another way. This is most of a page's cost."""
+    return _encode(
+        _AdapterRecord(
+            None if record.user_identity is None else _identity(record.user_identity),
+            record.event_id,
+            record.event_name,
+            record.event_version,
+            record.event_source,
+            record.aws_region,
+            _AdapterChange(
+                arrival,
+                change.keys,
+                change.new_image,
+                change.old_image,
+                change.sequence_number,
+                change.size_bytes,
+                change.stream_view_type,
+            ),
+        )
+    )
 
 
 def _adapter_data(record: RawRecord, change: RawChange, arrival: int, spelling: Spelling) -> bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from beam_dynamodb_streams.kinesis.cursor import After, At, Position
 from beam_dynamodb_streams.kinesis.record_data import Records
 
-#: How many bytes of Data the pages in the cache may have.
+#: How many bytes the pages in the cache may have, see `Page.size`.
 CACHE_BYTES: Final = 64 * 1024 * 1024
 
 #: How long a page may be the answer to "the oldest record" and "the first one since", in seconds. The horizon moves.
@@ -25,25 +25,31 @@ class Page:
     Attributes:
       start: the position that the page was read from.
       records: at least one.
-      integers: the sequence numbers as integers.
       read_at: when it was read.
       in_order: whether the numbers rise, so that a position inside the page can be found.
     """
 
     start: Position
     records: Records
-    integers: list[int]
     read_at: float
     in_order: bool
+    _integers: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, start: Position, records: Records, read_at: float) -> Page:
-        integers = list(map(int, records.numbers))
-        return cls(start, records, integers, read_at, integers == sorted(integers))
+        return cls(start, records, read_at, _rise(records.numbers))
+
+    @property
+    def integers(self) -> list[int]:
+        """The sequence numbers. Most pages are read from their beginning to their end, and need no integers."""
+        if not self._integers:
+            self._integers[:] = map(int, self.records.numbers)
+        return self._integers
 
     @property
     def size(self) -> int:
-        return sum(map(len, self.records.data))
+        """The bytes of Data, and of the same in CBOR, which is kept for other consumers."""
+        return 2 * sum(map(len, self.records.data))
 
     def index(self, position: Position, now: float) -> int | None:
         """Return the index of the first record at `position`; None if the page does not have what comes first there."""
@@ -52,16 +58,25 @@ class Page:
             return 0 if fixed or now - self.read_at < START_SECONDS else None
         if not self.in_order:
             return None
+        numbers = self.records.numbers
         match position:
-            case At(number) if self.integers[0] <= number <= self.integers[-1]:
+            case At(number) if int(numbers[0]) <= number <= int(numbers[-1]):
                 return bisect_left(self.integers, number)
-            case After(number) if self.integers[0] <= number < self.integers[-1]:
+            case After(number) if int(numbers[0]) <= number < int(numbers[-1]):
                 return bisect_right(self.integers, number)
         return None
 
     def following(self, end: int) -> After:
         """Return the position behind the first `end` records (trap 4: the largest number and not the last one)."""
-        return After(max(self.integers[:end]) if not self.in_order else self.integers[end - 1])
+        return After(int(self.records.numbers[end - 1]) if self.in_order else max(self.integers[:end]))
+
+
+def _rise(numbers: list[str]) -> bool:
+    """Return whether sequence numbers rise (trap 4). Texts of one length compare as their numbers do, and faster."""
+    if len(set(map(len, numbers))) > 1:
+        integers = list(map(int, numbers))
+        return integers == sorted(integers)
+    return numbers == sorted(numbers)
 
 
 class PageCache:
