@@ -39,7 +39,7 @@ Post = Callable[[str, bytes, str], bytes]
 def serve_streams(pages: int, pipe: Connection) -> None:
     with LocalStreams() as service:
         table = service.create_table("orders", keys={"id": "S"})
-        for number in range(2 * pages * PAGE):
+        for number in range((pages + 4) * PAGE):
             item = {"id": f"o-{number}", "total": number, "tags": {"a", "b"}, "m": {"k": [1, "x"]}, "text": "p" * 550}
             table.put(item)
         pipe.send((service.endpoint_url, table.stream_arn, table.shard_ids[0]))

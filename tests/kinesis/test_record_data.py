@@ -214,6 +214,6 @@ def test_the_cache_keeps_to_its_size_and_drops_the_oldest_page() -> None:
 def test_what_was_the_horizon_is_not_for_long() -> None:
     cache = PageCache()
     found = page(1, 5)
-    cache.add("a", Page(Oldest(), found.records, found.integers, 100.0, in_order=True))
+    cache.add("a", Page(Oldest(), found.records, 100.0, in_order=True))
     assert cache.find("a", Oldest(), 110.0) is not None
     assert cache.find("a", Oldest(), 200.0) is None

@@ -11,7 +11,7 @@ from typing import Final
 from beam_dynamodb_streams.kinesis.cursor import After, At, Position
 from beam_dynamodb_streams.kinesis.record_data import Records
 
-#: How many bytes the pages in the cache may have, see `Page.size`.
+#: How many bytes of Data the pages in the cache may have. A page that was written as CBOR has as many bytes again.
 CACHE_BYTES: Final = 64 * 1024 * 1024
 
 #: How long a page may be the answer to "the oldest record" and "the first one since", in seconds. The horizon moves.
@@ -48,8 +48,7 @@ class Page:
 
     @property
     def size(self) -> int:
-        """The bytes of Data, and of the same in CBOR, which is kept for other consumers."""
-        return 2 * sum(map(len, self.records.data))
+        return sum(map(len, self.records.data))
 
     def index(self, position: Position, now: float) -> int | None:
         """Return the index of the first record at `position`; None if the page does not have what comes first there."""
