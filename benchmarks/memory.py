@@ -19,14 +19,13 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.export import SCHEMA
 from benchmarks.live import children_of, prism_path, rss_bytes
-from benchmarks.replay import Replay
+from benchmarks.replay import Replay, requests_of
 
 SHARDS = 4
 PAGE = 1000
@@ -62,8 +61,7 @@ class Samples:
     def take(self) -> None:
         """Look again and again until `ended`."""
         while not self.ended.wait(0.1):
-            with urllib.request.urlopen(f"{self.url}/pages") as answer:  # noqa: S310 - it is ours
-                read = int(answer.read())
+            read = sum(operation == "GetRecords" for _, operation in requests_of(self.url))
             now = time.monotonic()
             while len(self.tenths) < 11 and read > 0 and read * 10 >= len(self.tenths) * self.pages:
                 self.tenths.append(now)
@@ -89,22 +87,31 @@ class Measured:
         return max(self.peaks)
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of an export."""
+    return os.environ | {"AWS_ACCESS_KEY_ID": "replay", "AWS_SECRET_ACCESS_KEY": "replay"}
+
+
+def options_of(runner: str, url: str, output: Path) -> list[str]:
+    """Return the options of an export of all that the service has."""
+    engine = [f"--runner={runner}"]
+    if runner == "PrismRunner":
+        engine += [f"--prism_location={prism_path()}", "--prism_log_level=error"]
+    where = ["--endpoint_url", url, "--region_name", "us-east-1", "--output", str(output)]
+    return ["--table", "orders", "--stop", "NOW", *engine, *where]
+
+
 def measure(changes: int, runner: str, *options: str) -> Measured:
     """Export that many changes with the command, and return what it took."""
     pages = changes // (SHARDS * PAGE)
     scratch = Path(tempfile.mkdtemp())
     output = scratch / "out"
     (saved := scratch / "schema.json").write_text(SCHEMA.to_json())
-    environment = os.environ | {"AWS_ACCESS_KEY_ID": "replay", "AWS_SECRET_ACCESS_KEY": "replay"}
-    engine = [f"--runner={runner}"]
-    if runner == "PrismRunner":
-        engine += [f"--prism_location={prism_path()}", "--prism_log_level=error"]
     given = [each if each != "--schema" else f"--schema={saved}" for each in options]
     with Replay(pages=pages, shards=SHARDS, distinct=min(pages, 10)) as url:
-        command = [sys.executable, "-m", "pipelines.export", "--table", "orders", "--stop", "NOW", *engine, *given]
-        command += ["--endpoint_url", url, "--region_name", "us-east-1", "--output", str(output)]
+        command = [sys.executable, "-m", "pipelines.export", *options_of(runner, url, output), *given]
         began = time.monotonic()
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:  # noqa: S603 - our own
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment()) as process:  # noqa: S603 - our own
             samples = Samples(pages * SHARDS, process.pid, url)
             sampler = threading.Thread(target=samples.take)
             sampler.start()

@@ -3,13 +3,15 @@
 `with Replay(pages=25, shards=4) as endpoint_url:` serves a table "orders" from a process of its own. The table's
 stream is disabled, and its shards are closed: each has `pages` pages of 1,000 changes of about 1 KB, with both images.
 With `distinct=`, pages repeat the items of that many pages, under sequence numbers of their own, so that a large table
-needs little memory. `GET /pages` returns how many pages were sent.
+needs little memory. `requests_of` returns the requests so far.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import time
+import urllib.request
 import zlib
 from contextlib import AbstractContextManager
 from email.utils import formatdate
@@ -58,6 +60,12 @@ def _again(body: bytes, place: tuple[int, int], at: tuple[int, int], pages: int)
     return body.replace(old, new) if new_page + 1 < pages else body.replace(b',"NextShardIterator":"%s"' % old, b"")
 
 
+def requests_of(url: str) -> list[tuple[float, str]]:
+    """Return the moment (`time.monotonic`, one clock for all processes) and the operation of each request so far."""
+    with urllib.request.urlopen(f"{url}/requests") as answer:  # noqa: S310 - it is ours
+        return [(moment, operation) for moment, operation in json.loads(answer.read())]
+
+
 class Replay(AbstractContextManager[str]):
     """The service, with `pages` pages in each of `shards` shards, for as long as the block lasts."""
 
@@ -85,7 +93,7 @@ def _serve(ready: Connection, pages: int, shards: int, distinct: int) -> None:
         (shard, page): page_body(shard, page, made) for shard in range(shards) for page in range(min(pages, distinct))
     }
     sums = {place: str(zlib.crc32(body)) for place, body in bodies.items()}
-    sent: list[int] = []
+    requests: list[tuple[float, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -95,14 +103,14 @@ def _serve(ready: Connection, pages: int, shards: int, distinct: int) -> None:
             """Log nothing: a line for each request would be work of its own."""
 
         def do_GET(self) -> None:
-            self._send(str(len(sent)).encode())
+            self._send(json.dumps(requests).encode())
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            requests.append((time.monotonic(), operation))
             if operation == "GetRecords":
                 shard, page = map(int, request["ShardIterator"].rstrip(".").split(":"))
-                sent.append(page)
                 place = (shard, page % distinct)
                 if distinct >= pages:
                     self._send(bodies[place], sums[place])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import (
+    closing,
     export,
     flink_state,
     hour,
@@ -93,6 +94,14 @@ def test_an_exports_report_has_a_row_for_every_way(capsys: pytest.CaptureFixture
     export.report({way: [{"cpu": 2.0, "seconds": 1.0, "peak": 300.0}] * 2 for way in export.WAYS})
     rows = capsys.readouterr().out.splitlines()[-len(export.WAYS) :]
     assert [figures(row) for row in rows] == [[2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 300.0]] * len(export.WAYS)
+
+
+@pytest.mark.prism
+@pytest.mark.timeout(120)
+def test_the_end_of_an_export_is_measured_step_by_step(prism: str, capsys: pytest.CaptureFixture[str]) -> None:
+    closing.main(8_000, ("PrismRunner",))
+    found = assert_all_are_finite(capsys.readouterr().out.splitlines()[-1], least=6)
+    assert found[3] > 4, "the listings settle in five seconds"
 
 
 @reads_proc

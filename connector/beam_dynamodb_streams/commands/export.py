@@ -44,6 +44,7 @@ from beam_dynamodb_streams.shards.position import Horizon
 from beam_dynamodb_streams.shards.start_stop import parse_start, parse_stop, resolve_bounds
 from beam_dynamodb_streams.sinks import WriteChangesToDebezium, WriteChangesToJsonLines
 from beam_dynamodb_streams.sinks.directory import check_writable, is_local
+from beam_dynamodb_streams.sinks.formats import return_memory_soon
 from beam_dynamodb_streams.source.export_files import read_exports
 from beam_dynamodb_streams.source.export_snapshot import start_of
 from beam_dynamodb_streams.source.options import parse_on_new_stream
@@ -88,6 +89,7 @@ def main(
     if arguments.stop is None:
         options.view_as(StandardOptions).streaming = True
     FileSystems.set_options(options)
+    return_memory_soon()
     with (
         exit_codes(parser) as run,
         aws_profile(arguments.profile),

@@ -133,7 +133,8 @@ class Answers:
         state.quiet = state.quiet.empty_page(read.asked)
         state.hint = self._hints[shard] = hint
         behind = read.page.behind
-        if behind or (behind is None and not state.quiet.proves(self.rules.quiet)):
+        written = None if not stopping or self.rules.stop is None else self.rules.stop + 1.0
+        if behind or (behind is None and not state.quiet.proves(self.rules.quiet, written=written)):
             self.schedule.soon(shard, now)
             return None
         if stopping:

@@ -27,6 +27,9 @@ ASK_SECONDS: Final = 5.0
 #: DescribeTable is eventually consistent: a stream that it does not show may have been created this long before.
 UNSEEN_SECONDS: Final = 10.0
 
+#: How soon DescribeTable shows a stream, in seconds. Less than the listings of the old stream take to settle.
+VISIBLE_SECONDS: Final = 4.0
+
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -50,6 +53,14 @@ class EndOfStream:
     _reported: bool = False
 
     @property
+    def _margin(self) -> float:
+        return min(self.rules.slack, VISIBLE_SECONDS)
+
+    def _proves_absence(self, asked: float) -> bool:
+        """Return whether an answer without a next stream proves that none was created up to the stop."""
+        return self.rules.stop is not None and self.rules.since_stop(asked) >= self._margin
+
+    @property
     def ends_the_read(self) -> bool:
         """Return whether the read ends with its stream, whatever follows."""
         return self.policy == "finish"
@@ -66,7 +77,9 @@ class EndOfStream:
         self._in_flight, self._found = False, answer.found
         if answer.found is None:
             self._absent, self._due = answer.asked, now + ASK_SECONDS
-            if not self._reported and not self.rules.past_stop(answer.asked):
+            if (stop := self.rules.stop) is not None:  # ask again as soon as the answer decides
+                self._due = min(self._due, now + max(0.1, stop + 1 + self._margin - answer.asked))
+            if not self._reported and not self._proves_absence(answer.asked):
                 self._reported = True
                 _LOGGER.warning(
                     "%s is disabled and read to its end, and its table has no other stream yet: the read waits for one"
@@ -93,7 +106,7 @@ class EndOfStream:
         """
         found, stop = self._found, self.rules.stop
         if found is None:
-            over = self._absent is not None and self.rules.past_stop(self._absent)
+            over = self._absent is not None and self._proves_absence(self._absent)
             return Claim(frontier.close()) if over else None
         following = found.generation
         if stop is not None and following.created is not None and following.created > stop + 1 + self.rules.slack:

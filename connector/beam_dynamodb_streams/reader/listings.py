@@ -7,6 +7,7 @@ have shown is one frozen value, `Seen`. The pages of one listing are followed in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from math import inf
@@ -15,7 +16,7 @@ from typing import Final
 from beam_dynamodb_streams.reader.call_budget import CallBudget
 from beam_dynamodb_streams.reader.probes import Probes
 from beam_dynamodb_streams.reader.requests import Found, Gone, List, NoShardFilter, PageListed, Probe
-from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, EndedShards, Settling
+from beam_dynamodb_streams.reader.settling import RELIST_SECONDS, SETTLED_LISTINGS, EndedShards, Settling
 from beam_dynamodb_streams.reader.stream import ShardPage
 from beam_dynamodb_streams.reader.unlisted import Unlisted
 from beam_dynamodb_streams.reader.waiting import WAIT_SECONDS, Waiting
@@ -54,6 +55,8 @@ class Listings:
     _recent: set[str] = field(default_factory=set)  # shown since `settle`, and not before
     _ended: EndedShards = field(init=False)
     _start: Settling | None = None
+    _disabled_since: float | None = None  # when an answer first said so: all shards are closed since then
+    _whole_began: deque[float] = field(default_factory=lambda: deque(maxlen=SETTLED_LISTINGS))
     _whole: WholeListing = field(default_factory=WholeListing)
     _in_flight: bool = False
 
@@ -157,7 +160,9 @@ class Listings:
 
         Return whether the shard is new; listings may have shown its children already.
         """
-        new = self._ended.add(parent, watermark, now)
+        closed = now if self._disabled_since is None else self._disabled_since
+        listings = sum(began >= closed for began in self._whole_began)
+        new = self._ended.add(parent, watermark, now, closed=closed, listings=listings)
         if new:
             self.probes.ask(parent, now + RELIST_SECONDS)
         return new
@@ -177,6 +182,11 @@ class Listings:
             self._leaves_due = now + LEAVES_SECONDS
             for leaf in self._ended.unproven_leaves(now, self._gone):
                 self.probes.ask(leaf, now)
+
+    def settles(self, now: float) -> float:
+        """Return when time alone proves something that no answer will."""
+        start = inf if self._start is None or self._start.settles <= now else self._start.settles
+        return min(start, self._ended.settles(now))
 
     def due(self, now: float) -> float:
         """Return when to make the next request for a listing; never before the call budget allows it."""
@@ -267,6 +277,10 @@ class Listings:
 
     def _take_page(self, request: List, page: ShardPage, now: float) -> None:
         self._status = page.status
+        if not self.disabled:
+            self._disabled_since = None
+        elif self._disabled_since is None:
+            self._disabled_since = now
         self._whole.answered()
         shards = [
             Shard(s.shard_id, s.parents, s.starting_sequence_number, s.ending_sequence_number) for s in page.shards
@@ -285,6 +299,8 @@ class Listings:
 
     def _finish_listing(self, now: float, *, whole: bool) -> None:
         self._whole.finish(now, whole=whole, disabled=self.disabled)
+        if whole:
+            self._whole_began.append(self._whole.began)
         if self._start is not None:
             self._start.listed(now, whole=whole)
         self._ended.all_listed(now, began=self._whole.began, whole=whole)

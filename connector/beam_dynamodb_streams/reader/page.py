@@ -51,6 +51,10 @@ class Rules:
         """
         return self.stop is not None and moment > self.stop + 1 + self.slack
 
+    def since_stop(self, moment: float) -> float:
+        """Return how many seconds before `moment` the last second to deliver was over."""
+        return moment if self.stop is None else moment - (self.stop + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

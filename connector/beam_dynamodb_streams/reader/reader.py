@@ -191,7 +191,11 @@ class Reader:
             schedule.submit(self._end.request(stream_arn))
         upcoming = min(upcoming, self._snapshot.ask(now, schedule))
         upcoming = min(
-            upcoming, self._end.due(), schedule.ask(now, shared=listings.probes.busy(now)), listings.answers_due
+            upcoming,
+            self._end.due(),
+            schedule.ask(now, shared=listings.probes.busy(now)),
+            listings.answers_due,
+            listings.settles(now),
         )
         while not schedule.is_full and (shard := listings.probes.take(now)) is not None:
             schedule.submit(Probe(shard))

@@ -36,20 +36,27 @@ class Settling:
         self.asked += 1
         self.due = now + min(15.0, 2.0 ** max(0, min(self.asked, 10) - 5))
 
+    @property
+    def settles(self) -> float:
+        """When time alone settles it; never if listings are missing."""
+        return self.since + SETTLED_SECONDS if self.listings >= SETTLED_LISTINGS else inf
+
     def settled(self, now: float) -> bool:
-        return self.listings >= SETTLED_LISTINGS and now - self.since >= SETTLED_SECONDS
+        return self.listings >= SETTLED_LISTINGS and now >= self.since + SETTLED_SECONDS
 
 
 @dataclass(slots=True)
 class EndedShard:
     """A shard whose children are looked for.
 
-    `watermark` is held for the children. `cursors`: the cursors that a listing of its children alone has followed.
+    `settling` are the listings since it was closed, `at` is when it was read to its end. `watermark` is held for the
+    children. `cursors`: the cursors that a listing of its children alone has followed.
     `probed`: whether the service was asked after the stream was disabled. If not, children may have been there, and are
     gone like their parent.
     """
 
     settling: Settling
+    at: float
     watermark: int
     probed: bool = False
     cursors: list[str] = field(default_factory=list)
@@ -63,28 +70,38 @@ class EndedShards:
     patience: float = inf  # how long after its end a shard without a child counts as a leaf, in seconds
     _ended: dict[str, EndedShard] = field(default_factory=dict)
     _due: float | None = None  # the earliest due time of all, while nothing has changed it
+    _settles: float | None = None  # the next moment at which time alone settles one, while nothing has changed it
 
     @property
     def watermarks(self) -> list[int]:
         return [ended.watermark for ended in self._ended.values()]
 
-    def add(self, parent: str, watermark: int, now: float) -> bool:
-        """Add a shard that has ended. Return whether it is new."""
+    def add(self, parent: str, watermark: int, now: float, *, closed: float, listings: int) -> bool:
+        """Add a shard that has ended. Return whether it is new.
+
+        Args:
+            parent: The shard.
+            watermark: The watermark that is held for its children.
+            now: When it was read to its end.
+            closed: Since when it is known to be closed. If it has children they exist since then, so listings count
+                from then on: those after the last page of a shard that had been closed before prove nothing more.
+            listings: The number of whole listings since then.
+        """
         if parent in self._ended:
             return False
-        self._ended[parent] = EndedShard(Settling(now, now), watermark)
-        self._due = None
+        self._ended[parent] = EndedShard(Settling(closed, now, listings=listings), now, watermark)
+        self._due = self._settles = None
         return True
 
     def remove(self, parent: str) -> None:
         self._ended.pop(parent, None)
-        self._due = None
+        self._due = self._settles = None
 
     def __contains__(self, shard: object) -> bool:
         return shard in self._ended
 
     def clear(self) -> None:
-        self._ended, self._due = {}, None
+        self._ended, self._due, self._settles = {}, None, None
 
     # What is due
 
@@ -93,6 +110,13 @@ class EndedShards:
         if self._due is None:
             self._due = min((ended.settling.due for ended in self._ended.values()), default=inf)
         return self._due
+
+    def settles(self, now: float) -> float:
+        """Return when time alone settles the next one. Cached, as `due` is."""
+        if self._settles is None or self._settles <= now:
+            moments = (ended.settling.settles for ended in self._ended.values())
+            self._settles = min((moment for moment in moments if moment > now), default=inf)
+        return self._settles
 
     def unproven_leaves(self, now: float, gone: Container[str]) -> list[str]:
         """Return those of a disabled stream that are leaves if they still exist in the service."""
@@ -132,14 +156,14 @@ class EndedShards:
             else:
                 ended.cursors.clear()
                 ended.settling.listed(now, whole=after is None)
-            self._due = None
+            self._due = self._settles = None
 
     def all_listed(self, now: float, *, began: float, whole: bool) -> None:
         """Count a listing of all shards that began at `began` and is over now."""
         for ended in self._ended.values():
             if ended.settling.since <= began:
                 ended.settling.listed(now, whole=whole)
-        self._due = None
+        self._due = self._settles = None
 
     def probed(self, parent: str) -> None:
         """Record that the shard was probed while the stream is disabled."""
@@ -162,16 +186,14 @@ class EndedShards:
         return [
             parent
             for parent, ended in self._ended.items()
-            if (ended.probed or parent in gone or now - ended.settling.since >= self.patience)
+            if (ended.probed or parent in gone or now - ended.at >= self.patience)
             and self._is_childless(parent, ended, now)
         ]
 
     def childless(self, now: float) -> list[tuple[str, float]]:
         """Return the ended shards that have no child in settled listings, and the seconds since each ended."""
         return [
-            (parent, now - ended.settling.since)
-            for parent, ended in self._ended.items()
-            if self._is_childless(parent, ended, now)
+            (parent, now - ended.at) for parent, ended in self._ended.items() if self._is_childless(parent, ended, now)
         ]
 
     def _is_childless(self, parent: str, ended: EndedShard, now: float) -> bool:

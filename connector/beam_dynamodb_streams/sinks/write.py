@@ -66,7 +66,7 @@ class WriteChangesToParquet(WriteChanges):
         schema: A `Schema` for typed images. Without one, images are DynamoDB JSON in text, in the same columns for
             every table. Batches must have been made with the same schema.
         partitions: "date" or "hour": Hive partitions by creation time, as in `date=2026-01-31/hour=08/`, in UTC.
-        row_group_rows: A row group ends when it has this many rows, or soon after 32 MB of Arrow data, since it is in
+        row_group_rows: A row group ends when it has this many rows, or soon after 24 MB of Arrow data, since it is in
             memory until it is written.
         file_bytes: A file ends soon after it has this many bytes.
 
