@@ -8,9 +8,9 @@ image. Images of rare shapes are left to the parser, and so are images with a ba
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,14 +23,14 @@ from beam_dynamodb_streams.columns.vectorized import Recheck, content_of_tag, ei
 
 _MIN_IMAGES = 32  # of a shape: the parser is faster for fewer
 _MAX_SHAPES = 8
-_Indices = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class UniformImages:
     """Images of one shape: their indices, their columns in the order of the fields, and which to convert again."""
 
-    indices: _Indices
+    indices: Indices
     columns: list[pa.Array]
     recheck: Recheck
 
@@ -41,6 +41,26 @@ class _ShapeError(Exception):
 
 def uniform_images(images: Sequence[bytes | msgspec.Raw], fields: Sequence[pa.Field]) -> Iterator[UniformImages]:
     """Yield the images of the most frequent shapes; images of other shapes are in none of the results."""
+    return by_shape(images, lambda group: _of_first_shape(group, fields))
+
+
+class _Found(Protocol):
+    @property
+    def indices(self) -> Indices: ...
+
+
+_FoundT = TypeVar("_FoundT", bound=_Found)
+
+
+def by_shape(
+    images: Sequence[bytes | msgspec.Raw], of_first_shape: Callable[[Group], _FoundT | None]
+) -> Iterator[_FoundT]:
+    """Yield what is found of the most frequent shapes.
+
+    Args:
+        images: The images.
+        of_first_shape: Returns what it finds in the images of a group that have the shape of its first one, or None.
+    """
     text = b"\n".join(images)
     characters = np.frombuffer(text, np.uint8)
     if np.count_nonzero(characters < _SPACE) != len(images) - 1 or not _is_unicode(text):
@@ -62,22 +82,51 @@ def uniform_images(images: Sequence[bytes | msgspec.Raw], fields: Sequence[pa.Fi
         if not groups:
             return
         indices = groups.pop(0)
-        group = _Group(indices, starts[indices], ends[indices], first[indices], counts[indices[0]])
-        found = _of_first_shape(text, quotes, group, fields)
+        count = int(counts[indices[0]])
+        group = Group(text, quotes, indices, starts[indices], ends[indices], first[indices], count)
+        found = of_first_shape(group)
         if found is not None:
             yield found
-            groups.append(np.setdiff1d(indices, found.indices, assume_unique=True))
+            if len(found.indices) < len(indices):
+                groups.append(np.setdiff1d(indices, found.indices, assume_unique=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Images with the same count of quotes: their indices, begins and ends in the text, and numbers of first quotes."""
+class Group:
+    """Images with the same count of quotes: their indices, begins and ends in the text, and numbers of first quotes.
 
-    indices: _Indices
-    begins: _Indices
-    ends: _Indices
-    first: _Indices
+    `text` and `quotes` are those of all images.
+    """
+
+    text: bytes
+    quotes: Indices
+    indices: Indices
+    begins: Indices
+    ends: Indices
+    first: Indices
     count: int
+
+    def limits(self, texts: Sequence[int], bools: Sequence[int]) -> npt.NDArray[np.int32]:
+        """Return for each image its begin, the begin and the end of each of its texts, and its end.
+
+        Args:
+            texts: The number of the quote at which each text begins, ascending.
+            bools: The numbers of the texts that are true or false; they follow this quote.
+        """
+        limits = np.empty((len(self.indices), 2 * len(texts) + 2), np.int32)
+        limits[:, 0], limits[:, -1] = self.begins, self.ends
+        turns = np.array(texts, np.intp)
+        opening = self.quotes[self.first[:, None] + turns]
+        limits[:, 1:-1:2] = opening + 1
+        limits[:, 2:-1:2] = self.quotes[self.first[:, None] + (turns + 1) % self.count]
+        characters = np.frombuffer(self.text, np.uint8)
+        for index in bools:  # 4 or 5 letters follow "BOOL":, and are compared later
+            begins = opening[:, index] + 2
+            limits[:, 2 * index + 1], limits[:, 2 * index + 2] = (
+                begins,
+                begins + 4 + (characters.take(begins, mode="clip") == _F),
+            )
+        return limits
 
 
 def _is_unicode(text: bytes) -> bool:
@@ -90,33 +139,20 @@ def _is_unicode(text: bytes) -> bool:
 _SPACE, _QUOTE, _BACKSLASH, _F = b' "\\f'
 
 
-def _of_first_shape(text: bytes, quotes: _Indices, group: _Group, fields: Sequence[pa.Field]) -> UniformImages | None:
+def _of_first_shape(group: Group, fields: Sequence[pa.Field]) -> UniformImages | None:
     """Return the images of the group that have the shape of its first one, or None if that has none."""
-    characters = np.frombuffer(text, np.uint8)
     try:
-        shape = _Shape(text[group.begins[0] : group.ends[0]], fields)
+        shape = _Shape(group.text[group.begins[0] : group.ends[0]], fields)
     except _ShapeError:
         return None
     if shape.quotes != group.count:
         return None  # an attribute occurs twice
-    # For each image: its begin, the begin and the end of each of its texts, its end.
-    limits = np.empty((len(group.indices), 2 * len(shape.texts) + 2), np.int32)
-    limits[:, 0], limits[:, -1] = group.begins, group.ends
-    turns = np.array(shape.texts, np.intp)
-    opening = quotes[group.first[:, None] + turns]
-    limits[:, 1:-1:2] = opening + 1
-    limits[:, 2:-1:2] = quotes[group.first[:, None] + (turns + 1) % shape.quotes]
-    for index in shape.bools:  # 4 or 5 letters follow "BOOL":, and are compared later
-        begins = opening[:, index] + 2
-        limits[:, 2 * index + 1], limits[:, 2 * index + 2] = (
-            begins,
-            begins + 4 + (characters.take(begins, mode="clip") == _F),
-        )
-    alike = _have_first_shape(text, limits)
+    limits = group.limits(shape.texts, shape.bools)
+    alike = have_first_shape(group.text, limits)
     indices = group.indices
     if not alike.all():
         indices, limits = indices[alike], limits[alike]
-    cut = _CutTexts(text, limits, shape.leaves)
+    cut = _CutTexts(group.text, limits, shape.leaves)
     columns, recheck = [], None
     for field in fields:
         column, more = cut.column(shape.columns.get(field.name), field.type)
@@ -125,18 +161,19 @@ def _of_first_shape(text: bytes, quotes: _Indices, group: _Group, fields: Sequen
     return UniformImages(indices, columns, recheck)
 
 
-def _have_first_shape(text: bytes, limits: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def have_first_shape(text: bytes, limits: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     """Return for each image whether the bytes between its texts are those of the first image."""
     starts, ends = limits[:, ::2], limits[:, 1::2]
     alike: npt.NDArray[np.bool_] = (ends - starts == ends[0] - starts[0]).all(axis=1)
-    pieces = _pieces(text, limits if alike.all() else limits[alike])
+    pieces = pieces_of(text, limits if alike.all() else limits[alike])
     first = np.arange(0, len(pieces), limits.shape[1], dtype=np.int32)
     indices = (first[:, None] + np.arange(0, limits.shape[1] - 1, 2, dtype=np.int32)).ravel()
     size = int((ends[0] - starts[0]).sum())
-    between: bytes = pieces.take(pa.array(indices)).buffers()[2].to_pybytes()[: size * len(first)]
-    if between == between[:size] * len(first):
+    content = pieces.take(pa.array(indices)).buffers()[2]
+    between = np.frombuffer(content, np.uint8, size * len(first))
+    if np.array_equal(between[size:], between[: len(between) - size]):
         return alike
-    rows = np.frombuffer(between, np.uint8).reshape(len(first), size)
+    rows = between.reshape(len(first), size)
     same = (rows == rows[0]).all(axis=1)
     alike[alike] = same
     return alike
@@ -211,7 +248,7 @@ class _Shape:
         return self.leaves[-1]
 
 
-def _pieces(text: bytes, limits: npt.NDArray[np.int32]) -> pa.StringArray:
+def pieces_of(text: bytes, limits: npt.NDArray[np.int32]) -> pa.StringArray:
     """Return the images cut at their limits: for each, in turn bytes between texts and a text, then what follows it."""
     buffers = [None, pa.py_buffer(np.append(limits.ravel(), limits[-1, -1])), pa.py_buffer(text)]
     return pa.Array.from_buffers(pa.string(), limits.size, buffers)
@@ -228,7 +265,7 @@ class _CutTexts:
             for start, count in leaves
         ]
         at = np.concatenate([*indices, np.zeros(0, np.int32)])
-        self._all = _pieces(text, limits).take(pa.array(at))
+        self._all = pieces_of(text, limits).take(pa.array(at))
 
     def _texts(self, start: int, count: int) -> pa.StringArray:
         return self._all.slice(self.rows * start, self.rows * count)

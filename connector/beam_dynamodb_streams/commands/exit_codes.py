@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import re
 import shutil
@@ -89,6 +90,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
         sys.exit(128 + number)
 
     def run(pipeline: beam.Pipeline) -> Any:
+        gc.freeze()  # a pass over all that was imported takes as long as twenty pages
         noise.failures_are_final = traits_of(pipeline).one_process
         result = pipeline.run()
         if outlives_process(pipeline):
@@ -117,6 +119,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
             raise
         exit_with(parser, error)
     finally:
+        gc.unfreeze()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

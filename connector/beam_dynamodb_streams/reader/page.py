@@ -82,7 +82,11 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     """
     shard = read.request.shard
     latest = read.asked + AHEAD_SECONDS
-    newest = max((created for entry in read.records if (created := entry.creation_time) <= latest), default=None)
+    times = [entry.creation_time for entry in read.records]
+    largest = max(times, default=None)
+    newest = (
+        largest if largest is None or largest <= latest else max((at for at in times if at <= latest), default=None)
+    )
     cut_off = False
     records, malformed = read.records, read.page.malformed
     if rules.gapless and rules.stop is not None and newest is not None and newest >= rules.stop + 1:
@@ -92,8 +96,7 @@ def deliver(frontier: Frontier, read: PageRead, rules: Rules) -> Delivery:
     position = _last(read.request.position, records, malformed, last)
     if read.records and newest is None and isinstance(read.request.position, AtTime):
         position = None  # records from the future alone: those from the start moment on are still to come
-    if rules.stop is not None:
-        end = rules.stop + 1
+    if rules.stop is not None and largest is not None and largest >= (end := rules.stop + 1):
         records = [record for record in records if (created := record.creation_time) < end or created > latest]
     touched = records
     records, undecodable = rules.filter(records, shard)

@@ -7,7 +7,7 @@ The column is null where the view type leaves out an image that is needed to kno
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.columns.types import is_json
+from beam_dynamodb_streams.columns.uniform_members import attributes_by_shape, differing_attributes
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records import decode_value
 from beam_dynamodb_streams.records.values import same_values
@@ -34,32 +35,88 @@ def changed_attributes(rows: pa.RecordBatch, schema: Schema | None) -> pa.ListAr
     attribute are then the same, because both are null in a column.
     """
     known = _is_known(rows)
+    found = _Found()
     if schema is None:
-        return pa.array(
-            [
-                _changed_members(new, old) if is_known else None
-                for new, old, is_known in zip(_texts(rows, "new_image"), _texts(rows, "old_image"), known, strict=True)
-            ],
-            NAMES,
-        )
+        known &= _find_in_texts(rows, known, found)
+    else:
+        _find_in_columns(rows, schema, known, found)
+    return found.lists(known)
+
+
+def _find_in_columns(rows: pa.RecordBatch, schema: Schema, known: _Mask, found: _Found) -> None:
     new, old = rows.column("new_image"), rows.column("old_image")
-    row_numbers, names = [], []
     for column in schema.attributes:
         index = schema.image.get_field_index(column.name)
         one, other = pc.struct_field(new, [index]), pc.struct_field(old, [index])
-        found = np.flatnonzero(_differ(one, other) & known)
+        changed = np.flatnonzero(_differ(one, other) & known)
         if is_json(column):
-            found = np.array([row for row in found if not _same(_bytes(one[row]), _bytes(other[row]))], np.int64)
-        row_numbers.append(found)
-        names.append(np.full(len(found), column.name, object))
+            changed = np.array([row for row in changed if not _same(_bytes(one[row]), _bytes(other[row]))], np.int64)
+        found.add(changed, [column.name], np.zeros(len(changed), np.int64))
     if schema.other is not None:
         index = schema.image.get_field_index(schema.other)
         one, other = pc.struct_field(new, [index]), pc.struct_field(old, [index])
-        for row in np.flatnonzero(_unequal(one, other) & known):
-            members = _changed_members(_bytes(one[row]), _bytes(other[row])) or []
-            row_numbers.append(np.full(len(members), row))
-            names.append(np.array(members, object))
-    return _lists(np.concatenate(row_numbers), np.concatenate(names), known)
+        for row in np.flatnonzero(_unequal(one, other) & known).tolist():
+            found.add_names(row, _changed_members(_bytes(one[row]), _bytes(other[row])) or [])
+
+
+def _find_in_texts(rows: pa.RecordBatch, known: _Mask, found: _Found) -> _Mask:
+    """Find the attributes in images that are DynamoDB JSON. Return which rows do not have a malformed image."""
+    new, old = rows.column("new_image"), rows.column("old_image")
+    left = known & _unequal(new, old)
+    well_formed = np.ones(len(rows), np.bool_)
+    both = np.flatnonzero(left & _valid(new) & _valid(old))
+    for differing in differing_attributes(_texts(new, both), _texts(old, both)):
+        same = [at for at, pair in zip(differing.unsure, differing.values, strict=True) if _same(*pair)]
+        rows_found, columns = np.delete(differing.rows, same), np.delete(differing.columns, same)
+        found.add(both[rows_found], differing.names, columns)
+        left[both[differing.pairs]] = False
+    for images, others in ((new, old), (old, new)):
+        alone = np.flatnonzero(left & _valid(images) & ~_valid(others))
+        for places, names in attributes_by_shape(_texts(images, alone)):
+            found.add(np.repeat(alone[places], len(names)), names, np.tile(np.arange(len(names)), len(places)))
+            left[alone[places]] = False
+    others = np.flatnonzero(left)
+    for row, one, other in zip(others.tolist(), _texts(new, others), _texts(old, others), strict=True):
+        changed = _changed_members(one, other)
+        if changed is None:
+            well_formed[row] = False
+        else:
+            found.add_names(row, changed)
+    return well_formed
+
+
+class _Found:
+    """The attributes found so far: for each, its row and the number of its name."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._rows: list[npt.NDArray[np.int64]] = []
+        self._names: list[npt.NDArray[np.int64]] = []
+
+    def add(self, rows: npt.NDArray[np.int64], names: list[str], places: npt.NDArray[np.int64]) -> None:
+        """Add the attributes of rows; `places` says which of the names each one has."""
+        numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in names]
+        self._rows.append(rows)
+        self._names.append(np.array(numbers, np.int64)[places])
+
+    def add_names(self, row: int, names: list[str]) -> None:
+        self.add(np.full(len(names), row), names, np.arange(len(names)))
+
+    def lists(self, known: _Mask) -> pa.ListArray:
+        """Return the sorted names of each row; null for a row that is not known."""
+        in_order = sorted(self._numbers)
+        rank = np.zeros(len(in_order), np.int64)
+        rank[[self._numbers[name] for name in in_order]] = np.arange(len(in_order))
+        rows = np.concatenate([np.zeros(0, np.int64), *self._rows])
+        ranks = rank[np.concatenate([np.zeros(0, np.int64), *self._names])]
+        # An attribute that its column holds in part, and the column `other` whole, was found twice.
+        both = np.sort(rows * (len(in_order) + 1) + ranks)
+        both = both[np.append(True, both[1:] != both[:-1])] if len(both) else both
+        rows, ranks = np.divmod(both, len(in_order) + 1)
+        limits = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(known)))]).astype(np.int32)
+        offsets = pa.array(limits, mask=np.append(~known, False)) if not known.all() else pa.array(limits)
+        names = pa.array(in_order, pa.string()).take(pa.array(ranks))
+        return pa.ListArray.from_arrays(offsets, names, type=NAMES)
 
 
 def has_attribute(images: pa.Array, name: str, schema: Schema | None) -> npt.NDArray[np.bool_]:
@@ -91,8 +148,10 @@ def _is_known(rows: pa.RecordBatch) -> _Mask:
     return (inserted & new) | (removed & old) | (new & old)
 
 
-def _texts(rows: pa.RecordBatch, name: str) -> list[bytes | None]:
-    return rows.column(name).view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
+def _texts(images: pa.Array, rows: npt.NDArray[np.int64]) -> list[Any]:
+    """Return the images of these rows as bytes; None where there is none."""
+    chosen = images if len(rows) == len(images) else images.take(pa.array(rows))
+    return chosen.view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def _bytes(text: pa.Scalar) -> bytes | None:
@@ -120,18 +179,6 @@ def _same(one: bytes | None, other: bytes | None) -> bool:
         return same_values(decode_value(one), decode_value(other))
     except MalformedRecordError:
         return False
-
-
-def _lists(row_numbers: npt.NDArray[np.int64], names: npt.NDArray[np.object_], known: _Mask) -> pa.ListArray:
-    order = np.lexsort((names.astype(str), row_numbers)) if len(row_numbers) else np.zeros(0, np.int64)
-    row_numbers, names = row_numbers[order], names[order]
-    # An attribute that its column holds in part, and the column `other` whole, was found twice.
-    first = np.ones(len(row_numbers), np.bool_)
-    first[1:] = (row_numbers[1:] != row_numbers[:-1]) | (names[1:] != names[:-1])
-    row_numbers, names = row_numbers[first], names[first]
-    limits = np.concatenate([[0], np.cumsum(np.bincount(row_numbers, minlength=len(known)))]).astype(np.int32)
-    offsets = pa.array(limits, mask=np.append(~known, False)) if not known.all() else pa.array(limits)
-    return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()), type=NAMES)
 
 
 def _differ(one: pa.Array, other: pa.Array) -> _Mask:

@@ -189,7 +189,9 @@ class WriteChanges(HandlesErrors):
             chunking = ChunkBySinkWindows(options, files.directory, length, tracking)
         else:
             chunking = ChunkByInputWindows(options, files.directory, changes.windowing.windowfn)
-        chunks = changes | "Chunks" >> beam.ParDo(chunking).with_outputs(MISFITS, main=_CHUNKS)
+        # Beam would infer the types from the code, which takes as long as reading ten pages.
+        typed = beam.ParDo(chunking).with_output_types(_CHUNK)
+        chunks = changes | "Chunks" >> typed.with_outputs(MISFITS, main=_CHUNKS)
         chunks[_CHUNKS].element_type, chunks[MISFITS].element_type = _CHUNK, Misfit
         grouped = chunks[_CHUNKS]
         if window_into is not None:

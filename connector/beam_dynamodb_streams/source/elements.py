@@ -173,12 +173,15 @@ class Batches:
 
     def _cut(self, records: Sequence[RawRecord], rows: pa.RecordBatch) -> Iterator[TimestampedValue]:
         created = creation_times(records)
+        first, last = min(created), max(created)
+        if int(first) // self.span == int(last) // self.span:  # as most pages are, without a look at each change
+            yield TimestampedValue(rows, Timestamp(micros=round(first * MICROS)))
+            return
         start = 0
         for _, times in groupby(created, key=lambda seconds: int(seconds) // self.span):
             run = list(times)
             part = rows.slice(start, len(run))
-            if len(run) < len(created):
-                part = pa.concat_batches([part])  # only its own rows: a slice pickles the whole page
+            part = pa.concat_batches([part])  # only its own rows: a slice pickles the whole page
             yield TimestampedValue(part, Timestamp(micros=round(min(run) * MICROS)))
             start += len(run)
 
