@@ -48,7 +48,7 @@ LIBRARIES = {
     ),
     "pyarrow": (
         "records/beam_",
-        "records/json_lines.py",
+        "records/json_columns.py",
         "records/snapshot_end.py",
         "records/text_columns.py",
         "columns/",

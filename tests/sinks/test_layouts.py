@@ -10,14 +10,17 @@ from decimal import Decimal
 from typing import Any
 
 import fastavro
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beam_dynamodb_streams.columns import Columns, Schema, avro_records, avro_schema_of, json_field
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.records import ChangeRecord, to_arrow
-from beam_dynamodb_streams.records.json_lines import encode_lines
+from beam_dynamodb_streams.records.json_columns import encode_lines
 from beam_dynamodb_streams.sinks.changed_attributes import changed_attributes
 from beam_dynamodb_streams.sinks.formats import AvroFormat, JsonLinesFormat, ParquetFormat
 from beam_dynamodb_streams.sinks.layouts import RowLayout, check_layout, latest_changes
@@ -298,3 +301,41 @@ def test_a_line_of_a_change_log_is_that_of_its_record_with_the_columns_of_the_la
 def test_an_unknown_layout_is_refused_with_those_there_are():
     with pytest.raises(InvalidOptionError, match="layout='wide' is unknown: use one of 'change_log', 'latest_image'"):
         check_layout("wide")
+
+
+texts = st.text(max_size=6) | st.sampled_from(['"', "\\", "\n", "\x00", "\x7f", "é\u2028"])
+json_texts = st.sampled_from(['{"id":{"S":"a"}}', '{ "id":\n\r {"S": "\\n"} }', '{"é":{"N":"1"}}'])
+rows_of_a_file = st.lists(
+    st.fixed_dictionaries(
+        {
+            "event_id": texts,
+            "version": texts,
+            "approximate_creation_time": st.integers(0, 253_370_764_799_999_999) | st.sampled_from([0, 1_000_000]),
+            "size_bytes": st.none() | st.integers(-(2**63), 2**63 - 1),
+            "user_identity": st.none() | json_texts,
+            "keys": json_texts,
+            "new_image": st.none() | json_texts,
+            "changed_attributes": st.none() | st.lists(texts, max_size=3),
+            "is_ttl_delete": st.booleans(),
+            "is_replication": st.none() | st.booleans(),
+        }
+    ),
+    max_size=4,
+)
+
+
+@given(rows_of_a_file, st.integers(0, 2))
+def test_lines_are_those_of_the_rows_one_by_one(rows, start: int):
+    columns = RowLayout("change_log", None).columns
+    schema = pa.schema([columns.field(name) for name in (rows[0] if rows else {"keys": ""})])
+    batch = pa.RecordBatch.from_pylist(rows, schema).slice(start)
+    expected = [
+        {
+            name: msgspec.Raw(b"null" if value is None else value.encode().replace(b"\n", b"").replace(b"\r", b""))
+            if name in ("user_identity", "keys", "new_image")
+            else value
+            for name, value in row.items()
+        }
+        for row in batch.to_pylist()
+    ]
+    assert encode_lines(batch) == msgspec.json.Encoder().encode_lines(expected)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
-import pyarrow as pa
 
 from beam_dynamodb_streams.errors import MalformedRecordError
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND, RecordFields
 from beam_dynamodb_streams.records.versions import VERSION_PATTERN, base_of, version_of
-
-_JSON_COLUMNS: Final = frozenset({"user_identity", "keys", "new_image", "old_image", "image"})
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,24 +60,6 @@ def encode_line(fields: RecordFields) -> str:
             _one_line(old),
         )
     ).decode()
-
-
-def encode_lines(rows: pa.RecordBatch) -> bytes:
-    """Return a line for each row, with its line end: a member for each column, in their order.
-
-    The columns are those of `CHANGE_SCHEMA` and of a layout of files (`sinks.layouts`).
-    """
-    names = rows.schema.names
-    columns = [_members(name, column) for name, column in zip(names, rows.columns, strict=True)]
-    return _encoder.encode_lines([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
-
-
-def _members(name: str, column: pa.Array) -> list[Any]:
-    if name in _JSON_COLUMNS:
-        return list(map(_one_line, column.view(pa.binary()).to_pylist()))
-    if pa.types.is_timestamp(column.type):
-        return [EPOCH + timedelta(microseconds=micros) for micros in column.view(pa.int64()).to_pylist()]
-    return column.to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def decode_line(line: str | bytes) -> RecordFields:

@@ -20,7 +20,7 @@ from beam_dynamodb_streams.columns.json_rows import encode_typed_lines
 from beam_dynamodb_streams.columns.schema import FILE_METADATA
 from beam_dynamodb_streams.columns.types import first_clash
 from beam_dynamodb_streams.errors import InvalidOptionError
-from beam_dynamodb_streams.records.json_lines import encode_lines
+from beam_dynamodb_streams.records.json_columns import encode_lines
 from beam_dynamodb_streams.sinks.avro_file import AvroFile
 from beam_dynamodb_streams.sinks.layouts import RowLayout
 
