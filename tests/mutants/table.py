@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants import calls, data_streams, kinesis, lineage, pages, records, snapshots
+from tests.mutants import calls, data_streams, kinesis, lakehouse, lineage, pages, records, snapshots
 from tests.mutants.mutant import Mutant
 
 TRAPS = {
@@ -48,6 +48,10 @@ TRAPS = {
     40: "an export and the stream overlap, in no common order",
     41: "a table that was deleted and created again has the same name and other items",
     42: "the deletions of a loss are in no stream",
+    43: "what a lakehouse table lists at present does not say what was committed",
+    44: "libraries repeat a commit on whatever was committed meanwhile",
+    45: "a file that is in place may be written again",
+    46: "an older change brings a deleted item back",
 }
 
 MUTANTS: tuple[Mutant, ...] = tuple(
@@ -57,6 +61,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             *calls.MUTANTS,
             *data_streams.MUTANTS,
             *kinesis.MUTANTS,
+            *lakehouse.MUTANTS,
             *lineage.MUTANTS,
             *records.MUTANTS,
             *snapshots.MUTANTS,
