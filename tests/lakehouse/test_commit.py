@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import apache_beam as beam
@@ -16,6 +17,8 @@ from pyiceberg.transforms import DayTransform, HourTransform
 
 import beam_dynamodb_streams
 from beam_dynamodb_streams import (
+    CHANGE_SCHEMA,
+    ChangeRecord,
     CommitToDelta,
     CommitToIceberg,
     WriteChangesToAvro,
@@ -26,9 +29,13 @@ from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, Lak
 from beam_dynamodb_streams.lakehouse import commit
 from beam_dynamodb_streams.lakehouse.commit import Committer, LoadedTable, Target
 from beam_dynamodb_streams.lakehouse.finished import Source
+from beam_dynamodb_streams.records import to_arrow
+from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, end_batch
+from beam_dynamodb_streams.records.versions import row_version
 from beam_dynamodb_streams.sinks.layouts import RowLayout
+from tests.e2e.collected import Keep
 from tests.lakehouse.lake import catalog_of, delta_rows, iceberg_table, ids_of, properties_of, run
-from tests.sinks.change_source import change, mark, take_back
+from tests.sinks.change_source import START, change, mark, take_back
 
 HOUR = [change(number, number * 40) for number in range(100)]
 
@@ -139,7 +146,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("kind", ["iceberg", "delta"])
 def test_two_that_commit_the_same_files_at_once_commit_each_once(kind: str, tmp_path: Path) -> None:
-    """Trap 44: libraries add files again to whatever was committed meanwhile, and repeat a transaction's number."""
+    """Trap 44: pyiceberg adds files again to whatever was committed meanwhile; deltalake takes a number twice."""
     run(tmp_path, HOUR[:50], iceberg=False, delta=False)
     source = Source(str(tmp_path / "out"), RowLayout("change_log", None).columns, None, tracked=True)
     step = CommitToDelta() if kind == "delta" else CommitToIceberg(properties_of(tmp_path), "db.orders")
@@ -374,3 +381,40 @@ def test_a_mark_alone_keeps_an_old_file_out(tmp_path: Path) -> None:
     assert [each.rows for each in Committer(target, [source]).commit([])] == [1]
     (output / "_writing" / old.name).unlink()
     assert [each.rows for each in Committer(target, [source]).commit([])] == [1]
+
+
+def read_as_rows(place: Path, rows: int, *, hours: int, complete: bool) -> list[commit.Committed]:
+    """Write rows of a snapshot that was read over several hours, and changes, as a bounded run does, and commit."""
+    epoch = 1_700_000_000_000
+    read = [
+        ChangeRecord(
+            event_id=f"row-{number}",
+            event_name="READ",
+            keys={"id": f"o-{number}"},
+            new_image={"id": f"o-{number}"},
+            sequence_number="",
+            shard_id="segment-0",
+            approximate_creation_time=START + timedelta(hours=number % hours),
+            version=row_version(epoch),
+        )
+        for number in range(rows)
+    ]
+    batches = [to_arrow(read), to_arrow(HOUR[:5])]
+    if complete:
+        batches.append(end_batch(CHANGE_SCHEMA, SnapshotEnd(epoch, rows, 1)))
+    sink = WriteChangesToParquet(place / "out", partitions="hour")
+    kept = Keep.kept[str(place)] = []
+    with sink.resume(), beam.Pipeline("FnApiRunner") as pipeline:
+        files = pipeline | beam.Create(batches, reshuffle=False) | sink
+        _ = files | CommitToIceberg(properties_of(place), "db.orders") | "I" >> beam.ParDo(Keep(str(place)))
+        _ = files | CommitToDelta() | "D" >> beam.ParDo(Keep(str(place)))
+    return [committed for committed, _ in kept]
+
+
+def test_a_snapshot_is_committed_once_it_is_complete_in_the_partitions_of_its_times(tmp_path: Path) -> None:
+    assert [each.rows for each in read_as_rows(tmp_path, 9, hours=3, complete=False)] == [5, 5]
+    assert [each.rows for each in read_as_rows(tmp_path, 9, hours=3, complete=True)] == [9, 9]
+    rows = iceberg_table(tmp_path).scan().to_arrow()
+    assert ids_of(rows) == {**once(HOUR[:5]), **{f"row-{number}": 1 for number in range(9)}}
+    assert ids_of(delta_rows(tmp_path / "out")) == ids_of(rows)
+    assert sorted(set(delta_rows(tmp_path / "out").column("hour").to_pylist())) == [8, 9, 10]

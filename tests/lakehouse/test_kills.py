@@ -117,7 +117,7 @@ def assert_mirrored(table: Table, place: Path) -> None:
 def test_tables_and_mirror_are_right_after_kills(service: LocalStreams, tmp_path: Path, prism: str) -> None:
     table = service.create_table("orders", keys={"id": "S"}, shards=2)
     runs = [Run(kind, service, tmp_path, options_of(PRISM, prism)) for kind in ("commit", "mirror")]
-    run_with_kills(runs, Writer(table, 3_000, seed=3, pause=0.04), kills=2, seed=3, gap=8)
+    run_with_kills(runs, Writer(table, 1_500, seed=3, pause=0.04), kills=2, seed=3, gap=6)
     assert_each_change_once(table, tmp_path)
     assert_mirrored(table, tmp_path)
 

@@ -26,14 +26,6 @@ MUTANTS = (
     ),
     Mutant(
         44,
-        "deltalake repeats the commit on whatever was committed meanwhile",
-        "lakehouse/delta.py::LoadedDeltaTable.add",
-        "CommitProperties(app_transactions=[Transaction(output, number)], max_commit_retries=0)",
-        "CommitProperties(app_transactions=[Transaction(output, number)])",
-        f"{TWO}[delta]",
-    ),
-    Mutant(
-        44,
         "pyiceberg repeats the commit on whatever was committed meanwhile",
         "lakehouse/iceberg.py::LoadedIcebergTable.add",
         'no_retries = {**table.metadata.properties, TableProperties.COMMIT_NUM_RETRIES: "0"}',

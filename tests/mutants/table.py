@@ -49,7 +49,7 @@ TRAPS = {
     41: "a table that was deleted and created again has the same name and other items",
     42: "the deletions of a loss are in no stream",
     43: "what a lakehouse table lists at present does not say what was committed",
-    44: "libraries repeat a commit on whatever was committed meanwhile",
+    44: "a library repeats a commit on whatever was committed meanwhile",
     45: "a file that is in place may be written again",
     46: "an older change brings a deleted item back",
 }

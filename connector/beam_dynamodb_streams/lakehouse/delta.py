@@ -242,8 +242,8 @@ class LoadedDeltaTable:
                 "append",
                 self.table.schema(),
                 partition_by=[column.name for column in _COLUMNS_OF[target.partitions]],
-                # Without retries: deltalake would add the files again to whatever was committed meanwhile, and it
-                # accepts a number that was committed already.
+                # Without retries: what deltalake takes for a conflict is its own affair, and it accepts a number that
+                # was committed already.
                 commit_properties=CommitProperties(
                     app_transactions=[Transaction(output, number)], max_commit_retries=0
                 ),

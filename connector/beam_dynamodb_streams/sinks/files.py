@@ -180,7 +180,7 @@ class _WindowFiles:
             self._write(changes, stream_arn)
 
     def add_rows(self, rows: pa.RecordBatch) -> None:
-        """Write rows of a snapshot, whatever the partitions of changes are."""
+        """Write rows of a snapshot, in the partitions of their times below a folder of its own."""
         if len(rows):
             self._digest.add_rows(rows)
             self._write(rows, "")
@@ -195,8 +195,9 @@ class _WindowFiles:
         return self._written
 
     def _write(self, changes: pa.RecordBatch, streams: str) -> None:
-        parts = split_by_partition(changes, self._files.partitions)
-        for partition, rows in [(rows_folder(self._epoch), changes)] if self._epoch else parts:
+        folder = rows_folder(self._epoch) if self._epoch else ""
+        for below, rows in split_by_partition(changes, self._files.partitions):
+            partition = f"{folder}{below}"
             with write_errors(self._files.directory):
                 file = self._open.get(partition) or self._begin(partition)
                 file.writer.write(rows)
