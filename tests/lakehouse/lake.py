@@ -47,7 +47,7 @@ def run(
     **options: Any,
 ) -> list[Committed]:
     """Write changes to `output`, commit the files, and return the commits."""
-    sink = WriteChangesToParquet(place / output, **{"window": 60, **options})
+    sink = WriteChangesToParquet(place / output, **{"window": 600, **options})
 
     def execute() -> list[Committed]:
         kept = Keep.kept[str(place)] = []

@@ -115,14 +115,14 @@ def test_what_a_killed_run_wrote_and_did_not_commit_is_committed_by_the_next(tmp
 
 def test_a_file_without_its_manifest_is_not_committed(tmp_path: Path) -> None:
     """Trap 45: a file that is in place may be written again, by whoever writes its window again."""
-    run(tmp_path, HOUR[:50], iceberg=False, delta=False)
+    run(tmp_path, HOUR[:50], iceberg=False, delta=False, window=60)
     source = Source(str(tmp_path / "out"), RowLayout("change_log", None).columns, None, tracked=True)
     manifest = min((tmp_path / "out" / "_manifests").rglob("*.json"))
     take_back(tmp_path / "out", manifest)
     target = CommitToDelta().target(source)
     (committed,) = Committer(target, [source]).commit([])
     assert committed.rows == 48, "40 s apart: two of the changes are in the first minute"
-    run(tmp_path, HOUR[:50])
+    run(tmp_path, HOUR[:50], window=60)
     assert ids_of(delta_rows(tmp_path / "out")) == once(HOUR[:50])
 
 
@@ -212,16 +212,16 @@ def test_a_batch_that_was_written_and_not_committed_does_not_count(tmp_path: Pat
 
 def test_many_batches_are_folded_into_one_and_stay_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("beam_dynamodb_streams.lakehouse.journal._FOLDED_AT", 3)
-    for end in range(10, 70, 10):
+    for end in range(10, 60, 10):
         run(tmp_path, HOUR[:end], iceberg=False)
     assert len(list((tmp_path / "out" / "_commits").glob("delta-*/*.json"))) <= 5
-    assert run(tmp_path, HOUR[:60], iceberg=False) == []
-    assert ids_of(delta_rows(tmp_path / "out")) == once(HOUR[:60])
+    assert run(tmp_path, HOUR[:50], iceberg=False) == []
+    assert ids_of(delta_rows(tmp_path / "out")) == once(HOUR[:50])
 
 
 def test_many_files_are_committed_in_several_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit, "FILES_AT_ONCE", 30)
-    committed = run(tmp_path, HOUR)
+    committed = run(tmp_path, HOUR, delta=False, window=60)
     assert [each.files for each in committed if each.table == "db.orders"] == [30, 30, 7]
     assert ids_of(iceberg_table(tmp_path).scan().to_arrow()) == once(HOUR)
 
