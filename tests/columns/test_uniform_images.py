@@ -155,3 +155,12 @@ def test_an_unusual_spelling_is_read_as_it_is_alone(spelling: bytes):
     usual = b'{"id":{"S":"a"},"paid":{"BOOL":false}}'
     for images in ([spelling] * 70, [usual] * 70 + [spelling], [spelling] + [usual] * 70):
         check(images)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"count": {"N": "1.5"}}, {"blob": {"B": "?"}}, {"price": {"N": "0.001"}}])
+@pytest.mark.parametrize("differs", [None, 0, 63, 64, 127])
+def test_values_that_the_second_half_repeats_are_those_of_single_images(wrong: dict, differs: int | None) -> None:
+    items = [item(number) | (wrong if number == 7 else {}) for number in range(64)] * 2
+    if differs is not None:
+        items[differs] = {**items[differs], "count": {"N": "77"}, "sizes": {"L": [{"N": "7"}, {"N": "1E3"}]}}
+    check([msgspec.json.encode(each) for each in items])

@@ -286,10 +286,37 @@ class _CutTexts:
                 recheck = either_mask(recheck, more)
             return pa.StructArray.from_arrays([column for column, _ in found], fields=list(kind)), recheck
         if tag in ("S", "N", "B"):
-            return content_of_tag(self._texts(content, 1), tag, kind)
+            texts = self._texts(content, 1)
+            if kind == pa.string():
+                return content_of_tag(texts, tag, kind)
+            return self._once(texts, lambda some, _: content_of_tag(some, tag, kind))
         inner, start, count = content
         if not count:
             return pa.array([[]] * self.rows, kind), None
+        texts = self._texts(start, count)
         if tag == "L":
-            return lists_of_texts(self._texts(start, count), inner, kind, self.rows)
-        return sets_of_texts(self._texts(start, count), tag, kind, self.rows)
+            return self._once(texts, lambda some, rows: lists_of_texts(some, inner, kind, rows))
+        return self._once(texts, lambda some, rows: sets_of_texts(some, tag, kind, rows))
+
+    def _once(
+        self, texts: pa.StringArray, convert: Callable[[pa.StringArray, int], tuple[pa.Array, Recheck]]
+    ) -> tuple[pa.Array, Recheck]:
+        """Convert texts whose second half repeats the first one only once: most attributes are in both images alike."""
+        if not _repeats(texts, self.rows):
+            return convert(texts, self.rows)
+        column, recheck = convert(texts.slice(0, len(texts) // 2), self.rows // 2)
+        return pa.concat_arrays([column, column]), None if recheck is None else np.tile(recheck, 2)
+
+
+def _repeats(texts: pa.StringArray, rows: int) -> bool:
+    """Return whether the texts of the second half of the rows are those of the first one."""
+    if rows % 2:
+        return False
+    half = len(texts) // 2
+    _, offsets, content = texts.buffers()
+    limits = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    first, middle, last = (int(limits[at]) for at in (0, half, 2 * half))
+    if middle - first != last - middle or not np.array_equal(limits[: half + 1] + (middle - first), limits[half:]):
+        return False
+    characters = np.frombuffer(content or b"", np.uint8)
+    return np.array_equal(characters[first:middle], characters[middle:last])
