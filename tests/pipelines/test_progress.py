@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def store(tmp_path: Path) -> FileStore:
 def saved(tmp_path: Path, position: StreamPosition) -> str:
     (tmp_path / "saved.json").write_text(position.to_json())
     return str(tmp_path / "saved.json")
+
+
+def test_list_is_json_for_scripts(
+    run: Callable[..., int], store: FileStore, hand: Hand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.swap_lease(store.read().lease, LeaseRecord("two", ARN, float(SECOND)))
+    hand.seconds = SECOND + 5
+    assert run("list", "--output=json") == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert (listed["owner"], listed["alive"]) == ("two", True)
+    (stream,) = listed["streams"]
+    assert stream["stream_arn"] == ARN
+    assert [shard["shard_id"] for shard in stream["shards"]] == ["a", "b"]
 
 
 def test_list_shows_the_holder_and_the_position_of_each_shard(

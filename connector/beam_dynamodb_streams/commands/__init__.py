@@ -40,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         case ["-h" | "--help", *_]:
             print(_help())
             return 0
+        case ["completion", *arguments]:
+            return int(import_module(f"{__name__}.completion").main(arguments))
+        case ["--complete", shell, *rest]:
+            import_module(f"{__name__}.completion").print_candidates(shell, rest)
+            return 0
         case ["--version", *_]:
             print(f"{PROGRAM} {_version()}")
             return 0
@@ -53,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         case [name, *_]:
             import difflib
 
-            near = difflib.get_close_matches(name, COMMANDS, 1, 0.5)
+            near = difflib.get_close_matches(name, [*COMMANDS, "completion"], 1, 0.5)
             advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(COMMANDS)}"
             _refuse(f"unknown command {name!r}: {advice}")
     raise AssertionError("unreachable: the cases above are all there are")
@@ -117,6 +122,7 @@ def _help() -> str:
             "  -h, --help  show this text",
             "  --version   show the version",
             "",
+            f"`{PROGRAM} completion bash|zsh|fish` prints a script that completes commands and options in a shell.",
             f"`{PROGRAM} COMMAND --help` shows the options of a command.",
         ]
     )

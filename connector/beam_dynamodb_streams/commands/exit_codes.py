@@ -17,12 +17,14 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PortableOptions
 
 from beam_dynamodb_streams import errors
 from beam_dynamodb_streams.beam.runners import outlives_process, traits_of
 from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.commands.options.pipeline_parser import PipelineParser
 from beam_dynamodb_streams.commands.printable import printable
+from beam_dynamodb_streams.commands.runner_mistakes import runner_mistake
 from beam_dynamodb_streams.commands.runner_noise import Noise, without_noise
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.source.live_status import faults_now
@@ -80,6 +82,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
     signals: list[int] = []
     noise = Noise()
     left_running: list[str] = []
+    endpoints: list[str | None] = []
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signature of a handler
         signals.append(number)
@@ -91,6 +94,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
 
     def run(pipeline: beam.Pipeline) -> Any:
         gc.freeze()  # a pass over all that was imported takes as long as twenty pages
+        endpoints.append(pipeline.options.view_as(PortableOptions).job_endpoint)
         noise.failures_are_final = traits_of(pipeline).one_process
         result = pipeline.run()
         if outlives_process(pipeline):
@@ -111,13 +115,16 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
     try:
         with _temporary_directory(), without_noise(noise, [*quiet, *_quiet(parser)]):
             yield run
-    except (ConnectorError, RuntimeError) as failure:
-        if signals:  # inside a step, where Beam turns what the handler raised into a RuntimeError
+    except Exception as failure:  # what is no mistake of the command line is raised again
+        if signals and isinstance(failure, RuntimeError):  # Beam makes one of what the handler raised inside a step
             sys.exit(128 + signals[0])
         error = connector_error(failure)
-        if error is None:
+        if error is not None:
+            exit_with(parser, error)
+        mistake = runner_mistake(failure, endpoints[-1] if endpoints else None)
+        if mistake is None:
             raise
-        exit_with(parser, error)
+        parser.error(mistake)
     finally:
         gc.unfreeze()
         for number, handler in handlers.items():

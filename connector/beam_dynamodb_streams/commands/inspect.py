@@ -3,7 +3,8 @@
     dynamodb-streams inspect --table orders
     dynamodb-streams inspect --table orders --sample --watch
     dynamodb-streams inspect --table orders --progress dynamodb://progress/orders --stalled_after 120
-    dynamodb-streams inspect --table orders --json | jq '.shards[] | select(.state == "open")'
+    dynamodb-streams inspect --table orders --html orders.html
+    dynamodb-streams inspect --table orders --output json | jq '.shards[] | select(.state == "open")'
     dynamodb-streams inspect --kinesis_stream orders-changes --sample
 
 Without `--sample` no record is read: the command is free of charge and takes no reader's place.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +32,9 @@ from beam_dynamodb_streams import ConnectorError
 from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.command_line import connection_of
 from beam_dynamodb_streams.commands.exit_codes import exit_with
-from beam_dynamodb_streams.commands.options.inspect import parser_of
+from beam_dynamodb_streams.commands.options.inspect import STDOUT, parser_of
 from beam_dynamodb_streams.commands.options.parser import Parser
+from beam_dynamodb_streams.commands.overview_page import overview_page
 from beam_dynamodb_streams.commands.overview_table import age, duration, overview_table
 from beam_dynamodb_streams.commands.printable import printable, printable_json
 from beam_dynamodb_streams.errors import DelayError
@@ -122,27 +125,30 @@ def repeated(
 
 def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argparse.Namespace) -> StreamOverview:
     """Show each overview, and return the last one."""
-    if arguments.json:
+    if arguments.output == "json":
         for seen in overviews:
-            _draw(parser, seen, arguments.svg)
+            _draw(parser, seen, arguments)
             _warn(parser, seen)
             print(printable_json(msgspec.json.encode(seen.to_dict()).decode()), flush=True)
         return seen
-    try:
-        from rich.console import Console
-        from rich.live import Live
-    except ImportError:
-        parser.error("rich is not installed: pip install 'beam-dynamodb-streams[notebooks]', or use --json")
+    if arguments.html is not None:
+        for seen in overviews:
+            _draw(parser, seen, arguments)
+            _warn(parser, seen)
+        return seen
+    from rich.console import Console
+    from rich.live import Live
+
     console = Console()
     if arguments.watch is None or not console.is_terminal:
         for seen in overviews:
-            _draw(parser, seen, arguments.svg)
+            _draw(parser, seen, arguments)
             console.print(overview_table(seen))
             _warn(parser, seen)
         return seen
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
         for seen in overviews:
-            _draw(parser, seen, arguments.svg)
+            _draw(parser, seen, arguments)
             live.update(overview_table(seen), refresh=True)
     return seen
 
@@ -159,11 +165,28 @@ def _warn(parser: Parser, seen: StreamOverview) -> None:
         )
 
 
-def _draw(parser: Parser, seen: StreamOverview, file: Path | None) -> None:
-    if file is None:
+def _draw(parser: Parser, seen: StreamOverview, arguments: argparse.Namespace) -> None:
+    """Write the page of `--html` and the picture of `--svg`, where they are asked for."""
+    if arguments.svg is not None:
+        notes = {shard.shard_id: age(shard, seen.taken) for shard in seen.shards}
+        _write(parser, "svg", arguments.svg, svg(seen.lineage, notes))
+    if arguments.html is None:
         return
-    notes = {shard.shard_id: age(shard, seen.taken) for shard in seen.shards}
+    page = overview_page(seen, refresh=arguments.watch)
+    if arguments.html == STDOUT and not sys.stdout.isatty():
+        print(page, end="", flush=True)
+        return
+    named = re.sub(r"[^\w.-]", "_", seen.table) or "stream"
+    file = Path(f"{named}.html") if arguments.html == STDOUT else Path(arguments.html)
+    _write(parser, "html", file, page)
+    print(f"{file.absolute().as_uri()}", file=sys.stderr)
+
+
+def _write(parser: Parser, option: str, file: Path, text: str) -> None:
+    """Write a file in one step: a browser may read it at any moment."""
     try:
-        file.write_text(svg(seen.lineage, notes), "utf-8")
+        unfinished = file.with_name(f"{file.name}.unfinished")
+        unfinished.write_text(text, "utf-8")
+        unfinished.replace(file)
     except OSError as error:
-        parser.error(f"--svg {str(file)!r} cannot be written: {error.strerror}")
+        parser.error(f"--{option} {str(file)!r} cannot be written: {error.strerror}")

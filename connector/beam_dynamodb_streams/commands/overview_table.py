@@ -28,7 +28,7 @@ def overview_table(seen: StreamOverview) -> RenderableType:
     from rich.text import Text
 
     facts = Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
-    for name, text in _facts(seen):
+    for name, text in facts_of(seen):
         facts.add_row(Text(name, "dim"), Text(printable(text)))  # a str would be markup
     sampled = any(shard.sampled for shard in seen.shards)
     heads = ["sampled", "first (UTC)", "last (UTC)"] if sampled else []
@@ -48,15 +48,16 @@ def overview_table(seen: StreamOverview) -> RenderableType:
             (printable(others and f" of {short_id(shard.parents[0])}{others}"), "dim"),
         )
         times = _times(shard.sampled) if sampled else ()
-        progress = (_progress(followed.get(shard.shard_id), seen.taken),) if followed else ()
+        progress = (progress_text(followed.get(shard.shard_id), seen.taken),) if followed else ()
         if seen.application is not None and seen.application.stands_in is not None:
             progress = ("not begun",)
-        table.add_row(label, _state(shard), *(age(shard, seen.taken) for _ in ages), *times, *progress)
+        table.add_row(label, state_text(shard), *(age(shard, seen.taken) for _ in ages), *times, *progress)
     rest = len(tree) - _MOST_SHARDS
     return Group(facts, Text(), table, *([Text(f"and {rest:,} more shards")] if rest > 0 else []))
 
 
-def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
+def facts_of(seen: StreamOverview) -> Iterator[tuple[str, str]]:
+    """Yield the facts about the stream and about the application, each with its name."""
     if seen.is_data_stream:
         yield "data stream", f"{seen.stream_arn} ({seen.status}), {seen.region}"
         yield "changes of", f"table {seen.table}" if seen.table else "the only table in it"
@@ -74,7 +75,7 @@ def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
         yield "oldest record", f"{seen.oldest:%Y-%m-%d %H:%M:%S} UTC, {duration(seen.taken - seen.oldest)} ago"
         yield "headroom", f"{duration(seen.headroom)} until it is trimmed"
     if seen.application is not None:
-        yield from _facts_of(seen.application)
+        yield from _application_facts(seen.application)
     if failures := seen.failures:
         yield "not sampled", f"{len(failures):,} shards: {next(iter(failures.values()))}"
     if (cost := seen.cost) is None:
@@ -84,7 +85,7 @@ def _facts(seen: StreamOverview) -> Iterator[tuple[str, str]]:
     yield "", f"{cost.busy_calls:,} ({cost.busy_usd:.2f} USD) while all bring changes"
 
 
-def _facts_of(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
+def _application_facts(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
     by = "held by nobody" if application.owner is None else f"held by {application.owner}"
     if application.alive_age is not None:
         by += f", alive {duration(application.alive_age)} ago"
@@ -100,7 +101,8 @@ def _facts_of(application: ApplicationProgress) -> Iterator[tuple[str, str]]:
         yield "", f"changes of {lost:,} of its shards were, or may have been, trimmed before they were read"
 
 
-def _progress(shard: ShardProgress | None, now: datetime) -> str:
+def progress_text(shard: ShardProgress | None, now: datetime) -> str:
+    """Return how far an application is in a shard; empty if it does not follow it."""
     if shard is None:
         return ""
     said = {"ended": "read to its end", "waiting": "after its parent", "trimmed": "trimmed unread"}.get(shard.state)
@@ -113,7 +115,8 @@ def _progress(shard: ShardProgress | None, now: datetime) -> str:
     return said
 
 
-def _state(shard: ShardOverview) -> str:
+def state_text(shard: ShardOverview) -> str:
+    """Return the state of a shard, with what is trimmed of it."""
     return f"{shard.state}, partly trimmed" if shard.partly_trimmed else shard.state
 
 

@@ -17,6 +17,7 @@ Exit code: 0 when done; 1 if it was declined or failed; 2 for a usage error.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from beam_dynamodb_streams import ConnectorError, Progress, StreamPosition
 from beam_dynamodb_streams.commands.aws_profile import aws_profile
@@ -35,7 +37,7 @@ from beam_dynamodb_streams.progress.acquire import WallClock, acquire, store_of
 from beam_dynamodb_streams.progress.kcl import STREAM_ARN, read_leases
 from beam_dynamodb_streams.progress.store import Application, LeaseRecord, SavedProgress, Store, is_further
 from beam_dynamodb_streams.shards.encoding import decode_scan
-from beam_dynamodb_streams.shards.position import ScanPlaces
+from beam_dynamodb_streams.shards.position import Position, ScanPlaces
 from beam_dynamodb_streams.shards.start_stop import LeaseTable
 from beam_dynamodb_streams.shards.stream_position import position_text
 from beam_dynamodb_streams.source.kinesis import connection_to_kinesis
@@ -61,6 +63,9 @@ def main(
 def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
     progress = _progress(arguments)
     stored = store_of(progress).read()
+    if arguments.output == "json":
+        print(printable_json(json.dumps(_listed(progress.address, stored, arguments.stream_arn, clock.now()))))
+        return 0
     if stored == Application():
         print(printable(f"{progress.address} is empty"))
         return 0
@@ -72,12 +77,41 @@ def _list(arguments: argparse.Namespace, clock: WallClock) -> int:
         width = max(map(len, stream.shards), default=0)
         for shard, saved in sorted(stream.shards.items()):
             moved = datetime.fromtimestamp(saved.moved_at, timezone.utc)
-            where = position_text(saved.position)
-            if isinstance(saved.position, ScanPlaces):
-                scan = decode_scan(saved.position.scan)
-                where = f"{scan.rows + scan.replaced:,} items of the table were read"
-            print(printable(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {where}"))
+            print(printable(f"  {shard:{width}}  {moved:%Y-%m-%d %H:%M:%S}  {_where(saved.position)}"))
     return 0
+
+
+def _where(position: Position) -> str:
+    if not isinstance(position, ScanPlaces):
+        return position_text(position)
+    scan = decode_scan(position.scan)
+    return f"{scan.rows + scan.replaced:,} items of the table were read"
+
+
+def _listed(address: str, stored: Application, stream_arn: str | None, now: float) -> dict[str, Any]:
+    """Return what `list` shows, for JSON."""
+    lease = stored.lease
+    return {
+        "application": address,
+        "owner": None if lease is None or lease.renewed_at == 0 else lease.owner,
+        "alive": lease is not None and lease.renewed_at != 0 and not lease.is_expired(now),
+        "renewed_seconds_ago": None if lease is None or lease.renewed_at == 0 else max(0.0, now - lease.renewed_at),
+        "streams": [
+            {
+                "stream_arn": arn,
+                "start": position_text(stream.start),
+                "shards": [
+                    {
+                        "shard_id": shard,
+                        "position": _where(saved.position),
+                        "moved": datetime.fromtimestamp(saved.moved_at, timezone.utc).isoformat(),
+                    }
+                    for shard, saved in sorted(stream.shards.items())
+                ],
+            }
+            for arn, stream in sorted(_streams(stored, stream_arn).items())
+        ],
+    }
 
 
 def _lease_text(lease: LeaseRecord, now: float) -> str:
@@ -155,6 +189,10 @@ def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: 
         print(printable_json(position.to_json()))
         return 0
     leases, _ = read_leases(arguments.table, region_name=arguments.region_name, endpoint_url=arguments.endpoint_url)
+    if arguments.output == "json":
+        names = ("stream", "shard", "checkpoint", "owner")
+        print(printable_json(json.dumps([{name: getattr(lease, name) for name in names} for lease in leases])))
+        return 0
     for stream in sorted({lease.stream for lease in leases}):
         ours = [lease for lease in leases if lease.stream == stream]
         print(printable(f"{stream or 'one stream, whose ARN is not in the table'}: {len(ours):,} leases"))

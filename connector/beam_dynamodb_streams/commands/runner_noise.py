@@ -25,8 +25,8 @@ _FAILURE: Final = re.compile(
     r"Error processing instruction |Prism received bundle error|stage\.Execute aborting|Bundle Failed|job failed"
     r"|bundle \S+ \S+ failed:Traceback|[\w.]+: Error received from SDK harness"
 )
-#: What a worker logs when its peer has gone, which the runner reports.
-_PEER_GONE: Final = "Failed to read inputs in the data plane"
+#: What a worker logs when its peer has gone, which the runner reports; and Beam's S3 writer before it raises the same.
+_REPORTED: Final = ("Failed to read inputs in the data plane", "Error in _start_upload while", "Error in _upload_part")
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _LAST_LINE: Final = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception)?: .+)$", re.MULTILINE)
 
@@ -48,7 +48,7 @@ class Noise:
         """Return whether to show a record, made safe for a terminal. A failure that may be repeated is made short."""
         with suppress(TypeError, ValueError, KeyError):  # its handler reports a record whose arguments do not fit
             text = record.getMessage()
-            if text.startswith(_PEER_GONE):
+            if text.startswith(_REPORTED):
                 return False
             if _FAILURE.match(text):
                 text = f"a bundle failed: {_last_line(text)}"

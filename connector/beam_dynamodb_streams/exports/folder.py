@@ -55,7 +55,9 @@ def _folder(path: object, option: str) -> str:
         FileSystems.get_filesystem(text)
     except ValueError:
         scheme = FileSystems.get_scheme(text)
-        fix = {"s3": ": install beam-dynamodb-streams[aws]", "gs": ": install apache-beam[gcp]"}.get(scheme or "", "")
+        fix = {"s3": ": run pip install 'apache-beam[aws]'", "gs": ": run pip install 'apache-beam[gcp]'"}.get(
+            scheme or "", ""
+        )
         raise InvalidOptionError(f"{option}={path!r}: no filesystem for {scheme}:// is installed{fix}") from None
     return text
 

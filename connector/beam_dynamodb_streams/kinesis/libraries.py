@@ -13,7 +13,8 @@ try:
     import h11
 except ImportError as missing:
     raise InvalidOptionError(
-        f"{missing.name} is not installed, which the server needs: pip install 'beam-dynamodb-streams[kinesis]'"
+        f"{missing.name} is not installed, which the server needs: run pip install '.[kinesis]' in the source tree of"
+        " beam-dynamodb-streams (it is not on PyPI yet)"
     ) from missing
 
 __all__ = ["cbor2", "h2", "h11"]

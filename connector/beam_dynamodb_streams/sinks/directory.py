@@ -33,9 +33,11 @@ def output_directory(path: str | os.PathLike[str]) -> str:
     except ValueError as error:
         scheme = FileSystems.get_scheme(directory)
         fix = {
-            "s3": "install beam-dynamodb-streams[aws]",
-            "gs": "install apache-beam[gcp]",
-            "azfs": "install apache-beam[azure]",
+            "s3": "run pip install 'apache-beam[aws]', here and on every worker",
+            "gs": "run pip install 'apache-beam[gcp]', here and on every worker",
+            "azfs": "run pip install 'apache-beam[azure]', here and on every worker",
+            "s3a": "write s3:// in place of s3a://",
+            "s3n": "write s3:// in place of s3n://",
             "file": "use a local path without a scheme",
         }.get(scheme or "", "use a local path, or one of a filesystem that Beam knows")
         raise InvalidOptionError(f"path={directory!r}: no filesystem for {scheme}:// is installed: {fix}") from error
@@ -67,7 +69,26 @@ def check_writable(directory: str) -> None:
                 file.write(b"-")  # Beam's S3 writer fails on a file of no bytes
             FileSystems.delete([probe])
     except Exception as error:  # each filesystem raises what its client raises
-        raise InvalidOptionError(
-            f"path={directory!r} cannot be written ({type(error).__name__}: {error}): use a directory in"
-            " which this process may create, rename and delete files"
-        ) from error
+        raise InvalidOptionError(f"path={directory!r} cannot be written {_cause(error)}") from error
+
+
+_CAUSES: Final = (
+    ("NoSuchBucket", "the bucket does not exist: create it, or check its name and the region"),
+    ("form s3://", "write s3://BUCKET/FOLDER"),
+    ("AccessDenied", "access denied: allow s3:PutObject, GetObject, DeleteObject and ListBucket there"),
+    ("Forbidden", "access denied: allow s3:PutObject, GetObject, DeleteObject and ListBucket there"),
+    ("InvalidAccessKeyId", "the access key is unknown: check the credentials, or the profile"),
+    ("SignatureDoesNotMatch", "the secret key is wrong: check the credentials, or the profile"),
+    ("ExpiredToken", "the credentials have expired: renew them"),
+    ("Unable to locate credentials", "no AWS credentials were found: set them up as for the AWS command line"),
+    ("PermanentRedirect", "the bucket is in another region: set AWS_DEFAULT_REGION or --s3_region_name to its region"),
+    ("AuthorizationHeaderMalformed", "the bucket is in another region: set AWS_DEFAULT_REGION or --s3_region_name"),
+    ("Could not connect", "the endpoint does not answer: check the network and --s3_endpoint_url"),
+)
+"""What a text of S3 or of Beam's client for it means, with the fix."""
+
+
+def _cause(error: Exception) -> str:
+    said = f"({type(error).__name__}: {error})"
+    fix = next((fix for sign, fix in _CAUSES if sign in str(error)), None)
+    return f"{said}: " + (fix or "use a directory in which this process may create, rename and delete files")

@@ -36,7 +36,7 @@ class ReadDynamoDBExport(HandlesErrors):
     Args:
       path: the folder `…/AWSDynamoDB/<ExportId>/`, local or in any filesystem that Beam knows; or a list: a full
         export and the incremental ones after it, or incremental ones alone, in order. S3 needs
-        `pip install 'beam-dynamodb-streams[aws]'`.
+        `pip install 'apache-beam[aws]'`.
       keys: the names of the table's key attributes, the partition key first. A full export does not say them. Without
         them they are those of the `schema`, or of an incremental export in the list; else the whole item is its key,
         with a warning.

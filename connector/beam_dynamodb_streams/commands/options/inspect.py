@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.reader.schedule import Pace
+
+STDOUT: Final = ""
+"""`--html` without a file."""
 
 
 def parser_of(prog: str) -> Parser:
@@ -42,7 +46,16 @@ def parser_of(prog: str) -> Parser:
         metavar="SECONDS",
         help="repeat every SECONDS seconds, 5 if you give none (default: once)",
     )
-    parser.add_argument("--json", action="store_true", help="print each overview as one line of JSON, for scripts")
+    parser.add_output()
+    parser.add_argument("--json", dest="output", action="store_const", const="json", help="the same as --output json")
+    parser.add_argument(
+        "--html",
+        nargs="?",
+        const=STDOUT,
+        metavar="FILE",
+        help="write one page for a browser: the shards over time, lag, headroom and cost (default: no page; without"
+        " FILE: TABLE.html, or stdout if that is not a terminal)",
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw the tree of the shards into an SVG file")
     for name, seconds in (("poll_interval", Pace().poll), ("idle_poll_interval", Pace().idle)):
         parser.add_argument(

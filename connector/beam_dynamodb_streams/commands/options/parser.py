@@ -129,6 +129,15 @@ class Parser(argparse.ArgumentParser):
             help="how many read units the scan may consume a second (default: as many as the table allows)",
         )
 
+    def add_output(self) -> None:
+        """Add the option that chooses between a table for people and JSON for scripts."""
+        self.add_argument(
+            "--output",
+            choices=("table", "json"),
+            default="table",
+            help="a table for people, or one line of JSON for scripts (default: %(default)s)",
+        )
+
     def add_give_up_after(self) -> None:
         """Add the option that ends a read whose calls keep failing."""
         self.add_argument(

@@ -45,6 +45,7 @@ class PipelineParser(Parser):
         found: list[argparse.ArgumentParser] = []
         PipelineOptions([]).get_all_options(add_extra_args_fn=found.append)
         (beam_parser,) = found
+        beam_parser.error = self.error  # type: ignore[method-assign]  # one line, without the usage of all of Beam
         words = respelled(words, [*beam_parser._option_string_actions, *self._option_string_actions])
         known, _ = beam_parser.parse_known_args(words)
         runner = str(known.runner).rpartition(".")[2].lower()

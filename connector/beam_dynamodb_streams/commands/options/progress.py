@@ -24,8 +24,12 @@ def parser_of(prog: str) -> Parser:
     connection.add_connection()
     confirmation = Parser("", add_help=False)
     confirmation.add_argument("--yes", action="store_true", help="do not ask (default: ask)")
+    form = Parser("", add_help=False)
+    form.add_output()
     commands.add_parser(
-        "list", parents=[application, connection], help="show who holds the application, and where each shard stands"
+        "list",
+        parents=[application, form, connection],
+        help="show who holds the application, and where each shard stands",
     )
     commands.add_parser("export", parents=[application, connection], help="print the position in a stream")
     imported = commands.add_parser(
@@ -37,7 +41,7 @@ def parser_of(prog: str) -> Parser:
         parents=[application, connection, confirmation],
         help="delete the position in a stream, so that the next run begins at its start",
     )
-    leases = commands.add_parser("show-kcl", parents=[connection], help="show what a lease table of KCL says")
+    leases = commands.add_parser("show-kcl", parents=[form, connection], help="show what a lease table of KCL says")
     leases.add_argument("table", metavar="LEASE_TABLE", help="the lease table, which is only read")
     leases.add_argument(
         "--stream_arn",
