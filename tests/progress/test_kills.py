@@ -20,10 +20,10 @@ from tests.e2e.workload import Writer, noted
 
 
 @contextmanager
-def runs(*arguments: str) -> Iterator[Callable[[], int]]:
+def runs(*arguments: str, module: str = "tests.progress.driver") -> Iterator[Callable[[], int]]:
     """Gives what starts a run, and the run's process group."""
     driver = subprocess.Popen(
-        [sys.executable, "-m", "tests.progress.driver", *arguments],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PValue
-from apache_beam.transforms.core import GroupByKey, ParDo
+from apache_beam.transforms.core import GroupByKey, ParDo, Windowing
 
 from beam_dynamodb_streams.beam.private import DOFN_SIGNATURE, IS_SPLITTABLE, IS_STATEFUL, RESOURCE_HINTS
 
@@ -93,6 +93,38 @@ class Graph:
                 return str(node.full_label)
             reached.update(node.outputs.values())
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A step that holds elements back until a moment: its label, the windows of its input, and whether it has state."""
+
+    label: str
+    windowing: Windowing
+    stateful: bool
+
+
+def held_between(source: PValue, values: PValue) -> list[Held] | None:
+    """Return the steps that hold elements back between a PCollection and one that is made of it.
+
+    Return None if it is not made of it. A side input is not followed.
+    """
+    found: list[Held] = []
+    waiting, seen, reached = [values], set[PValue](), False
+    while waiting:
+        value = waiting.pop()
+        if value == source:
+            reached = True
+            continue
+        node = value.producer
+        if node is None or value in seen:
+            continue
+        seen.add(value)
+        if _groups(node):
+            stateful = isinstance(node.transform, ParDo)
+            found += [Held(str(node.full_label), each.windowing, stateful) for each in node.inputs]
+        waiting.extend(node.inputs)
+    return found if reached else None
 
 
 def transforms_behind(values: beam.PCollection, chosen: Callable[[object], bool]) -> list[tuple[Any, str | None]]:

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam import typehints
 from apache_beam.coders import StrUtf8Coder, TupleCoder
+from apache_beam.transforms.trigger import AfterWatermark, DefaultTrigger
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
-from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows, SlidingWindows
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_dynamodb_streams.beam.graph import Graph
+from beam_dynamodb_streams.beam.graph import Graph, held_between
 from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -59,32 +60,59 @@ class StartsRun(OwnDoFn):
         """Return the name under which the run holds its lease."""
 
 
+class ReadsRun(beam.DoFn):
+    """The step that delivers the changes of a run."""
+
+    @property
+    @abstractmethod
+    def progress(self) -> Progress | None:
+        """Where the progress of the run is kept, if anywhere."""
+
+
 class CommitProgress(OwnTransform):
-    """Saves how far the changes that reach it were delivered. Put it behind the step that delivers them.
+    """Saves how far the changes of a read were delivered. Put it behind the step that delivers them.
 
-    It takes a PCollection of `ChangeRecord`, or of record batches as the source makes them. It returns an empty
-    PCollection, so that a pipeline can continue behind it. `progress` is that of the read.
+    It takes any PCollection that is made of the read's changes, and returns an empty one, so that a pipeline can
+    continue behind it. `progress` is that of the read.
 
-    Changes may arrive in any order and more than once. A shard's progress up to a moment of event time is saved once
-    the watermark has passed that moment, because no earlier change is then still in the pipeline. So progress trails by
-    5 seconds, by `watermark_slack` (that of the read), and by the length of the input's windows. A killed run repeats
-    that much. A change that the service delivers later than the slack allows may be passed over, as Beam drops it as
-    late.
+    - Behind changes, or record batches as the source makes them, it saves what reached it. Changes may arrive in any
+      order and more than once. The timestamp of a change is its creation time, or the end of its window, as after a
+      GroupByKey.
+    - Behind anything else, such as the results of a `CombinePerKey`, it saves by the watermark: once the watermark of
+      its input has passed a moment, everything that was made of the changes up to that moment has been delivered. No
+      step in between may move a timestamp to a later time, or keep elements in state beyond the end of their window.
+      If one does, say for how long with `delay`.
 
-    The input is in the global window or in fixed windows. The timestamp of a change is its creation time, or the end of
-    its window, as after a GroupByKey.
+    A shard's progress up to a moment of event time is saved once the watermark has passed that moment, because no
+    earlier change is then still in the pipeline. So progress trails by 5 seconds, by `watermark_slack` (that of the
+    read), and by the length of the windows. A killed run repeats that much. A change that the service delivers later
+    than the slack allows, or dates more than an hour ahead, may be passed over; Beam drops the former as late.
+
+    The windows are fixed or sliding ones, or the global window where nothing groups. Behind changes they are fixed
+    windows or the global one.
 
     The run's name comes from the start of the read and is kept in state. So a run that another one replaced saves
     nothing, in whichever process it resumes and whatever the runner restores.
 
+    Args:
+        progress: The progress of the read: an address, or a `Progress`.
+        watermark_slack: That of the read.
+        delay: How much later than the end of its windows something may be delivered.
+
     Raises:
-        InvalidOptionError: At construction, or if the pipeline has no read with this progress.
+        InvalidOptionError: At construction, or where it is applied: if the pipeline has no read with this progress, if
+            its input is not made of that read, or for windows whose end is not known, as of sessions.
         FencedError: Another run took over. It fails the pipeline.
         DelayError: The store has not answered for `takeover_after`. It fails the pipeline.
     """
 
     def __init__(
-        self, progress: str | Progress, *, watermark_slack: Duration = timedelta(seconds=5), label: str | None = None
+        self,
+        progress: str | Progress,
+        *,
+        watermark_slack: Duration = timedelta(seconds=5),
+        delay: Duration = 0,
+        label: str | None = None,
     ) -> None:
         super().__init__(label)
         parsed = parse_progress(progress)
@@ -92,29 +120,78 @@ class CommitProgress(OwnTransform):
             raise InvalidOptionError('progress=None: use that of the read, such as "dynamodb://TABLE/APPLICATION"')
         self.progress = parsed
         self._slack = as_seconds("watermark_slack", watermark_slack)
+        self._delay = as_seconds("delay", delay)
 
     def expand(self, delivered: beam.PCollection) -> beam.PCollection:
-        windows = delivered.windowing.windowfn
-        if isinstance(windows, FixedWindows):
-            length = float(windows.size)
-        elif isinstance(windows, GlobalWindows):
-            length = 0.0
+        if delivered.element_type in (ChangeRecord, pa.RecordBatch):
+            changes, trail = delivered, self._window_of(delivered)
         else:
-            raise InvalidOptionError(
-                f"{self.label} behind {windows}: such windows emit the changes of one shard in an unknown order; "
-                "use fixed windows or none"
+            changes = _changes_of(delivered.pipeline, self.progress)
+            trail = trail_of(changes, delivered, str(self.label))
+        start, elements = _start_of(delivered.pipeline, self.progress)
+        whole = changes | "Whole" >> beam.WindowInto(GlobalWindows())
+        reached = whole | "Reach" >> beam.ParDo(_Reach(ceil(self._slack + trail + self._delay)))
+        if changes is not delivered:
+            # It has the watermark of what was delivered, and no elements: a moment waits for both of them.
+            passed = (
+                delivered | "Delivered" >> beam.ParDo(_Nothing()) | "Any window" >> beam.WindowInto(GlobalWindows())
             )
-        reached = (
-            delivered
-            | "Whole" >> beam.WindowInto(GlobalWindows())
-            | "Reach" >> beam.ParDo(_Reach(ceil(self._slack + length)))
+            reached = (reached, passed) | "Both" >> beam.Flatten()
+        together = (
+            reached
             | "Moments" >> beam.WindowInto(FixedWindows(_SECONDS))
             | "Together" >> beam.GroupByKey()
             | "Passed" >> beam.WindowInto(GlobalWindows())
         )
-        start, elements = _start_of(delivered.pipeline, self.progress)
         named = elements | "Run" >> beam.ParDo(_NameRun(start.owner))
-        return (named, reached) | beam.Flatten() | "Commit" >> beam.ParDo(_Commit(self.progress))
+        return (named, together) | beam.Flatten() | "Commit" >> beam.ParDo(_Commit(self.progress))
+
+    def _window_of(self, delivered: beam.PCollection) -> float:
+        """Return the length of the windows of changes, in seconds; 0 without windows."""
+        windows = delivered.windowing.windowfn
+        if isinstance(windows, FixedWindows):
+            return float(windows.size)
+        if isinstance(windows, GlobalWindows):
+            return 0.0
+        raise InvalidOptionError(
+            f"{self.label} behind {windows}: such windows emit the changes of one shard in an unknown order; "
+            "use fixed windows or none"
+        )
+
+
+def trail_of(changes: beam.PCollection, delivered: beam.PCollection, label: str) -> float:
+    """Return by how many seconds at most the windows between both delay what is made of a change.
+
+    Raises:
+        InvalidOptionError: `delivered` is not made of the changes, or a step may hold elements longer than any window.
+    """
+    held = held_between(changes, delivered)
+    if held is None:
+        raise InvalidOptionError(
+            f"{label} is not behind the read with this progress: put it behind the step that delivers what is made of "
+            "the read's changes"
+        )
+    lengths: dict[object, float] = {}
+    for step in held:
+        windows, trigger = step.windowing.windowfn, step.windowing.triggerfn
+        if isinstance(windows, FixedWindows | SlidingWindows) and isinstance(trigger, DefaultTrigger | AfterWatermark):
+            lengths[windows] = float(windows.size)
+            continue
+        what = "keeps state" if step.stateful else "groups"
+        how = f"{windows} with {trigger}" if isinstance(windows, FixedWindows | SlidingWindows) else str(windows)
+        raise InvalidOptionError(
+            f"{label} is behind {step.label!r}, which {what} in {how}: the watermark does not show how long that holds "
+            "elements. Use fixed or sliding windows before it, with the default trigger or AfterWatermark"
+        )
+    return sum(lengths.values())
+
+
+def _changes_of(pipeline: beam.Pipeline, progress: Progress) -> beam.PCollection:
+    """Return the changes, or the record batches, that the read of an application emits."""
+    for dofn, changes in Graph(pipeline).dofns():
+        if isinstance(dofn, ReadsRun) and dofn.progress is not None and dofn.progress.address == progress.address:
+            return changes
+    raise _no_read(progress)
 
 
 def _start_of(pipeline: beam.Pipeline, progress: Progress) -> tuple[StartsRun, beam.PCollection]:
@@ -122,9 +199,21 @@ def _start_of(pipeline: beam.Pipeline, progress: Progress) -> tuple[StartsRun, b
     for dofn, elements in Graph(pipeline).dofns():
         if isinstance(dofn, StartsRun) and dofn.progress is not None and dofn.progress.address == progress.address:
             return dofn, elements
-    raise InvalidOptionError(
+    raise _no_read(progress)
+
+
+def _no_read(progress: Progress) -> InvalidOptionError:
+    return InvalidOptionError(
         f"no read in this pipeline has progress={progress.address!r}: use the same for the read and for CommitProgress"
     )
+
+
+@beam.typehints.with_output_types(typehints.Tuple[str, typehints.Tuple[str, str]])
+class _Nothing(OwnDoFn):
+    """Emits nothing, of the type that `_Reach` emits."""
+
+    def process(self, element: Any) -> Iterator[tuple[str, tuple[str, str]]]:  # noqa: ARG002 - Beam's signature
+        yield from ()
 
 
 @beam.typehints.with_input_types(ChangeRecord | pa.RecordBatch)

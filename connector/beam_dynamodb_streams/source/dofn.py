@@ -18,6 +18,8 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
+from beam_dynamodb_streams.progress.address import Progress
+from beam_dynamodb_streams.progress.commit import ReadsRun
 from beam_dynamodb_streams.progress.lease import shared_lease
 from beam_dynamodb_streams.reader.claim import Claim
 from beam_dynamodb_streams.reader.fetcher import ThreadedFetcher
@@ -136,6 +138,11 @@ class _ReadStream(OwnDoFn):
         self._emission = emission
         self._tagged = tagged
         self._dead_letters = tagged or options.on_malformed == "skip"
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where the progress of the read is kept, if anywhere."""
+        return self._options.progress
 
     def setup(self) -> None:
         self._service = client(self._options.connection, self._options.pace.requests)
@@ -268,7 +275,7 @@ class ReadBoundedStream(_ReadStream):
         yield from self._slice(element, tracker, watermark, None)
 
 
-class ReadUnboundedStreamWithProgress(_ReadStream):
+class ReadUnboundedStreamWithProgress(_ReadStream, ReadsRun):
     """The same, with progress outside the runner."""
 
     @beam.DoFn.unbounded_per_element()
@@ -283,7 +290,7 @@ class ReadUnboundedStreamWithProgress(_ReadStream):
         yield from self._slice(element, tracker, watermark, bundle)
 
 
-class ReadBoundedStreamWithProgress(_ReadStream):
+class ReadBoundedStreamWithProgress(_ReadStream, ReadsRun):
     """The same, with progress outside the runner."""
 
     def process(
