@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import fastavro
 import pyarrow.dataset as ds
 import pytest
 import yaml
@@ -117,8 +119,6 @@ def test_the_pipelines_of_the_page_can_be_constructed(
 def test_rows_are_written_as_the_changes_that_they_are(
     orders: LocalStreams, tmp_path: Path, kind: str, config: dict[str, Any]
 ) -> None:
-    if kind == "JsonLines" and config:
-        pytest.skip("JSON lines have no columns")
     run(read(**config), write(tmp_path, kind, **config), lines("Write", tmp_path))
     (made,) = read_lines(tmp_path)
     assert set(made) == {"path", "size_in_bytes", "last_updated_in_seconds"}
@@ -245,3 +245,35 @@ def test_the_provider_is_in_the_package_and_beam_reads_its_arguments() -> None:
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == provider_path()
     stated = (ROOT / "pyproject.toml").read_text("utf-8")
     assert '"provider.yaml"' in stated
+
+
+@pytest.mark.parametrize("kind", ["Parquet", "Avro", "JsonLines"])
+def test_names_that_no_field_can_have_are_renamed_in_rows_and_in_files(
+    service: LocalStreams, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", service.endpoint_url)
+    client.cache_clear()
+    item = {"order-id": "o-1", "a.b": "x", "lines": [{"line-no": Decimal(1)}], "address": {"zip-code": "1"}}
+    service.create_table("orders", keys={"order-id": "S"}).put(item)
+    kinds = {"order-id": "string", "a.b": "string", "lines": [{"line-no": "int64"}], "address": {"zip-code": "string"}}
+    typed = {"schema": kinds, "keys": ["order-id"], "rename": "safe"}
+    fields = {"id": "new_image.order_id", "zip": "new_image.address.zip_code"}
+    mapped = {"type": "MapToFields", "input": "Read", "config": {"language": "python", "fields": fields}}
+    run(read(stop=1, **typed), write(tmp_path, kind, **typed), mapped, lines("MapToFields", tmp_path))
+    assert read_lines(tmp_path) == [{"id": "o-1", "zip": "1"}]
+    (path,) = tmp_path.glob("changes*")
+    if kind == "Parquet":
+        image = ds.dataset(path).to_table()["new_image"][0].as_py()
+    else:
+        image = (
+            next(fastavro.reader(io.BytesIO(path.read_bytes())))["new_image"]
+            if kind == "Avro"
+            else json.loads(path.read_text())["new_image"]
+        )
+    expected = {"order_id": "o-1", "a_b": "x", "lines": [{"line_no": 1}], "address": {"zip_code": "1"}}
+    assert image == {**expected, "other_attributes": None}
+
+
+def test_a_renaming_without_a_schema_is_refused(orders: LocalStreams, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="rename='safe' without schema"):
+        run(read(rename="safe"), lines("Read", tmp_path))

@@ -102,8 +102,8 @@ def _moment(name: str, value: Any) -> Any:
     return moment
 
 
-def schema_of(schema: Any, keys: Any) -> Schema | None:
-    """Return the `Schema` of the arguments `schema` and `keys`; None without one.
+def schema_of(schema: Any, keys: Any, rename: Any) -> Schema | None:
+    """Return the `Schema` of the arguments `schema`, `keys` and `rename`; None without one.
 
     Raises:
         InvalidOptionError: They are not a schema.
@@ -111,6 +111,8 @@ def schema_of(schema: Any, keys: Any) -> Schema | None:
     if schema is None:
         if keys is not None:
             raise InvalidOptionError(f"keys={keys!r} without schema: they are the key attributes of a schema")
+        if rename is not None:
+            raise InvalidOptionError(f"rename={rename!r} without schema: it gives the columns of a schema other names")
         return None
     if not isinstance(schema, str | Mapping):
         raise InvalidOptionError(
@@ -118,7 +120,7 @@ def schema_of(schema: Any, keys: Any) -> Schema | None:
         )
     if keys is not None and (isinstance(keys, str) or not all(isinstance(each, str) for each in keys)):
         raise InvalidOptionError(f"keys={keys!r}: give the names of the table's key attributes in a list")
-    return read_schema(schema, keys=keys)
+    return read_schema(schema, keys=keys) if rename is None else read_schema(schema, keys=keys, rename=rename)
 
 
 def progress_of(value: Any) -> Any:

@@ -29,6 +29,7 @@ def read_from_dynamodb_cdc(
     stop: Any = None,
     schema: Any = None,
     keys: Optional[list[str]] = None,
+    rename: Any = None,
     region_name: Optional[str] = None,
     endpoint_url: Optional[str] = None,
     event_names: Optional[list[str]] = None,
@@ -66,6 +67,7 @@ def read_from_dynamodb_cdc(
       stop: Without it the read is unbounded. NOW, a moment in quotes, a number of changes, or a duration such as 10m.
       schema: A mapping of attributes to types, a saved schema, or the path of a file with one.
       keys: The key attributes of the table, for a mapping of attributes.
+      rename: safe, or a mapping of attributes to the names of their fields.
       region_name: As in boto3.
       endpoint_url: As in boto3.
       event_names: The kinds of change to deliver, of INSERT, MODIFY and REMOVE.
@@ -116,7 +118,7 @@ def read_from_dynamodb_cdc(
     }
     given = {name: value for name, value in options.items() if value is not None}
     read = ReadFromDynamoDBStreams(table, stream_arn, start=start_of(start), stop=stop_of(stop), **given)
-    read = read.as_rows(schema_of(schema, keys))
+    read = read.as_rows(schema_of(schema, keys, rename))
     return _ReadRows(read.with_outputs(), errors, losses=on_data_loss == "continue") if errors else read
 
 

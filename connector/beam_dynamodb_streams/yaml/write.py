@@ -26,6 +26,7 @@ def write_changes_to_parquet(
     layout: Optional[str] = None,
     schema: Any = None,
     keys: Optional[list[str]] = None,
+    rename: Any = None,
     partitions: Optional[str] = None,
     row_group_rows: Optional[int] = None,
     file_bytes: Optional[int] = None,
@@ -43,6 +44,7 @@ def write_changes_to_parquet(
       layout: change_log, a row for each change, or latest_image, a row for each key and window.
       schema: The schema of the read, if it has one.
       keys: The key attributes of the table, for a mapping of attributes.
+      rename: That of the read: safe, or a mapping of attributes to the names of their columns.
       partitions: date or hour, for Hive partitions by creation time.
       row_group_rows: A row group ends soon after it has this many rows.
       file_bytes: A file ends soon after it has this many bytes.
@@ -51,7 +53,7 @@ def write_changes_to_parquet(
     given = _given(
         codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes, row_group_rows=row_group_rows
     )
-    typed = schema_of(schema, keys)
+    typed = schema_of(schema, keys, rename)
     sink = WriteChangesToParquet(path, window=duration_of("window", window), schema=typed, **given)
     return _WriteRows(sink, typed, errors_of(error_handling))
 
@@ -64,6 +66,7 @@ def write_changes_to_avro(
     layout: Optional[str] = None,
     schema: Any = None,
     keys: Optional[list[str]] = None,
+    rename: Any = None,
     partitions: Optional[str] = None,
     file_bytes: Optional[int] = None,
     error_handling: Any = None,
@@ -80,12 +83,13 @@ def write_changes_to_avro(
       layout: change_log, a row for each change, or latest_image, a row for each key and window.
       schema: The schema of the read, if it has one.
       keys: The key attributes of the table, for a mapping of attributes.
+      rename: That of the read: safe, or a mapping of attributes to the names of their columns.
       partitions: date or hour, for Hive partitions by creation time.
       file_bytes: A file ends soon after it has this many bytes.
       error_handling: The name of an output for attributes that do not fit their column, as {output: NAME}.
     """
     given = _given(codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes)
-    typed = schema_of(schema, keys)
+    typed = schema_of(schema, keys, rename)
     sink = WriteChangesToAvro(path, window=duration_of("window", window), schema=typed, **given)
     return _WriteRows(sink, typed, errors_of(error_handling))
 
@@ -96,27 +100,34 @@ def write_changes_to_json_lines(
     window: Any = None,
     codec: Optional[str] = None,
     layout: Optional[str] = None,
+    schema: Any = None,
+    keys: Optional[list[str]] = None,
+    rename: Any = None,
     partitions: Optional[str] = None,
     file_bytes: Optional[int] = None,
     error_handling: Any = None,
 ) -> beam.PTransform:
     """Writes changes as JSON lines, and returns a row for each file.
 
-    Its input has the rows of ReadFromDynamoDBCDC without a schema, all of them or those that a Filter passes. The rows
-    that it returns have the fields path, size_in_bytes and last_updated_in_seconds.
+    Its input has the rows of ReadFromDynamoDBCDC, all of them or those that a Filter passes. With a schema, keys and
+    images are plain JSON. The rows that it returns have the fields path, size_in_bytes and last_updated_in_seconds.
 
     Args:
       path: The output directory, on any filesystem that Beam knows.
       window: Files follow fixed windows of this length by creation time, in seconds or as in 5m.
       codec: none, gzip or zstd.
       layout: change_log, a row for each change, or latest_image, a row for each key and window.
+      schema: The schema of the read, if it has one.
+      keys: The key attributes of the table, for a mapping of attributes.
+      rename: That of the read: safe, or a mapping of attributes to the names of their members.
       partitions: date or hour, for Hive partitions by creation time.
       file_bytes: A file ends soon after it has this many bytes.
       error_handling: The name of an output for errors, as {output: NAME}.
     """
     given = _given(codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes)
-    sink = WriteChangesToJsonLines(path, window=duration_of("window", window), **given)
-    return _WriteRows(sink, None, errors_of(error_handling))
+    typed = schema_of(schema, keys, rename)
+    sink = WriteChangesToJsonLines(path, window=duration_of("window", window), schema=typed, **given)
+    return _WriteRows(sink, typed, errors_of(error_handling))
 
 
 def _given(**options: Any) -> dict[str, Any]:
