@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,20 @@ def test_a_stdout_that_knows_no_arrow_does_not_end_it(service: LocalStreams, ord
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     printed = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, timeout=60, check=True).stdout
     assert rb"total 9 \u2192 10" in printed
+
+
+def cpu_seconds(process: int) -> float:
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.prism
+@pytest.mark.skipif(sys.platform != "linux", reason="NOT RUN: no /proc")
+def test_on_prism_the_first_change_is_there_after_little_work(service: LocalStreams, orders: Table, prism: str) -> None:
+    """Three seconds of a machine that does nothing else; here its CPU time, which others do not lengthen."""
+    orders.put({"id": "o-9", "total": 9})
+    options = ["--start=TRIM_HORIZON", "--runner=PrismRunner", f"--prism_location={prism}", "--streaming"]
+    with tail(service, *options) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "INSERT o-9  total 9\n"
+        assert cpu_seconds(process.pid) < 2.5

@@ -37,7 +37,7 @@ from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.files_written import Written
 from beam_dynamodb_streams.commands.lakehouse_tables import WriteAndCommit, tables_of
 from beam_dynamodb_streams.commands.options.export import parser_of
-from beam_dynamodb_streams.commands.status_line import status_line
+from beam_dynamodb_streams.commands.status_line import start_text, status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.folder import export_paths
 from beam_dynamodb_streams.shards.position import Horizon
@@ -119,7 +119,7 @@ def main(
                 tables=tables,
             )
             with written.reported():
-                with status_line():
+                with status_line(start=start_text(arguments.start, snapshot=arguments.snapshot), prog=prog):
                     run(pipeline)
                 if until is not None:
                     sink.caught_up(until)

@@ -34,6 +34,7 @@ from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.on_failure_files import WriteOnFailureRecords
 from beam_dynamodb_streams.commands.options.handle import parser_of
 from beam_dynamodb_streams.commands.options.spelling import respelled
+from beam_dynamodb_streams.commands.status_line import start_text, status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.handlers.event_source_mapping import Mapped, read_mapping
 from beam_dynamodb_streams.handlers.invoke import HandlerOutputs
@@ -85,7 +86,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams han
             outputs = build(pipeline, read, handler, arguments.on_failure)
             if arguments.tumbling_window and arguments.progress is not None:  # these windows leave the read's bundles
                 _ = outputs.handled | "Commit" >> CommitProgress(arguments.progress)
-            run(pipeline)
+            with status_line(start=start_text(arguments.start, snapshot=arguments.snapshot), prog=prog):
+                run(pipeline)
     return 0
 
 

@@ -29,6 +29,7 @@ from beam_dynamodb_streams.commands.exit_codes import exit_codes
 from beam_dynamodb_streams.commands.export import build, directories_of, sink_of
 from beam_dynamodb_streams.commands.options.argument_types import moment_argument
 from beam_dynamodb_streams.commands.options.repair import parser_of
+from beam_dynamodb_streams.commands.status_line import start_text, status_line
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.repair import ExportWindow, export_command, repair_windows
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
@@ -80,7 +81,8 @@ def main(
         ).as_batches(sink.schema)
         pipeline = beam.Pipeline(options=options)
         build(pipeline, read if arguments.dead_letters is None else read.with_outputs(), sink, arguments.dead_letters)
-        run(pipeline)
+        with status_line(start=start_text(None, arguments.exports), prog=prog):
+            run(pipeline)
         print(f"{_counted(len(output.list()), 'file')} in {arguments.output}")
     return 0
 

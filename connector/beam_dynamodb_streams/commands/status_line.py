@@ -1,6 +1,6 @@
-"""How far a run is, on one line of the terminal, which is rewritten once a second.
+"""How far a run is: on a terminal in one line, which is rewritten once a second; elsewhere in a line now and then.
 
-Nothing is shown where stderr is not a terminal, nor for a read whose workers run elsewhere: their runner reports those.
+Nothing is shown for a read whose workers run elsewhere: their runner reports those.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from typing import Final, NamedTuple, TextIO
 
 from beam_dynamodb_streams.commands.printable import printable
@@ -23,6 +23,8 @@ from beam_dynamodb_streams.source.live_status import LiveStatus, watching
 
 RATE_SECONDS: Final = 20.0
 """How many seconds a rate is measured over. The shards take turns, so what is covered moves in leaps."""
+STARTING_SECONDS: Final = 3.0
+"""A run that has reported nothing for that long says what it does."""
 MIN_RATE_SECONDS: Final = 3.0
 """A rate over fewer seconds means nothing. A read without a record for that long counts as still."""
 LOW_HEADROOM_SECONDS: Final = 6 * 3600
@@ -30,20 +32,47 @@ LOW_HEADROOM_SECONDS: Final = 6 * 3600
 
 
 @contextmanager
-def status_line(*, interval: float = 1.0) -> Iterator[None]:
-    """Show the line while the body runs, and remove it however the body ends.
+def status_line(
+    *, interval: float = 1.0, log_interval: float = 60.0, start: str = "starting", prog: str = ""
+) -> Iterator[None]:
+    """Show the line while the body runs, and remove it however the body ends. Without a terminal, print it at times.
 
     Args:
-        interval: the seconds between two updates.
+        interval: the seconds between two updates on a terminal.
+        log_interval: the seconds between two lines elsewhere.
+        start: what the run does before its read reports anything, such as reading exports.
+        prog: the program, with which lines begin where there is no terminal.
     """
+    status, ended, begun = StatusText(), threading.Event(), time.monotonic()
+
+    def text() -> str:
+        now = time.monotonic()
+        said = status.update(watch.look(), now)
+        return printable(
+            said or (f"{start}, for {short_duration(now - begun)}" if now - begun >= STARTING_SECONDS else "")
+        )
+
     if not sys.stderr.isatty():
-        yield
+        stderr = sys.stderr
+
+        def report() -> None:
+            while not ended.wait(log_interval):
+                with suppress(OSError, ValueError):  # nobody reads it any more
+                    stderr.write(f"{prog}: {text()}\n" if prog else f"{text()}\n")
+                    stderr.flush()
+
+        with watching() as watch:
+            threading.Thread(target=report, name="status lines", daemon=True).start()
+            try:
+                yield
+            finally:
+                ended.set()
         return
-    terminal, status, ended = Terminal(sys.stderr), StatusText(), threading.Event()
+    terminal = Terminal(sys.stderr)
 
     def refresh() -> None:
         while not ended.wait(interval):
-            terminal.show(printable(status.update(watch.look(), time.monotonic())))
+            terminal.show(text())
 
     with watching() as watch, _redirected(terminal, sys.stderr):
         threading.Thread(target=refresh, name="status line", daemon=True).start()
@@ -54,6 +83,17 @@ def status_line(*, interval: float = 1.0) -> Iterator[None]:
             terminal.close()
 
 
+def start_text(start: object, exports: object = None, snapshot: object = None) -> str:
+    """Return what a run does before its read reports anything, from the options of the command."""
+    if exports:
+        return "reading the exports"
+    if isinstance(start, str) and start.startswith("kcl://"):
+        return f"taking over from {start}"
+    if snapshot:
+        return "reading the exports of the snapshot" if snapshot not in ("scan", ["scan"]) else "beginning the scan"
+    return "starting"
+
+
 @contextmanager
 def _redirected(terminal: Terminal, stderr: TextIO) -> Iterator[None]:
     """Send what is written and logged to stderr through the terminal."""
@@ -62,7 +102,8 @@ def _redirected(terminal: Terminal, stderr: TextIO) -> Iterator[None]:
     for handler in on_stderr:
         handler.setStream(terminal)
     try:
-        with redirect_stderr(terminal):
+        beside = redirect_stdout(terminal.beside(sys.stdout)) if sys.stdout.isatty() else nullcontext()
+        with redirect_stderr(terminal), beside:
             yield
     finally:
         for handler in on_stderr:

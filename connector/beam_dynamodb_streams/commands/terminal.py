@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from contextlib import suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 
 class Terminal(io.TextIOBase):
@@ -30,10 +30,20 @@ class Terminal(io.TextIOBase):
                 self._draw(text[: self._width() - 1])
 
     def write(self, text: str) -> int:
+        return self._write(text, self._stream)
+
+    def beside(self, stream: TextIO) -> TextIO:
+        """Return a stream that writes to another one of the same terminal, such as stdout, above the line."""
+        return cast(TextIO, _Beside(self, stream))
+
+    def _write(self, text: str, stream: TextIO) -> int:
         with self._lock:
             self._draw("")
             self._mid_line = not text.endswith("\n") if text else self._mid_line
-            return self._stream.write(text)
+            written = stream.write(text)
+            if stream is not self._stream:
+                stream.flush()  # before the line is drawn again
+            return written
 
     def close(self) -> None:
         """Remove the line, and show no other one. The stream stays open."""
@@ -67,3 +77,26 @@ class Terminal(io.TextIOBase):
             return os.get_terminal_size(self._stream.fileno()).columns or 80
         except OSError:
             return 80
+
+
+class _Beside(io.TextIOBase):
+    """See `Terminal.beside`."""
+
+    def __init__(self, terminal: Terminal, stream: TextIO) -> None:
+        self._terminal = terminal
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._terminal._write(text, self._stream)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
