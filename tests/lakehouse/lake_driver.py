@@ -1,8 +1,8 @@
 """Commits to Iceberg and Delta, or a mirror, as a user would write them: started again after any end, they continue.
 
 Run as `python -m tests.lakehouse.lake_driver KIND ENDPOINT PLACE OPTION…`, with the options of the pipeline. KIND is
-"commit", "mirror" (from the trim horizon each time) or "snapshot" (a mirror from a scan, with progress). On Prism it
-ends once the stream is disabled and read; FnApiRunner reads up to now.
+"commit", "quiet" (the same, with a scan first), "mirror" (from the trim horizon each time) or "snapshot" (a mirror from
+a scan, with progress). On Prism it ends once the stream is disabled and read; FnApiRunner reads up to now.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def main(kind: str, endpoint_url: str, place: Path, arguments: list[str]) -> Non
     if "--runner=FnApiRunner" in arguments:
         options["stop"] = "NOW"
     pipeline = beam.Pipeline(options=PipelineOptions(arguments))
-    if kind == "commit":
+    if kind == "quiet":
+        options["snapshot"] = "scan"
+    if kind in ("commit", "quiet"):
         sink = WriteChangesToParquet(place / "out", window=1, partitions="hour")
         with sink.resume() as start:
-            files = pipeline | ReadFromDynamoDBStreams(start=start, **options) | sink
+            files = pipeline | ReadFromDynamoDBStreams(start=start, **options).as_batches() | sink
             files | CommitToIceberg(properties_of(place), "db.orders")
             files | CommitToDelta()
             pipeline.run().wait_until_finish()

@@ -33,6 +33,7 @@ from beam_dynamodb_streams.records import to_arrow
 from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, end_batch
 from beam_dynamodb_streams.records.versions import row_version
 from beam_dynamodb_streams.sinks.layouts import RowLayout
+from beam_dynamodb_streams.sinks.snapshots import complete_manifest
 from tests.e2e.collected import Keep
 from tests.lakehouse.lake import catalog_of, delta_rows, iceberg_table, ids_of, properties_of, run
 from tests.sinks.change_source import START, change, mark, take_back
@@ -418,3 +419,17 @@ def test_a_snapshot_is_committed_once_it_is_complete_in_the_partitions_of_its_ti
     assert ids_of(rows) == {**once(HOUR[:5]), **{f"row-{number}": 1 for number in range(9)}}
     assert ids_of(delta_rows(tmp_path / "out")) == ids_of(rows)
     assert sorted(set(delta_rows(tmp_path / "out").column("hour").to_pylist())) == [8, 9, 10]
+
+
+def test_the_end_of_a_snapshot_that_comes_without_rows_commits_it(tmp_path: Path) -> None:
+    read_as_rows(tmp_path, 9, hours=1, complete=False)
+    source = Source(str(tmp_path / "out"), RowLayout("change_log", None).columns, "hour", tracked=True)
+    committer = Committer(CommitToDelta().target(source), [source])
+    assert committer.commit([]) == []
+    (folder,) = (tmp_path / "out" / "_snapshots").iterdir()
+    (folder / "complete.json").write_bytes(complete_manifest(SnapshotEnd(int(folder.name), 9, 1)))
+    note = commit._NoteSnapshots(str(tmp_path / "out"))
+    assert note.process((0, [])) == []
+    ((_, path),) = note.process((-int(folder.name), []))
+    assert [each.rows for each in committer.commit([path])] == [9]
+    assert committer.commit([path]) == []

@@ -140,3 +140,24 @@ def test_ten_kills_at_random_moments_leave_no_trace(
         assert_each_change_once(table, tmp_path)
     else:
         assert_mirrored(table, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.prism
+def test_a_snapshot_of_a_quiet_table_is_committed_once_it_is_complete(
+    service: LocalStreams, tmp_path: Path, prism: str
+) -> None:
+    table = service.create_table("orders", keys={"id": "S"}, view_type=None)
+    table.put_many({"id": f"o-{number}", "n": number} for number in range(20))
+    table.enable_stream()
+    run = Run("quiet", service, tmp_path, options_of(PRISM, prism))
+    run.start()
+    deadline = time.monotonic() + 60
+    try:
+        while not (tmp_path / "out" / "_delta_log").exists() or not delta_rows(tmp_path / "out").num_rows:
+            assert time.monotonic() < deadline, run.log.read_text()[-2000:]
+            time.sleep(0.5)
+    finally:
+        run.kill()
+    assert set(delta_rows(tmp_path / "out").column("event_name").to_pylist()) == {"READ"}
+    assert delta_rows(tmp_path / "out").num_rows == 20

@@ -152,6 +152,24 @@ def transforms_behind(values: beam.PCollection, chosen: Callable[[object], bool]
     return found
 
 
+def dofns_behind(values: beam.PCollection, kind: type[_T]) -> list[tuple[_T, beam.PCollection]]:
+    """Return each DoFn of this kind that a PCollection comes from, with its input. A side input is not followed."""
+    found: list[tuple[_T, beam.PCollection]] = []
+    waiting: list[PValue] = [values]
+    seen: set[PValue] = set()
+    while waiting:
+        value = waiting.pop()
+        node = value.producer
+        if node is None or value in seen:
+            continue
+        seen.add(value)
+        if isinstance(node.transform, ParDo) and isinstance(node.transform.dofn, kind):
+            found.append((node.transform.dofn, node.inputs[0]))
+        else:
+            waiting.extend(node.inputs)
+    return found
+
+
 def _inside(node: AppliedPTransform | None, chosen: Callable[[object], bool]) -> Any | None:
     """Return the chosen transform that a step is, or is a part of."""
     while node is not None:

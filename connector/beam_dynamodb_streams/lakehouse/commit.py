@@ -27,10 +27,10 @@ from beam_dynamodb_streams.beam.coders import register_row
 from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform, no_annotations
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError, LakehouseError
-from beam_dynamodb_streams.lakehouse.finished import Source, finished_files, sources_behind
+from beam_dynamodb_streams.lakehouse.finished import Source, finished_files, sources_behind, writers_behind
 from beam_dynamodb_streams.lakehouse.journal import Journal, output_id
 from beam_dynamodb_streams.sinks.output import Output, open_output
-from beam_dynamodb_streams.sinks.snapshots import is_row_file
+from beam_dynamodb_streams.sinks.snapshots import FOLDER, is_row_file
 from beam_dynamodb_streams.sinks.windows import LATENESS_SECONDS
 
 FILES_AT_ONCE: Final = 5_000
@@ -38,6 +38,8 @@ FILES_AT_ONCE: Final = 5_000
 ATTEMPTS: Final = 12
 LONGEST_PAUSE: Final = 10.0
 """Seconds."""
+_SNAPSHOTS: Final = f"{FOLDER}/"
+"""Stands among the files of an output for rows of a snapshot, or its end."""
 
 
 class Committed(NamedTuple):
@@ -146,10 +148,10 @@ class Committer:
         )
 
     def _commit_source(self, source: Source, paths: list[str]) -> Iterator[Committed]:
-        rows = [path for path in paths if is_row_file(path)]
-        if source.tracked and rows:
+        if source.tracked and any(is_row_file(path) or path == _SNAPSHOTS for path in paths):
             self._has_pending_rows.add(source.directory)  # until the whole snapshot is finished
             paths = [path for path in paths if not is_row_file(path)]
+        paths = [path for path in paths if path != _SNAPSHOTS]
         search = source.tracked and (
             source.directory not in self._searched or source.directory in self._has_pending_rows
         )
@@ -241,6 +243,13 @@ class CommitFiles(OwnTransform):
         sources = sources_behind(files, name)
         self._target = target = self.target(sources[0])
         paths = files | "Paths" >> beam.Map(_path_of).with_output_types(typehints.Tuple[int, str])
+        ends = [
+            chunks
+            | f"Snapshots {number}"
+            >> beam.ParDo(_NoteSnapshots(directory)).with_output_types(typehints.Tuple[int, str])
+            for number, (directory, chunks) in enumerate(writers_behind(files))
+        ]
+        paths = (paths, *ends) | "With snapshots" >> beam.Flatten()
         if self._every is not None:
             paths = paths | "Batches" >> beam.WindowInto(
                 FixedWindows(self._every),
@@ -258,6 +267,19 @@ class CommitFiles(OwnTransform):
             committed | "Unwindowed" >> beam.WindowInto(GlobalWindows()),
             before | "Unwindowed too" >> beam.WindowInto(GlobalWindows()),
         ) | beam.Flatten()
+
+
+class _NoteSnapshots(OwnDoFn):
+    """Notes that rows of a snapshot, or its end, come with a sink's chunks, whose key is then below 0.
+
+    The step that writes them is in the same bundle: it has written them once this note passes the grouping.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._note = f"{directory.rstrip('/')}/{_SNAPSHOTS}"
+
+    def process(self, chunks: tuple[int, Iterable[bytes]]) -> list[tuple[int, str]]:
+        return [(0, self._note)] if chunks[0] < 0 else []
 
 
 @no_annotations

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import apache_beam as beam
 import pyarrow as pa
 
-from beam_dynamodb_streams.beam.graph import transforms_behind
+from beam_dynamodb_streams.beam.graph import dofns_behind, transforms_behind
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.sinks.batches import Partitions
+from beam_dynamodb_streams.sinks.files import WriteFiles
 from beam_dynamodb_streams.sinks.leftovers import ending_after, kept_micros, recent_manifests, retention_start
 from beam_dynamodb_streams.sinks.manifest import FOLDER, WRITING, is_change_file, mark_path
 from beam_dynamodb_streams.sinks.output import Output
@@ -67,6 +68,14 @@ def sources_behind(files: beam.PCollection, step: str) -> list[Source]:
                 " partitions: commit them to a table each"
             )
     return [first, *others]
+
+
+def writers_behind(files: beam.PCollection) -> list[tuple[str, beam.PCollection]]:
+    """Return the directory of each sink that a PCollection of files comes from, and what its last step takes.
+
+    That is where the end of a snapshot is seen, which may come in a window of its own, and make no file.
+    """
+    return [(writer.directory, chunks) for writer, chunks in dofns_behind(files, WriteFiles)]
 
 
 def finished_files(output: Output, known: Collection[str], *, now: Callable[[], float] = time.time) -> list[str]:

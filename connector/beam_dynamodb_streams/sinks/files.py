@@ -71,6 +71,10 @@ class WriteFiles(OwnDoFn):
     def __init__(self, files: FileOptions) -> None:
         self._files = files
 
+    @property
+    def directory(self) -> str:
+        return self._files.directory
+
     def setup(self) -> None:
         self._output = open_output(self._files.directory)
 
