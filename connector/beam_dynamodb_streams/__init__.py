@@ -116,16 +116,23 @@ _MODULES: Final = {
     "source.transform": ("ReadFromDynamoDBStreams", "ReadOutputs"),
 }
 
+#: Modules that no Beam coder is in. Each is imported once one of its own names is used.
+_WITHOUT_CODERS: Final = frozenset(
+    ("commands.run_pipeline", "handlers.process_records", "kinesis", "lakehouse", "sinks.items", "source.sample")
+)
+
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name of this module
 
     def __getattr__(name: str) -> object:
-        """Import all public names at once, so that Beam knows the coders of all after the first use of any."""
+        """Import all public names with coders at once, so that Beam knows all coders after the first use of any."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from beam_dynamodb_streams.commands import quiet_import
 
         with quiet_import():
             for module, names in _MODULES.items():
+                if module in _WITHOUT_CODERS and name not in names:
+                    continue
                 found = import_module(f"{__name__}.{module}")
                 globals().update({each: getattr(found, each) for each in names})
         return globals()[name]

@@ -57,7 +57,7 @@ def test_a_closed_shard_that_listings_leave_out_at_first_is_read(bench) -> None:
     assert seconds_to_the_end(bench) < 60
 
 
-def test_where_shards_are_open_a_read_that_stops_now_ends_once_the_stop_is_ten_seconds_old(bench) -> None:
+def test_where_shards_are_open_a_read_ends_once_its_stop_is_some_ten_seconds_old(bench) -> None:
     """Six seconds until all of the stop's second is visible, then 30 empty pages at five a second."""
     bench.serve(shards=3)
     bench.put(50)

@@ -33,6 +33,8 @@ _RAISED: Final = re.compile(r"^beam_dynamodb_streams\.errors\.(\w+): (.+)$", re.
 _STEP: Final = re.compile(r" \[while running '[^']*'\]$")
 _SECONDS_TO_CANCEL: Final = 2.0
 
+atexit.register(gc.freeze)  # Python's end looks through all objects several times: half a second of CPU
+
 USAGE_ERRORS: Final = (
     errors.InvalidOptionError,
     errors.RunnerError,
