@@ -17,6 +17,7 @@ FLINK := .build/flink/classpath.txt
 FLINK_OTHERS := .build/flink/others
 DATAFLOW := .build/dataflow/ready
 RULER := .build/ruler/classpath.txt
+AVRO := .build/avro/classpath.txt
 MAVEN_DEPENDENCY := org.apache.maven.plugins:maven-dependency-plugin:3.3.0
 KCL := .build/kcl
 KCL_PEERS := tests/kinesis/peers
@@ -34,7 +35,7 @@ HADOLINT := .build/hadolint/bin/hadolint
 export AWS_EC2_METADATA_DISABLED := true
 
 .PHONY: help demo test core pythons check format prism boot flink flink-others dataflow kcl ruler soak nightly mutants bench
-.PHONY: tools types contract notebooks docs audit package clean peers
+.PHONY: avro tools types contract notebooks docs audit package clean peers
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,7 +43,7 @@ help:  ## List the targets
 demo: $(READY)  ## Export an orders table's changes from a local service to Parquet and Avro, and check the files
 	@$(BIN)/python -m pipelines.demo
 
-test: $(READY) check tools prism boot flink dataflow kcl ruler types  ## Run all tests but the long ones, and name those that could not run without Go or Java
+test: $(READY) check tools avro prism boot flink dataflow kcl ruler types  ## Run all tests but the long ones, and name those that could not run without Go or Java
 	$(BIN)/python -m tests
 
 core: $(READY)  ## Run the core of the tests (about a minute), for another Python: make core PYTHON=python3.13
@@ -169,6 +170,15 @@ $(RULER): tests/handlers/ruler/pom.xml
 	  mvn -B -q -f tests/handlers/ruler/pom.xml $(MAVEN_DEPENDENCY):build-classpath -Dmdep.outputFile=$(abspath $(RULER)) || \
 	  echo "NOT BUILT: ruler, for the reason above; the tests that need it will be named as not run"; \
 	else echo "NOT BUILT: ruler needs Java and Maven; the tests that need it will be named as not run"; fi
+
+avro: $(AVRO)  ## Resolve Avro's library for Java with Maven into .build/avro (without Java, say so and continue)
+
+$(AVRO): tests/sinks/avro_java/pom.xml
+	@if command -v mvn >/dev/null && command -v java >/dev/null; then \
+	  mkdir -p $(dir $(AVRO)) && \
+	  mvn -B -q -f $< $(MAVEN_DEPENDENCY):build-classpath -Dmdep.outputFile=$(abspath $(AVRO)) || \
+	  echo "NOT BUILT: Avro for Java, for the reason above; the test that needs it will be named as not run"; \
+	else echo "NOT BUILT: Avro for Java needs Java and Maven; the test that needs it will be named as not run"; fi
 
 soak: $(READY) prism flink flink-others kcl  ## Run the tests of more than two minutes; those of Flink also on its other versions
 	$(BIN)/python -m pytest -q -m soak --timeout 1800

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -20,6 +21,8 @@ from hypothesis import strategies as st
 from beam_dynamodb_streams import ChangeRecord, Schema, WriteChangesToAvro, read_schema
 from beam_dynamodb_streams.columns import avro_schema_of
 from beam_dynamodb_streams.sinks.layouts import RowLayout
+
+AVRO_FOR_JAVA = Path(__file__).parents[2] / ".build" / "avro" / "classpath.txt"
 
 polars = pytest.importorskip("polars")
 
@@ -101,6 +104,24 @@ def test_polars_reads_every_value(tmp_path: Path, layout: str, schema: Schema | 
         assert image["total"] == Decimal("12.50")
         assert image["lines"][1] == {"sku": "b", "address": {"city": "Bonn"}}
         assert image["order_id"] == "o-1"
+
+
+def test_avro_for_java_reads_it_with_its_names_checked_and_its_logical_types(tmp_path: Path) -> None:
+    if not AVRO_FOR_JAVA.exists():
+        pytest.skip("NOT RUN: no Avro for Java; `make avro` resolves it where Java and Maven are installed")
+    whole = read_schema({**KINDS, "counts": {"*": {"n-1": "int64"}}}, keys=["order-id"])  # as Avro spells the names
+    changes = [of(1, {**ITEM, "counts": {"a": {"n-1": 5}}}, None), *CHANGES[1:]]
+    file = written(tmp_path, changes, schema=whole)
+    source = Path(__file__).parent / "avro_java" / "ReadAvro.java"
+    command = ["java", "-cp", AVRO_FOR_JAVA.read_text().strip(), source, file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    inserted, modified, removed = done.stdout.splitlines()
+    assert inserted.startswith(f'INSERT {int(TIME.timestamp()) * 1000} {{"order_x002D_id": "o-1"}} ')
+    assert '"total": 12.50' in inserted
+    assert '"counts": {"a": {"n_x002D_1": 5}}' in inserted
+    assert modified.startswith("MODIFY ")
+    assert removed.endswith("null")
 
 
 def row_is_whole(row: Any) -> None:
