@@ -111,13 +111,13 @@ class Copy:
         self.wait()
 
 
-def fill(copy: Copy, service: LocalStreams, number: int, seed: int) -> list[tuple[str, str]]:
-    """Write `number` changes through splits and merges; return where each of them is."""
+def fill(copy: Copy, service: LocalStreams, number: int, seed: int, *, parts: int = 10) -> list[tuple[str, str]]:
+    """Write `number` changes through a split or a merge after each part; return where each of them is."""
     dice = random.Random(seed)
     orders = service.create_table(copy.name, keys={"id": "S"})
     placed = []
-    for part in range(10):
-        changes = orders.put_many({"id": f"o-{n % 97}", "n": part * number + n} for n in range(number // 10))
+    for part in range(parts):
+        changes = orders.put_many({"id": f"o-{n % 97}", "n": part * number + n} for n in range(number // parts))
         placed += copy.send(changes)
         shards = copy.open_shards()
         if len(shards) > 1 and dice.random() < 0.5:

@@ -29,7 +29,7 @@ _JAVA = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 _PROPERTIES = """\
 executableName = {python} {app}
-streamName = orders
+streamName = {stream}
 applicationName = {application}
 workerId = {worker}
 AwsCredentialsProvider = DefaultCredentialsProvider
@@ -90,11 +90,12 @@ class Consumer:
 
 @dataclass
 class Consumers:
-    """Starts consumers, and the servers that keep their leases."""
+    """Starts consumers of a stream, and the servers that keep their leases. `stream` is for those of amazon_kclpy."""
 
     kinesis: str
     directory: Path
     leases: Callable[[str], str]
+    stream: str = "orders"
     started: list[Consumer] = field(default_factory=list)
 
     def start(self, name: str, *, application: str = "", file: str = "") -> Consumer:
@@ -128,6 +129,7 @@ class Consumers:
                 (jars,) = home.glob("lib/python*/site-packages/amazon_kclpy/jars")
                 properties = self.directory / f"{worker}.properties"
                 text = _PROPERTIES.format(
+                    stream=self.stream,
                     python=home / "bin" / "python",
                     app=PEERS / "kcl_app.py",
                     application=application,
