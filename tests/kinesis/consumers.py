@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[2]
 #: What `make kcl` sets up, or CONNECTOR_KCL in a copy of the tree.
 BUILT = Path(os.environ.get("CONNECTOR_KCL", ROOT / ".build" / "kcl"))
 
+#: KCL 1 with the DynamoDB Streams Kinesis Adapter, which reads DynamoDB Streams itself.
+ADAPTER = "adapter 1.6.1"
+
 NAMES = ("kcl 3.1.3", "kcl 2.7.2", "kcl 1.14.9", "npm", "async-kinesis")
 
 _JAVA = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -52,6 +55,7 @@ def require(name: str) -> None:
         "kcl 3.1.3": ("java", BUILT / "kclpy3" / ".ready"),
         "kcl 2.7.2": ("java", BUILT / "kclpy2" / ".ready"),
         "kcl 1.14.9": ("java", BUILT / "kcl1" / "classpath.txt"),
+        ADAPTER: ("java", BUILT / "kcl1" / "classpath.txt"),
         "npm": ("node", BUILT / "npm" / ".ready"),
         "async-kinesis": ("python3", BUILT / "async" / ".ready"),
     }
@@ -90,12 +94,16 @@ class Consumer:
 
 @dataclass
 class Consumers:
-    """Starts consumers of a stream, and the servers that keep their leases. `stream` is for those of amazon_kclpy."""
+    """Starts consumers of a stream, and the servers that keep their leases. `stream` is for those of amazon_kclpy.
+
+    `adapted`: the ARN of the stream and the address of DynamoDB Streams, for the adapter.
+    """
 
     kinesis: str
     directory: Path
     leases: Callable[[str], str]
     stream: str = "orders"
+    adapted: tuple[str, str] = ("", "")
     started: list[Consumer] = field(default_factory=list)
 
     def start(self, name: str, *, application: str = "", file: str = "") -> Consumer:
@@ -120,7 +128,7 @@ class Consumers:
 
     def leases_of(self, consumer: Consumer) -> str:
         """Return the URL of the server that has the leases of a consumer."""
-        return self.leases("dynalite" if consumer.name == "kcl 1.14.9" else "moto")
+        return self.leases("dynalite" if consumer.name in ("kcl 1.14.9", ADAPTER) else "moto")
 
     def _command(self, name: str, application: str, worker: str, records: Path) -> list[str]:
         match name:
@@ -140,10 +148,11 @@ class Consumers:
                 properties.write_text(text + ("leaseAssignmentIntervalMillis = 2000\n" if "3." in name else ""))
                 daemon = "software.amazon.kinesis.multilang.MultiLangDaemon"
                 return ["java", *_JAVA, "-cp", f"{jars}/*", daemon, "--properties-file", str(properties)]
-            case "kcl 1.14.9":
+            case "kcl 1.14.9" | "adapter 1.6.1":
                 path = (BUILT / "kcl1" / "classpath.txt").read_text().strip()
                 program = [str(PEERS / "Kcl1Worker.java"), self.kinesis, self.leases("dynalite")]
-                return ["java", *_JAVA, "-cp", path, *program, application, worker, str(records)]
+                words = ["java", *_JAVA, "-cp", path, *program, application, worker, str(records)]
+                return words if name == "kcl 1.14.9" else [*words, *self.adapted]
             case "npm":
                 modules = f"{BUILT / 'npm'}/"
                 return ["node", str(PEERS / "npm_client.mjs"), self.kinesis, str(records), modules]

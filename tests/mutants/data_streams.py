@@ -42,6 +42,14 @@ MUTANTS = (
         f"{TESTS}::test_an_idle_shard_whose_last_record_is_trimmed_has_lost_nothing",
     ),
     Mutant(
+        34,
+        "the retention is the one that the stream had when the read began",
+        f"{STREAM}::KinesisStream._ask_for_retention",
+        "now - self._asked >= every",
+        "False",
+        "reader/test_kinesis_trouble.py::test_a_shorter_retention_in_mid_read_hides_no_loss",
+    ),
+    Mutant(
         35,
         "the second parent is not seen",
         f"{DECODE}::decode_shards",

@@ -155,7 +155,7 @@ def test_shards_that_split_and_merge_all_at_once_are_read_in_order() -> None:
 
 
 def test_a_shorter_retention_in_mid_read_hides_no_loss() -> None:
-    """What was trimmed by it was never read, although it is younger than the retention was when the read began."""
+    """Trap 34: what it trimmed was never read, although it is younger than the retention was when the read began."""
     trouble = Trouble(hours=168)
     trouble.write(40)
     read = trouble.read().go(10)

@@ -1,8 +1,14 @@
 // A worker of KCL 1: appends what it processed to a file, and checkpoints each batch.
-// Arguments: the endpoint of Kinesis, the endpoint of the lease table, the application, the worker, the file.
+// Arguments: the endpoint of Kinesis, the endpoint of the lease table, the application, the worker, the file; and, for the
+// DynamoDB Streams Kinesis Adapter in place of Kinesis, the ARN of the stream and the endpoint of DynamoDB Streams.
 
 import com.amazonaws.auth.AWSStaticCredentialsProvider;
 import com.amazonaws.auth.BasicAWSCredentials;
+import com.amazonaws.client.builder.AwsClientBuilder.EndpointConfiguration;
+import com.amazonaws.services.dynamodbv2.AmazonDynamoDBClientBuilder;
+import com.amazonaws.services.dynamodbv2.AmazonDynamoDBStreamsClientBuilder;
+import com.amazonaws.services.dynamodbv2.streamsadapter.AmazonDynamoDBStreamsAdapterClient;
+import com.amazonaws.services.dynamodbv2.streamsadapter.StreamsWorkerFactory;
 import com.amazonaws.services.kinesis.clientlibrary.interfaces.v2.IRecordProcessor;
 import com.amazonaws.services.kinesis.clientlibrary.lib.worker.InitialPositionInStream;
 import com.amazonaws.services.kinesis.clientlibrary.lib.worker.KinesisClientLibConfiguration;
@@ -11,6 +17,7 @@ import com.amazonaws.services.kinesis.clientlibrary.lib.worker.Worker;
 import com.amazonaws.services.kinesis.clientlibrary.types.InitializationInput;
 import com.amazonaws.services.kinesis.clientlibrary.types.ProcessRecordsInput;
 import com.amazonaws.services.kinesis.clientlibrary.types.ShutdownInput;
+import com.amazonaws.services.kinesis.metrics.impl.NullMetricsFactory;
 import com.amazonaws.services.kinesis.metrics.interfaces.MetricsLevel;
 import com.amazonaws.services.kinesis.model.Record;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -21,6 +28,7 @@ import java.nio.file.Paths;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.Executors;
 
 public class Kcl1Worker {
     static Path file;
@@ -70,11 +78,14 @@ public class Kcl1Worker {
 
     public static void main(String[] arguments) {
         file = Paths.get(arguments[4]);
+        boolean adapted = arguments.length > 5;
+        AWSStaticCredentialsProvider credentials =
+                new AWSStaticCredentialsProvider(new BasicAWSCredentials("test", "test"));
         KinesisClientLibConfiguration configuration =
                 new KinesisClientLibConfiguration(
                                 arguments[2],
-                                "orders",
-                                new AWSStaticCredentialsProvider(new BasicAWSCredentials("test", "test")),
+                                adapted ? arguments[5] : "orders",
+                                credentials,
                                 arguments[3])
                         .withKinesisEndpoint(arguments[0])
                         .withDynamoDBEndpoint(arguments[1])
@@ -85,6 +96,24 @@ public class Kcl1Worker {
                         .withIdleTimeBetweenReadsInMillis(250)
                         .withParentShardPollIntervalMillis(500)
                         .withShardSyncIntervalMillis(2000);
-        new Worker.Builder().recordProcessorFactory(Processor::new).config(configuration).build().run();
+        if (!adapted) {
+            new Worker.Builder().recordProcessorFactory(Processor::new).config(configuration).build().run();
+            return;
+        }
+        StreamsWorkerFactory.createDynamoDbStreamsWorker(
+                        Processor::new,
+                        configuration,
+                        new AmazonDynamoDBStreamsAdapterClient(
+                                AmazonDynamoDBStreamsClientBuilder.standard()
+                                        .withCredentials(credentials)
+                                        .withEndpointConfiguration(new EndpointConfiguration(arguments[6], "us-east-1"))
+                                        .build()),
+                        AmazonDynamoDBClientBuilder.standard()
+                                .withCredentials(credentials)
+                                .withEndpointConfiguration(new EndpointConfiguration(arguments[1], "us-east-1"))
+                                .build(),
+                        new NullMetricsFactory(),
+                        Executors.newCachedThreadPool())
+                .run();
     }
 }
