@@ -13,6 +13,7 @@ import duckdb
 import polars
 import pytest
 from deltalake import DeltaTable
+from pyiceberg.catalog import load_catalog
 from pyiceberg.transforms import DayTransform, HourTransform
 
 import beam_dynamodb_streams
@@ -284,13 +285,20 @@ def test_a_catalog_is_given_in_any_of_its_forms(tmp_path: Path, monkeypatch: pyt
     def factory() -> object:
         return catalog_of(place)
 
-    opened = catalog_of(place)
+    opened = load_catalog("named", type="sql", **properties_of(place))
     for number, catalog in enumerate((properties_of(place), factory, opened)):
         with beam.Pipeline("FnApiRunner") as pipeline:
             files = pipeline | beam.Create(HOUR[:3]) | WriteChangesToParquet(place / f"out{number}")
             _ = files | CommitToIceberg(catalog, f"db.t{number}")
-        assert iceberg_table(place, f"db.t{number}").scan().to_arrow().num_rows == 3
+        read = load_catalog("named" if catalog is opened else "default", **properties_of(place))
+        assert read.load_table(f"db.t{number}").scan().to_arrow().num_rows == 3
+        read.close()
     opened.close()
+    for name, value in properties_of(place).items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name.upper()}", value)
+    script = "from beam_dynamodb_streams.lakehouse.iceberg import open_catalog as o; print(o('lake').properties['uri'])"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == properties_of(place)["uri"], "a configured catalog, by its name"
     monkeypatch.chdir(place)
     relative = CommitToIceberg({"uri": "sqlite:///catalog.db", "warehouse": "warehouse"}, "db.x")
     assert relative._catalog == properties_of(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
@@ -276,7 +277,7 @@ def portable_catalog(catalog: CatalogSpec) -> str | dict[str, str] | Callable[[]
                 f"catalog={catalog.name!r} is in the memory of this process, where no worker finds it: use a catalog"
                 ' that is stored, as in {"uri": "sqlite:///lake.db", "warehouse": "lake"}'
             )
-        return _absolute({"name": catalog.name, **catalog.properties, "py-catalog-impl": _full_name(type(catalog))})
+        return partial(type(catalog), catalog.name, **_absolute(dict(catalog.properties)))
     if isinstance(catalog, str) and catalog.strip():
         return catalog
     if isinstance(catalog, Mapping) and catalog:
@@ -313,8 +314,6 @@ def open_catalog(catalog: str | dict[str, str] | Callable[[], Catalog]) -> Catal
         if isinstance(catalog, str):
             return load_catalog(catalog)
         properties = {name: value for name, value in catalog.items() if name != "name"}
-        if "type" in properties and properties.get("py-catalog-impl"):
-            del properties["type"]
         return load_catalog(catalog.get("name", "default"), **properties)
     except Exception as error:  # each catalog raises what its client raises
         what = repr(catalog) if isinstance(catalog, str) else "with these properties"
@@ -322,10 +321,6 @@ def open_catalog(catalog: str | dict[str, str] | Callable[[], Catalog]) -> Catal
             f"the catalog {what} cannot be loaded ({_said(error)}): name one of pyiceberg's configuration"
             " (~/.pyiceberg.yaml or PYICEBERG_CATALOG__NAME__URI), or give its properties, such as uri and warehouse"
         ) from error
-
-
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _identifier(table: object) -> tuple[str, ...]:
