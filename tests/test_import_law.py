@@ -42,6 +42,7 @@ LIBRARIES = {
         "lakehouse/",
         "yaml/",
         "progress/commit.py",
+        "progress/trail.py",
         "progress/file_store.py",
         "exports/folder.py",
         *(f"handlers/{name}.py" for name in ("invoke", "invoke_bundle", "tumbling", "process_records")),

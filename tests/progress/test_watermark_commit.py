@@ -23,7 +23,7 @@ from beam_dynamodb_streams import CommitProgress, ReadFromDynamoDBStreams, Strea
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import store_of
 from beam_dynamodb_streams.progress.address import Progress
-from beam_dynamodb_streams.progress.commit import trail_of
+from beam_dynamodb_streams.progress.trail import trail_of
 from beam_dynamodb_streams.shards.position import After
 from beam_dynamodb_streams.testing import LocalStreams
 from tests.e2e.collected import Keep, read_orders

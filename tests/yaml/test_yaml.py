@@ -115,7 +115,7 @@ def test_the_pipelines_of_the_page_can_be_constructed(
 
 
 @pytest.mark.parametrize("config", [{}, TYPED], ids=["text", "typed"])
-@pytest.mark.parametrize("kind", ["Parquet", "Avro", "JsonLines"])
+@pytest.mark.parametrize("kind", ["Parquet", "Avro", "JsonLines", "Debezium"])
 def test_rows_are_written_as_the_changes_that_they_are(
     orders: LocalStreams, tmp_path: Path, kind: str, config: dict[str, Any]
 ) -> None:
@@ -234,6 +234,7 @@ def test_the_provider_is_in_the_package_and_beam_reads_its_arguments() -> None:
     place = files("beam_dynamodb_streams") / "provider.yaml"
     assert str(place) == provider_path()
     names = {"ReadFromDynamoDBCDC", "WriteChangesToParquet", "WriteChangesToAvro", "WriteChangesToJsonLines"}
+    names |= {"WriteChangesToDebezium", "CommitDynamoDBProgress"}
     (provider,) = load_providers(provider_path())
     assert isinstance(provider, InlineProvider)
     assert names <= set(provider.provided_transforms())
@@ -277,3 +278,13 @@ def test_names_that_no_field_can_have_are_renamed_in_rows_and_in_files(
 def test_a_renaming_without_a_schema_is_refused(orders: LocalStreams, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="rename='safe' without schema"):
         run(read(rename="safe"), lines("Read", tmp_path))
+
+
+def test_counts_save_the_progress_of_their_read(orders: LocalStreams, tmp_path: Path) -> None:
+    place = tmp_path / "progress.json"
+    counts = {"type": "Combine", "name": "Counts", "input": "Read", "windowing": {"type": "fixed", "size": "60s"}}
+    counts["config"] = {"language": "python", "group_by": "event_name", "combine": {"n": {"value": "1", "fn": "count"}}}
+    commit = {"type": "CommitDynamoDBProgress", "input": "Counts", "config": {"progress": f"file:{place}"}}
+    run(read(progress={"address": f"file:{place}", "takeover_after": "30s"}), counts, commit)
+    last = orders.table("orders").changes[-1]
+    assert last.sequence_number in place.read_text()

@@ -17,19 +17,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam import typehints
 from apache_beam.coders import StrUtf8Coder, TupleCoder
-from apache_beam.transforms.trigger import AfterWatermark, DefaultTrigger
 from apache_beam.transforms.userstate import BagStateSpec, ReadModifyWriteStateSpec
-from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows, SlidingWindows
+from apache_beam.transforms.window import FixedWindows, GlobalWindow, GlobalWindows
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_dynamodb_streams.beam.graph import Graph, held_between
+from beam_dynamodb_streams.beam.graph import Graph
 from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.progress.acquire import WallClock, store_of
 from beam_dynamodb_streams.progress.address import Progress, parse_progress
 from beam_dynamodb_streams.progress.step_committer import StepCommitter
+from beam_dynamodb_streams.progress.trail import trail_of
 from beam_dynamodb_streams.records import ChangeRecord
 from beam_dynamodb_streams.records.snapshot_end import snapshot_end
 from beam_dynamodb_streams.records.versions import UNKNOWN_STREAM, stream_part
@@ -157,33 +157,6 @@ class CommitProgress(OwnTransform):
             f"{self.label} behind {windows}: such windows emit the changes of one shard in an unknown order; "
             "use fixed windows or none"
         )
-
-
-def trail_of(changes: beam.PCollection, delivered: beam.PCollection, label: str) -> float:
-    """Return by how many seconds at most the windows between both delay what is made of a change.
-
-    Raises:
-        InvalidOptionError: `delivered` is not made of the changes, or a step may hold elements longer than any window.
-    """
-    held = held_between(changes, delivered)
-    if held is None:
-        raise InvalidOptionError(
-            f"{label} is not behind the read with this progress: put it behind the step that delivers what is made of "
-            "the read's changes"
-        )
-    lengths: dict[object, float] = {}
-    for step in held:
-        windows, trigger = step.windowing.windowfn, step.windowing.triggerfn
-        if isinstance(windows, FixedWindows | SlidingWindows) and isinstance(trigger, DefaultTrigger | AfterWatermark):
-            lengths[windows] = float(windows.size)
-            continue
-        what = "keeps state" if step.stateful else "groups"
-        how = f"{windows} with {trigger}" if isinstance(windows, FixedWindows | SlidingWindows) else str(windows)
-        raise InvalidOptionError(
-            f"{label} is behind {step.label!r}, which {what} in {how}: the watermark does not show how long that holds "
-            "elements. Use fixed or sliding windows before it, with the default trigger or AfterWatermark"
-        )
-    return sum(lengths.values())
 
 
 def _changes_of(pipeline: beam.Pipeline, progress: Progress) -> beam.PCollection:

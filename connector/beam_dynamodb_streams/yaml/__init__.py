@@ -8,15 +8,19 @@ from importlib.resources import as_file, files
 
 from beam_dynamodb_streams.yaml.read import read_from_dynamodb_cdc
 from beam_dynamodb_streams.yaml.write import (
+    commit_progress,
     write_changes_to_avro,
+    write_changes_to_debezium,
     write_changes_to_json_lines,
     write_changes_to_parquet,
 )
 
 __all__ = [
+    "commit_progress",
     "provider_path",
     "read_from_dynamodb_cdc",
     "write_changes_to_avro",
+    "write_changes_to_debezium",
     "write_changes_to_json_lines",
     "write_changes_to_parquet",
 ]

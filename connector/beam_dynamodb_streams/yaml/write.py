@@ -1,4 +1,4 @@
-"""`WriteChangesToParquet`, `WriteChangesToAvro` and `WriteChangesToJsonLines` of Beam YAML."""
+"""The sinks of Beam YAML, and `CommitDynamoDBProgress`."""
 
 # Beam reads these annotations at run time: no postponed ones, and `Optional` instead of `X | None`.
 from typing import Any, Optional, Union
@@ -11,10 +11,23 @@ from apache_beam.typehints.schemas import named_fields_from_element_type
 from beam_dynamodb_streams.beam.typed import OwnTransform
 from beam_dynamodb_streams.columns import Schema
 from beam_dynamodb_streams.errors import ElementTypeError
+from beam_dynamodb_streams.progress.commit import CommitProgress
 from beam_dynamodb_streams.rows import AsRows, MakeBatches, row_hint
-from beam_dynamodb_streams.sinks import WriteChangesToAvro, WriteChangesToJsonLines, WriteChangesToParquet
+from beam_dynamodb_streams.sinks import (
+    WriteChangesToAvro,
+    WriteChangesToDebezium,
+    WriteChangesToJsonLines,
+    WriteChangesToParquet,
+)
 from beam_dynamodb_streams.sinks.transform import WriteChanges
-from beam_dynamodb_streams.yaml.arguments import MAIN, duration_of, errors_of, json_arguments, schema_of
+from beam_dynamodb_streams.yaml.arguments import (
+    MAIN,
+    duration_of,
+    errors_of,
+    json_arguments,
+    progress_of,
+    schema_of,
+)
 from beam_dynamodb_streams.yaml.rows import as_error_rows
 
 
@@ -128,6 +141,70 @@ def write_changes_to_json_lines(
     typed = schema_of(schema, keys, rename)
     sink = WriteChangesToJsonLines(path, window=duration_of("window", window), schema=typed, **given)
     return _WriteRows(sink, typed, errors_of(error_handling))
+
+
+@json_arguments
+def write_changes_to_debezium(
+    path: str,
+    window: Any = None,
+    codec: Optional[str] = None,
+    schema: Any = None,
+    keys: Optional[list[str]] = None,
+    rename: Any = None,
+    partitions: Optional[str] = None,
+    file_bytes: Optional[int] = None,
+    table: Optional[str] = None,
+    name: Optional[str] = None,
+    error_handling: Any = None,
+) -> beam.PTransform:
+    """Writes changes as JSON lines in Debezium's form, and returns a row for each file.
+
+    Its input has the rows of ReadFromDynamoDBCDC, all of them or those that a Filter passes. The rows that it returns
+    have the fields path, size_in_bytes and last_updated_in_seconds.
+
+    Args:
+      path: The output directory, on any filesystem that Beam knows.
+      window: Files follow fixed windows of this length by creation time, in seconds or as in 5m.
+      codec: none, gzip or zstd.
+      schema: The schema of the read, if it has one.
+      keys: The key attributes of the table, for a mapping of attributes.
+      rename: That of the read: safe, or a mapping of attributes to the names of their members.
+      partitions: date or hour, for Hive partitions by creation time.
+      file_bytes: A file ends soon after it has this many bytes.
+      table: The name of the table, as source.table of an event.
+      name: The name of the pipeline, as source.name of an event.
+      error_handling: The name of an output for errors, as {output: NAME}.
+    """
+    given = _given(codec=codec, partitions=partitions, file_bytes=file_bytes, table=table, name=name)
+    typed = schema_of(schema, keys, rename)
+    sink = WriteChangesToDebezium(path, window=duration_of("window", window), schema=typed, **given)
+    return _WriteRows(sink, typed, errors_of(error_handling))
+
+
+@json_arguments
+def commit_progress(progress: Any, watermark_slack: Any = None, delay: Any = None) -> beam.PTransform:
+    """Saves how far the changes of a read were delivered. Put it behind the step that delivers what is made of them.
+
+    It returns no rows. Its input may be any rows that are made of those of the read, such as counts in windows.
+
+    Args:
+      progress: The progress of the read.
+      watermark_slack: That of the read, if it has one.
+      delay: How much later than the end of its windows something may be delivered, in seconds or as in 10s.
+    """
+    given = _given(watermark_slack=duration_of("watermark_slack", watermark_slack), delay=duration_of("delay", delay))
+    return _Commit(CommitProgress(progress_of(progress), **given))
+
+
+class _Commit(OwnTransform):
+    """A step that saves progress, with a result that no step of YAML takes for rows."""
+
+    def __init__(self, commit: CommitProgress) -> None:
+        super().__init__()
+        self._commit = commit
+
+    def expand(self, delivered: PCollection) -> None:
+        delivered | "Commit" >> self._commit
 
 
 def _given(**options: Any) -> dict[str, Any]:
