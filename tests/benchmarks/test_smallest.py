@@ -16,6 +16,7 @@ import pytest
 from benchmarks import (
     closing,
     export,
+    exports,
     flink_state,
     hour,
     kinesis,
@@ -132,6 +133,14 @@ def test_a_page_is_decoded_in_every_way(capsys: pytest.CaptureFixture[str]) -> N
     assert all(len(row) == 4 for row in by_way)
     assert by_way[0][1] == 1.0  # orjson.loads is what the others are compared with
     assert len(rows) == 13 + 1 + 3
+
+
+def test_a_data_file_of_an_export_is_read_in_every_way(capsys: pytest.CaptureFixture[str]) -> None:
+    exports.main(rounds=2, rows=50)
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert len(lines) == 5
+    for line in lines:
+        assert_all_are_finite(line, least=2)
 
 
 @pytest.mark.parametrize("name", ["Beam WriteToAvro", "WriteChangesToParquet"])

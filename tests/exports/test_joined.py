@@ -180,6 +180,14 @@ def test_an_export_from_before_the_stream_is_refused(clock: Clock, tmp_path: Pat
             changes_of(table, snapshot=path)
 
 
+def test_a_stream_without_new_images_is_refused(clock: Clock, tmp_path: Path) -> None:
+    with LocalStreams(clock=clock) as service:
+        table = service.create_table("orders", keys={"id": "S"}, view_type="KEYS_ONLY")
+        table.service = service  # type: ignore[attr-defined]
+        with pytest.raises(InvalidOptionError, match=r"^snapshot= needs changes with new images, .* view KEYS_ONLY"):
+            changes_of(table, snapshot=table.export_full(tmp_path))
+
+
 def test_a_full_export_is_no_repair_and_an_incremental_one_no_snapshot(orders: Table, tmp_path: Path) -> None:
     full = orders.export_full(tmp_path)
     incremental = orders.export_incremental(tmp_path, START, START + timedelta(hours=1))
@@ -194,6 +202,7 @@ def test_a_full_export_is_no_repair_and_an_incremental_one_no_snapshot(orders: T
     [
         {"snapshot": "a/b", "repair": "b"},
         {"snapshot": "a/b", "start": "LATEST"},
+        {"snapshot": ["scan", "a/b"]},
         {"snapshot": "a/b", "progress": "file:x"},
         {"snapshot": 5},
         {"repair": []},

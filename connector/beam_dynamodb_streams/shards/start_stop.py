@@ -26,6 +26,9 @@ AHEAD_SECONDS: Final = 3600
 class Latest:
     """From the moment at which the pipeline starts."""
 
+    def __str__(self) -> str:
+        return "LATEST"
+
 
 @dataclass(frozen=True, slots=True)
 class UntilSecond:

@@ -81,7 +81,9 @@ def reader_of(
             service,
             asked,
             table_id,
-            refuses=lambda view: (lacks_images(view) if snapshot is not None else "") or refuses(view),
+            refuses=lambda view: (
+                (lacks_images(view) if snapshot is not None or options.exports is not None else "") or refuses(view)
+            ),
             saved=element.saved_in,
             snapshot=lambda table, arn: new_scan(table, arn, snapshot, service.service_time()),
         )

@@ -35,6 +35,10 @@ def parse_exports(snapshot: object, repair: object, start: Start, progress: obje
     if repair is None and not _is_a_path(snapshot):
         return None
     option = "snapshot" if repair is None else "repair"
+    if isinstance(snapshot, Sequence) and not isinstance(snapshot, str) and "scan" in snapshot:
+        raise InvalidOptionError(
+            f'snapshot={snapshot!r}: "scan" is a snapshot of its own: give it alone, or the folders of exports'
+        )
     joined = JoinedExports(export_paths(snapshot if repair is None else repair, option=option), repair is not None)
     if not isinstance(start, Horizon | StreamPosition):
         raise InvalidOptionError(

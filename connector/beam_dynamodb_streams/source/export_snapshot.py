@@ -38,6 +38,7 @@ from beam_dynamodb_streams.source.export_files import ExportFile, files_of_expor
 from beam_dynamodb_streams.source.export_rows import ExportOutputs, RowForm, rows_of_files
 from beam_dynamodb_streams.source.filter import ChangeFilter
 from beam_dynamodb_streams.source.options import ReadOptions
+from beam_dynamodb_streams.source.snapshot import check_view
 from beam_dynamodb_streams.source.stream_read import StreamRead
 from beam_dynamodb_streams.source.streams import StreamsOfTable, find_streams
 from beam_dynamodb_streams.source.worker_cache import client
@@ -59,9 +60,12 @@ def joined_exports(
 
     Raises:
         ExportError: They are of another table, or not what the option means, or the stream does not reach back to them.
+        InvalidOptionError: The changes of the stream have no new images, so rows would never be brought up to date.
     """
     snapshot = options.exports
     assert snapshot is not None  # noqa: S101 - narrows the type: only such reads come here
+    view = service.describe_stream(streams.latest, limit=1).view_type
+    check_view(streams.latest, view, option="repair=" if snapshot.repairs else "snapshot=")
     found = read_exports(snapshot.paths, streams.table_id or None)
     exports = [export for export, _ in found]
     first = exports[0]

@@ -98,11 +98,11 @@ def parse_snapshot(
     return ScanSnapshot(count, float(read_units))
 
 
-def check_view(stream_arn: str, view_type: str) -> None:
+def check_view(stream_arn: str, view_type: str, *, option: str = 'snapshot="scan"') -> None:
     """Raise `InvalidOptionError` for a stream whose changes do not have the new image of their item."""
     if why := lacks_images(view_type):
         raise InvalidOptionError(
-            f'snapshot="scan" needs changes with new images, and stream {stream_arn} has the view {view_type}: {why}'
+            f"{option} needs changes with new images, and stream {stream_arn} has the view {view_type}: {why}"
         )
 
 
