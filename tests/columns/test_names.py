@@ -59,7 +59,7 @@ SAFE = {
     "aws:rep:updatetime": "aws_rep_updatetime",
     "1st": "col_1st",
     "_PARTITIONTIME": "col_PARTITIONTIME",
-    "größe": "grou00df_e",
+    "größe": "grosse",
     "class": "col_class",
     "userid": "userid_2",
     "address.zip-code": "zip_code",
@@ -290,3 +290,11 @@ def test_a_long_name_is_cut_and_stays_different() -> None:
     first, second = (safe_name("x" * 300 + end) for end in "ab")
     assert first != second
     assert len(first) <= 128
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("naïve", "naive"), ("顧客id", "u9867_u5ba2_id"), ("-", "col_unnamed"), ("_", "col_unnamed"), ("Ærø", "AEro")],
+)
+def test_a_safe_name_is_as_like_the_name_as_ascii_allows(name: str, safe: str) -> None:
+    assert safe_name(name) == safe

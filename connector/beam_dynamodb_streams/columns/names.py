@@ -31,6 +31,22 @@ from beam_dynamodb_streams.columns.types import names_that_clash
 
 Path: TypeAlias = tuple[str, ...]
 LONGEST: Final = 128
+_SPELT_OUT: Final = str.maketrans(
+    {
+        "ß": "ss",
+        "ẞ": "SS",
+        "æ": "ae",
+        "Æ": "AE",
+        "œ": "oe",
+        "Œ": "OE",
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+        "Đ": "D",
+    }
+)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_]+")
 _RESERVED_BY_BIGQUERY: Final = (
     *("_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER"),
@@ -152,7 +168,7 @@ def safe_name(name: str) -> str:
     """
     if _is_safe(name):
         return name
-    decomposed = unicodedata.normalize("NFKD", name)
+    decomposed = unicodedata.normalize("NFKD", name.translate(_SPELT_OUT))
     text = "".join(_safe_character(each) for each in decomposed if not unicodedata.combining(each))
     if not text[:1].isalpha() or iskeyword(text):
         text = f"col_{text.lstrip('_') or 'unnamed'}"
