@@ -252,8 +252,8 @@ class LoadedDeltaTable:
             raise CommitConflictError(said(error)) from error
         except Exception as error:  # deltalake raises what its storage raises
             raise LakehouseError(
-                f"{target.label}: the commit of {len(files)} files failed ({said(error)}): run the same again, and what"
-                " is not committed is committed then"
+                f"{target.label}: the commit of {counted(len(files), 'file')} failed ({said(error)}): run the same"
+                " again, and what is not committed is committed then"
             ) from error
         return Committed(target.path, self.table.version() + 1, len(files), sum(rows for _, rows in added))
 

@@ -255,7 +255,7 @@ class LoadedIcebergTable:
             if "partition value" in str(error):
                 fix = "give WriteChangesToParquet the partitions= of the table, or use a table without partitions"
             raise LakehouseError(
-                f"{self.label}: the commit of {len(files)} files failed ({_said(error)}): {fix}"
+                f"{self.label}: the commit of {counted(len(files), 'file')} failed ({_said(error)}): {fix}"
             ) from error
         snapshot = table.current_snapshot()
         assert snapshot is not None  # noqa: S101 - it was just made
