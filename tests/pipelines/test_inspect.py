@@ -297,3 +297,12 @@ def test_without_the_permission_to_list_streams_the_present_one_is_shown(
     local.faults = Faults(access_denied={"ListStreams": 1.0})
     (shown,) = json.loads(run("--table=orders", "--json"))["generations"]
     assert shown["stream_arn"] == orders.stream_arn
+
+
+def test_nothing_is_folded_where_no_terminal_is(
+    service: LocalStreams, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    arn = service.create_table("a-table-with-a-long-name-" * 5, keys={"id": "S"}).stream_arn
+    main([f"--stream_arn={arn}", f"--endpoint_url={service.endpoint_url}", "--region=us-east-1"])
+    assert f"{arn} (ENABLED" in capsys.readouterr().out

@@ -37,6 +37,12 @@ def test_help_names_every_command_with_what_it_does_in_a_line(capsys: pytest.Cap
         assert [name, text] in lines
 
 
+def test_help_is_a_word_too_and_takes_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(commands.main, capsys, "help") == ended(commands.main, capsys, "--help")
+    for word in ("help", "--help"):
+        assert ended(commands.main, capsys, word, "tail")[1].startswith("usage: dynamodb-streams tail ")
+
+
 def test_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(commands.main, capsys, "--version") == (
         0,

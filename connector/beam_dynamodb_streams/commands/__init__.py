@@ -37,7 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     match words:
         case []:
             _refuse(f"no command given: use one of {', '.join(COMMANDS)}; --help describes them")
-        case ["-h" | "--help", *_]:
+        case ["-h" | "--help"] | ["help"]:
+            print(_help())
+            return 0
+        case ["-h" | "--help" | "help", name, *_] if name in COMMANDS:
+            return main([name, "--help"])
+        case ["-h" | "--help" | "help", *_]:
             print(_help())
             return 0
         case ["completion", *arguments]:

@@ -48,6 +48,7 @@ from beam_dynamodb_streams.source.streams import find_data_stream, find_stream
 from beam_dynamodb_streams.source.worker_cache import new_client
 from beam_dynamodb_streams.wire import KinesisClient, StreamClient
 
+_WIDE: Final = 1000
 STALLED: Final = 3
 """The exit code for an application that does not read."""
 
@@ -139,7 +140,9 @@ def _show(parser: Parser, overviews: Iterator[StreamOverview], arguments: argpar
     from rich.console import Console
     from rich.live import Live
 
-    console = Console()
+    # A pipe or a file has no width: nothing is folded there, such as an ARN that somebody searches for.
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(width=None if folds else _WIDE)
     if arguments.watch is None or not console.is_terminal:
         for seen in overviews:
             _draw(parser, seen, arguments)
