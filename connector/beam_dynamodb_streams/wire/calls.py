@@ -6,7 +6,7 @@ import random as random_module
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import botocore.session
 import msgspec
@@ -42,6 +42,22 @@ class CallPlace:
     shard: str | None = None
     position: str | None = None
     resource: str | None = None
+
+
+class CallerOptions(TypedDict, total=False):
+    """The options of `Caller`, which the clients of both kinds of stream take too."""
+
+    region_name: str | None
+    endpoint_url: str | None
+    session: botocore.session.Session | None
+    max_connections: int
+    max_attempts: int
+    connect_timeout: float
+    read_timeout: float
+    backoff: Backoff | None
+    clock: Callable[[], float] | None
+    sleep: Callable[[float], object] | None
+    random: Callable[[], float]
 
 
 class Caller:

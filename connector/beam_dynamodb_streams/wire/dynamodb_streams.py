@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-import random as random_module
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-import botocore.session
 from botocore.client import BaseClient
+from typing_extensions import Unpack
 
 from beam_dynamodb_streams.errors import IteratorTypeError, ServiceError, ShardFilterError, UnavailableError
 from beam_dynamodb_streams.wire import dynamodb
-from beam_dynamodb_streams.wire.calls import Caller, CallPlace
+from beam_dynamodb_streams.wire.calls import Caller, CallerOptions, CallPlace
 from beam_dynamodb_streams.wire.capabilities import Capabilities, Support
 from beam_dynamodb_streams.wire.decode import decode_iterator, decode_records, decode_stream, decode_streams
 from beam_dynamodb_streams.wire.endpoint import AwsService
 from beam_dynamodb_streams.wire.error_codes import Refusal
 from beam_dynamodb_streams.wire.pages import RecordsPage, StreamPage
-from beam_dynamodb_streams.wire.retry import Backoff
 
 
 def _ask_endpoint(client: BaseClient, account: str) -> object:
@@ -53,48 +51,11 @@ class Client:
     ClosedError, and after its last attempt a DelayError: call again later.
 
     Args:
-      region_name: as in boto3.
-      endpoint_url: of another service than AWS, such as a local one.
-      session: the source of credentials and settings; by default a new one.
-      max_connections: connections that are kept open: as many as threads that call at once.
-      max_attempts: requests in one call, the first included.
-      connect_timeout: seconds.
-      read_timeout: seconds.
-      backoff: how long to wait between two requests of a call.
-      clock: epoch seconds whose differences are durations; by default `wire.clock.steady_clock()`.
-      sleep: waits for seconds; by default a wait that ends when the client is closed.
-      random: returns a number in [0, 1).
+      options: those of `calls.Caller`.
     """
 
-    def __init__(
-        self,
-        *,
-        region_name: str | None = None,
-        endpoint_url: str | None = None,
-        session: botocore.session.Session | None = None,
-        max_connections: int = 32,
-        max_attempts: int = 4,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 10.0,
-        backoff: Backoff | None = None,
-        clock: Callable[[], float] | None = None,
-        sleep: Callable[[float], object] | None = None,
-        random: Callable[[], float] = random_module.random,
-    ) -> None:
-        self._caller = Caller(
-            DYNAMODB_STREAMS,
-            region_name=region_name,
-            endpoint_url=endpoint_url,
-            session=session,
-            max_connections=max_connections,
-            max_attempts=max_attempts,
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            backoff=backoff,
-            clock=clock,
-            sleep=sleep,
-            random=random,
-        )
+    def __init__(self, **options: Unpack[CallerOptions]) -> None:
+        self._caller = Caller(DYNAMODB_STREAMS, **options)
         self.region_name = self._caller.region_name
         self.calls = self._caller.counts
         self._lock = threading.Lock()

@@ -5,21 +5,19 @@ Both clients return the same pages, so whatever lists or reads a stream takes ei
 
 from __future__ import annotations
 
-import random as random_module
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, TypeVar
 
-import botocore.session
+from typing_extensions import Unpack
 
 from beam_dynamodb_streams.errors import ServiceError
-from beam_dynamodb_streams.wire.calls import Caller, CallPlace
+from beam_dynamodb_streams.wire.calls import Caller, CallerOptions, CallPlace
 from beam_dynamodb_streams.wire.decode import decode_iterator
 from beam_dynamodb_streams.wire.endpoint import AwsService
 from beam_dynamodb_streams.wire.kinesis_decode import decode_kinesis_records, decode_shards, decode_summary
 from beam_dynamodb_streams.wire.kinesis_errors import explained
 from beam_dynamodb_streams.wire.pages import DataStream, ListedShard, RecordsPage, StreamPage
-from beam_dynamodb_streams.wire.retry import Backoff
 
 _T = TypeVar("_T")
 
@@ -40,34 +38,12 @@ class KinesisClient:
     Region, credentials, address, retries and `close` are those of `calls.Caller`, and so are the errors.
 
     Args:
-      region_name, endpoint_url, session, max_connections, clock, sleep, random, backoff: as in `calls.Caller`.
       table: the table whose changes are wanted; None for those of the only table in the stream.
+      options: those of `calls.Caller`.
     """
 
-    def __init__(
-        self,
-        *,
-        region_name: str | None = None,
-        endpoint_url: str | None = None,
-        session: botocore.session.Session | None = None,
-        max_connections: int = 32,
-        table: str | None = None,
-        backoff: Backoff | None = None,
-        clock: Callable[[], float] | None = None,
-        sleep: Callable[[float], object] | None = None,
-        random: Callable[[], float] = random_module.random,
-    ) -> None:
-        self._caller = Caller(
-            KINESIS,
-            region_name=region_name,
-            endpoint_url=endpoint_url,
-            session=session,
-            max_connections=max_connections,
-            backoff=backoff,
-            clock=clock,
-            sleep=sleep,
-            random=random,
-        )
+    def __init__(self, *, table: str | None = None, **options: Unpack[CallerOptions]) -> None:
+        self._caller = Caller(KINESIS, **options)
         self.region_name = self._caller.region_name
         self.calls = self._caller.counts
         self._table = table
