@@ -42,7 +42,7 @@ def draw(to: Path = HERE / "figures.svg") -> None:
     for axis, (title, rows, column) in zip(axes, bars, strict=True):
         names = [row[0] for row in rows]
         values = [number(row[column]) for row in rows]
-        colours = ["#b0b0b0" if name.startswith(("orjson", "boto3")) else "#2b7bba" for name in names]
+        colours = ["#b0b0b0" if name.startswith(("orjson", "boto3", "Go ", "Rust ")) else "#2b7bba" for name in names]
         axis.bar_label(axis.barh(names, values, color=colours), fmt="{:,.3g}", padding=3)
         axis.invert_yaxis()
         axis.set_title(title, loc="left")
