@@ -9,7 +9,6 @@ Each sets credentials and a region in the environment, which a reader needs and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
 import pytest
 
@@ -34,9 +33,9 @@ def local_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStreams]:
 
 @pytest.fixture
 def local_streams_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalStreams, Clock]]:
-    """A local DynamoDB Streams service and its clock, which stands still until the test advances it."""
+    """A local DynamoDB Streams service and its clock, which stands at 2026-01-01 until the test advances it."""
     _set(monkeypatch)
-    clock = Clock(datetime.now(timezone.utc).replace(microsecond=0))
+    clock = Clock()
     with LocalStreams(clock=clock) as service:
         yield service, clock
 
