@@ -146,7 +146,7 @@ def test_typed_files_have_the_rows_beside_the_changes(
         read = read_of(service, stop="NOW")
         changes = pipeline | (read.as_batches(schema) if batches else read)
         _ = changes | WriteChangesToParquet(tmp_path, layout=layout, schema=schema, partitions="hour", window=2)
-    (rows,) = tmp_path.glob("snapshot=*/rows-*.parquet")
+    (rows,) = tmp_path.glob("snapshot=*/date=*/hour=*/rows-*.parquet")
     (written,) = tmp_path.glob("date=*/hour=*/changes-*.parquet")
     image = "image" if layout == "latest_image" else "new_image"
     found = {row["keys"]["id"]: row[image] for row in pq.ParquetFile(rows).read().to_pylist()}
