@@ -15,11 +15,15 @@ from beam_dynamodb_streams.errors import InvalidOptionError
 
 FIRST_ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "CommitProgress": ("file:progress",),
+    "CommitToDelta": ("lake",),
+    "CommitToIceberg": ({"uri": "sqlite:///lake.db", "warehouse": "lake"}, "db.orders"),
     "InvokeHandler": (print,),
+    "MirrorToDelta": ("lake",),
     "Progress": ("file:progress",),
     "ReadFromDynamoDBStreams": ("orders",),
     "ReadFromKinesisDataStream": ("orders",),
     "WriteChangesToAvro": ("out",),
+    "WriteChangesToDebezium": ("out",),
     "WriteChangesToJsonLines": ("out",),
     "WriteChangesToParquet": ("out",),
 }

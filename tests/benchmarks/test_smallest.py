@@ -110,7 +110,7 @@ def test_the_end_of_an_export_is_measured_step_by_step(prism: str, capsys: pytes
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("runner", memory.RUNNERS)
 def test_the_memory_and_the_rate_of_an_export_are_measured(runner: str) -> None:
-    found = memory.measure(40_000, runner)
+    found = memory.measure(40_000, runner, "--format", "parquet")
     assert len(found.rates) == 10
     assert all(rate > 0 for rate in found.rates)
     assert 100 < found.peak < 500

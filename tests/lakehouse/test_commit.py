@@ -12,6 +12,7 @@ import apache_beam as beam
 import duckdb
 import polars
 import pytest
+from apache_beam.metrics import MetricsFilter
 from deltalake import DeltaTable
 from pyiceberg.catalog import load_catalog
 from pyiceberg.transforms import DayTransform, HourTransform
@@ -25,6 +26,7 @@ from beam_dynamodb_streams import (
     WriteChangesToAvro,
     WriteChangesToJsonLines,
     WriteChangesToParquet,
+    metrics,
 )
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse import commit
@@ -159,6 +161,19 @@ def test_two_that_commit_the_same_files_at_once_commit_each_once(kind: str, tmp_
     assert len(waits) == 1
     rows = delta_rows(tmp_path / "out") if kind == "delta" else iceberg_table(tmp_path).scan().to_arrow()
     assert ids_of(rows) == once(HOUR[:50])
+
+
+def test_commits_files_and_conflicts_are_counted(tmp_path: Path) -> None:
+    pipeline = beam.Pipeline("FnApiRunner")
+    files = pipeline | beam.Create(HOUR) | WriteChangesToParquet(tmp_path / "out", partitions="hour")
+    _ = files | CommitToDelta()
+    result = pipeline.run()
+    result.wait_until_finish()
+    found = result.metrics().query(MetricsFilter().with_namespace(metrics.NAMESPACE))["counters"]
+    counted = {counter.key.metric.name: counter.committed for counter in found}
+    assert counted[metrics.COMMITS] == DeltaTable(str(tmp_path / "out")).version()
+    assert counted[metrics.COMMITTED_FILES] == len(list((tmp_path / "out").rglob("*.parquet")))
+    assert counted[metrics.COMMIT_CONFLICTS] == 0
 
 
 def test_a_writer_of_other_files_is_a_conflict_that_is_tried_again(tmp_path: Path) -> None:

@@ -318,8 +318,9 @@ def test_every_metric_has_a_value_once_what_it_counts_has_happened(reported: Rep
     reported.orders.drop(lost)
     while not (reported[metrics.SHARDS_FINISHED] and reported[metrics.SHARDS_LOST]):
         reported.slices()
-    # tests/handlers/test_invoke_handler.py has those of handlers, tests/e2e/test_snapshot.py those of a snapshot
-    others = ("NAMESPACE", "HANDLER_", "SNAPSHOT_")
+    # tests/handlers/test_invoke_handler.py has those of handlers, tests/e2e/test_snapshot.py those of a snapshot, and
+    # tests/lakehouse/test_commit.py those of commits
+    others = ("NAMESPACE", "HANDLER_", "SNAPSHOT_", "COMMIT")
     names = {name for constant, name in TOLD.items() if not constant.startswith(others)}
     assert names <= {key.metric_name.name for key in reported.container.metrics}
     gauges = {metrics.SHARDS_OPEN, metrics.SHARDS_WAITING, metrics.PARENTS_DOUBTED, metrics.HEADROOM_SECONDS}
