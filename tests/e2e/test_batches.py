@@ -163,8 +163,8 @@ def test_a_selection_that_selects_nothing_is_refused(options: dict[str, object],
     assert quoted in str(refusal.value)
 
 
-@pytest.mark.parametrize("span", [timedelta(0), timedelta(milliseconds=500), timedelta(seconds=1.5), 60])
-def test_a_span_of_no_whole_seconds_is_refused(span: timedelta) -> None:
+@pytest.mark.parametrize("span", [timedelta(0), timedelta(milliseconds=500), timedelta(seconds=1.5), 0.5])
+def test_a_span_of_no_whole_seconds_is_refused(span: timedelta | float) -> None:
     with pytest.raises(InvalidOptionError, match="span"):
         ReadFromDynamoDBStreams(table="orders").as_batches(span=span)
 

@@ -171,7 +171,7 @@ def test_a_table_without_a_stream_is_sampled_alone_unless_the_stream_was_asked_f
         (["--source=nowhere"], "invalid choice: 'nowhere'"),
         (["--numbers=float64"], "invalid choice: 'float64'"),
         (["--output=/no/such/directory/schema.json"], "cannot be written: No such file or directory"),
-        (["--schema=a"], "unrecognized arguments: --schema=a"),
+        (["--schema=a"], "unknown option --schema: --help lists the options"),
     ],
 )
 def test_a_usage_error_of_schema_is_one_line(orders: Any, sampled: Sampled, arguments: list[str], reason: str) -> None:
