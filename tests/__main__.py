@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent
 FIRST = ("runners", "contract", "compat", "sinks", "columns", "records", "wire", "handlers")
 SECOND = ("docs", "benchmarks", "notebooks", "shards", "testing", "mutants", "kinesis", "exports")
 
-THIRD = ("e2e", "pipelines", "progress")
+THIRD = ("e2e", "progress")
 
 
 def runs() -> list[list[str]]:
