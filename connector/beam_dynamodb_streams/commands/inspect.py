@@ -18,10 +18,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -69,7 +71,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams ins
             look = partial(
                 inspect_stream, client, stream_arn, sample=arguments.sample, pace=pace, application=application
             )
-            last = _show(parser, repeated(look, every=arguments.watch), arguments)
+            with _interrupts() as sleep:
+                last = _show(parser, repeated(look, every=arguments.watch, sleep=sleep), arguments)
             if arguments.stalled_after is not None and (stalled := stall_of(last, arguments.stalled_after)):
                 sys.stderr.write(f"{parser.prog}: {printable(stalled)}\n")
                 return STALLED
@@ -111,6 +114,30 @@ def stall_of(seen: StreamOverview, seconds: float) -> str | None:
         f"the read: stop the job, and start it without its savepoint. With progress={application.address!r} it resumes "
         "where it was (docs/flink.md)"
     )
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[float], object]]:
+    """Yield a sleep after which an interrupt counts that was raised where Python ignores errors, as in a finalizer."""
+    interrupted: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if interrupted:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield sleep
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield sleep
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def repeated(
