@@ -6,7 +6,6 @@ worker, logged by the worker, and on Prism logged four times more.
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
+from beam_dynamodb_streams.commands.pass_through import PassThrough
 from beam_dynamodb_streams.commands.printable import printable_lines
 
 #: What Beam and Prism log at each start and end of Prism.
@@ -59,29 +59,17 @@ class Noise:
         return True
 
 
-class _WithoutTracebacks(io.TextIOBase):
+class _WithoutTracebacks(PassThrough):
     """A stream that leaves out the tracebacks that a worker prints, since it logs them too."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._after_traceback = False
 
     def write(self, text: str) -> int:
         left_out = (text.startswith(_TRACEBACK) and "sdk_worker.py" in text) or (self._after_traceback and text == "\n")
         self._after_traceback = left_out and text != "\n"
         return len(text) if left_out else self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
 
 
 @contextmanager

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from contextlib import suppress
 from typing import TextIO, cast
 
+from beam_dynamodb_streams.commands.pass_through import PassThrough
 
-class Terminal(io.TextIOBase):
+
+class Terminal(PassThrough):
     """A text stream with a last line that is rewritten. What else is written to it goes above that line. Thread-safe.
 
     It writes carriage returns and spaces only, which every terminal supports. On a stream that is not a terminal, no
@@ -17,7 +18,7 @@ class Terminal(io.TextIOBase):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._lock = threading.RLock()  # a finalizer may warn while its thread holds it
         self._shown = ""
         self._mid_line = False
@@ -51,18 +52,6 @@ class Terminal(io.TextIOBase):
             self._draw("")
             self._silent = True
 
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
     def _draw(self, text: str) -> None:
         if text == self._shown:
             return
@@ -79,24 +68,12 @@ class Terminal(io.TextIOBase):
             return 80
 
 
-class _Beside(io.TextIOBase):
+class _Beside(PassThrough):
     """See `Terminal.beside`."""
 
     def __init__(self, terminal: Terminal, stream: TextIO) -> None:
+        super().__init__(stream)
         self._terminal = terminal
-        self._stream = stream
 
     def write(self, text: str) -> int:
         return self._terminal._write(text, self._stream)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
