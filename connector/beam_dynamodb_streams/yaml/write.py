@@ -1,6 +1,7 @@
 """The sinks of Beam YAML, and `CommitDynamoDBProgress`."""
 
 # Beam reads these annotations at run time: no postponed ones, and `Optional` instead of `X | None`.
+from collections.abc import Callable
 from typing import Any, Optional, Union
 
 import apache_beam as beam
@@ -63,12 +64,19 @@ def write_changes_to_parquet(
       file_bytes: A file ends soon after it has this many bytes.
       error_handling: The name of an output for attributes that do not fit their column, as {output: NAME}.
     """
-    given = _given(
-        codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes, row_group_rows=row_group_rows
-    )
     typed = schema_of(schema, keys, rename)
-    sink = WriteChangesToParquet(path, window=duration_of("window", window), schema=typed, **given)
-    return _WriteRows(sink, typed, errors_of(error_handling))
+    return _write(
+        WriteChangesToParquet,
+        path,
+        window,
+        typed,
+        error_handling,
+        codec=codec,
+        layout=layout,
+        partitions=partitions,
+        file_bytes=file_bytes,
+        row_group_rows=row_group_rows,
+    )
 
 
 @json_arguments
@@ -101,10 +109,18 @@ def write_changes_to_avro(
       file_bytes: A file ends soon after it has this many bytes.
       error_handling: The name of an output for attributes that do not fit their column, as {output: NAME}.
     """
-    given = _given(codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes)
     typed = schema_of(schema, keys, rename)
-    sink = WriteChangesToAvro(path, window=duration_of("window", window), schema=typed, **given)
-    return _WriteRows(sink, typed, errors_of(error_handling))
+    return _write(
+        WriteChangesToAvro,
+        path,
+        window,
+        typed,
+        error_handling,
+        codec=codec,
+        layout=layout,
+        partitions=partitions,
+        file_bytes=file_bytes,
+    )
 
 
 @json_arguments
@@ -137,10 +153,18 @@ def write_changes_to_json_lines(
       file_bytes: A file ends soon after it has this many bytes.
       error_handling: The name of an output for errors, as {output: NAME}.
     """
-    given = _given(codec=codec, layout=layout, partitions=partitions, file_bytes=file_bytes)
     typed = schema_of(schema, keys, rename)
-    sink = WriteChangesToJsonLines(path, window=duration_of("window", window), schema=typed, **given)
-    return _WriteRows(sink, typed, errors_of(error_handling))
+    return _write(
+        WriteChangesToJsonLines,
+        path,
+        window,
+        typed,
+        error_handling,
+        codec=codec,
+        layout=layout,
+        partitions=partitions,
+        file_bytes=file_bytes,
+    )
 
 
 @json_arguments
@@ -175,10 +199,19 @@ def write_changes_to_debezium(
       name: The name of the pipeline, as source.name of an event.
       error_handling: The name of an output for errors, as {output: NAME}.
     """
-    given = _given(codec=codec, partitions=partitions, file_bytes=file_bytes, table=table, name=name)
     typed = schema_of(schema, keys, rename)
-    sink = WriteChangesToDebezium(path, window=duration_of("window", window), schema=typed, **given)
-    return _WriteRows(sink, typed, errors_of(error_handling))
+    return _write(
+        WriteChangesToDebezium,
+        path,
+        window,
+        typed,
+        error_handling,
+        codec=codec,
+        partitions=partitions,
+        file_bytes=file_bytes,
+        table=table,
+        name=name,
+    )
 
 
 @json_arguments
@@ -210,6 +243,14 @@ class _Commit(OwnTransform):
 def _given(**options: Any) -> dict[str, Any]:
     """Return the options that are given: the others have the sink's own defaults."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _write(
+    kind: Callable[..., WriteChanges], path: str, window: Any, schema: Optional[Schema], errors: Any, **options: Any
+) -> beam.PTransform:
+    """Return the step that writes with a sink of this kind. An option that is None has the sink's own default."""
+    sink = kind(path, window=duration_of("window", window), schema=schema, **_given(**options))
+    return _WriteRows(sink, schema, errors_of(errors))
 
 
 class _WriteRows(OwnTransform):
