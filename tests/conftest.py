@@ -14,7 +14,7 @@ from apache_beam.runners.portability.prism_runner import PrismRunner
 from apache_beam.utils.shared import Shared
 
 from beam_dynamodb_streams.source.stall_watch import STALL_WATCH
-from beam_dynamodb_streams.testing import LocalStreams
+from beam_dynamodb_streams.testing import KinesisStream, LocalKinesis, LocalStreams, Table
 
 # Before any test imports boto3's sessions: the tests never reach for real credentials or a real region, unless an
 # endpoint of your own is to be tested with them.
@@ -46,6 +46,25 @@ def service() -> Iterator[LocalStreams]:
     """A local service on the machine's clock."""
     with LocalStreams() as started:
         yield started
+
+
+@pytest.fixture
+def orders(service: LocalStreams) -> Table:
+    """A table of the local service."""
+    return service.create_table("orders", keys={"id": "S"})
+
+
+@pytest.fixture
+def kinesis() -> Iterator[LocalKinesis]:
+    """A local service of data streams, on the machine's clock."""
+    with LocalKinesis() as started:
+        yield started
+
+
+@pytest.fixture
+def copy(kinesis: LocalKinesis) -> KinesisStream:
+    """A data stream for the changes of a table."""
+    return kinesis.create_stream("copy", shards=2)
 
 
 @pytest.fixture(autouse=True)

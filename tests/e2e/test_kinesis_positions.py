@@ -18,7 +18,7 @@ from beam_dynamodb_streams import ReadFromKinesisDataStream, StreamPosition
 from beam_dynamodb_streams.commands.progress import main as progress_command
 from beam_dynamodb_streams.progress.file_store import FileStore
 from beam_dynamodb_streams.source import worker_cache
-from beam_dynamodb_streams.testing import KinesisStream, LocalKinesis, LocalStreams, Table
+from beam_dynamodb_streams.testing import KinesisStream, LocalKinesis, Table
 from beam_dynamodb_streams.testing.kinesis_record import kinesis_record
 from tests.e2e.collected import outputs_of
 from tests.progress.conftest import moto, tables
@@ -27,22 +27,6 @@ from tests.progress.leases import each_generation, lease_items, make_table
 __all__ = ["moto", "tables"]  # fixtures
 
 SOON = timedelta(seconds=1)
-
-
-@pytest.fixture
-def kinesis() -> Iterator[LocalKinesis]:
-    with LocalKinesis() as started:
-        yield started
-
-
-@pytest.fixture
-def orders(service: LocalStreams) -> Table:
-    return service.create_table("orders", keys={"id": "S"})
-
-
-@pytest.fixture
-def copy(kinesis: LocalKinesis) -> KinesisStream:
-    return kinesis.create_stream("copy", shards=2)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,22 +21,6 @@ from beam_dynamodb_streams.testing import Change, KinesisStream, LocalKinesis, L
 from tests.docs.pages import ROOT, blocks
 
 SOON = timedelta(seconds=1)
-
-
-@pytest.fixture
-def kinesis() -> Iterator[LocalKinesis]:
-    with LocalKinesis() as started:
-        yield started
-
-
-@pytest.fixture
-def orders(service: LocalStreams) -> Table:
-    return service.create_table("orders", keys={"id": "S"})
-
-
-@pytest.fixture
-def copy(kinesis: LocalKinesis) -> KinesisStream:
-    return kinesis.create_stream("copy", shards=2)
 
 
 def reshard_and_fill(orders: Table, copy: KinesisStream, number: int) -> list[Change]:

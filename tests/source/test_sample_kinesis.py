@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,22 +12,6 @@ from beam_dynamodb_streams import Sample, sample
 from beam_dynamodb_streams.errors import InvalidOptionError, NotFoundError, ServiceError
 from beam_dynamodb_streams.testing import KinesisStream, LocalKinesis, LocalStreams, Table
 from beam_dynamodb_streams.testing.kinesis_record import kinesis_record
-
-
-@pytest.fixture
-def kinesis() -> Iterator[LocalKinesis]:
-    with LocalKinesis() as started:
-        yield started
-
-
-@pytest.fixture
-def orders(service: LocalStreams) -> Table:
-    return service.create_table("orders", keys={"id": "S"})
-
-
-@pytest.fixture
-def copy(kinesis: LocalKinesis) -> KinesisStream:
-    return kinesis.create_stream("copy", shards=2)
 
 
 def sample_of(kinesis: LocalKinesis, stream: str = "copy", **options: Any) -> Sample:
