@@ -32,17 +32,18 @@ class FailedElement(Protocol):
 class ErrorOutputs(tuple[PCollection, ...]):
     """The two outputs of `with_exception_handling`, by position and by name: `good, bad = …`, or `outputs["bad"]`."""
 
+    names: tuple[str, str]
+
     def __new__(cls, good: PCollection, bad: PCollection, names: tuple[str, str]) -> Self:
         made = super().__new__(cls, (good, bad))
-        made.names = names  # type: ignore[attr-defined]  # a tuple has no annotations of instances
+        made.names = names
         return made
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
-            names: tuple[str, str] = self.names  # type: ignore[attr-defined]
-            if key not in names:
-                raise KeyError(f"{key!r} is not an output: the outputs are {names[0]!r} and {names[1]!r}")
-            return super().__getitem__(names.index(key))
+            if key not in self.names:
+                raise KeyError(f"{key!r} is not an output: the outputs are {self.names[0]!r} and {self.names[1]!r}")
+            return super().__getitem__(self.names.index(key))
         return super().__getitem__(key)
 
 
@@ -119,7 +120,7 @@ class HandlesErrors(OwnTransform):
 
     def _with_handling(self, handling: ErrorHandling) -> Self:
         """Return a copy with this handling of errors, and the outputs that it needs."""
-        raise NotImplementedError
+        raise NotImplementedError  # each transform copies itself in its own way; Beam's base class is no ABC
 
 
 def _as_errors(kind: Any) -> beam.PTransform:

@@ -50,7 +50,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; } dt 
 
 
 def overview_page(seen: StreamOverview, *, refresh: float | None = None) -> str:
-    """Return the page. With `refresh`, a browser loads it again after so many seconds, while a command rewrites it."""
+    """Return the page. With `refresh`, a browser loads it every `refresh` seconds, while a command rewrites it."""
     title = _text(seen.table or seen.stream_arn)
     again = "" if refresh is None else f'<meta http-equiv="refresh" content="{refresh:g}">'
     # The policy allows nothing but the styles above, so a browser makes no request whatever the page has in it.

@@ -93,7 +93,7 @@ def _hint(kind: pa.DataType, *, nullable: bool = True) -> Any:
     elif pa.types.is_map(kind):
         hint = Mapping[str, _hint(kind.item_type)]  # type: ignore[misc]  # a type that is made at run time
     else:
-        hint = Sequence[_hint(kind.value_type)]  # type: ignore[misc]
+        hint = Sequence[_hint(kind.value_type)]  # type: ignore[misc]  # a type that is made at run time
     return Optional[hint] if nullable else hint  # noqa: UP045 - Beam does not know the other form everywhere
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from math import floor, inf
@@ -45,7 +46,7 @@ def parse_snapshot(
     table: str | None,
     start: Start,
     groups: int | None,
-    event_names: object,
+    event_names: Collection[str] | None,
 ) -> ScanSnapshot | None:
     """Return the snapshot that the options mean; None for a read of the stream alone.
 
@@ -78,7 +79,7 @@ def parse_snapshot(
             f'start={start} with snapshot="scan": the stream is read from the moment at which the scan begins, so that '
             "no change is missing. Leave start out, or give a saved StreamPosition to continue from"
         )
-    if event_names is not None and "READ" not in event_names:  # type: ignore[operator]
+    if event_names is not None and "READ" not in event_names:
         raise InvalidOptionError(
             f'event_names={event_names!r} with snapshot="scan" leaves out all of its rows: add "READ", or leave '
             "snapshot out"
