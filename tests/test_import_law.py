@@ -73,7 +73,7 @@ LIBRARIES = {
     "h2": ("kinesis/",),
     "h11": ("kinesis/",),
     "cbor2": ("kinesis/",),
-    "pyiceberg": ("lakehouse/iceberg.py",),
+    "pyiceberg": ("lakehouse/iceberg.py", "lakehouse/catalogs.py"),
     "deltalake": ("lakehouse/",),
 }
 
@@ -118,13 +118,13 @@ PARTS = {
         "shards",
         "beam",
     },  # an output says from where its stream is to be read
-    "lakehouse": {"errors", "durations", "metrics", "records", "columns", "beam", "sinks"},
+    "lakehouse": {"errors", "display", "durations", "metrics", "records", "columns", "beam", "sinks"},
     "yaml": {"errors", "beam", "records", "shards", "columns", "rows", "progress", "source", "sinks"},
     "inspection": {"errors", "wire", "shards", "reader", "progress"},
     "kinesis": {"errors", "wire", "shards", "reader", "records", "source"},
     "commands": {
-        *("errors", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks", "inspection"),
-        *("exports", "kinesis", "handlers", "beam", "lakehouse", ""),
+        *("errors", "display", "wire", "shards", "reader", "records", "columns", "progress", "source", "sinks"),
+        *("inspection", "exports", "kinesis", "handlers", "beam", "lakehouse", ""),
     },
     "__main__": {"commands"},
     "testing": set[str](),

@@ -43,3 +43,8 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 def _row(tag: str, cells: Sequence[str]) -> str:
     return "<tr>" + "".join(f'<{tag} style="text-align:left">{escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return how many there are of something, as in `1 file`, `1,200 files` and, with a plural, `2 losses`."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from beam_dynamodb_streams.display import counted
 from beam_dynamodb_streams.errors import ConnectorError
 from beam_dynamodb_streams.lakehouse.commit import CommitFiles
 from beam_dynamodb_streams.sinks.leftovers import load_manifests
@@ -76,10 +77,10 @@ class Written:
         if self._dead_letters is not None:
             letters = _letters_in(self._dead_letters)
             count = sum(open_output(self._dead_letters).read(name).count(b"\n") for name in letters - self._letters)
-            said.append(f"{_counted(count, 'dead letter')} in {self._dead_letters}" if count else "no dead letters")
+            said.append(f"{counted(count, 'dead letter')} in {self._dead_letters}" if count else "no dead letters")
         losses = {loss for read in watch.look() for loss in read.losses}
         if losses or self._losses:
-            said.append(f"{_counted(len(losses), 'loss', 'losses')} of changes" if losses else "no losses")
+            said.append(f"{counted(len(losses), 'loss', 'losses')} of changes" if losses else "no losses")
         return [self._files(), *([", ".join(said)] if said else []), *(table.summary() for table in self._tables)]
 
     def _wait_for_workers(self) -> None:
@@ -100,9 +101,9 @@ class Written:
         snapshot = snapshot_rows(output, new)
         manifests = load_manifests(output, [name for name in new if name.startswith(FOLDER)])
         files = [file for manifest in manifests for file in manifest.files]
-        changes = f"{_counted(sum(file.rows for file in files), self._noun)} in {_counted(len(files), 'new file')}"
+        changes = f"{counted(sum(file.rows for file in files), self._noun)} in {counted(len(files), 'new file')}"
         if snapshot is not None:
-            items = _counted(snapshot, "item")
+            items = counted(snapshot, "item")
             return f"{items} of the table, and {changes if files else 'no changes'}, in {self._directory}"
         return f"{changes} in {self._directory}" if files else self._nothing
 
@@ -114,7 +115,3 @@ def _manifests_in(directory: str) -> frozenset[str]:
 
 def _letters_in(directory: str | None) -> frozenset[str]:
     return frozenset() if directory is None else frozenset(open_output(directory).list("dead-letters-"))
-
-
-def _counted(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -30,6 +30,7 @@ from beam_dynamodb_streams.commands.export import build, directories_of, sink_of
 from beam_dynamodb_streams.commands.options.argument_types import moment_argument
 from beam_dynamodb_streams.commands.options.repair import parser_of
 from beam_dynamodb_streams.commands.status_line import start_text, status_line
+from beam_dynamodb_streams.display import counted
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.exports.repair import ExportWindow, export_command, repair_windows
 from beam_dynamodb_streams.records.fields import EPOCH, MICROSECOND
@@ -83,7 +84,7 @@ def main(
         build(pipeline, read if arguments.dead_letters is None else read.with_outputs(), sink, arguments.dead_letters)
         with status_line(start=start_text(None, arguments.exports), prog=prog):
             run(pipeline)
-        print(f"{_counted(len(output.list()), 'file')} in {arguments.output}")
+        print(f"{counted(len(output.list()), 'file')} in {arguments.output}")
     return 0
 
 
@@ -102,7 +103,7 @@ def plan(arguments: argparse.Namespace, prog: str) -> str:
     )
     return "\n".join(
         [
-            f"# 1. Make {_counted(len(windows), 'incremental export')}, for which point-in-time recovery must be on:",
+            f"# 1. Make {counted(len(windows), 'incremental export')}, for which point-in-time recovery must be on:",
             *commands,
             "# 2. Once they are complete, and at most 24 hours later, write what they repair. The last part of an",
             "#    export's ARN is the name of its folder:",
@@ -130,7 +131,3 @@ def _since(arguments: argparse.Namespace) -> int:
             "which all was well"
         )
     return min(int((moment_argument(text) - EPOCH) // MICROSECOND) for text in found)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -34,6 +34,7 @@ from beam_dynamodb_streams.commands.aws_profile import aws_profile
 from beam_dynamodb_streams.commands.exit_codes import exit_with
 from beam_dynamodb_streams.commands.options.schema import parser_of
 from beam_dynamodb_streams.commands.printable import printable, printable_json
+from beam_dynamodb_streams.display import counted
 from beam_dynamodb_streams.records.envelope import entry_images
 from beam_dynamodb_streams.source.options import connection_to
 from beam_dynamodb_streams.wire import Client, DynamoDB
@@ -147,7 +148,7 @@ def report(sampled: InferredFromSample) -> Iterator[str]:
     if sampled.without is not None:
         yield sampled.without
     share = f"{math.floor(inferred.fitting / images * 1000) / 10:g} %" if images else "none"
-    of = f"{_counted(sampled.items, 'item')} and {_counted(sampled.changes, 'change')}"
+    of = f"{counted(sampled.items, 'item')} and {counted(sampled.changes, 'change')}"
     yield f"of {of}, {inferred.fitting:,} fit ({share})"
 
 
@@ -157,10 +158,6 @@ def name_line(problem: NameProblem) -> str:
     if problem.in_files != problem.name:
         return f"{wrong}; it is {problem.in_files} in files"
     return wrong if problem.safe == problem.name else f"{wrong}; --rename safe makes it {problem.safe} in files"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def type_text(column: pa.Field) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import pyarrow as pa
 
 from beam_dynamodb_streams.columns import Columns, Schema
-from beam_dynamodb_streams.display import html_table, short
+from beam_dynamodb_streams.display import counted, html_table, short
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError
 from beam_dynamodb_streams.reader.kinesis_stream import LEAST_SECONDS
@@ -115,14 +115,14 @@ class Sample(Sequence[ChangeRecord]):
     def _facts(self) -> Iterator[str]:
         """Return what is known of the whole sample, without the content of any item."""
         shards = len({record.shard_id for record in self.records})
-        yield _counted(len(self.records), "change") + (f" from {_counted(shards, 'shard')}" if shards else "")
+        yield counted(len(self.records), "change") + (f" from {counted(shards, 'shard')}" if shards else "")
         if self.records:
             times = [record.approximate_creation_time for record in self.records]
             kinds = Counter(record.event_name for record in self.records)
             yield " ".join(f"{kinds[kind]:,} {kind}" for kind in sorted(kinds))
             yield f"created {min(times):%Y-%m-%d %H:%M:%S} to {max(times):%Y-%m-%d %H:%M:%S} UTC"
         if self.dead_letters:
-            yield _counted(len(self.dead_letters), "dead letter")
+            yield counted(len(self.dead_letters), "dead letter")
         if self.losses:
             yield f"{len(self.losses):,} {'loss' if len(self.losses) == 1 else 'losses'}"
         if self.unanswered:
@@ -274,7 +274,3 @@ def collect(
     return Sample(
         frontier.stream_arn, tuple(records), tuple(dead_letters), tuple(losses), complete, limited, unanswered
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
