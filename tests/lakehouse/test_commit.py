@@ -29,8 +29,8 @@ from beam_dynamodb_streams import (
     metrics,
 )
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
-from beam_dynamodb_streams.lakehouse import commit
-from beam_dynamodb_streams.lakehouse.commit import Committer, LoadedTable, Target
+from beam_dynamodb_streams.lakehouse import commit, committer
+from beam_dynamodb_streams.lakehouse.committer import Committer, LoadedTable, Target
 from beam_dynamodb_streams.lakehouse.finished import Source
 from beam_dynamodb_streams.records import to_arrow
 from beam_dynamodb_streams.records.snapshot_end import SnapshotEnd, end_batch
@@ -142,9 +142,9 @@ class Interrupted:
         table = self.target.load()
         if self.meanwhile:
             other = self.meanwhile.pop()
-            commit._ONE_AT_A_TIME.release()  # the other one is in another process
+            committer._ONE_AT_A_TIME.release()  # the other one is in another process
             other.commit([])
-            commit._ONE_AT_A_TIME.acquire()
+            committer._ONE_AT_A_TIME.acquire()
         return table
 
 
@@ -237,7 +237,7 @@ def test_many_batches_are_folded_into_one_and_stay_known(tmp_path: Path, monkeyp
 
 
 def test_many_files_are_committed_in_several_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "FILES_AT_ONCE", 30)
+    monkeypatch.setattr(committer, "FILES_AT_ONCE", 30)
     committed = run(tmp_path, HOUR, delta=False, window=60)
     assert [each.files for each in committed if each.table == "db.orders"] == [30, 30, 7]
     assert ids_of(iceberg_table(tmp_path).scan().to_arrow()) == once(HOUR)
@@ -311,7 +311,9 @@ def test_a_catalog_is_given_in_any_of_its_forms(tmp_path: Path, monkeypatch: pyt
     opened.close()
     for name, value in properties_of(place).items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__LAKE__{name.upper()}", value)
-    script = "from beam_dynamodb_streams.lakehouse.iceberg import open_catalog as o; print(o('lake').properties['uri'])"
+    script = (
+        "from beam_dynamodb_streams.lakehouse.catalogs import open_catalog as o; print(o('lake').properties['uri'])"
+    )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == properties_of(place)["uri"], "a configured catalog, by its name"
     monkeypatch.chdir(place)
@@ -407,7 +409,7 @@ def test_a_mark_alone_keeps_an_old_file_out(tmp_path: Path) -> None:
     assert [each.rows for each in Committer(target, [source]).commit([])] == [1]
 
 
-def read_as_rows(place: Path, rows: int, *, hours: int, complete: bool) -> list[commit.Committed]:
+def read_as_rows(place: Path, rows: int, *, hours: int, complete: bool) -> list[committer.Committed]:
     """Write rows of a snapshot that was read over several hours, and changes, as a bounded run does, and commit."""
     epoch = 1_700_000_000_000
     read = [

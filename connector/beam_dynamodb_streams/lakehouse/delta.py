@@ -17,11 +17,13 @@ import pyarrow.parquet as pq
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_dynamodb_streams.display import counted
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
 from beam_dynamodb_streams.lakehouse.columns import compare, odd_names
-from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed, counted
-from beam_dynamodb_streams.lakehouse.extras import require
+from beam_dynamodb_streams.lakehouse.commit import CommitFiles
+from beam_dynamodb_streams.lakehouse.committer import CommitConflictError, Committed
+from beam_dynamodb_streams.lakehouse.extras import require, said
 from beam_dynamodb_streams.lakehouse.finished import Source
 from beam_dynamodb_streams.lakehouse.journal import NOTHING
 from beam_dynamodb_streams.sinks.batches import Partitions
@@ -307,9 +309,3 @@ def _place(file: str, directory: str, table: str) -> None:
             os.replace(temporary, place)
         return
     write_whole(open_output(table), file, open_output(directory).read(file))
-
-
-def said(error: BaseException) -> str:
-    """Return an error in one line, as deltalake says it without its colours."""
-    text = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())
-    return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__

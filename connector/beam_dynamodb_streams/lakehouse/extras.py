@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any, Final
 
@@ -26,3 +27,9 @@ def require(extra: str, step: str) -> Any:
             f"{step} needs {library}, which is not installed: run pip install '.[{extra}]' in the source tree of"
             " beam-dynamodb-streams (it is not on PyPI yet), here and on every worker"
         ) from error
+
+
+def said(error: BaseException) -> str:
+    """Return an error in one line, without the colours that deltalake gives it."""
+    text = " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())
+    return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__

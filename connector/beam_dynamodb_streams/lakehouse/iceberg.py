@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyarrow as pa
 
+from beam_dynamodb_streams.display import counted
 from beam_dynamodb_streams.durations import Duration
 from beam_dynamodb_streams.errors import ConnectorError, InvalidOptionError, LakehouseError
+from beam_dynamodb_streams.lakehouse.catalogs import CatalogSpec, open_catalog, portable_catalog
 from beam_dynamodb_streams.lakehouse.columns import ambiguous_names, compare
-from beam_dynamodb_streams.lakehouse.commit import CommitConflictError, CommitFiles, Committed, counted
-from beam_dynamodb_streams.lakehouse.extras import require
+from beam_dynamodb_streams.lakehouse.commit import CommitFiles
+from beam_dynamodb_streams.lakehouse.committer import CommitConflictError, Committed
+from beam_dynamodb_streams.lakehouse.extras import require, said
 from beam_dynamodb_streams.lakehouse.finished import Source
 from beam_dynamodb_streams.lakehouse.journal import NOTHING
 from beam_dynamodb_streams.sinks.batches import PARTITIONS
@@ -23,8 +25,6 @@ from beam_dynamodb_streams.sinks.directory import is_local
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
     from pyiceberg.table import Table
-
-CatalogSpec: TypeAlias = "str | Mapping[str, str] | Catalog | Callable[[], Catalog]"
 
 BATCH: Final = "dynamodb-streams.batch."
 """The beginning of the table property that has the number of the last batch of an output; the output's id follows."""
@@ -158,7 +158,7 @@ class IcebergTarget:
         except ConnectorError:
             raise
         except Exception as error:  # each catalog raises what its client raises
-            raise InvalidOptionError(f"{self.label} cannot be loaded ({_said(error)})") from error
+            raise InvalidOptionError(f"{self.label} cannot be loaded ({said(error)})") from error
         self._compared(table)
 
     def load(self) -> LoadedIcebergTable:
@@ -182,7 +182,7 @@ class IcebergTarget:
             raise
         except Exception as error:  # each catalog raises what its client raises
             raise LakehouseError(
-                f"{self.label} cannot be loaded, created or given its columns ({_said(error)}): check the catalog and"
+                f"{self.label} cannot be loaded, created or given its columns ({said(error)}): check the catalog and"
                 " its permissions, and run the same again"
             ) from error
         return LoadedIcebergTable(table, self.label)
@@ -255,72 +255,12 @@ class LoadedIcebergTable:
             if "partition value" in str(error):
                 fix = "give WriteChangesToParquet the partitions= of the table, or use a table without partitions"
             raise LakehouseError(
-                f"{self.label}: the commit of {counted(len(files), 'file')} failed ({_said(error)}): {fix}"
+                f"{self.label}: the commit of {counted(len(files), 'file')} failed ({said(error)}): {fix}"
             ) from error
         snapshot = table.current_snapshot()
         assert snapshot is not None  # noqa: S101 - it was just made
         rows = 0 if snapshot.summary is None else int(snapshot.summary["added-records"] or 0)
         return Committed(".".join(table.name()), snapshot.snapshot_id, len(files), rows)
-
-
-def portable_catalog(catalog: CatalogSpec) -> str | dict[str, str] | Callable[[], Catalog]:
-    """Return a catalog in a form that travels to workers.
-
-    Raises:
-        InvalidOptionError: It is none of the forms that `CommitToIceberg` documents, or lives in this process alone.
-    """
-    from pyiceberg.catalog import Catalog
-
-    if isinstance(catalog, Catalog):
-        if "memory" in type(catalog).__name__.lower() or ":memory:" in str(catalog.properties.get("uri")):
-            raise InvalidOptionError(
-                f"catalog={catalog.name!r} is in the memory of this process, where no worker finds it: use a catalog"
-                ' that is stored, as in {"uri": "sqlite:///lake.db", "warehouse": "lake"}'
-            )
-        return partial(type(catalog), catalog.name, **_absolute(dict(catalog.properties)))
-    if isinstance(catalog, str) and catalog.strip():
-        return catalog
-    if isinstance(catalog, Mapping) and catalog:
-        return _absolute(dict(catalog))
-    if callable(catalog):
-        return catalog
-    raise InvalidOptionError(
-        f"catalog={catalog!r} is not a catalog: give the name of one that pyiceberg is configured for, its properties"
-        ' as in {"uri": "sqlite:///lake.db", "warehouse": "lake"}, a pyiceberg Catalog, or a function that returns one'
-    )
-
-
-def _absolute(properties: dict[str, str]) -> dict[str, str]:
-    """Return the properties with absolute paths where SQLite has the catalog: workers may run in another directory."""
-    found = dict(properties)
-    uri, warehouse = str(found.get("uri", "")), str(found.get("warehouse", ""))
-    prefix, _, path = uri.partition(":///")
-    if prefix.partition("+")[0] != "sqlite":
-        return found
-    if path and not path.startswith(("/", ":")):
-        found["uri"] = f"{prefix}:///{os.path.abspath(path)}"
-    if warehouse and "://" not in warehouse:
-        found["warehouse"] = f"file://{os.path.abspath(warehouse)}"
-    return found
-
-
-def open_catalog(catalog: str | dict[str, str] | Callable[[], Catalog]) -> Catalog:
-    """Return the catalog. Raises InvalidOptionError if it cannot be loaded."""
-    from pyiceberg.catalog import load_catalog
-
-    try:
-        if callable(catalog):
-            return catalog()
-        if isinstance(catalog, str):
-            return load_catalog(catalog)
-        properties = {name: value for name, value in catalog.items() if name != "name"}
-        return load_catalog(catalog.get("name", "default"), **properties)
-    except Exception as error:  # each catalog raises what its client raises
-        what = repr(catalog) if isinstance(catalog, str) else "with these properties"
-        raise InvalidOptionError(
-            f"the catalog {what} cannot be loaded ({_said(error)}): name one of pyiceberg's configuration"
-            " (~/.pyiceberg.yaml or PYICEBERG_CATALOG__NAME__URI), or give its properties, such as uri and warehouse"
-        ) from error
 
 
 def _identifier(table: object) -> tuple[str, ...]:
@@ -342,8 +282,3 @@ def _location_of(directory: str, file: str) -> str:
 def _nullable_at_the_top(columns: pa.Schema) -> pa.Schema:
     """Return the columns as they can be added to a table with rows: none of them is required."""
     return pa.schema([column.with_nullable(True) for column in columns])
-
-
-def _said(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__

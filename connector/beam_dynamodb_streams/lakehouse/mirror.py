@@ -24,10 +24,10 @@ from beam_dynamodb_streams.beam.typed import OwnDoFn, OwnTransform, no_annotatio
 from beam_dynamodb_streams.columns import Misfit, Schema
 from beam_dynamodb_streams.durations import Duration, as_seconds
 from beam_dynamodb_streams.errors import InvalidOptionError, LakehouseError
-from beam_dynamodb_streams.lakehouse.commit import ATTEMPTS, CommitConflictError, pause
+from beam_dynamodb_streams.lakehouse.committer import ATTEMPTS, CommitConflictError, pause
 from beam_dynamodb_streams.lakehouse.deletes import APP, Deletes
-from beam_dynamodb_streams.lakehouse.delta import DeltaTarget, LoadedDeltaTable, check_names, said
-from beam_dynamodb_streams.lakehouse.extras import require
+from beam_dynamodb_streams.lakehouse.delta import DeltaTarget, LoadedDeltaTable, check_names
+from beam_dynamodb_streams.lakehouse.extras import require, said
 from beam_dynamodb_streams.lakehouse.journal import NOTHING
 from beam_dynamodb_streams.lakehouse.mirror_rows import DELETED, KEY, VERSION, MirrorRows, latest
 from beam_dynamodb_streams.records import ChangeRecord
