@@ -116,7 +116,7 @@ def export(
             watermark_slack=timedelta(seconds=1),
         )
         # A bounded read needs no streaming runner. This one comes with Beam and starts at once.
-        pipeline = beam.Pipeline(options=command_line.beam_options(rest, runner="FnApiRunner"))
+        pipeline = beam.Pipeline(options=command_line.beam_options(rest, in_process=True))
         build(pipeline, read, output)
         with status_line.status_line():
             run(pipeline)

@@ -62,7 +62,7 @@ def test_what_is_sent_to_a_runner_has_no_credential_in_it(signed: Table, tmp_pat
 
 def test_what_a_runner_stores_has_no_credential_in_it(signed: Table, service: LocalStreams) -> None:
     options = ReadFromDynamoDBStreams(table="orders", slice_time=timedelta(seconds=0.2))._options
-    wire = client(options.connection, options.pace.requests)
+    wire = client(options.connection)
     read = begin_read(wire, options)
     assert_clean(encode_stream_read(read))
     reader = reader_of(wire, read, options, read.first_frontier())

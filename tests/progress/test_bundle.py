@@ -95,7 +95,7 @@ def test_a_read_that_starts_shows_itself_at_each_page_of_its_listings(service: L
     """A stream of 10,000 shards has 100 pages, which are listed three times."""
     orders = service.create_table("orders", keys={"id": "S"}, shards=4)
     options = options_of(service, table="orders")
-    wire = client(options.connection, options.pace.requests)
+    wire = client(options.connection)
     beats: list[None] = []
     service.reset_counts()
     list_lineage(wire, orders.stream_arn, lambda: beats.append(None))

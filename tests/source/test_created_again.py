@@ -37,7 +37,7 @@ class Orders:
 
     def begin(self, **options: Any) -> StreamRead:
         parsed = options_of(self.service, **{"table": "orders", "snapshot": "scan", **options})
-        return begin_read(client(parsed.connection, 1), parsed)
+        return begin_read(client(parsed.connection), parsed)
 
     @property
     def epoch(self) -> int:

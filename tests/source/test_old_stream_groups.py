@@ -115,6 +115,6 @@ def test_a_start_in_groups_gives_up_when_it_is_asked_to(service: LocalStreams) -
     orders = service.create_table("orders", keys={"id": "S"}, shards=3)
     service.faults = Faults(throttle={"GetShardIterator": 1.0})
     options = read_orders(service, shard_groups=2, give_up_after=2.0)._options
-    calls = worker_client(options.connection, options.pace.requests)
+    calls = worker_client(options.connection)
     with pytest.raises(ThrottledError, match="longer than give_up_after=2 s"):
         list(share(StreamRead("run", orders.stream_arn), calls, options, 2, lambda: None))

@@ -76,7 +76,7 @@ def test_options_that_go_with_a_scan_are_taken(options: dict[str, Any]) -> None:
 
 def begun(service: LocalStreams, **options: Any) -> Any:
     asked = read(endpoint_url=service.endpoint_url, region_name=service.region_name, **options)._options
-    return begin_read(client(asked.connection, 1), asked)
+    return begin_read(client(asked.connection), asked)
 
 
 @pytest.mark.parametrize("view", ["KEYS_ONLY", "OLD_IMAGE"])

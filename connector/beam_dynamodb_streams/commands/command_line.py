@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, Final
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams
 from beam_dynamodb_streams.errors import InvalidOptionError
@@ -53,6 +53,16 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
     return ReadFromDynamoDBStreams(**{**given, **options})
 
 
-def beam_options(rest: Sequence[str], *, runner: str | None = None) -> PipelineOptions:
-    """Return Beam's options. `runner` replaces Beam's default of `--runner`."""
-    return PipelineOptions([*([f"--runner={runner}"] if runner else []), *rest])
+IN_PROCESS: Final = "FnApiRunner"
+
+
+def beam_options(rest: Sequence[str], *, in_process: bool) -> PipelineOptions:
+    """Return Beam's options.
+
+    Without a runner among them a command runs in this process, which a bounded read can, and one that groups nothing.
+    Beam's default, DirectRunner, looks for Prism first, and may download it. An unbounded read that groups needs it.
+    """
+    options = PipelineOptions([*([f"--runner={IN_PROCESS}"] if in_process else []), *rest])
+    if not in_process:
+        options.view_as(StandardOptions).streaming = True
+    return options

@@ -26,7 +26,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import ReadFromDynamoDBStreams, StreamPosition, WriteChangesToAvro, WriteChangesToParquet
 from beam_dynamodb_streams.columns import Schema, SchemaOptions, check_keys, read_schema
@@ -85,9 +84,7 @@ def main(
     """Run the command and return its exit code. `build` adds the steps to the pipeline."""
     parser = parser_of(prog)
     arguments, rest = parser.parse_with_beam(argv)
-    options = beam_options(rest)
-    if arguments.stop is None:
-        options.view_as(StandardOptions).streaming = True
+    options = beam_options(rest, in_process=arguments.stop is not None)
     FileSystems.set_options(options)
     return_memory_soon()
     with (
@@ -196,7 +193,7 @@ def bounds_of(arguments: argparse.Namespace, schema: Schema | None) -> tuple[str
         ConnectorError: the stream cannot be read, or `schema` contradicts the table's key.
     """
     connection = connection_of(arguments)
-    service = client(connection, 1)
+    service = client(connection)
     stream_arn = arguments.stream_arn
     if isinstance(service, KinesisClient):
         stream_arn = find_data_stream(service, arguments.kinesis_stream)

@@ -25,7 +25,6 @@ from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_dynamodb_streams import CommitProgress, InvokeHandler, ReadFromDynamoDBStreams
 from beam_dynamodb_streams.commands.aws_profile import aws_profile
@@ -68,9 +67,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "dynamodb-streams han
         mapped = mapped_by(words)
         arguments, rest = parser.parse_with_beam([*([] if mapped is None else words_of(mapped, words)), *words])
         with aws_profile(arguments.profile):
-            options = beam_options(rest)
-            if arguments.stop is None:
-                options.view_as(StandardOptions).streaming = True
+            options = beam_options(rest, in_process=arguments.stop is not None)
             FileSystems.set_options(options)
             if os.getcwd() not in sys.path:  # as Lambda finds a handler in its own directory
                 sys.path.insert(0, os.getcwd())

@@ -184,7 +184,7 @@ def _reset(arguments: argparse.Namespace, clock: WallClock) -> int:
 def _show_kcl(arguments: argparse.Namespace, clock: WallClock) -> int:  # noqa: ARG001
     if arguments.stream_arn is not None:
         connection = _connection(arguments)
-        position = resolve_start(LeaseTable(arguments.table), arguments.stream_arn, client(connection, 1), connection)
+        position = resolve_start(LeaseTable(arguments.table), arguments.stream_arn, client(connection), connection)
         assert isinstance(position, StreamPosition)  # noqa: S101 - narrows the type: leases are a position
         print(printable_json(position.to_json()))
         return 0

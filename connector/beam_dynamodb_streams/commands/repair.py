@@ -55,7 +55,7 @@ def main(
     """Run the command and return its exit code. `build` adds the steps to the pipeline."""
     parser = parser_of(prog)
     arguments, rest = parser.parse_with_beam(argv)
-    options = beam_options(rest)
+    options = beam_options(rest, in_process=True)
     FileSystems.set_options(options)
     with exit_codes(parser) as run, aws_profile(arguments.profile):
         if not arguments.exports:
@@ -92,7 +92,7 @@ def plan(arguments: argparse.Namespace, prog: str) -> str:
     """Return what to do about a loss, command by command."""
     since = _since(arguments)
     connection = connection_to(arguments.table, None, arguments.region_name, arguments.endpoint_url)
-    service = client(connection, 1)
+    service = client(connection)
     assert isinstance(service, Client)  # noqa: S101 - a connection to a table is one to its streams
     _, stream_arn = find_table(service, arguments.table)
     windows = repair_windows(since, int(service.service_time()) * _MICROS)

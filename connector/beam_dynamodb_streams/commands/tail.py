@@ -78,7 +78,7 @@ def main(
     # The warning that FnApiRunner holds back what is behind a grouping is of no use here: nothing groups.
     quiet = ["beam_dynamodb_streams.beam.checked_read"]
     with exit_codes(parser, quiet=quiet) as run, aws_profile(arguments.profile):
-        pipeline = beam.Pipeline(options=beam_options(rest, runner="FnApiRunner"))
+        pipeline = beam.Pipeline(options=beam_options(rest, in_process=True))
         read = read_from(arguments, event_names=arguments.event_names)
         build(pipeline, read, print_line if arguments.raw else print_change)
         run(pipeline)

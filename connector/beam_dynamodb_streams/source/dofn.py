@@ -147,7 +147,7 @@ class _ReadStream(OwnDoFn):
         return self._options.progress
 
     def setup(self) -> None:
-        self._service = client(self._options.connection, self._options.pace.requests)
+        self._service = client(self._options.connection)
         self._metrics = ReadMetrics(self._service)
 
     def _refuses(self, view_type: str) -> str:

@@ -137,7 +137,7 @@ class ListSnapshot(OwnDoFn):
         self._options = options
 
     def process(self, element: object) -> Iterator[ExportFile]:  # noqa: ARG002 - an impulse says nothing
-        service = client(self._options.connection, self._options.pace.requests)
+        service = client(self._options.connection)
         streams = find_streams(service, self._options)
         found = joined_exports(service, self._options, streams)
         assert isinstance(service, Client)  # noqa: S101 - a read of Kinesis has no such option

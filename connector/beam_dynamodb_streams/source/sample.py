@@ -229,7 +229,7 @@ def sample(
         )
     options = asked._options
     options = replace(options, pace=replace(options.pace, page=min(1000, ceil(limit / _SHARDS))))
-    service = client(options.connection, options.pace.requests)
+    service = client(options.connection)
     read = replace(begin_read(service, options), records=limit)
     reader = reader_of(service, read, options, read.first_frontier())
     return collect(reader, read, reader.now() + longest, lambda where: reader_of(service, read, options, where))

@@ -53,7 +53,7 @@ class StartRead(StartsRun):
 
     def process(self, element: object) -> Iterator[StreamRead]:  # noqa: ARG002 - an impulse says nothing
         refuse_workers_without_splittable_dofns()
-        service = client(self._options.connection, self._options.pace.requests)
+        service = client(self._options.connection)
         read = begin_read(service, self._options)
         renew = lease_renewal(self._options.progress, read.run, read.stream_arn)
         yield from share(read, service, self._options, self._groups, renew)

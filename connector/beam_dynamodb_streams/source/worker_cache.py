@@ -17,11 +17,13 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.source.options import Connection, KinesisConnection
 from beam_dynamodb_streams.wire import Client, KinesisClient, StreamClient
 
+MAX_CONNECTIONS: Final = 256  # more than reads have requests in flight; each is opened when it is needed
+
 
 @cache
-def client(connection: Connection, max_connections: int) -> StreamClient:
+def client(connection: Connection) -> StreamClient:
     """Return the process's client of the connection. Thread-safe, with a connection for each request in flight."""
-    return new_client(connection, max_connections)
+    return new_client(connection, MAX_CONNECTIONS)
 
 
 def new_client(connection: Connection, max_connections: int = 32) -> StreamClient:
