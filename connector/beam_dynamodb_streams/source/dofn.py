@@ -15,6 +15,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import TimestampedValue
 from apache_beam.utils.timestamp import Duration, Timestamp
 
+from beam_dynamodb_streams.beam.bundle_length import bundle_seconds
 from beam_dynamodb_streams.beam.typed import OwnDoFn
 from beam_dynamodb_streams.errors import DataLossError, MalformedRecordError
 from beam_dynamodb_streams.handlers.deliveries import DELIVERIES
@@ -171,7 +172,7 @@ class _ReadStream(OwnDoFn):
         reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, before, self._refuses))
         worth_keeping = False
         try:
-            longest = self._options.slice_seconds
+            longest = bundle_seconds(self._options.slice_seconds)
             deadline = reader.now() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
             while (frontier := tracker.current_restriction()).stream_arn == stream_arn:
