@@ -51,3 +51,44 @@ def test_no_more_requests_are_performed_at_once_than_there_are_threads() -> None
     assert None not in answers
     assert most <= 3
     fetcher.close()
+
+
+def test_requests_that_are_not_answered_at_once_are_all_performed_together() -> None:
+    """Also behind calls so short that one thread made them all."""
+    going, let = threading.Barrier(8 + 1), threading.Event()
+
+    def perform(request: Request) -> Answer:
+        if let.is_set():
+            going.wait(60)
+        return found(request)
+
+    fetcher = ThreadedFetcher(perform, threads=8)
+    for shard in "abcdefgh" * 4:
+        fetcher.submit(Read(shard, TRIM_HORIZON))
+    assert None not in [fetcher.take(60) for _ in range(32)]
+    let.set()
+    for shard in "abcdefgh":
+        fetcher.submit(Read(shard, TRIM_HORIZON))
+    taken = threading.Thread(target=lambda: fetcher.take(60), daemon=True)
+    taken.start()
+    going.wait(60)  # until all eight are performed
+    taken.join(60)
+    assert None not in [fetcher.take(60) for _ in range(7)]
+    fetcher.close()
+
+
+def test_short_calls_are_made_by_one_thread() -> None:
+    names: list[str] = []
+
+    def perform(request: Request) -> Answer:
+        names.append(threading.current_thread().name)
+        return found(request)
+
+    fetcher = ThreadedFetcher(perform, threads=8)
+    fetcher.submit(Read("first", TRIM_HORIZON))
+    assert fetcher.take(60) is not None
+    for _ in range(1_000):
+        fetcher.submit(Read("a", TRIM_HORIZON))
+        assert fetcher.take(60) is not None
+    assert len(set(names)) <= 2  # a second one helps where the first one lost its turn for five milliseconds
+    fetcher.close()
