@@ -36,7 +36,7 @@ def test_a_hundred_idle_shards_are_asked_in_rounds_and_the_bundle_rests_between_
     asked = len(reading.requests)
     count, busy = slices(bench, reading, 100, obeyed=True)
     calls = [request.shard for request in reading.requests[asked:] if isinstance(request, Read)]
-    assert 80 <= count <= 110
+    assert 45 <= count <= 60, "a round every 2 seconds"
     assert busy < 1.0, "no clock moves while answers come at once"
     assert 0.9 * 100 * 50 <= len(calls) <= 1.1 * 100 * 50, "every 2 seconds"
     assert {calls.count(shard) for shard in set(calls)} <= set(range(40, 61))
@@ -48,7 +48,7 @@ def test_the_length_of_a_slice_says_how_often_the_bundle_rests_too(bench: Bench)
     reading = bench.read().go(60)
     often, _ = slices(bench, reading, 100, obeyed=True)
     seldom, _ = slices(bench, reading, 100, obeyed=True, slice_time=5.0)
-    assert often >= 80
+    assert often >= 45
     assert seldom <= 25
 
 

@@ -16,7 +16,7 @@ from beam_dynamodb_streams.shards.quiet import NOT_QUIET, QuietRun
 
 #: Idle shards are polled in rounds at least this many seconds apart. Between rounds nothing is due, and a bundle may
 #: rest.
-ROUND_SECONDS: Final = 1.0
+ROUND_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,9 @@ class Pace:
     After a page that was full, or older than `behind`, the next one is requested at once. A shard whose pages are not
     full is polled every `poll` seconds. A shard that is proven quiet is polled less and less often, in the end every
     `idle` seconds. At most `requests` pages are in flight or unread, one for each shard, which bounds the memory.
-    `page` is the most records that a page may have. A shard is never polled twice within `least` seconds.
+    `page` is the most records that a page may have. A shard is never polled twice within `least` seconds. `most` is the
+    number of polls a second, of all shards together, beyond which shards are polled less often than every `poll`
+    seconds: they would keep a core busy with pages that are mostly empty.
     """
 
     poll: float = 0.2
@@ -35,6 +37,7 @@ class Pace:
     requests: int = 16
     page: int = 1000
     least: float = 0.0
+    most: float = 1_250.0
 
 
 @dataclass(slots=True)
@@ -128,7 +131,7 @@ class Schedule:
         self._schedule(shard, max(now, self._shards[shard].asked + self.pace.least))
 
     def soon(self, shard: str, now: float) -> None:
-        self._schedule(shard, now + self.pace.poll)
+        self._schedule(shard, now + max(self.pace.poll, len(self._shards) / self.pace.most))
 
     def seldom(self, shard: str, now: float) -> None:
         """Poll a quiet shard less and less often, in the end every `idle` seconds, in rounds.
