@@ -87,6 +87,11 @@ DEFAULT_ENVIRONMENT: Final = PrivateName(
     "PipelineContext.default_environment_id",
     without="FnApiRunner is not recognized, and nothing is refused on it",
 )
+STARTED_SERVERS: Final = PrivateName(
+    "apache_beam.utils.subprocess_server",
+    "SubprocessServer._cache._cache",
+    without="a command on Prism ends a second later",
+)
 
 UNDERLYING_RUNNER: Final = PrivateAttribute(
     "InteractiveRunner", "_underlying_runner", without="a notebook's runner counts as an unknown one"
@@ -110,5 +115,6 @@ NAMES: Final = (
     EMBEDDED_GRPC,
     SUBPROCESS,
     DEFAULT_ENVIRONMENT,
+    STARTED_SERVERS,
 )
 ATTRIBUTES: Final = (UNDERLYING_RUNNER, ENVIRONMENTS, FLAGS, RESOURCE_HINTS)

@@ -20,6 +20,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PortableOptions
 
 from beam_dynamodb_streams import errors
+from beam_dynamodb_streams.beam.job_servers import ended_job_servers
 from beam_dynamodb_streams.beam.runners import outlives_process, traits_of
 from beam_dynamodb_streams.commands.options.parser import Parser
 from beam_dynamodb_streams.commands.options.pipeline_parser import PipelineParser
@@ -111,12 +112,16 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
             raise
         return result
 
+    def run_and_end(pipeline: beam.Pipeline) -> Any:
+        with ended_job_servers():
+            return run(pipeline)
+
     in_main_thread = threading.current_thread() is threading.main_thread()
     ending = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
     handlers = {number: signal.signal(number, leave) for number in ending}
     try:
         with _temporary_directory(), without_noise(noise, [*quiet, *_quiet(parser)]):
-            yield run
+            yield run_and_end
     except Exception as failure:  # what is no mistake of the command line is raised again
         if signals and isinstance(failure, RuntimeError):  # Beam makes one of what the handler raised inside a step
             sys.exit(128 + signals[0])
