@@ -227,7 +227,7 @@ $(PEERS)/rust/release/peer: benchmarks/peers/rust/Cargo.toml benchmarks/peers/ru
 	else echo "NOT BUILT: the Rust program needs cargo; the benchmark will name it as not measured"; fi
 
 bench: $(READY) prism peers  ## Measure what reading costs, in tables (about 40 minutes; benchmarks/README.md has our figures)
-	@for part in records exports kinesis export memory closing shards latency sinks scaling old_stream; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
+	@for part in records exports kinesis export memory closing start shards latency sinks scaling old_stream; do echo && echo "== $$part" && $(BIN)/python -m benchmarks.$$part || exit 1; done
 
 notebooks: $(READY) prism  ## Run the notebooks and save their outputs; the tests run them too
 	$(BIN)/python -m tests.notebooks.executed

@@ -28,6 +28,7 @@ from benchmarks import (
     scaling,
     shards,
     sinks,
+    start,
 )
 from benchmarks.live import Load, Service
 from benchmarks.peers import PROGRAMS, run_program
@@ -103,6 +104,15 @@ def test_the_end_of_an_export_is_measured_step_by_step(prism: str, capsys: pytes
     closing.main(8_000, ("PrismRunner",))
     found = assert_all_are_finite(capsys.readouterr().out.splitlines()[-1], least=6)
     assert found[3] > 4, "the listings settle in five seconds"
+
+
+@pytest.mark.prism
+def test_each_start_is_measured(prism: str, capsys: pytest.CaptureFixture[str]) -> None:
+    start.main(1)
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert len(lines) == 5
+    for line in lines:
+        assert_all_are_finite(line, least=1)
 
 
 @reads_proc
