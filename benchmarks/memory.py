@@ -143,19 +143,21 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=2_000_000)
     parser.add_argument("--format", default="parquet")
     parser.add_argument("--layout", default="change_log")
-    parser.add_argument("--schema", action="store_true")
+    parser.add_argument("--schema", action=argparse.BooleanOptionalAction, help="typed images; by default both")
     parser.add_argument("--runner", choices=RUNNERS)
     chosen = parser.parse_args()
-    options = ["--format", chosen.format, "--layout", chosen.layout, *(["--schema"] if chosen.schema else [])]
-    print(f"{chosen.changes:,} changes of about 1.25 kB, {' '.join(options)}\n")
-    print("| runner | peak MB | resident MB | peak by tenth | changes a second by tenth | first page, s | end, s |")
-    print("|---|---:|---:|---|---|---:|---:|")
-    for runner in [chosen.runner] if chosen.runner else RUNNERS:
-        found = measure(chosen.changes, runner, *options)
-        peaks = " ".join(f"{each:.0f}" for each in found.peaks)
-        rates = " ".join(f"{each:,.0f}" for each in found.rates)
-        print(f"| {runner} | {found.peak:.0f} | {found.resident:.0f} | {peaks} | {rates} |", end="")
-        print(f" {found.started:.1f} | {found.written:.1f} |")
+    print(f"{chosen.changes:,} changes of about 1.25 kB, {chosen.format}, {chosen.layout}\n")
+    columns = ("images", "runner", "peak MB", "resident MB", "peak by tenth", "changes a second by tenth")
+    print(f"| {' | '.join([*columns, 'first page, s', 'end, s'])} |")
+    print("|---|---|---:|---:|---|---|---:|---:|")
+    for typed in [False, True] if chosen.schema is None else [chosen.schema]:
+        options = ["--format", chosen.format, "--layout", chosen.layout, *(["--schema"] if typed else [])]
+        for runner in [chosen.runner] if chosen.runner else RUNNERS:
+            found = measure(chosen.changes, runner, *options)
+            peaks = " ".join(f"{each:.0f}" for each in found.peaks)
+            rates = " ".join(f"{each:,.0f}" for each in found.rates)
+            print(f"| {'typed' if typed else 'text'} | {runner} | {found.peak:.0f} | {found.resident:.0f} |", end="")
+            print(f" {peaks} | {rates} | {found.started:.1f} | {found.written:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ from beam_dynamodb_streams.sinks.snapshots import manifest_path as snapshot_path
 from beam_dynamodb_streams.sinks.sorted_runs import Keys, Scratch, merge
 from beam_dynamodb_streams.sinks.unfinished import UnfinishedFile, write_errors
 
-SORTED_BYTES: Final = 32 << 20
+SORTED_BYTES: Final = 16 << 20
 FILE_BYTES: Final = 512 << 20
 _MARK: Final = b"This file is removed once a manifest names the file of the same path.\n"
 

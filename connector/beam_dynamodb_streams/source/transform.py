@@ -117,7 +117,8 @@ class ReadFromDynamoDBStreams(CheckedRead):
       on_malformed: what happens to a malformed record if there is no output for dead letters: `"fail"` raises
         `MalformedRecordError`, `"skip"` counts and logs it.
       watermark_slack: how far creation times may be out of order inside a shard. The watermark trails by this time.
-      poll_interval: how often to poll a shard whose pages are not full. A full page is followed at once.
+      poll_interval: how often to poll a shard whose pages are not full. A full page is followed at once. A reader of
+        more than 250 shards polls each less often, 1,250 times a second in all; `shard_groups` makes several readers.
       idle_poll_interval: the same for a shard that is proven quiet. Each call is billed: an interval of 2 seconds makes
         1,800 GetRecords calls an hour for each shard, and a change may wait that long.
       quiet_pages, quiet_time: a shard counts as caught up after this many empty pages in a row over this time, because
