@@ -341,7 +341,7 @@ def main(seconds: float = 600.0, *sizes: float) -> None:
         "| DescribeStream/s later | GetRecords/s | a child waits p50, s | p99 | of rolls | CPU, % of a core |"
     )
     print("|" + "---|" * 12)
-    for size in sizes or SIZES:
+    for size in sizes or SIZES[:-1]:  # the largest takes 45 minutes
         print(read(int(size), seconds), flush=True)
 
 
