@@ -106,6 +106,7 @@ def _run(module: str, outcome: str, *node_ids: str) -> None:
 
     ends = Ends((*EXPECTED, ConnectorError))
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--timeout={TEST_SECONDS}"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the package, a plugin itself, is imported already
     code = pytest.main([*options, *node_ids], plugins=[ends])
     found = {"code": int(code), "passed": ends.passed, "failed": ends.failed, "skipped": ends.skipped}
     Path(outcome).write_text(json.dumps(found))
