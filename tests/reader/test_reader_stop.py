@@ -6,6 +6,7 @@ from math import floor
 
 from beam_dynamodb_streams.reader.page import Rules
 from beam_dynamodb_streams.reader.requests import Read
+from beam_dynamodb_streams.reader.schedule import Pace
 from beam_dynamodb_streams.shards.quiet import QuietRule
 from beam_dynamodb_streams.testing import Clock, Faults, LocalStreams
 from tests.inline import DrivenRead
@@ -52,7 +53,7 @@ def test_empty_pages_before_the_stop_prove_nothing_about_what_comes_by_it() -> N
         orders = service.create_table("orders", keys={"id": "S"})
         stop = floor(clock()) + 30
         rules = Rules(stop=stop, slack=1.0, quiet=QuietRule(5, 2.0))
-        read = DrivenRead(service, clock, orders.stream_arn, rules=rules)
+        read = DrivenRead(service, clock, orders.stream_arn, rules=rules, pace=Pace(idle=1.0))
         read.run(30)
         service.faults = Faults(empty_page=1.0)
         written = orders.put({"id": "o-1"})
