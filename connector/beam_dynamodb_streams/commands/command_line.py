@@ -53,16 +53,13 @@ def read_from(arguments: argparse.Namespace, **options: Any) -> ReadFromDynamoDB
     return ReadFromDynamoDBStreams(**{**given, **options})
 
 
-IN_PROCESS: Final = "FnApiRunner"
-
-
 def beam_options(rest: Sequence[str], *, in_process: bool) -> PipelineOptions:
     """Return Beam's options.
 
     Without a runner among them a command runs in this process, which a bounded read can, and one that groups nothing.
     Beam's default, DirectRunner, looks for Prism first, and may download it. An unbounded read that groups needs it.
     """
-    options = PipelineOptions([*([f"--runner={IN_PROCESS}"] if in_process else []), *rest])
+    options = PipelineOptions([*(["--runner=FnApiRunner"] if in_process else []), *rest])
     if not in_process:
         options.view_as(StandardOptions).streaming = True
     return options

@@ -95,6 +95,7 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
         noise.process_ends = True
         sys.exit(128 + number)
 
+    @ended_job_servers()
     def run(pipeline: beam.Pipeline) -> Any:
         gc.freeze()  # a pass over all that was imported takes as long as twenty pages
         endpoints.append(pipeline.options.view_as(PortableOptions).job_endpoint)
@@ -112,16 +113,12 @@ def exit_codes(parser: Parser, *, quiet: Iterable[str] = ()) -> Iterator[Callabl
             raise
         return result
 
-    def run_and_end(pipeline: beam.Pipeline) -> Any:
-        with ended_job_servers():
-            return run(pipeline)
-
     in_main_thread = threading.current_thread() is threading.main_thread()
     ending = (signal.SIGINT, signal.SIGTERM) if in_main_thread else ()
     handlers = {number: signal.signal(number, leave) for number in ending}
     try:
         with _temporary_directory(), without_noise(noise, [*quiet, *_quiet(parser)]):
-            yield run_and_end
+            yield run
     except Exception as failure:  # what is no mistake of the command line is raised again
         if signals and isinstance(failure, RuntimeError):  # Beam makes one of what the handler raised inside a step
             sys.exit(128 + signals[0])

@@ -93,7 +93,8 @@ class ThreadedFetcher:
             while (request := self._next()) is not None:
                 began = time.monotonic()
                 answer = self._perform(request)
-                self._recent.append(time.monotonic() - began)
+                with self._lock:
+                    self._recent.append(time.monotonic() - began)
                 self._answers.put(answer)
 
     def _next(self) -> Request | None:

@@ -149,6 +149,7 @@ class _ReadStream(OwnDoFn):
 
     def setup(self) -> None:
         self._service = client(self._options.connection)
+        self._slice_seconds = bundle_seconds(self._options.slice_seconds)
         self._metrics = ReadMetrics(self._service)
 
     def _refuses(self, view_type: str) -> str:
@@ -172,7 +173,7 @@ class _ReadStream(OwnDoFn):
         reader = READERS.take(key, lambda: reader_of(self._service, element, self._options, before, self._refuses))
         worth_keeping = False
         try:
-            longest = bundle_seconds(self._options.slice_seconds)
+            longest = self._slice_seconds
             deadline = reader.now() + (longest if bundle is None else min(longest, bundle.longest))
             rests = self._options.rest_seconds
             while (frontier := tracker.current_restriction()).stream_arn == stream_arn:

@@ -17,28 +17,28 @@ from beam_dynamodb_streams.reader.reader import Reader
 from beam_dynamodb_streams.source.options import Connection, KinesisConnection
 from beam_dynamodb_streams.wire import Client, KinesisClient, StreamClient
 
-MAX_CONNECTIONS: Final = 256  # more than reads have requests in flight; each is opened when it is needed
+_MOST_CONNECTIONS: Final = 256  # more than reads have requests in flight; each is opened when it is needed
 
 
 @cache
 def client(connection: Connection) -> StreamClient:
     """Return the process's client of the connection. Thread-safe, with a connection for each request in flight."""
-    return new_client(connection, MAX_CONNECTIONS)
+    return new_client(connection)
 
 
-def new_client(connection: Connection, max_connections: int = 32) -> StreamClient:
+def new_client(connection: Connection) -> StreamClient:
     """Return a client of the connection that nobody else has, to be closed."""
     if isinstance(connection, KinesisConnection):
         return KinesisClient(
             region_name=connection.region_name,
             endpoint_url=connection.endpoint_url,
-            max_connections=max_connections,
+            max_connections=_MOST_CONNECTIONS,
             table=connection.changes_of,
         )
     return Client(
         region_name=connection.region_name,
         endpoint_url=connection.endpoint_url,
-        max_connections=max_connections,
+        max_connections=_MOST_CONNECTIONS,
     )
 
 
