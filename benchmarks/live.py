@@ -41,6 +41,13 @@ def prism_path() -> str:
     return found
 
 
+def runner_options(runner: str) -> list[str]:
+    """Return Beam's options for a runner. Prism is the one that was built here."""
+    if runner != "PrismRunner":
+        return [f"--runner={runner}"]
+    return [f"--runner={runner}", f"--prism_location={prism_path()}", "--prism_log_level=error"]
+
+
 # The local service in its own process
 
 

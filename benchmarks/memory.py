@@ -24,7 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.export import SCHEMA
-from benchmarks.live import children_of, prism_path, rss_bytes
+from benchmarks.live import children_of, rss_bytes, runner_options
 from benchmarks.replay import Replay, requests_of
 
 SHARDS = 4
@@ -94,11 +94,8 @@ def environment() -> dict[str, str]:
 
 def options_of(runner: str, url: str, output: Path) -> list[str]:
     """Return the options of an export of all that the service has."""
-    engine = [f"--runner={runner}"]
-    if runner == "PrismRunner":
-        engine += [f"--prism_location={prism_path()}", "--prism_log_level=error"]
     where = ["--endpoint_url", url, "--region_name", "us-east-1", "--output", str(output)]
-    return ["--table", "orders", "--stop", "NOW", *engine, *where]
+    return ["--table", "orders", "--stop", "NOW", *runner_options(runner), *where]
 
 
 def measure(changes: int, runner: str, *options: str) -> Measured:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from beam_dynamodb_streams.testing import LocalStreams
-from benchmarks.live import prism_path
+from benchmarks.live import runner_options
 from benchmarks.memory import environment
 
 CHANGES, SHARDS = 1_000, 4
@@ -33,10 +33,7 @@ print(time.monotonic() - began)
 def tail(endpoint_url: str, runner: str) -> float:
     """Return the seconds from the command to the first change that it prints."""
     where = ["--table=orders", "--start=TRIM_HORIZON", f"--endpoint_url={endpoint_url}", "--region_name=us-east-1"]
-    where.append(f"--runner={runner}")
-    if runner == "PrismRunner":
-        where.append(f"--prism_location={prism_path()}")
-    command = [sys.executable, "-m", "pipelines.tail", *where]
+    command = [sys.executable, "-m", "pipelines.tail", *where, *runner_options(runner)]
     began = time.monotonic()
     with subprocess.Popen(  # noqa: S603 - our own
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment()
